@@ -1,0 +1,13 @@
+//! The map of the crate. Imports run downwards only; `tests/tidy.rs` holds it:
+//!
+//! ```text
+//! main > cli > commands > supervisor | keeper > delivery > journal | store | link > record | sys | config
+//! ```
+//!
+//! - [`record`]: what a run is, how it ends and how two accounts of it are merged. Pure.
+//! - [`config`]: flag > environment > file > default, every value with its origin.
+//! - [`store`]: the two databases behind one trait.
+
+pub mod config;
+pub mod record;
+pub mod store;

@@ -1,0 +1,135 @@
+//! How a run ended: from what the kernel said of the trainer to status, reason and duration.
+//! Every decision about an outcome is a pure function here. Called by supervisor and keeper.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, Status};
+
+/// What the trainer used, as `wait4` tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    pub cpu_user_seconds: f64,
+    pub cpu_system_seconds: f64,
+    pub max_rss_bytes: i64,
+}
+
+/// The end of a run as its own journal tells it: truth, and what the store writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ending {
+    pub status: Status,
+    pub reason: Reason,
+    /// `train_end_time`, UTC: the start plus the elapsed boot time.
+    pub ended_at: DateTime<Utc>,
+    /// `train_duration`: whole seconds, truncated.
+    pub duration_seconds: i64,
+    pub exit_code: Option<i32>,
+    /// The name of the signal that ended the trainer (`SIGTERM`).
+    pub signal: Option<String>,
+    pub error_message: Option<String>,
+    pub usage: Option<Usage>,
+}
+
+/// What became of the trainer, as the kernel tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrainerExit {
+    Exited {
+        code: i32,
+    },
+    /// `name` is the signal's (`SIGKILL`); `oom` that the kernel counted an out-of-memory kill meanwhile.
+    Signaled {
+        signal: i32,
+        name: String,
+        oom: bool,
+    },
+    /// It was never executed; `message` names the command and the error.
+    NotExecuted {
+        message: String,
+    },
+    /// Nobody can know: the supervisor vanished, or failed. `reason` says which.
+    Unknown {
+        reason: Reason,
+        message: String,
+    },
+}
+
+/// Status, reason and message of a run from the trainer's exit and what had been asked of it before.
+/// `stop_signal` is a stop request that runwrap relayed; `timed_out` that `--timeout` had run out.
+/// A trainer that exits 0 has completed, whatever it was asked before.
+#[must_use]
+pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool) -> (Status, Reason, Option<String>) {
+    let (unasked, how) = match exit {
+        TrainerExit::Exited { code: 0 } => return (Status::Completed, Reason::Success, None),
+        TrainerExit::NotExecuted { message } => return (Status::Failed, Reason::Spawn, Some(message.clone())),
+        TrainerExit::Unknown { reason, message } => return (Status::Failed, *reason, Some(message.clone())),
+        TrainerExit::Signaled { name, oom: true, .. } => {
+            let message = format!("killed by {name}: the kernel ran out of memory in the trainer's cgroup");
+            return (Status::Failed, Reason::Oom, Some(message));
+        }
+        TrainerExit::Exited { code } => (Reason::Exit, format!("exited with code {code}")),
+        TrainerExit::Signaled { name, .. } => (Reason::Signal, format!("killed by {name}")),
+    };
+    let (reason, message) = match (timed_out, stop_signal) {
+        (true, _) => (Reason::Timeout, format!("ran out of time (--timeout): {how}")),
+        (false, Some(stop)) => (Reason::Cancelled, format!("asked to stop by {stop}: {how}")),
+        (false, None) => (unasked, how),
+    };
+    (Status::Failed, reason, Some(message))
+}
+
+/// Whole seconds between a start and an end, truncated; never negative.
+#[must_use]
+pub fn elapsed_seconds(elapsed: TimeDelta) -> i64 {
+    elapsed.num_seconds().max(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signaled(oom: bool) -> TrainerExit {
+        TrainerExit::Signaled { signal: 9, name: "SIGKILL".into(), oom }
+    }
+
+    #[track_caller]
+    fn check(exit: &TrainerExit, stop: Option<&str>, timed_out: bool, status: Status, reason: Reason) {
+        let (got_status, got_reason, message) = ending_of(exit, stop, timed_out);
+        assert_eq!((got_status, got_reason), (status, reason));
+        assert_eq!(message.is_none(), status == Status::Completed);
+    }
+
+    #[test]
+    fn exit_0_is_completed_whatever_was_asked() {
+        for stop in [None, Some("SIGTERM")] {
+            for timed_out in [false, true] {
+                check(&TrainerExit::Exited { code: 0 }, stop, timed_out, Status::Completed, Reason::Success);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_ever_completed() {
+        for code in 1..=255 {
+            check(&TrainerExit::Exited { code }, None, false, Status::Failed, Reason::Exit);
+            check(&TrainerExit::Exited { code }, Some("SIGINT"), false, Status::Failed, Reason::Cancelled);
+            check(&TrainerExit::Exited { code }, Some("SIGINT"), true, Status::Failed, Reason::Timeout);
+        }
+    }
+
+    #[test]
+    fn a_signal_is_oom_cancelled_timeout_or_signal() {
+        check(&signaled(false), None, false, Status::Failed, Reason::Signal);
+        check(&signaled(false), Some("SIGTERM"), false, Status::Failed, Reason::Cancelled);
+        check(&signaled(false), None, true, Status::Failed, Reason::Timeout);
+        check(&signaled(true), None, false, Status::Failed, Reason::Oom);
+        check(&signaled(true), Some("SIGTERM"), true, Status::Failed, Reason::Oom);
+    }
+
+    #[test]
+    fn a_duration_is_truncated_and_never_negative() {
+        assert_eq!(elapsed_seconds(TimeDelta::milliseconds(28_424_200)), 28_424);
+        assert_eq!(elapsed_seconds(TimeDelta::milliseconds(28_424_999)), 28_424);
+        assert_eq!(elapsed_seconds(TimeDelta::milliseconds(-1)), 0);
+    }
+}

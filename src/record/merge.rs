@@ -1,0 +1,219 @@
+//! The merge rules: what a record says after a change. The one statement of them in the crate; the stores
+//! say the same in SQL, and the conformance suite drives both against [`merge`]. Pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+
+use super::{Ending, Progress, Reason, Run, Status, elapsed_seconds, merge_metrics};
+
+/// What the database knows of one run: its row in the user's table, then its row in `runwrap_runs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    pub status: Status,
+    pub train_start_time: Option<DateTime<Utc>>,
+    pub train_end_time: Option<DateTime<Utc>>,
+    pub train_duration: Option<i64>,
+    pub train_metrics: Option<Map<String, Value>>,
+    pub model_path: Option<String>,
+    pub error_message: Option<String>,
+
+    pub reason: Option<Reason>,
+    pub exit_code: Option<i32>,
+    pub signal: Option<String>,
+    pub stop_signal: Option<String>,
+    pub pid: Option<i32>,
+    pub usage: Option<super::Usage>,
+    /// The end was presumed, not told by the run's own journal.
+    pub presumed: bool,
+    /// The last sign of life, by the database's clock: what a lease is judged by.
+    pub heartbeat_at: DateTime<Utc>,
+    /// The last sign of life, by the run's clock: what a presumed end is.
+    pub last_seen_at: DateTime<Utc>,
+    pub lease_seconds: u32,
+    pub recovered_at: Option<DateTime<Utc>>,
+    pub recovered_by: Option<String>,
+}
+
+/// What may happen to a record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The run begins.
+    Begin(Run),
+    /// A sign of life, with all that was reported so far.
+    Heartbeat(Progress),
+    /// The run's own journal tells its end.
+    Finalize(Progress, Ending),
+    /// Somebody else concludes that the run is lost.
+    Presume(Presumption),
+}
+
+/// Why and by whom a run is taken for lost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Presumption {
+    pub proof: Proof,
+    /// A later sign of life than the database has, by the run's clock.
+    pub seen_at: Option<DateTime<Utc>>,
+    /// Who recovers, for the `recovered_by` column.
+    pub recovered_by: String,
+    /// Who recovered it, when and why, for `error_message`.
+    pub message: String,
+}
+
+/// What a presumption rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The lease has run out, by the database's clock.
+    Lease,
+    /// The run's journal is at hand, and nobody holds its lock.
+    DeadJournal,
+}
+
+/// The database's own clock, read in the statement that judges by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseClock {
+    pub now: DateTime<Utc>,
+    /// Since when the database has been up: before that nobody could have sent a heartbeat.
+    pub up_since: DateTime<Utc>,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The database says it now.
+    Written,
+    /// The rules keep what the row says already.
+    Kept,
+    /// There is no such run, or its row in the user's table is gone: begin it (again), then repeat the change.
+    Missing,
+}
+
+/// The row after `change`, and what became of the change. `None` is a run that the database does not know.
+#[must_use]
+pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option<Row>, Applied) {
+    match (row, change) {
+        (None, Change::Begin(run)) => (Some(first_row(run, clock)), Applied::Written),
+        (None, Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_)) => (None, Applied::Missing),
+        (Some(row), Change::Heartbeat(_) | Change::Finalize(..)) if row.is_truth() => (Some(row), Applied::Kept),
+        (Some(row), Change::Heartbeat(progress)) => (Some(row.alive(progress, clock)), Applied::Written),
+        (Some(row), Change::Finalize(progress, ending)) => (Some(row.ended(progress, ending)), Applied::Written),
+        (Some(row), Change::Presume(presumption)) if row.may_be_presumed(presumption.proof, clock) => {
+            (Some(row.presumed_lost(presumption, clock)), Applied::Written)
+        }
+        (Some(row), Change::Begin(_) | Change::Presume(_)) => (Some(row), Applied::Kept),
+    }
+}
+
+fn first_row(run: &Run, clock: DatabaseClock) -> Row {
+    Row {
+        status: Status::Training,
+        train_start_time: Some(run.begun_at),
+        train_end_time: None,
+        train_duration: None,
+        train_metrics: None,
+        model_path: run.model_path.clone(),
+        error_message: None,
+        reason: None,
+        exit_code: None,
+        signal: None,
+        stop_signal: None,
+        pid: None,
+        usage: None,
+        presumed: false,
+        heartbeat_at: clock.now,
+        last_seen_at: run.begun_at,
+        lease_seconds: run.lease_seconds,
+        recovered_at: None,
+        recovered_by: None,
+    }
+}
+
+impl Row {
+    /// An end that only an operator's force may overwrite.
+    const fn is_truth(&self) -> bool {
+        self.reason.is_some() && !self.presumed
+    }
+
+    /// Whether the row in the user's table is runwrap's to write. It is not where the application, or a person,
+    /// has closed it meanwhile: then that stands, and only `runwrap_runs` learns what runwrap saw.
+    fn is_open(&self) -> bool {
+        self.status == Status::Training || (self.presumed && self.status == Status::Failed)
+    }
+
+    fn may_be_presumed(&self, proof: Proof, clock: DatabaseClock) -> bool {
+        let lease = TimeDelta::seconds(i64::from(self.lease_seconds));
+        let proven = match proof {
+            Proof::DeadJournal => true,
+            Proof::Lease => clock.now > self.heartbeat_at + lease && clock.now >= clock.up_since + lease,
+        };
+        proven && self.status == Status::Training && self.reason.is_none()
+    }
+
+    fn alive(mut self, progress: &Progress, clock: DatabaseClock) -> Self {
+        if self.is_open() {
+            if self.presumed {
+                self.status = Status::Training;
+                self.train_end_time = None;
+                self.train_duration = None;
+                self.error_message = None;
+            }
+            self.error_message = progress.report.error.clone().or(self.error_message);
+            self.learn_record(progress);
+        }
+        self.reason = None;
+        self.heartbeat_at = clock.now;
+        self.learn_run(progress);
+        self
+    }
+
+    fn ended(mut self, progress: &Progress, ending: &Ending) -> Self {
+        if self.is_open() {
+            self.status = ending.status;
+            self.train_end_time = Some(ending.ended_at);
+            self.train_duration = Some(ending.duration_seconds);
+            let known = if self.presumed { None } else { self.error_message.take() };
+            self.error_message = ending.error_message.clone().or(known);
+            self.learn_record(progress);
+        }
+        self.reason = Some(ending.reason);
+        self.exit_code = ending.exit_code;
+        self.signal.clone_from(&ending.signal);
+        self.usage = ending.usage;
+        self.learn_run(progress);
+        self
+    }
+
+    fn learn_record(&mut self, progress: &Progress) {
+        let report = &progress.report;
+        self.train_start_time = progress.started_at.or(self.train_start_time);
+        if let Some(metrics) = &report.metrics {
+            self.train_metrics = Some(merge_metrics(self.train_metrics.as_ref(), metrics));
+        }
+        self.model_path = report.model_path.clone().or(self.model_path.take());
+    }
+
+    fn learn_run(&mut self, progress: &Progress) {
+        self.pid = progress.pid.or(self.pid);
+        self.stop_signal = progress.stop_signal.clone().or(self.stop_signal.take());
+        self.last_seen_at = self.last_seen_at.max(progress.seen_at.unwrap_or(self.last_seen_at));
+        self.presumed = false;
+        self.recovered_at = None;
+        self.recovered_by = None;
+    }
+
+    fn presumed_lost(mut self, presumption: &Presumption, clock: DatabaseClock) -> Self {
+        let ended_at = self.last_seen_at.max(presumption.seen_at.unwrap_or(self.last_seen_at));
+        self.status = Status::Failed;
+        self.train_end_time = Some(ended_at);
+        self.train_duration = self.train_start_time.map(|started_at| elapsed_seconds(ended_at - started_at));
+        self.error_message = Some(match self.error_message {
+            None => presumption.message.clone(),
+            Some(known) => format!("{known}; {}", presumption.message),
+        });
+        self.reason = Some(Reason::Lost);
+        self.presumed = true;
+        self.last_seen_at = ended_at;
+        self.recovered_at = Some(clock.now);
+        self.recovered_by = Some(presumption.recovered_by.clone());
+        self
+    }
+}

@@ -1,0 +1,16 @@
+//! What a run is, how it can end, and the rules by which two accounts of it are merged.
+//! Owns the vocabulary of the whole crate. Pure: no I/O, no clock, no log. Everybody calls it.
+
+mod ending;
+mod merge;
+mod report;
+mod run;
+mod status;
+mod version;
+
+pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
+pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, Row, merge};
+pub use report::{LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
+pub use run::{Begun, Progress, RecordId, Run, RunId};
+pub use status::{Reason, Status};
+pub use version::next_version;

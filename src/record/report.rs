@@ -1,0 +1,233 @@
+//! What a trainer reports of itself: metrics, a model path, an error. Reads the JSON that people's
+//! programs really write (Python's `NaN`, stray NULs, lone surrogates) into JSON that every database takes.
+//! Pure; the files it comes from are `journal::report`'s.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+/// The most that one reported line, or all metrics of a run together, may take as JSON, in bytes.
+pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
+
+/// All that a trainer has reported so far. `None` is "nothing said", which never erases what was known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub metrics: Option<Map<String, Value>>,
+    pub model_path: Option<String>,
+    pub error: Option<String>,
+}
+
+/// Why a reported line was refused. What was known before it stays.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LineError {
+    #[error("{bytes} bytes are too many: a line, or all metrics together, may have {METRICS_BYTES_MAX}")]
+    TooLong { bytes: usize },
+    #[error("not JSON: {cause}")]
+    NotJson { cause: String },
+    #[error("not a JSON object")]
+    NotAnObject,
+    #[error("\"{field}\" must be {expected}")]
+    WrongType { field: &'static str, expected: &'static str },
+    #[error("none of \"metrics\", \"model_path\" and \"error\" is in it")]
+    Empty,
+}
+
+impl Report {
+    /// Takes over what a later report says.
+    ///
+    /// # Errors
+    /// [`LineError::TooLong`] where all metrics together would pass [`METRICS_BYTES_MAX`]; `self` is then unchanged.
+    pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
+        if let Some(metrics) = later.metrics {
+            let merged = merge_metrics(self.metrics.as_ref(), &metrics);
+            let bytes = Value::Object(merged.clone()).to_string().len();
+            if bytes > METRICS_BYTES_MAX {
+                return Err(LineError::TooLong { bytes });
+            }
+            self.metrics = Some(merged);
+        }
+        self.model_path = later.model_path.or(self.model_path.take());
+        self.error = later.error.or(self.error.take());
+        Ok(())
+    }
+}
+
+/// `known` with every top-level key of `later` put in its place.
+#[must_use]
+pub fn merge_metrics(known: Option<&Map<String, Value>>, later: &Map<String, Value>) -> Map<String, Value> {
+    let mut merged = known.cloned().unwrap_or_default();
+    merged.extend(later.iter().map(|(key, value)| (key.clone(), value.clone())));
+    merged
+}
+
+/// Reads one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
+///
+/// # Errors
+/// Says what is wrong with the line.
+pub fn parse_report(line: &[u8]) -> Result<Report, LineError> {
+    let mut object = parse_metrics(line)?;
+    let metrics = match object.remove("metrics") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(metrics)) => Some(metrics),
+        Some(_) => return Err(LineError::WrongType { field: "metrics", expected: "an object" }),
+    };
+    let model_path = text(&mut object, "model_path")?;
+    let error = text(&mut object, "error")?;
+    if metrics.is_none() && model_path.is_none() && error.is_none() {
+        return Err(LineError::Empty);
+    }
+    Ok(Report { metrics, model_path, error })
+}
+
+/// Reads a JSON object as a trainer writes it, within [`METRICS_BYTES_MAX`].
+///
+/// # Errors
+/// Says what is wrong with the text.
+pub fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
+    if text.len() > METRICS_BYTES_MAX {
+        return Err(LineError::TooLong { bytes: text.len() });
+    }
+    let strict = strict_json(&String::from_utf8_lossy(text));
+    let value = serde_json::from_str(&strict).map_err(|error| LineError::NotJson { cause: error.to_string() })?;
+    match without_nul(value) {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(LineError::NotAnObject)
+        }
+    }
+}
+
+fn text(object: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, LineError> {
+    match object.remove(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(LineError::WrongType { field, expected: "a string" }),
+    }
+}
+
+/// Turns Python's `NaN`, `Infinity` and `-Infinity` into strings and lone surrogate escapes into U+FFFD.
+fn strict_json(text: &str) -> String {
+    const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+    let mut strict = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_string = false;
+    while let Some(character) = rest.chars().next() {
+        let taken = if in_string && character == '\\' {
+            escape(rest, &mut strict)
+        } else if let Some(word) = WORDS.iter().find(|word| !in_string && rest.starts_with(**word)) {
+            strict.extend(["\"", *word, "\""]);
+            word.len()
+        } else {
+            in_string ^= character == '"';
+            strict.push(character);
+            character.len_utf8()
+        };
+        rest = &rest[taken..];
+    }
+    strict
+}
+
+/// Copies the escape at the start of `rest` and returns its length in bytes; a surrogate without its pair becomes U+FFFD.
+fn escape(rest: &str, strict: &mut String) -> usize {
+    let unit = |at: usize| {
+        let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let taken = match (unit(0), unit(6)) {
+        (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+        (Some(0xD800..=0xDFFF), _) => {
+            strict.push('\u{FFFD}');
+            return 6;
+        }
+        (Some(_), _) => 6,
+        (None, _) => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
+    };
+    strict.push_str(&rest[..taken]);
+    taken
+}
+
+fn without_nul(value: Value) -> Value {
+    let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),
+        Value::Object(object) => {
+            Value::Object(object.into_iter().map(|(key, value)| (clean(key), without_nul(value))).collect())
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn reads(line: &str, metrics: &Value) {
+        assert_eq!(Value::Object(parse_report(line.as_bytes()).unwrap().metrics.unwrap()), *metrics);
+    }
+
+    #[test]
+    fn python_numbers_that_are_not_json_become_strings() {
+        reads(
+            r#"{"metrics": {"a": NaN, "b": [Infinity, -Infinity, -1], "c": "NaN \" Infinity"}}"#,
+            &json!({"a": "NaN", "b": ["Infinity", "-Infinity", -1], "c": "NaN \" Infinity"}),
+        );
+    }
+
+    #[test]
+    fn nul_and_invalid_text_are_replaced() {
+        reads(r#"{"metrics": {"a\u0000": "x\u0000y"}}"#, &json!({"a\u{FFFD}": "x\u{FFFD}y"}));
+        reads(
+            r#"{"metrics": {"a": "\udcff", "b": "\ud83d\ude00", "c": "\ud83dx", "d": "\\ud800"}}"#,
+            &json!({"a": "\u{FFFD}", "b": "😀", "c": "\u{FFFD}x", "d": "\\ud800"}),
+        );
+        let report = parse_report(b"{\"model_path\": \"a\xffb\"}").unwrap();
+        assert_eq!(report.model_path.unwrap(), "a\u{FFFD}b");
+    }
+
+    #[test]
+    fn a_bad_line_says_what_is_wrong() {
+        let refused = |line: &str| parse_report(line.as_bytes()).unwrap_err().to_string();
+        assert!(refused("{\"metrics\": {").starts_with("not JSON: "));
+        assert_eq!(refused("[1]"), "not a JSON object");
+        assert_eq!(refused(r#"{"metrics": 3}"#), "\"metrics\" must be an object");
+        assert_eq!(refused(r#"{"error": {}}"#), "\"error\" must be a string");
+        assert!(refused(r#"{"loss": 0.1}"#).starts_with("none of"));
+        assert!(refused(&format!("{{\"error\": \"{}\"}}", "x".repeat(METRICS_BYTES_MAX))).contains("too many"));
+    }
+
+    #[test]
+    fn later_reports_win_key_by_key_and_silence_erases_nothing() {
+        let mut known = parse_report(br#"{"metrics": {"a": 1, "b": {"c": 2}}, "model_path": "m"}"#).unwrap();
+        known.absorb(parse_report(br#"{"metrics": {"b": 3}, "error": "e"}"#).unwrap()).unwrap();
+        known.absorb(Report::default()).unwrap();
+        assert_eq!(Value::Object(known.metrics.unwrap()), json!({"a": 1, "b": 3}));
+        assert_eq!((known.model_path.as_deref(), known.error.as_deref()), (Some("m"), Some("e")));
+    }
+
+    #[test]
+    fn metrics_that_grow_too_large_together_are_refused_and_the_known_ones_stay() {
+        let half = |key: &str| Report {
+            metrics: json!({key: "x".repeat(METRICS_BYTES_MAX / 2)}).as_object().cloned(),
+            ..Report::default()
+        };
+        let mut known = half("a");
+        assert!(matches!(known.absorb(half("b")), Err(LineError::TooLong { .. })));
+        assert_eq!(known, half("a"));
+        known.absorb(half("a")).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics_and_plain_json_is_kept(text in any::<String>(), number in any::<f64>()) {
+            let _ignored_error = parse_report(text.as_bytes()).err();
+            let line = json!({"metrics": {text.replace('\0', ""): number}});
+            let strict = strict_json(&line.to_string());
+            prop_assert_eq!(serde_json::from_str::<Value>(&strict).unwrap(), line);
+        }
+    }
+}

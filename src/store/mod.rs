@@ -1,0 +1,87 @@
+//! The databases behind one trait, and what may go wrong with one. Owns the trait, its errors and `open`;
+//! the two implementations are `postgres` and `sqlite`. Must not decide an outcome, wait without a bound
+//! that its caller gave, or retry: `delivery` does. Called by `delivery` and by the commands that read.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::record::{Applied, Begun, Change, Run, RunId, Status};
+
+/// How to open a database.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// The user's table, schema-qualified or not, as typed.
+    pub table: String,
+    /// Whether missing tables and columns of runwrap's own may be made (`--no-migrate`).
+    pub migrate: bool,
+    /// Which of several hosts to speak to: the number of the attempt, modulo the number of hosts.
+    pub attempt: usize,
+    /// What a single statement may take on the server before the server itself gives it up. The caller bounds
+    /// the whole attempt from outside: no client library can be trusted to do that.
+    pub statement_timeout: Duration,
+}
+
+/// One connection to a database. Every method is one transaction, safe to repeat after an unknown outcome.
+pub trait Store {
+    /// Brings the schema up to date. Returns how many migrations were applied.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn migrate(&mut self) -> Result<usize, StoreError>;
+
+    /// Begins `run`, or finds it begun. Beginning twice is beginning once; a row that somebody deleted from
+    /// the user's table is inserted again, under the id and version in `known` or in the database.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] for an unknown column in `set` or an `adopt` of no `training` row.
+    fn begin(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError>;
+
+    /// Applies `change` by the rules of [`crate::record::merge`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn apply(&mut self, run_id: RunId, change: &Change) -> Result<Applied, StoreError>;
+
+    /// The newest records that fit `filter`, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn list(&mut self, filter: &Filter) -> Result<Vec<Entry>, StoreError>;
+
+    /// Everything known of one record, by its `id` or by its run's id; `None` where there is neither.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError>;
+}
+
+/// Which records to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub status: Option<Status>,
+    pub name: Option<String>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// One record, flat, keys named as the columns: all columns of the user's table, then those of `runwrap_runs`
+/// (null where nothing watches the row). Times are RFC 3339 in UTC with a `Z`; JSON columns are JSON, not text.
+/// `last_seen_seconds_ago`, judged by the database's clock, is there for a record in `training` that is watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry(pub Map<String, Value>);
+
+/// What went wrong with a database, sorted by what follows from it. Never holds a password.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// It may work later: unreachable, busy, restarting, out of connections, read-only, full.
+    #[error("{message}")]
+    Transient { message: String },
+    /// A person must act: a right, a column, a constraint, a password. Retrying in a loop helps nobody.
+    #[error("{message}")]
+    Permanent { message: String, hint: String },
+    /// The run was asked for something that the database shows to be wrong: `--set` of no column, `--record-id` of no row.
+    #[error("{message}")]
+    BadInput { message: String, hint: String },
+}
