@@ -6,8 +6,13 @@
 //!
 //! - [`record`]: what a run is, how it ends and how two accounts of it are merged. Pure.
 //! - [`config`]: flag > environment > file > default, every value with its origin.
+//! - [`sys`]: the operating system, the only `unsafe`.
 //! - [`store`]: the two databases behind one trait.
 
 pub mod config;
+pub mod delivery;
+pub mod journal;
+pub mod link;
 pub mod record;
 pub mod store;
+pub mod sys;

@@ -1,0 +1,110 @@
+//! From a journal to a database: makes the database agree with what the journal tells. The one path: the keeper's, the next
+//! run's and `recover`'s. Idempotent, so it may be repeated, interrupted and raced. Owns the retry schedule.
+//! Must not wait, retry by itself or write to the journal.
+
+use std::time::Duration;
+
+use crate::journal::Account;
+use crate::record::{Applied, Begun, Change, Ending, Progress, Report, Run};
+use crate::store::{Store, StoreError};
+use crate::sys::failpoint;
+
+/// How long one attempt may take before it is abandoned.
+pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the server may take for one statement of it: less, so that a server that lives answers first.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// What is to be delivered of one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parcel {
+    run: Run,
+    /// What the journal remembers of the record.
+    recorded: Option<Begun>,
+    /// The database has acknowledged the beginning to this process already.
+    begun: bool,
+    /// There is something to say beyond the beginning.
+    alive: bool,
+    progress: Progress,
+    ending: Option<Ending>,
+}
+
+/// What the database has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// News only where the record was begun in this attempt.
+    pub begun: Option<Begun>,
+    /// The end is in the database too.
+    pub ended: bool,
+}
+
+impl Parcel {
+    /// What `account` has to say. `seen_us` is the moment of the sign of life, `report` all that the trainer has reported,
+    /// `begun` whether the database has acknowledged the beginning to this process.
+    #[must_use]
+    pub fn of(account: &Account, seen_us: u64, report: Report, begun: bool) -> Self {
+        let ending = account.ending(report.error.as_deref());
+        Self {
+            run: account.begin.run.clone(),
+            recorded: account.recorded.clone(),
+            begun,
+            alive: account.started.is_some(),
+            progress: account.progress(seen_us, report),
+            ending,
+        }
+    }
+
+    /// Makes the database agree.
+    ///
+    /// # Errors
+    /// The store's. Whatever was done is done; repeating it is safe.
+    pub fn deliver(&self, store: &mut dyn Store) -> Result<Delivered, StoreError> {
+        let mut begun = if self.begun { None } else { Some(store.begin(&self.run, self.recorded.as_ref())?) };
+        failpoint::reached("delivery-begun");
+        if let Some(change) = self.change() {
+            let mut applied = store.apply(self.run.run_id, &change)?;
+            if applied == Applied::Missing {
+                // Somebody deleted a row: begin it again whole, once.
+                begun = Some(store.begin(&self.run, begun.as_ref().or(self.recorded.as_ref()))?);
+                applied = store.apply(self.run.run_id, &change)?;
+            }
+            if applied == Applied::Missing {
+                let message = format!("the rows of run {} vanish as soon as they are inserted", self.run.run_id);
+                return Err(StoreError::Transient { message });
+            }
+        }
+        failpoint::reached("delivery-done");
+        Ok(Delivered { begun, ended: self.ending.is_some() })
+    }
+
+    fn change(&self) -> Option<Change> {
+        match &self.ending {
+            Some(ending) => Some(Change::Finalize(self.progress.clone(), ending.clone())),
+            None => self.alive.then(|| Change::Heartbeat(self.progress.clone())),
+        }
+    }
+}
+
+/// How long to wait after the `failures`-th failure in a row (from 1): exponential, capped, full jitter.
+/// `random` is from 0 to 1.
+#[must_use]
+pub fn backoff(failures: u32, random: f64) -> Duration {
+    let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.clamp(1, 16) >> 1);
+    doubled.min(BACKOFF_MAX).mul_f64(random.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_cap_and_jitters_over_all_of_it() {
+        let full: Vec<u128> = (1..=9).map(|failures| backoff(failures, 1.0).as_millis()).collect();
+        assert_eq!(full, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000]);
+        assert_eq!(backoff(u32::MAX, 1.0), BACKOFF_MAX);
+        assert_eq!(backoff(5, 0.0), Duration::ZERO);
+        assert_eq!(backoff(1, 0.5), Duration::from_millis(100));
+    }
+}

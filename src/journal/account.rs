@@ -1,0 +1,216 @@
+//! What a journal's events add up to. A pure fold: the one place where a run's own story becomes what the database
+//! is to be told.
+
+use std::path::Path;
+
+use super::{Begin, Ended, Entry, Event};
+use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
+
+/// A run, as its journal tells it so far.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    pub begin: Begin,
+    pub recorded: Option<Begun>,
+    pub started: Option<Started>,
+    /// The first stop request.
+    pub stop: Option<Stop>,
+    /// The end and its moment.
+    pub ended: Option<(Ended, u64)>,
+    /// How many events were read.
+    pub events: u64,
+    /// The moment of the last event.
+    pub last_elapsed_us: u64,
+}
+
+/// The trainer's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub pid: i32,
+    pub elapsed_us: u64,
+}
+
+/// The first request to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    pub signal: String,
+    pub timed_out: bool,
+}
+
+impl Account {
+    /// Folds `entries`; `None` without a beginning.
+    #[must_use]
+    pub fn of(entries: &[Entry]) -> Option<Self> {
+        let (first, rest) = entries.split_first()?;
+        let Event::Begin(begin) = &first.event else { return None };
+        let mut account = Self {
+            begin: (**begin).clone(),
+            recorded: None,
+            started: None,
+            stop: None,
+            ended: None,
+            events: 1,
+            last_elapsed_us: first.elapsed_us,
+        };
+        for entry in rest {
+            account.take(entry);
+        }
+        Some(account)
+    }
+
+    /// Takes the next event over.
+    pub fn take(&mut self, entry: &Entry) {
+        self.events += 1;
+        self.last_elapsed_us = self.last_elapsed_us.max(entry.elapsed_us);
+        match &entry.event {
+            // A second beginning cannot be read: the reader calls it damage.
+            Event::Begin(_) => {}
+            Event::Recorded(begun) => self.recorded = Some(begun.clone()),
+            Event::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
+            Event::StopRequested { signal, .. } => {
+                self.stop.get_or_insert_with(|| Stop { signal: signal.clone(), timed_out: false });
+            }
+            Event::TimedOut { signal } => {
+                let stop = self.stop.get_or_insert_with(|| Stop { signal: signal.clone(), timed_out: true });
+                stop.timed_out = true;
+            }
+            Event::Ended(ended) => self.ended = Some((ended.clone(), entry.elapsed_us)),
+        }
+    }
+
+    /// What the database is to know of the run while it lives, and with its end. `seen_us` is the moment of the sign of
+    /// life; `report` all that the trainer has reported.
+    #[must_use]
+    pub fn progress(&self, seen_us: u64, mut report: Report) -> Progress {
+        if let Some((Ended { metrics: Some(metrics), .. }, _)) = &self.ended {
+            // Too much together: what was reported stands, and the file's content is left out as a whole.
+            let _refused = report.absorb(Report { metrics: Some(metrics.clone()), ..Report::default() }).err();
+        }
+        let run = &self.begin.run;
+        let reported = report.model_path.map(|path| Path::new(&run.cwd).join(path).to_string_lossy().into_owned());
+        report.model_path = reported.or_else(|| run.model_path.clone());
+        Progress {
+            started_at: self.started.map(|started| self.begin.moment(started.elapsed_us)),
+            seen_at: Some(self.begin.moment(seen_us.max(self.last_elapsed_us))),
+            pid: self.started.map(|started| started.pid),
+            stop_signal: self.stop.as_ref().map(|stop| stop.signal.clone()),
+            report,
+        }
+    }
+
+    /// The end, once there is one. `reported_error` is the trainer's own account of what went wrong.
+    #[must_use]
+    pub fn ending(&self, reported_error: Option<&str>) -> Option<Ending> {
+        let (ended, elapsed_us) = self.ended.as_ref()?;
+        let stop = self.stop.as_ref();
+        let (status, reason, how) =
+            ending_of(&ended.exit, stop.map(|stop| stop.signal.as_str()), stop.is_some_and(|stop| stop.timed_out));
+        let started_us = self.started.map_or(0, |started| started.elapsed_us);
+        let elapsed = self.begin.moment(*elapsed_us) - self.begin.moment(started_us);
+        let (exit_code, signal) = match &ended.exit {
+            TrainerExit::Exited { code } => (Some(*code), None),
+            TrainerExit::Signaled { name, .. } => (None, Some(name.clone())),
+            TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => (None, None),
+        };
+        let tail = how.as_ref().and(ended.stderr_tail.as_deref());
+        let parts: Vec<&str> = [how.as_deref(), reported_error, tail].into_iter().flatten().collect();
+        Some(Ending {
+            status,
+            reason,
+            ended_at: self.begin.moment(*elapsed_us),
+            duration_seconds: elapsed_seconds(elapsed),
+            exit_code,
+            signal,
+            error_message: if parts.is_empty() { None } else { Some(parts.join("\n")) },
+            usage: ended.usage,
+        })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use chrono::{DateTime, Utc};
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::journal::FORMAT;
+    use crate::record::{Reason, RecordId, Run, RunId, Status, Usage};
+
+    pub(in crate::journal) fn sample_begin() -> Begin {
+        Begin {
+            format: FORMAT,
+            run: Run {
+                run_id: RunId(uuid::Uuid::from_u128(0x0193_0000_0000_7000_8000_0000_0000_0001)),
+                name: "train".into(),
+                version: None,
+                adopt: None,
+                set: vec![("owner".into(), "ann".into())],
+                begun_at: "2025-11-26T18:00:00.500000Z".parse::<DateTime<Utc>>().unwrap(),
+                command: vec!["python".into(), "train.py".into()],
+                cwd: "/home/ann".into(),
+                host: "gpu1".into(),
+                username: "ann".into(),
+                context: Map::new(),
+                model_path: Some("/models/a.pt".into()),
+                lease_seconds: 300,
+            },
+            database: "sqlite:/data/runwrap.db".into(),
+            table: "training_records".into(),
+            metrics_file: None,
+            metrics_file_before: None,
+            begun_boot_us: 7_000_000,
+        }
+    }
+
+    pub(in crate::journal) fn sample_entries() -> Vec<Entry> {
+        let usage = Usage { cpu_user_seconds: 1.5, cpu_system_seconds: 0.25, max_rss_bytes: 1 << 20 };
+        [
+            (0, Event::Begin(Box::new(sample_begin()))),
+            (4_000, Event::Recorded(Begun { record_id: RecordId("30".into()), version: Some("v12".into()) })),
+            (5_000, Event::Started { pid: 4711 }),
+            (60_000_000, Event::StopRequested { signal: "SIGTERM".into(), sender_pid: Some(1), sender_uid: Some(0) }),
+            (
+                62_904_999,
+                Event::Ended(Ended {
+                    exit: TrainerExit::Exited { code: 3 },
+                    usage: Some(usage),
+                    metrics: json!({"loss": 0.5}).as_object().cloned(),
+                    stderr_tail: Some("Traceback …".into()),
+                }),
+            ),
+        ]
+        .into_iter()
+        .zip(0..)
+        .map(|((elapsed_us, event), seq)| Entry { seq, elapsed_us, event })
+        .collect()
+    }
+
+    #[test]
+    fn a_whole_story_becomes_progress_and_ending() {
+        let account = Account::of(&sample_entries()).unwrap();
+        let report = Report { metrics: json!({"loss": 1, "epoch": 2}).as_object().cloned(), ..Report::default() };
+        let progress = account.progress(0, report);
+        assert_eq!(progress.started_at.unwrap().to_rfc3339(), "2025-11-26T18:00:00.505+00:00");
+        assert_eq!(progress.seen_at.unwrap().to_rfc3339(), "2025-11-26T18:01:03.404999+00:00");
+        assert_eq!((progress.pid, progress.stop_signal.as_deref()), (Some(4711), Some("SIGTERM")));
+        assert_eq!(progress.report.metrics, json!({"loss": 0.5, "epoch": 2}).as_object().cloned());
+        assert_eq!(progress.report.model_path.as_deref(), Some("/models/a.pt"));
+        let ending = account.ending(Some("out of luck")).unwrap();
+        assert_eq!((ending.status, ending.reason, ending.exit_code), (Status::Failed, Reason::Cancelled, Some(3)));
+        assert_eq!(ending.duration_seconds, 62);
+        assert_eq!(
+            ending.error_message.as_deref(),
+            Some("asked to stop by SIGTERM: exited with code 3\nout of luck\nTraceback …")
+        );
+    }
+
+    #[test]
+    fn every_prefix_of_a_story_is_a_story() {
+        let entries = sample_entries();
+        for length in 1..entries.len() {
+            let account = Account::of(&entries[..length]).unwrap();
+            assert_eq!(account.ending(None), None);
+            assert_eq!(account.events, length as u64);
+        }
+        assert_eq!(Account::of(&[]), None);
+    }
+}

@@ -1,0 +1,182 @@
+//! The state directory: where the runs of this user on this host keep their journals, and which of them still live.
+//! Owns names, permissions and locks; the content is `writer`'s and `report`'s.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::writer::read_all;
+use super::{Account, Damage, read_lines};
+use crate::record::RunId;
+use crate::sys::fs::Directory;
+use crate::sys::lock::try_lock;
+
+const LOCK: &str = "lock";
+const REPORT: &str = "report.jsonl";
+
+/// The byte of the lock file that the journal's writer holds.
+const WRITER: std::ops::Range<i64> = 0..1;
+/// The byte that the keeper holds.
+const KEEPER: std::ops::Range<i64> = 1..2;
+
+/// The state directory, open.
+#[derive(Debug)]
+pub struct Home {
+    root: Directory,
+    runs: Directory,
+}
+
+/// One run's directory, open.
+#[derive(Debug)]
+pub struct RunDirectory {
+    directory: Directory,
+    name: OsString,
+    /// Our opening of the lock file: what we lock is freed when the last copy of this descriptor is closed.
+    lock: File,
+}
+
+/// Whether anybody still looks after a run.
+#[derive(Debug)]
+pub enum Standing {
+    /// Its supervisor or its keeper lives.
+    Alive,
+    /// Nobody; both of its locks are ours now.
+    Dead,
+}
+
+impl Home {
+    /// Opens the state directory, made where it does not exist.
+    pub fn open(state_dir: &Path) -> io::Result<Self> {
+        let root = Directory::open_or_make(state_dir)?;
+        let runs = root.make_child(OsStr::new("runs"))?;
+        Ok(Self { root, runs })
+    }
+
+    /// Makes the directory of a new run and takes its writer's lock.
+    pub fn make_run(&self, run_id: RunId) -> io::Result<RunDirectory> {
+        let name = OsString::from(run_id.to_string());
+        let directory = self.runs.make_child(&name)?;
+        let lock = directory.create(LOCK)?;
+        if !try_lock(&lock, &WRITER)? {
+            return Err(io::Error::other("somebody else holds the lock of a run that has just been made"));
+        }
+        directory.create(REPORT)?;
+        Ok(RunDirectory { directory, name, lock })
+    }
+
+    /// Makes the names of new runs durable.
+    pub fn sync(&self) -> io::Result<()> {
+        self.runs.sync()
+    }
+
+    /// The names of all runs, the oldest first: a run's id begins with its time.
+    pub fn run_names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = self.runs.names()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens a run's directory, without a lock.
+    pub fn open_run(&self, name: &OsStr) -> io::Result<RunDirectory> {
+        let directory = self.runs.open_child(name)?;
+        let lock = directory.open_file(LOCK)?;
+        Ok(RunDirectory { directory, name: name.to_owned(), lock })
+    }
+
+    /// Removes a run whose end the database has.
+    pub fn remove_run(&self, run: &RunDirectory) -> io::Result<()> {
+        // The lock file last: as long as there is a journal, there is a lock to ask for.
+        let names = run.directory.names()?;
+        for name in names.iter().filter(|name| *name != LOCK) {
+            run.directory.remove_file(name)?;
+        }
+        run.directory.remove_file(OsStr::new(LOCK))?;
+        self.runs.remove_child(&run.name)
+    }
+
+    /// Puts a run aside whose journal is damaged, for a person to look at.
+    pub fn quarantine(&self, run: &RunDirectory) -> io::Result<PathBuf> {
+        let target = self.root.make_child(OsStr::new("quarantine"))?;
+        self.runs.move_child(&run.name, &target)?;
+        Ok(target.path().join(&run.name))
+    }
+}
+
+impl RunDirectory {
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The file that the trainer reports to.
+    #[must_use]
+    pub fn report_path(&self) -> PathBuf {
+        self.path().join(REPORT)
+    }
+
+    /// Another opening of the lock file that holds the keeper's byte, to be given to a keeper and closed here:
+    /// from its first moment on the run is alive.
+    pub fn lock_for_keeper(&self) -> io::Result<File> {
+        let lock = self.directory.open_file(LOCK)?;
+        if try_lock(&lock, &KEEPER)? {
+            Ok(lock)
+        } else {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "another keeper still holds its lock"))
+        }
+    }
+
+    /// Takes the writer's byte; false while the supervisor, or somebody else, has it.
+    pub fn try_lock_writer(&self) -> io::Result<bool> {
+        try_lock(&self.lock, &WRITER)
+    }
+
+    /// Asks the kernel whether anybody looks after the run, and takes its place if not.
+    pub fn standing(&self) -> io::Result<Standing> {
+        let both = WRITER.start..KEEPER.end;
+        Ok(if try_lock(&self.lock, &both)? { Standing::Dead } else { Standing::Alive })
+    }
+
+    /// Makes the journal file `number`, which must not exist.
+    pub(super) fn create_journal(&self, number: u32) -> io::Result<File> {
+        self.directory.create(&journal_name(number))
+    }
+
+    /// Makes new names in this directory durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.directory.sync()
+    }
+
+    /// Reads the journal that counts: the one with the highest number that has a beginning.
+    pub fn read(&self) -> io::Result<Result<(Account, File, u32), Damage>> {
+        let mut numbers: Vec<u32> = self.directory.names()?.iter().filter_map(|name| journal_number(name)).collect();
+        numbers.sort_unstable();
+        for number in numbers.into_iter().rev() {
+            let file = self.directory.open_file(&journal_name(number))?;
+            match read_lines(&read_all(&file)?) {
+                Ok((entries, _)) => match Account::of(&entries) {
+                    Some(account) => return Ok(Ok((account, file, number))),
+                    None => return Ok(Err(Damage::Empty)),
+                },
+                // Its writer died before the first line was whole: the file before it is complete.
+                Err(Damage::Empty) => {}
+                Err(damage) => return Ok(Err(damage)),
+            }
+        }
+        Ok(Err(Damage::Empty))
+    }
+}
+
+fn journal_name(number: u32) -> String {
+    format!("journal-{number}.jsonl")
+}
+
+fn journal_number(name: &OsStr) -> Option<u32> {
+    name.to_str()?.strip_prefix("journal-")?.strip_suffix(".jsonl")?.parse().ok()
+}
+
+/// Reads the journal behind an inherited descriptor.
+pub fn read_account(file: &File) -> io::Result<Account> {
+    let (entries, _) = read_lines(&read_all(file)?).map_err(io::Error::other)?;
+    Account::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
+}

@@ -1,0 +1,127 @@
+//! One line of the journal, to bytes and back, and what a whole file of them says. Pure.
+
+use thiserror::Error;
+
+use super::{Entry, Event, FORMAT};
+
+/// Why a journal cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Damage {
+    #[error("line {line} is damaged: {cause}")]
+    Line { line: usize, cause: String },
+    #[error("it was written by a newer runwrap (journal format {format}, this one knows {FORMAT})")]
+    NewerFormat { format: u64 },
+    #[error("it has no beginning")]
+    Empty,
+}
+
+/// A line with its checksum and newline.
+pub(super) fn encode(entry: &Entry) -> serde_json::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(entry)?;
+    line.pop();
+    let crc = crc32fast::hash(&line);
+    line.extend_from_slice(format!(",\"crc\":\"{crc:08x}\"}}\n").as_bytes());
+    Ok(line)
+}
+
+/// The entries of a journal, and how many of its bytes they take: a line without its newline is not among them.
+///
+/// # Errors
+/// See [`Damage`].
+pub fn read_lines(bytes: &[u8]) -> Result<(Vec<Entry>, usize), Damage> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let mut entries = Vec::new();
+    for (index, line) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let entry = decode(line, index)?;
+        if u64::try_from(index) != Ok(entry.seq) || (index == 0) != matches!(entry.event, Event::Begin(_)) {
+            return Err(Damage::Line { line: index + 1, cause: "it is not the event that belongs here".to_owned() });
+        }
+        entries.push(entry);
+    }
+    if entries.is_empty() { Err(Damage::Empty) } else { Ok((entries, whole)) }
+}
+
+fn decode(line: &[u8], index: usize) -> Result<Entry, Damage> {
+    const CRC_BYTES: usize = ",\"crc\":\"00000000\"}\n".len();
+    let damaged = |cause: String| Damage::Line { line: index + 1, cause };
+    let body = line.len().checked_sub(CRC_BYTES).map(|end| &line[..end]);
+    let body = body.ok_or_else(|| damaged("too short".to_owned()))?;
+    let expected = format!(",\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body));
+    if line[body.len()..] != *expected.as_bytes() {
+        return Err(damaged("wrong checksum".to_owned()));
+    }
+    let json = [body, b"}"].concat();
+    if index == 0 {
+        refuse_newer(&json)?;
+    }
+    serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
+}
+
+/// Before anything else of the line is read: a newer format may have changed all of it but this.
+fn refuse_newer(json: &[u8]) -> Result<(), Damage> {
+    let value: serde_json::Value =
+        serde_json::from_slice(json).map_err(|error| Damage::Line { line: 1, cause: error.to_string() })?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if format > u64::from(FORMAT) => Err(Damage::NewerFormat { format }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::account::tests::sample_entries;
+
+    fn file() -> Vec<u8> {
+        sample_entries().iter().flat_map(|entry| encode(entry).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let bytes = file();
+        assert_eq!(read_lines(&bytes), Ok((sample_entries(), bytes.len())));
+    }
+
+    #[test]
+    fn a_cut_at_every_byte_leaves_the_whole_lines_before_it() {
+        let (bytes, entries) = (file(), sample_entries());
+        for cut in 0..bytes.len() {
+            let lines = bytes[..cut].split(|byte| *byte == b'\n').count() - 1;
+            match read_lines(&bytes[..cut]) {
+                Ok((read, _)) => assert_eq!(read, entries[..lines], "cut at {cut}"),
+                Err(damage) => assert_eq!((damage, lines), (Damage::Empty, 0), "cut at {cut}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_anywhere_is_damage_and_never_another_story() {
+        let bytes = file();
+        for at in 0..bytes.len() - 1 {
+            for flip in [0x01, 0x20, 0x80] {
+                let mut changed = bytes.clone();
+                changed[at] ^= flip;
+                assert!(matches!(read_lines(&changed), Err(Damage::Line { .. })), "byte {at} ^ {flip:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_or_repeated_line_is_damage() {
+        let lines: Vec<Vec<u8>> = sample_entries().iter().map(|entry| encode(entry).unwrap()).collect();
+        for gone in 0..lines.len() - 1 {
+            let rest: Vec<u8> =
+                lines.iter().enumerate().filter(|(at, _)| *at != gone).flat_map(|(_, l)| l.clone()).collect();
+            assert!(read_lines(&rest).is_err(), "without line {gone}");
+        }
+        assert!(read_lines(&[file(), lines[1].clone()].concat()).is_err());
+    }
+
+    #[test]
+    fn a_newer_format_is_named_and_not_called_damage() {
+        let line = String::from_utf8(encode(&sample_entries()[0]).unwrap()).unwrap();
+        let body = line.split_once(",\"crc\"").unwrap().0.replace("\"format\":1", "\"format\":2,\"new\":[]");
+        let line = format!("{body},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()));
+        assert_eq!(read_lines(line.as_bytes()), Err(Damage::NewerFormat { format: 2 }));
+    }
+}

@@ -1,0 +1,167 @@
+//! What the trainer leaves in files: the report file that it appends to, and `--metrics-file`. Reads with bounds, skips
+//! and logs what is not to be used. Must never wait for the trainer or write to its files.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::record::{METRICS_BYTES_MAX, Report, parse_metrics, parse_report};
+use crate::sys::fs::open_plain;
+
+/// How much of a report file is read at once: one heartbeat must not become an hour of parsing.
+const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How a file looked at a moment: another file, or another content, looks otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    inode: u64,
+    size_bytes: u64,
+    modified_ns: i64,
+}
+
+/// How `path` looks now; `None` where there is no plain file.
+#[must_use]
+pub fn snapshot(path: &Path) -> Option<Snapshot> {
+    let metadata = open_plain(path).ok()?.metadata().ok()?;
+    let modified_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
+    Some(Snapshot { inode: metadata.ino(), size_bytes: metadata.size(), modified_ns })
+}
+
+/// The metrics in `path`, unless it still looks as it did before the trainer started, or is not there.
+///
+/// # Errors
+/// Says why the file is of no use now. It may be half written: the next look may find it whole.
+pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Option<Map<String, Value>>> {
+    let now = snapshot(path);
+    if now.is_none() || now == before {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    open_plain(path)?.take(METRICS_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
+    parse_metrics(&text).map(Some).map_err(io::Error::other)
+}
+
+/// Reads a growing report file, each line once.
+#[derive(Debug, Default)]
+pub struct ReportReader {
+    offset_bytes: u64,
+    lines: u64,
+    report: Report,
+}
+
+impl ReportReader {
+    /// Everything reported so far.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Reads what has been appended since the last call. A last line without its newline waits for it, unless `finished`:
+    /// then nobody will write it any more. Bad lines are logged and skipped.
+    pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
+        let mut file = match open_plain(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(self.offset_bytes))?;
+        file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let full = bytes.len() as u64 == READ_BYTES_MAX;
+        // A single line that fills the whole read is far beyond what a line may have: step over it.
+        let used = if finished || (full && whole == 0) { bytes.len() } else { whole };
+        for line in bytes[..used].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            self.take(line);
+        }
+        self.offset_bytes += used as u64;
+        Ok(())
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        self.lines += 1;
+        if let Err(error) = parse_report(line).and_then(|report| self.report.absorb(report)) {
+            log::warn!("event=report_line_skipped line={} error={:?}", self.lines, error.to_string());
+        }
+    }
+}
+
+/// Reads the last `limit_bytes` that were written to `file` after the byte `from_bytes`; `None` where it was truncated meanwhile.
+pub fn read_tail(file: &mut File, from_bytes: u64, limit_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    let size_bytes = file.metadata()?.len();
+    if size_bytes < from_bytes {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(from_bytes.max(size_bytes.saturating_sub(limit_bytes))))?;
+    let mut tail = Vec::new();
+    file.take(limit_bytes).read_to_end(&mut tail)?;
+    Ok(Some(tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn appended(file: &mut File, text: &str) {
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn metrics(reader: &ReportReader) -> Value {
+        reader.report().metrics.clone().map_or(Value::Null, Value::Object)
+    }
+
+    #[test]
+    fn each_line_is_read_once_and_a_torn_one_waits() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let mut reader = ReportReader::default();
+        appended(file.as_file_mut(), "{\"metrics\": {\"a\": 1}}\nnonsense\n\n{\"metrics\": {\"b\"");
+        reader.read_on(file.path(), false).unwrap();
+        assert_eq!(metrics(&reader), json!({"a": 1}));
+        appended(file.as_file_mut(), ": 2}}\n{\"metrics\": {\"c\": 3}}");
+        reader.read_on(file.path(), false).unwrap();
+        assert_eq!(metrics(&reader), json!({"a": 1, "b": 2}));
+        reader.read_on(file.path(), true).unwrap();
+        assert_eq!(metrics(&reader), json!({"a": 1, "b": 2, "c": 3}));
+        assert_eq!(reader.lines, 4);
+    }
+
+    #[test]
+    fn a_missing_report_file_reports_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut reader = ReportReader::default();
+        reader.read_on(&directory.path().join("none"), true).unwrap();
+        assert_eq!(*reader.report(), Report::default());
+    }
+
+    #[test]
+    fn a_metrics_file_of_an_earlier_run_is_not_this_run_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.json");
+        assert_eq!(read_metrics_file(&path, snapshot(&path)).unwrap(), None);
+        appended(&mut File::create(&path).unwrap(), "{\"loss\": 1}");
+        let before = snapshot(&path);
+        assert_eq!(read_metrics_file(&path, before).unwrap(), None);
+        appended(&mut File::create(&path).unwrap(), "{\"loss\": NaN}");
+        assert_eq!(read_metrics_file(&path, before).unwrap(), json!({"loss": "NaN"}).as_object().cloned());
+        appended(&mut File::create(&path).unwrap(), "{\"loss\": ");
+        assert!(read_metrics_file(&path, before).is_err());
+    }
+
+    #[test]
+    fn the_tail_is_what_was_written_since_the_start() {
+        let mut file = tempfile::tempfile().unwrap();
+        appended(&mut file, "before;since");
+        assert_eq!(read_tail(&mut file, 7, 100).unwrap().unwrap(), b"since");
+        assert_eq!(read_tail(&mut file, 7, 2).unwrap().unwrap(), b"ce");
+        assert_eq!(read_tail(&mut file, 12, 2).unwrap().unwrap(), b"");
+        assert_eq!(read_tail(&mut file, 13, 2).unwrap(), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Appending to a run's journal. Never an error that stops a run: where the disk fails, the journal moves on, to a new file in
+//! the same directory, and where that fails too, into memory. Owns the writer's half of the format.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use super::line::encode;
+use super::{Account, Begin, Damage, Entry, Event, RunDirectory, read_lines};
+use crate::sys::{clock, failpoint, fs};
+
+/// Where the journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    Disk,
+    /// There is no place for it on a disk: it does not survive the processes that hold it.
+    Memory,
+}
+
+/// What became of an append, for those who read the journal through a descriptor of their own.
+#[derive(Debug)]
+pub enum Appended {
+    Here,
+    /// The journal is in another file now, whole, because of the error.
+    Moved(io::Error),
+}
+
+/// The one writer of a run's journal.
+pub struct Writer {
+    file: File,
+    medium: Medium,
+    /// The number in the file's name.
+    number: u32,
+    /// Everything written so far: what a new file begins with.
+    bytes: Vec<u8>,
+    account: Account,
+}
+
+impl Writer {
+    /// Begins the journal of a run, in `directory` or, without one, in memory. The first event is durable when this returns;
+    /// the error is why it is in memory although there is a directory.
+    pub fn begin(directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Option<io::Error>)> {
+        let entry = Entry { seq: 0, elapsed_us: 0, event: Event::Begin(Box::new(begin)) };
+        let bytes = encode(&entry)?;
+        let account = Account::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let (placed, error) = match directory.map(|directory| new_file(directory, 1, &bytes)) {
+            None => (None, None),
+            Some(Ok(file)) => (Some(file), None),
+            Some(Err(error)) => (None, Some(error)),
+        };
+        let (file, medium) = match placed {
+            Some(file) => (file, Medium::Disk),
+            None => (in_memory(&bytes)?, Medium::Memory),
+        };
+        Ok((Self { file, medium, number: 1, bytes, account }, error))
+    }
+
+    /// Goes on with a journal that somebody else began and whose lock is now ours. A torn last line is cut off.
+    pub fn resume(file: File, medium: Medium, number: u32) -> io::Result<Self> {
+        let mut bytes = read_all(&file)?;
+        let (entries, whole) = read_lines(&bytes).map_err(io::Error::other)?;
+        let account = Account::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        if whole < bytes.len() {
+            bytes.truncate(whole);
+            file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+        }
+        Ok(Self { file, medium, number, bytes, account })
+    }
+
+    /// Writes `event`, and does not return before it is durable if `durable`.
+    ///
+    /// # Errors
+    /// Only where not even memory is left.
+    pub fn append(&mut self, directory: Option<&RunDirectory>, event: Event, durable: bool) -> io::Result<Appended> {
+        let elapsed_us = self.account.begin.elapsed_us(clock::boot_time()).max(self.account.last_elapsed_us);
+        let entry = Entry { seq: self.account.events, elapsed_us, event };
+        let line = encode(&entry)?;
+        let written = write_at(&self.file, &line, self.bytes.len());
+        self.bytes.extend_from_slice(&line);
+        self.account.take(&entry);
+        match written.and_then(|()| if durable { sync(&self.file) } else { Ok(()) }) {
+            Ok(()) => Ok(Appended::Here),
+            // An fsync that failed is not repeated on the same file: the kernel may have dropped the pages and call it clean.
+            Err(error) => {
+                self.relocate(directory)?;
+                Ok(Appended::Moved(error))
+            }
+        }
+    }
+
+    fn relocate(&mut self, directory: Option<&RunDirectory>) -> io::Result<()> {
+        let number = self.number + 1;
+        let placed = directory.and_then(|directory| new_file(directory, number, &self.bytes).ok());
+        (self.file, self.medium) = match placed {
+            Some(file) => (file, Medium::Disk),
+            None => (in_memory(&self.bytes)?, Medium::Memory),
+        };
+        self.number = number;
+        Ok(())
+    }
+
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    #[must_use]
+    pub const fn medium(&self) -> Medium {
+        self.medium
+    }
+
+    /// The number in the file's name.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What the journal says so far.
+    #[must_use]
+    pub const fn account(&self) -> &Account {
+        &self.account
+    }
+}
+
+/// Reads a journal from its beginning. By position: the descriptor's own place is shared with other processes.
+pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        match file.read_at(&mut chunk, bytes.len() as u64)? {
+            0 => return Ok(bytes),
+            length => bytes.extend_from_slice(&chunk[..length]),
+        }
+    }
+}
+
+fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
+    let file = directory.create_journal(number)?;
+    write_at(&file, bytes, 0)?;
+    sync(&file)?;
+    directory.sync()?;
+    Ok(file)
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let file = fs::memory_file("runwrap-journal")?;
+    file.write_all_at(bytes, 0)?;
+    Ok(file)
+}
+
+/// The whole line in one write: it is there or it is not, or it is the torn last one.
+fn write_at(file: &File, line: &[u8], offset: usize) -> io::Result<()> {
+    if failpoint::fails("journal-write") {
+        return Err(io::Error::from(io::ErrorKind::StorageFull));
+    }
+    file.write_all_at(line, offset as u64)
+}
+
+fn sync(file: &File) -> io::Result<()> {
+    if failpoint::fails("journal-sync") {
+        return Err(io::Error::other("fsync failed"));
+    }
+    file.sync_data()
+}

@@ -1,0 +1,144 @@
+//! Files that nobody else may write or redirect: opened relative to a directory that was checked, never through a
+//! symbolic link, owner only. And memory files, for what must not be on any disk.
+
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::unistd::{Uid, UnlinkatFlags, fsync, unlinkat};
+
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
+const PLAIN_FILE: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
+
+/// An open directory that only its owner, this user, may write.
+#[derive(Debug)]
+pub struct Directory {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens `path`, made with its parents (0700) where it does not exist. Refuses one that somebody else owns or may write.
+    pub fn open_or_make(path: &Path) -> io::Result<Self> {
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Self::open(path)
+    }
+
+    /// Opens `path`. Refuses one that somebody else owns or may write.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Self::checked(open(path, DIRECTORY, Mode::empty())?, path.to_owned())
+    }
+
+    /// Opens the directory `name` in this one; a symbolic link is refused.
+    pub fn open_child(&self, name: &OsStr) -> io::Result<Self> {
+        let fd = openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        Self::checked(fd, self.path.join(name))
+    }
+
+    /// Makes the directory `name` (0700) in this one unless it is there, and opens it.
+    pub fn make_child(&self, name: &OsStr) -> io::Result<Self> {
+        match mkdirat(&self.fd, name, Mode::S_IRWXU) {
+            Ok(()) | Err(Errno::EEXIST) => self.open_child(name),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn checked(fd: OwnedFd, path: PathBuf) -> io::Result<Self> {
+        let metadata = File::from(fd.try_clone()?).metadata()?;
+        let own = Uid::effective().as_raw();
+        if metadata.uid() != own {
+            let message = format!("{} belongs to user {}, not to user {own}", path.display(), metadata.uid());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        if metadata.mode() & 0o022 != 0 {
+            let message = format!("{} may be written by others (chmod go-w would end that)", path.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
+        Ok(Self { fd, path })
+    }
+
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the file `name` (0600), which must not exist, for reading and appending.
+    pub fn create(&self, name: &str) -> io::Result<File> {
+        let flags = PLAIN_FILE | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_APPEND;
+        Ok(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+    }
+
+    /// Opens the plain file `name` for reading and appending.
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
+        plain(File::from(openat(&self.fd, name, PLAIN_FILE | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
+    }
+
+    /// The names in this directory, in no order.
+    pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
+        // By path: the descriptor proves whose it is, and an entry that was swapped is refused when it is opened.
+        std::fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    }
+
+    /// Removes the file `name`; one that is not there is removed already.
+    pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir))
+    }
+
+    /// Removes the empty directory `name`; one that is not there is removed already.
+    pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
+        absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir))
+    }
+
+    /// Moves the directory `name` into `target`, for good.
+    pub fn move_child(&self, name: &OsStr, target: &Self) -> io::Result<()> {
+        nix::fcntl::renameat(&self.fd, name, &target.fd, name)?;
+        target.sync()?;
+        self.sync()
+    }
+
+    /// Makes what was created or removed here durable.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(fsync(&self.fd)?)
+    }
+
+    /// Whether `name` is there, without following a link.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+}
+
+/// Opens a plain file by path for reading, never waiting for a pipe's other end.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    plain(File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?))
+}
+
+/// A file that lives in memory only, close-on-exec.
+pub fn memory_file(name: &str) -> io::Result<File> {
+    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+}
+
+/// Another opening of the same file, with a place and locks of its own.
+pub fn reopen(file: &File) -> io::Result<File> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    Ok(File::from(open(Path::new(&path), OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CLOEXEC, Mode::empty())?))
+}
+
+fn plain(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a plain file")) }
+}
+
+fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {
+    match result {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,0 +1,33 @@
+//! Who and where this process is: host, user, process id, session.
+
+use nix::unistd::{Pid, Uid, User, getpid, getsid};
+
+/// The host's name, or `unknown`.
+#[must_use]
+pub fn host_name() -> String {
+    nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The effective user's name, or the number where the system knows no name.
+#[must_use]
+pub fn user_name() -> String {
+    let uid = Uid::effective();
+    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+#[must_use]
+pub fn own_pid() -> i32 {
+    getpid().as_raw()
+}
+
+/// Whether this process is the first of its PID namespace (the entry point of a container).
+#[must_use]
+pub fn is_first_process() -> bool {
+    getpid() == Pid::from_raw(1)
+}
+
+/// Whether this process leads its session: then a closing terminal signals it alone.
+#[must_use]
+pub fn leads_session() -> bool {
+    getsid(None).is_ok_and(|session| session == getpid())
+}

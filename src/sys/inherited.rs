@@ -1,0 +1,55 @@
+//! What the process was started with, before Rust's runtime changes it: which signals were ignored, which of the
+//! three standard descriptors were closed, which signals were blocked. The trainer gets all of it back.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use nix::sys::signal::SigSet;
+
+static IGNORED: AtomicU64 = AtomicU64::new(0);
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+// Rust's runtime ignores SIGPIPE and opens /dev/null over closed descriptors before `main`. The C library calls
+// this before that; it must not use anything of std that needs the runtime.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REMEMBER: extern "C" fn() = remember;
+
+extern "C" fn remember() {
+    let mut ignored = 0;
+    for number in 1..=64_i32 {
+        // SAFETY: all-zero bytes are a valid `sigaction`: a null handler, an empty mask, no flags.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        // SAFETY: asks for the present action (the new one is null) into a valid, owned struct.
+        let known = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } == 0;
+        if known && action.sa_sigaction == libc::SIG_IGN {
+            ignored |= 1 << (number - 1);
+        }
+    }
+    IGNORED.store(ignored, Ordering::Relaxed);
+    let mut closed = 0;
+    for fd in 0..3 {
+        // SAFETY: F_GETFD reads a flag of a descriptor number and touches no memory; a closed one is an error code.
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
+            closed |= 1 << fd;
+        }
+    }
+    CLOSED.store(closed, Ordering::Relaxed);
+}
+
+/// Whether signal `number` was ignored when the process was started (`nohup`).
+#[must_use]
+pub fn was_ignored(number: i32) -> bool {
+    (1..=64).contains(&number) && IGNORED.load(Ordering::Relaxed) & (1 << (number - 1)) != 0
+}
+
+/// Those of the standard descriptors that were closed when the process was started.
+pub fn closed_descriptors() -> impl Iterator<Item = RawFd> {
+    (0..3).filter(|fd| CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0)
+}
+
+/// The signals that are blocked now. Call it before blocking any.
+#[must_use]
+pub fn blocked() -> SigSet {
+    SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty())
+}

@@ -1,0 +1,67 @@
+//! The pair of sockets between two of our processes: datagrams in order, with an end-of-file when the other side has gone.
+//! Knows bytes only; what they mean is `crate::link`.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+
+/// The longest message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// One end. Never blocks.
+pub struct Socket(OwnedFd);
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Incoming {
+    Message(Vec<u8>),
+    /// Nothing now.
+    Nothing,
+    /// The other side has gone; nothing will ever come.
+    Closed,
+}
+
+impl Socket {
+    /// Two connected ends, close-on-exec.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        Ok((Self(one), Self(other)))
+    }
+
+    #[must_use]
+    pub const fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Sends one message. False where the other side has gone or does not read: it will see the journal when it does.
+    pub fn send(&self, message: &[u8]) -> io::Result<bool> {
+        match send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+            Ok(_) => Ok(true),
+            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes the next message.
+    pub fn receive(&self) -> io::Result<Incoming> {
+        let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+        match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(0) | Err(Errno::ECONNRESET) => Ok(Incoming::Closed),
+            Ok(length) => {
+                buffer.truncate(length);
+                Ok(Incoming::Message(buffer))
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Incoming::Nothing),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

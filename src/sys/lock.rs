@@ -1,0 +1,30 @@
+//! Byte-range locks that belong to an open file, not to a process: the kernel frees them when the last descriptor
+//! of that opening is closed, however its holder dies, and they survive an exec.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+
+/// Takes the bytes `range` of `file` for this opening alone. False if somebody else holds one of them.
+pub fn try_lock(file: &File, range: &Range<i64>) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&request(libc::F_WRLCK, range))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the constants of fcntl.h are small ints in a struct of shorts")]
+fn request(kind: i32, range: &Range<i64>) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: range.start,
+        l_len: range.end - range.start,
+        // Must be zero for locks of an open file.
+        l_pid: 0,
+    }
+}

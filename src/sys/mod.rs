@@ -1,0 +1,17 @@
+//! The operating system: the only place with `unsafe`, `nix` and `libc`. Each file owns one thing of the
+//! kernel and gives it a safe face. Knows nothing of records, journals or databases.
+
+#![expect(unsafe_code, reason = "this is the one module that talks to the kernel; each use argues for itself")]
+
+pub mod clock;
+pub mod failpoint;
+pub mod fs;
+pub mod host;
+pub mod inherited;
+pub mod link;
+pub mod lock;
+pub mod poll;
+pub mod process;
+pub mod signals;
+pub mod spawn;
+pub mod wait;

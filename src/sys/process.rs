@@ -1,0 +1,71 @@
+//! Signals to processes, and how this one ends.
+
+use std::io;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::unistd::Pid;
+
+use super::{host, signals};
+
+/// How runwrap ends: as the trainer did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndAs {
+    Code(u8),
+    Signal(i32),
+}
+
+/// Sends `signal` to the child `pid`, with its value if it came with one. A process that has gone is no error.
+pub fn send(pid: i32, signal: i32, value: Option<i32>) -> io::Result<()> {
+    let result = match value {
+        // SAFETY: the number is an int and the union is a plain word; both are checked by the kernel.
+        Some(value) => unsafe {
+            let word = usize::try_from(value.cast_unsigned()).unwrap_or_default();
+            libc::sigqueue(pid, signal, libc::sigval { sival_ptr: std::ptr::without_provenance_mut(word) })
+        },
+        // SAFETY: two integers, both checked by the kernel.
+        None => unsafe { libc::kill(pid, signal) },
+    };
+    match Errno::result(result) {
+        Ok(_) | Err(Errno::ESRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Stops this process, as the terminal would: after the trainer has stopped. Returns when it is continued.
+pub fn stop_self() -> io::Result<()> {
+    // SIGSTOP, not SIGTSTP: that one is blocked and would come back to us as an event.
+    Ok(raise(Signal::SIGSTOP)?)
+}
+
+/// Ends this process by `signal`, without a second core dump; as the first process of a container, or where the signal
+/// does not kill, returns 128 + the number instead.
+#[must_use]
+pub fn end_as(end: EndAs) -> ExitCode {
+    match end {
+        EndAs::Code(code) => ExitCode::from(code),
+        EndAs::Signal(number) => {
+            if !host::is_first_process() {
+                let died = die_by(number);
+                log::warn!("event=signal_end_failed signal={} error={died:?}", signals::name(number));
+            }
+            ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX))
+        }
+    }
+}
+
+/// Returns only if the signal did not kill.
+fn die_by(number: i32) -> io::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    // A core pattern that is a pipe ignores the limit; a process that is not dumpable it does not.
+    nix::sys::prctl::set_dumpable(false)?;
+    // SAFETY: installs no handler, only the default.
+    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR && number != libc::SIGKILL {
+        return Err(io::Error::last_os_error());
+    }
+    nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    // SAFETY: two integers, both checked by the kernel.
+    if unsafe { libc::kill(Pid::this().as_raw(), number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
