@@ -56,6 +56,16 @@ impl Parcel {
         }
     }
 
+    /// What it is about, for the log.
+    #[must_use]
+    pub const fn describe(&self) -> &'static str {
+        match (&self.ending, self.begun) {
+            (Some(_), _) => "finalize",
+            (None, true) => "heartbeat",
+            (None, false) => "begin",
+        }
+    }
+
     /// Makes the database agree.
     ///
     /// # Errors

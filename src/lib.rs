@@ -12,6 +12,7 @@
 pub mod config;
 pub mod delivery;
 pub mod journal;
+pub mod keeper;
 pub mod link;
 pub mod record;
 pub mod store;

@@ -1,9 +1,11 @@
-//! What a journal's events add up to. A pure fold: the one place where a run's own story becomes what the database
-//! is to be told.
+//! What a journal's events add up to. A pure fold (but for the look at `--metrics-file`): the one place where a run's own
+//! story becomes what the database is to be told.
 
 use std::path::Path;
 
-use super::{Begin, Ended, Entry, Event};
+use serde_json::{Map, Value};
+
+use super::{Begin, Ended, Entry, Event, read_metrics_file};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
 /// A run, as its journal tells it so far.
@@ -77,6 +79,16 @@ impl Account {
         }
     }
 
+    /// The content of `--metrics-file` now, if this run has written it. One that does not read is logged: it may be half written.
+    #[must_use]
+    pub fn metrics_file(&self) -> Option<Map<String, Value>> {
+        let path = self.begin.metrics_file.as_deref()?;
+        read_metrics_file(Path::new(path), self.begin.metrics_file_before).unwrap_or_else(|error| {
+            log::warn!("event=metrics_file_skipped run_id={} path={path:?} error=\"{error}\"", self.begin.run.run_id);
+            None
+        })
+    }
+
     /// What the database is to know of the run while it lives, and with its end. `seen_us` is the moment of the sign of
     /// life; `report` all that the trainer has reported.
     #[must_use]
@@ -129,7 +141,7 @@ impl Account {
 #[cfg(test)]
 pub(super) mod tests {
     use chrono::{DateTime, Utc};
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
     use crate::journal::FORMAT;

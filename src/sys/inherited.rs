@@ -1,9 +1,11 @@
 //! What the process was started with, before Rust's runtime changes it: which signals were ignored, which of the
 //! three standard descriptors were closed, which signals were blocked. The trainer gets all of it back.
 
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
 static IGNORED: AtomicU64 = AtomicU64::new(0);
@@ -46,6 +48,14 @@ pub fn was_ignored(number: i32) -> bool {
 /// Those of the standard descriptors that were closed when the process was started.
 pub fn closed_descriptors() -> impl Iterator<Item = RawFd> {
     (0..3).filter(|fd| CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0)
+}
+
+/// The inherited descriptor `number`, which is the caller's from now on. It stays open over an exec.
+pub fn descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD reads a flag of a descriptor number and touches no memory; a closed one is an error code.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    // SAFETY: it is open, and the caller is the one place that takes this number (see `link`).
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The signals that are blocked now. Call it before blocking any.

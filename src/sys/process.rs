@@ -1,6 +1,9 @@
 //! Signals to processes, and how this one ends.
 
+use std::ffi::CStr;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use nix::errno::Errno;
@@ -15,6 +18,40 @@ use super::{host, signals};
 pub enum EndAs {
     Code(u8),
     Signal(i32),
+}
+
+/// SIGTERM as something to wait for, in a process that has no trainer to relay it to.
+#[derive(Debug)]
+pub struct Termination(UnixStream);
+
+impl Termination {
+    pub fn on_sigterm() -> io::Result<Self> {
+        let (readable, written) = UnixStream::pair()?;
+        readable.set_nonblocking(true)?;
+        signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, written)?;
+        Ok(Self(readable))
+    }
+
+    /// Forgets the signals that came so far.
+    pub fn clear(&self) -> io::Result<()> {
+        let mut bytes = [0; 16];
+        match io::Read::read(&mut &self.0, &mut bytes) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for Termination {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Names this process, for `ps` and `top`.
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    Ok(nix::sys::prctl::set_name(name)?)
 }
 
 /// Sends `signal` to the child `pid`, with its value if it came with one. A process that has gone is no error.

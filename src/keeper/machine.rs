@@ -1,0 +1,211 @@
+//! What a keeper does next. Pure: knows no descriptor, no clock, no store. Called by `reactor` alone.
+
+use std::time::Duration;
+
+use crate::delivery::{ATTEMPT_DEADLINE, Delivered, backoff};
+use crate::link::ToSupervisor;
+use crate::store::StoreError;
+
+/// How soon after its start a run gives its first sign of life: then its pid is known, and a run shorter than
+/// this costs the database one write less.
+const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// As much of the journal as decides what to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub(super) started: bool,
+    pub(super) ended: bool,
+}
+
+/// What happens to a keeper.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The journal was read (again).
+    Looked(Facts),
+    SupervisorGone,
+    /// The journal is ours, and has an end now.
+    TookOver,
+    /// The journal is somebody else's now, or cannot be written.
+    NotOurs,
+    Delivered(Delivered),
+    Failed(StoreError),
+    /// SIGTERM.
+    Terminated,
+    /// A moment that [`Machine::wake_at`] asked for, or any other.
+    Time,
+}
+
+/// What a keeper is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    Attempt,
+    Tell(ToSupervisor),
+    TakeOver,
+    /// The database has everything: remove the run's directory.
+    Remove,
+    /// The attempt hangs: start over in a new image that remembers this many failures.
+    ReplaceImage {
+        failures: u32,
+    },
+    Exit,
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    heartbeat: Duration,
+    linger: Duration,
+    facts: Facts,
+    /// The database has acknowledged the beginning to this process.
+    begun: bool,
+    /// The running attempt: its deadline, and what it delivers.
+    attempt: Option<(Duration, Facts)>,
+    /// In a row.
+    failures: u32,
+    /// When the next attempt is due. None: nothing to say, or a person must act first.
+    due: Option<Duration>,
+    /// Since when the supervisor has been gone.
+    alone_since: Option<Duration>,
+    terminated: bool,
+}
+
+impl Machine {
+    pub(super) const fn new(heartbeat: Duration, linger: Duration, failures: u32) -> Self {
+        let facts = Facts { started: false, ended: false };
+        Self {
+            heartbeat,
+            linger,
+            facts,
+            begun: false,
+            attempt: None,
+            failures,
+            due: None,
+            alone_since: None,
+            terminated: false,
+        }
+    }
+
+    /// Whether the database has acknowledged the beginning to this process.
+    pub(super) const fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// The number of the next attempt in a row of failing ones, from 0.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// When to come back with [`Event::Time`] at the latest.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.attempt.map(|(deadline, _)| deadline).or(self.due)
+    }
+
+    /// Takes `event` at the boot time `now`; `random`, from 0 to 1, jitters the retries.
+    pub(super) fn step(&mut self, event: Event, now: Duration, random: f64) -> Vec<Action> {
+        let mut actions = match event {
+            Event::Looked(facts) => {
+                self.looked(facts, now);
+                Vec::new()
+            }
+            Event::SupervisorGone => self.supervisor_gone(now),
+            Event::TookOver => {
+                self.looked(Facts { ended: true, ..self.facts }, now);
+                Vec::new()
+            }
+            Event::NotOurs => vec![Action::Exit],
+            Event::Delivered(delivered) => self.delivered(delivered, now),
+            Event::Failed(error) => self.failed(error, now, random),
+            Event::Terminated => {
+                self.terminated = true;
+                // While the supervisor lives there is an end to come: a stop of the whole service must not lose it.
+                if self.alone_since.is_some() {
+                    self.due = Some(now);
+                }
+                Vec::new()
+            }
+            Event::Time => self.overrun(now),
+        };
+        let due = self.due.is_some_and(|due| due <= now);
+        if due && self.attempt.is_none() && actions.is_empty() {
+            self.due = None;
+            self.attempt = Some((now + ATTEMPT_DEADLINE, self.facts));
+            actions.push(Action::Attempt);
+        }
+        actions
+    }
+
+    fn looked(&mut self, facts: Facts, now: Duration) {
+        let before = std::mem::replace(&mut self.facts, facts);
+        // An end is worth an attempt at once, even while another waits for its turn or for a person.
+        let first_look = !self.begun && self.failures == 0 && self.attempt.is_none();
+        if first_look || (facts.ended && !before.ended) {
+            self.due = Some(now);
+        } else if self.begun && facts.started && !before.started {
+            self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
+        } else if self.failures > 0 && self.attempt.is_none() && self.due.is_none() && before == Facts::default() {
+            // The first look of an image that replaced another.
+            self.due = Some(now);
+        }
+    }
+
+    fn supervisor_gone(&mut self, now: Duration) -> Vec<Action> {
+        self.alone_since = Some(now);
+        if !self.facts.ended {
+            return vec![Action::TakeOver];
+        }
+        // With nothing under way and nothing due a person must act: the journal stays for them.
+        if self.attempt.is_none() && self.due.is_none() { vec![Action::Exit] } else { Vec::new() }
+    }
+
+    fn delivered(&mut self, delivered: Delivered, now: Duration) -> Vec<Action> {
+        let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
+        self.begun = true;
+        self.failures = 0;
+        let mut actions: Vec<Action> = delivered.begun.map(|begun| Action::Tell(ToSupervisor::Recorded(begun))).into_iter().collect();
+        if delivered.ended {
+            actions.extend([Action::Remove, Action::Tell(ToSupervisor::Final), Action::Exit]);
+        } else if self.facts.ended {
+            self.plan(now);
+        } else if self.facts.started && !attempted.started {
+            self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
+        } else if self.facts.started {
+            self.plan(now + self.heartbeat);
+        }
+        actions
+    }
+
+    fn failed(&mut self, error: StoreError, now: Duration, random: f64) -> Vec<Action> {
+        let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
+        self.failures = self.failures.saturating_add(1);
+        let news = match error {
+            StoreError::Transient { .. } => {
+                self.plan(now + backoff(self.failures, random));
+                let lingered = self.alone_since.is_some_and(|since| now >= since + self.linger);
+                let last_try = self.terminated && self.alone_since.is_some();
+                return if lingered || last_try { vec![Action::Exit] } else { Vec::new() };
+            }
+            StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
+            StoreError::Permanent { message, hint } => ToSupervisor::Failed { message, hint },
+        };
+        // The end has come meanwhile: one attempt of its own. Otherwise a person must act, and retrying helps nobody.
+        self.due = (self.facts.ended && !attempted.ended).then_some(now);
+        let mut actions = vec![Action::Tell(news)];
+        if self.alone_since.is_some() && self.facts.ended && self.due.is_none() {
+            actions.push(Action::Exit);
+        }
+        actions
+    }
+
+    fn overrun(&mut self, now: Duration) -> Vec<Action> {
+        match self.attempt {
+            Some((deadline, _)) if now >= deadline => {
+                vec![Action::ReplaceImage { failures: self.failures.saturating_add(1) }]
+            }
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    /// The next attempt, no later than `moment`.
+    fn plan(&mut self, moment: Duration) {
+        self.due = Some(self.due.map_or(moment, |due| due.min(moment)));
+    }
+}

@@ -1,0 +1,268 @@
+//! Waits, makes one event of what came, and does what `machine` says. Decides nothing.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::Receiver;
+
+use thiserror::Error;
+
+use super::machine::{Action, Event, Facts, Machine};
+use super::takeover::take_over;
+use crate::delivery::{Delivered, Parcel, STATEMENT_TIMEOUT};
+use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account};
+use crate::link::{self, Brief, Link, ToKeeper};
+use crate::record::Report;
+use crate::store::{OpenOptions, StoreError, attempt};
+use crate::sys::poll::{Waker, readable};
+use crate::sys::{clock, failpoint, inherited, process, random, spawn};
+
+/// Why a keeper could not work at all.
+#[derive(Debug, Error)]
+pub enum KeeperError {
+    #[error("cannot use descriptor {fd}: {cause}; the keeper is started by runwrap itself, never by hand")]
+    Descriptor { fd: i32, cause: io::Error },
+    #[error("cannot go on: {0}")]
+    System(#[from] io::Error),
+}
+
+struct Keeper {
+    brief: Brief,
+    machine: Machine,
+    /// Events that are known already, before any that is waited for.
+    pending: VecDeque<Event>,
+    link: Option<Link>,
+    journal: File,
+    account: Account,
+    /// The state directory and the run's in it; none for a journal in memory, or once the run was removed.
+    place: Option<(Home, RunDirectory)>,
+    reader: ReportReader,
+    waker: Waker,
+    attempt: Option<Receiver<Result<Delivered, StoreError>>>,
+    terminate: process::Termination,
+}
+
+/// Keeps the run whose descriptors this process was given, until its end is delivered or given up. `failures` is how often an
+/// earlier image of this process has failed in a row; `prepare` is called with the brief before anything else is done.
+///
+/// # Errors
+/// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
+pub fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+    let brief_file = File::from(inherit(link::BRIEF_FD)?);
+    let brief: Brief = serde_json::from_slice(&read_memory(&brief_file)?).map_err(io::Error::other)?;
+    prepare(&brief);
+    let journal = File::from(inherit(link::JOURNAL_FD)?);
+    let link = Link::of(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
+    // While this is open the world knows that the run has a keeper.
+    let lock = if brief.on_disk { Some(inherit(link::LOCK_FD)?) } else { None };
+    let account = read_account(&journal)?;
+    let mut keeper = Keeper {
+        machine: Machine::new(brief.heartbeat, brief.linger, failures),
+        pending: VecDeque::new(),
+        link: Some(link),
+        place: if brief.on_disk { place(&brief) } else { None },
+        account,
+        journal,
+        reader: ReportReader::default(),
+        waker: Waker::new()?,
+        attempt: None,
+        terminate: process::Termination::on_sigterm()?,
+        brief,
+    };
+    log::info!("event=keeper_started run_id={} failures={failures}", keeper.brief.run_id);
+    let result = keeper.keep();
+    // Open till here: an image that replaces this one finds both under their numbers.
+    drop((brief_file, lock));
+    result
+}
+
+fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
+    inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
+}
+
+fn read_memory(file: &File) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// A run whose directory is gone was delivered: the journal's descriptor still tells it.
+fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
+    let opened = Home::open(&brief.state_dir)
+        .and_then(|home| home.open_run(brief.run_id.to_string().as_ref()).map(|run| (home, run)));
+    opened.inspect_err(|error| log::info!("event=run_directory_gone run_id={} error=\"{error}\"", brief.run_id)).ok()
+}
+
+impl Keeper {
+    fn keep(&mut self) -> Result<(), KeeperError> {
+        self.pending.push_back(Event::Looked(self.facts()));
+        loop {
+            let event = match self.pending.pop_front() {
+                Some(event) => event,
+                None => self.next_event()?,
+            };
+            for action in self.machine.step(event, clock::boot_time(), random::fraction()) {
+                if self.perform(action)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        Facts { started: self.account.started.is_some(), ended: self.account.ended.is_some() }
+    }
+
+    fn next_event(&mut self) -> Result<Event, KeeperError> {
+        let fds = [
+            self.link.as_ref().map(AsFd::as_fd),
+            Some(self.waker.as_fd()),
+            Some(self.terminate.as_fd()),
+        ];
+        let [link, attempt, terminate] = readable(fds, self.machine.wake_at())?;
+        if attempt {
+            self.waker.clear()?;
+            if let Some(result) = self.attempt.take().and_then(|receiver| receiver.try_recv().ok()) {
+                return Ok(result.map_or_else(Event::Failed, Event::Delivered));
+            }
+        }
+        if terminate {
+            self.terminate.clear()?;
+            return Ok(Event::Terminated);
+        }
+        if link && let Some(open) = &self.link {
+            return Ok(match open.hear::<ToKeeper>()? {
+                Some(Some(ToKeeper::Look)) => {
+                    self.account = read_account(&self.journal)?;
+                    Event::Looked(self.facts())
+                }
+                Some(None) => Event::Time,
+                None => {
+                    self.link = None;
+                    // First what the supervisor wrote and had no time to say.
+                    self.account = read_account(&self.journal)?;
+                    self.pending.push_back(Event::SupervisorGone);
+                    Event::Looked(self.facts())
+                }
+            });
+        }
+        Ok(Event::Time)
+    }
+
+    fn perform(&mut self, action: Action) -> Result<ControlFlow<()>, KeeperError> {
+        match action {
+            Action::Attempt => self.start_attempt()?,
+            Action::Tell(news) => {
+                log::info!("event=keeper_says run_id={} news=\"{news:?}\"", self.brief.run_id);
+                if let Some(link) = &self.link {
+                    // Dropped news is found in the journal or the database.
+                    link.say(&news)?;
+                }
+            }
+            Action::TakeOver => {
+                let event = self.take_over();
+                self.pending.push_back(event);
+            }
+            Action::Remove => self.remove(),
+            Action::ReplaceImage { failures } => {
+                log::warn!("event=attempt_hung run_id={} failures={failures}", self.brief.run_id);
+                let arguments = ["runwrap", "keeper", "--failures", &failures.to_string()].map(str::to_owned);
+                return Err(spawn::replace_image(&arguments, link::LOCK_FD).into());
+            }
+            Action::Exit => {
+                log::info!("event=keeper_ended run_id={}", self.brief.run_id);
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn start_attempt(&mut self) -> Result<(), KeeperError> {
+        let report = self.report();
+        let seen_us = self.account.begin.elapsed_us(clock::boot_time());
+        let parcel = Parcel::of(&self.account, seen_us, report, self.machine.begun());
+        let number = self.machine.failures();
+        log::info!("event=attempt run_id={} attempt={number} of={}", self.brief.run_id, parcel.describe());
+        let options = OpenOptions {
+            table: self.brief.table.clone(),
+            migrate: self.brief.migrate,
+            attempt: usize::try_from(number).unwrap_or_default(),
+            statement_timeout: STATEMENT_TIMEOUT,
+        };
+        let waker = self.waker.clone();
+        let run_id = self.brief.run_id;
+        let work = move |store: &mut dyn crate::store::Store| {
+            let result = parcel.deliver(store);
+            match &result {
+                Ok(delivered) => log::info!("event=attempt_done run_id={run_id} attempt={number} ended={}", delivered.ended),
+                Err(error) => log::info!("event=attempt_failed run_id={run_id} attempt={number} error=\"{error}\""),
+            }
+            result
+        };
+        let done = move || {
+            if let Err(error) = waker.wake() {
+                log::error!("event=wake_failed run_id={run_id} error=\"{error}\"");
+            }
+        };
+        match attempt::start(self.brief.target.clone(), options, work, done) {
+            Ok(receiver) => self.attempt = Some(receiver),
+            Err(error) => {
+                // Heard of like any other failure: at the next turn.
+                let (sender, receiver) = std::sync::mpsc::channel();
+                let _sent = sender.send(Err(error)).is_ok();
+                self.attempt = Some(receiver);
+                self.waker.wake()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All that the trainer has reported by now.
+    fn report(&mut self) -> Report {
+        let finished = self.account.ended.is_some();
+        if let Some(path) = &self.brief.report_path
+            && let Err(error) = self.reader.read_on(path, finished)
+        {
+            log::warn!("event=report_unreadable run_id={} path={path:?} error=\"{error}\"", self.brief.run_id);
+        }
+        let mut report = self.reader.report().clone();
+        if !finished
+            && let Some(metrics) = self.account.metrics_file()
+            && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })
+        {
+            log::warn!("event=metrics_refused run_id={} error=\"{error}\"", self.brief.run_id);
+        }
+        report
+    }
+
+    fn take_over(&mut self) -> Event {
+        failpoint::reached("takeover");
+        let directory = self.place.as_ref().map(|(_, run)| run);
+        let taken = take_over(directory, &self.journal, self.brief.journal_number);
+        let taken = taken.and_then(|writer| Ok((writer.account().clone(), writer.file().try_clone()?)));
+        match taken {
+            Ok((account, journal)) => {
+                self.account = account;
+                self.journal = journal;
+                Event::TookOver
+            }
+            Err(error) => {
+                log::error!("event=takeover_failed run_id={} error=\"{error}\"", self.brief.run_id);
+                Event::NotOurs
+            }
+        }
+    }
+
+    fn remove(&mut self) {
+        failpoint::reached("delivered");
+        if let Some((home, run)) = self.place.take()
+            && let Err(error) = home.remove_run(&run)
+        {
+            // It will be delivered once more, to no effect, and removed then.
+            log::warn!("event=remove_failed run_id={} error=\"{error}\"", self.brief.run_id);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The supervisor has vanished: make sure that the trainer and all that it started are stopped, and write the end.
+//! The kernel has killed the trainer already (parent-death signal); its children it has not. Called by `reactor`.
+
+use std::fs::File;
+use std::io;
+use std::time::Duration;
+
+use crate::journal::{Ended, Event, Medium, RunDirectory, Writer};
+use crate::record::{Reason, TrainerExit};
+use crate::sys::{clock, leftovers, poll};
+
+/// How long the kernel may take to close what the supervisor had open.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How long what the trainer left running has to end after SIGTERM.
+const GRACE: Duration = Duration::from_millis(500);
+const STEP: Duration = Duration::from_millis(10);
+
+/// Ends the run in its journal, if nobody has. `directory` is `None` for a journal in memory, which nobody else can hold.
+///
+/// # Errors
+/// Where the journal is somebody else's now, or cannot be written at all.
+pub(super) fn take_over(directory: Option<&RunDirectory>, journal: &File, number: u32) -> io::Result<Writer> {
+    if let Some(directory) = directory {
+        take_lock(directory)?;
+    }
+    let medium = if directory.is_some() { Medium::Disk } else { Medium::Memory };
+    let mut writer = Writer::resume(journal.try_clone()?, medium, number)?;
+    if writer.account().ended.is_some() {
+        return Ok(writer);
+    }
+    let run_id = writer.account().begin.run.run_id.to_string();
+    log::warn!("event=takeover run_id={run_id} cause=\"the supervisor has vanished\"");
+    stop_leftovers(&run_id)?;
+    let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
+    let exit = TrainerExit::Unknown { reason: Reason::SupervisorKilled, message };
+    let metrics = writer.account().metrics_file();
+    let ended = Ended { exit, usage: None, metrics, stderr_tail: None };
+    writer.append(directory, Event::Ended(ended), true)?;
+    Ok(writer)
+}
+
+fn take_lock(directory: &RunDirectory) -> io::Result<()> {
+    let deadline = clock::boot_time() + LOCK_WAIT;
+    while !directory.try_lock_writer()? {
+        if clock::boot_time() >= deadline {
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "somebody else holds the journal's lock"));
+        }
+        poll::pause(STEP)?;
+    }
+    Ok(())
+}
+
+fn stop_leftovers(run_id: &str) -> io::Result<()> {
+    if leftovers::signal_all(run_id, leftovers::Stop::Ask)? == 0 {
+        return Ok(());
+    }
+    let deadline = clock::boot_time() + GRACE;
+    while clock::boot_time() < deadline {
+        poll::pause(STEP)?;
+        if leftovers::signal_all(run_id, leftovers::Stop::Count)? == 0 {
+            return Ok(());
+        }
+    }
+    let killed = leftovers::signal_all(run_id, leftovers::Stop::Kill)?;
+    log::warn!("event=leftovers_killed run_id={run_id} processes={killed}");
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The finalize drop guard: the one place that writes a run's end. Whatever way the supervisor leaves, by return, by error
+//! or by a panic, the end is in the journal and the keeper has been told before the process is gone.
+
+use std::io;
+use std::time::Duration;
+
+use super::keepers::Keepers;
+use crate::journal::{Appended, Ended, Event, Home, RunDirectory, Writer};
+use crate::link::ToSupervisor;
+use crate::record::{Reason, TrainerExit, Usage};
+use crate::sys::poll::readable_within;
+use crate::sys::{clock, failpoint, poll, process, signals, wait};
+
+/// How long a trainer that is killed may take to die: it may sit in the kernel.
+const DEATH_WAIT: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_millis(5);
+
+/// A run that has begun and has no end yet.
+pub(super) struct Guard {
+    pub(super) writer: Writer,
+    pub(super) place: Option<(Home, RunDirectory)>,
+    pub(super) keepers: Keepers,
+    /// The trainer, from its fork until it was reaped.
+    pub(super) trainer_pid: Option<i32>,
+    finish_timeout: Duration,
+    finished: bool,
+}
+
+impl Guard {
+    pub(super) const fn new(
+        writer: Writer,
+        place: Option<(Home, RunDirectory)>,
+        keepers: Keepers,
+        finish_timeout: Duration,
+    ) -> Self {
+        Self { writer, place, keepers, trainer_pid: None, finish_timeout, finished: false }
+    }
+
+    fn directory(&self) -> Option<&RunDirectory> {
+        self.place.as_ref().map(|(_, run)| run)
+    }
+
+    /// Starts a keeper for the journal as it is.
+    pub(super) fn start_keeper(&mut self) -> io::Result<()> {
+        self.keepers.start(&self.writer, self.place.as_ref().map(|(_, run)| run))
+    }
+
+    /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
+    /// Returns the error that made it move, which the user must hear of.
+    pub(super) fn write(&mut self, event: Event, durable: bool) -> io::Result<Option<io::Error>> {
+        let directory = self.place.as_ref().map(|(_, run)| run);
+        match self.writer.append(directory, event, durable)? {
+            Appended::Here => self.keepers.look().map(|()| None),
+            Appended::Moved(error) => {
+                self.keepers.kill()?;
+                self.start_keeper()?;
+                Ok(Some(error))
+            }
+        }
+    }
+
+    /// Writes the end. The only call that makes the guard do nothing when it is dropped.
+    pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Option<io::Error>> {
+        failpoint::reached("before-ended");
+        let metrics = self.writer.account().metrics_file();
+        let written = self.write(Event::Ended(Ended { exit, usage, metrics, stderr_tail: None }), true)?;
+        self.finished = true;
+        failpoint::reached("after-ended");
+        Ok(written)
+    }
+
+    /// The run never began: leaves nothing behind, and nothing to deliver.
+    pub(super) fn abandon(&mut self) -> io::Result<()> {
+        self.finished = true;
+        self.keepers.kill()?;
+        match self.place.take() {
+            Some((home, run)) => home.remove_run(&run),
+            None => Ok(()),
+        }
+    }
+
+    /// Reaps the trainer, whose end is written.
+    pub(super) fn reap(&mut self) -> io::Result<()> {
+        self.trainer_pid.take().map_or(Ok(()), wait::reap)
+    }
+
+    /// The trainer must not outlive its supervisor: kill it before its end is written.
+    fn kill_trainer(&mut self) -> io::Result<()> {
+        let Some(pid) = self.trainer_pid else { return Ok(()) };
+        process::send(pid, signals::SIGKILL, None)?;
+        let deadline = clock::boot_time() + DEATH_WAIT;
+        while !wait::has_ended(pid)? && clock::boot_time() < deadline {
+            poll::pause(STEP)?;
+        }
+        Ok(())
+    }
+
+    fn wait_for_delivery(&mut self) -> io::Result<()> {
+        let deadline = clock::boot_time() + self.finish_timeout;
+        while let Some(fd) = self.keepers.link_fd() {
+            let left = deadline.saturating_sub(clock::boot_time());
+            if left.is_zero() || !readable_within(fd, left)? {
+                break;
+            }
+            match self.keepers.hear()? {
+                Some(Some(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })) | None => break,
+                Some(Some(ToSupervisor::Recorded(_)) | None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self) -> io::Result<()> {
+        let killed = self.kill_trainer();
+        let message = if std::thread::panicking() { "runwrap panicked" } else { "runwrap failed" };
+        let message = format!("{message}; the trainer was killed (the log says more)");
+        let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
+        let delivered = self.wait_for_delivery();
+        killed.and(finished.map(drop)).and(self.reap()).and(delivered)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.finished {
+            log::error!("event=guard_fired run_id={}", self.writer.account().begin.run.run_id);
+            if let Err(error) = self.fail() {
+                log::error!("event=guard_failed directory={:?} error=\"{error}\"", self.directory().map(RunDirectory::path));
+            }
+        }
+    }
+}

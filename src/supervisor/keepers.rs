@@ -1,0 +1,101 @@
+//! The supervisor's keepers, one at a time: starting one with its descriptors, and hearing it.
+//! Must not decide when: `machine` does. Called by `reactor` and `guard`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use crate::journal::{RunDirectory, Writer};
+use crate::link::{Brief, Link, ToKeeper, ToSupervisor};
+use crate::sys::{clock, fs, poll, process, signals, spawn, wait};
+
+/// How long a killed keeper's lock may take to be freed, and a keeper to die.
+const DEATH_WAIT: Duration = Duration::from_secs(2);
+const STEP: Duration = Duration::from_millis(5);
+
+/// The present keeper, if there is one.
+pub(super) struct Keepers {
+    brief: Brief,
+    present: Option<(i32, Link)>,
+}
+
+impl Keepers {
+    pub(super) const fn new(brief: Brief) -> Self {
+        Self { brief, present: None }
+    }
+
+    pub(super) fn link_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.present.as_ref().map(|(_, link)| link.as_fd())
+    }
+
+    /// Starts a keeper for the journal as it is now.
+    pub(super) fn start(&mut self, writer: &Writer, directory: Option<&RunDirectory>) -> io::Result<()> {
+        self.present = None;
+        let on_disk = writer.medium() == crate::journal::Medium::Disk;
+        self.brief.on_disk = on_disk;
+        self.brief.journal_number = writer.number();
+        let brief = fs::memory_file("runwrap-brief")?;
+        brief.write_all_at(&serde_json::to_vec(&self.brief)?, 0)?;
+        let lock = match directory.filter(|_| on_disk) {
+            Some(directory) => Some(keeper_lock(directory)?),
+            None => None,
+        };
+        let (own, keepers) = Link::pair()?;
+        let mut fds = vec![keepers.as_fd(), brief.as_fd(), writer.file().as_fd()];
+        fds.extend(lock.as_ref().map(File::as_fd));
+        let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &environment(), &fds)?;
+        log::info!("event=keeper_forked run_id={} keeper_pid={pid}", self.brief.run_id);
+        self.present = Some((pid, own));
+        Ok(())
+    }
+
+    /// Says that the journal has grown.
+    pub(super) fn look(&self) -> io::Result<()> {
+        match &self.present {
+            Some((_, link)) => link.say(&ToKeeper::Look).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// The next news, nothing now (`Some(None)`), or that the keeper has gone (`None`).
+    pub(super) fn hear(&mut self) -> io::Result<Option<Option<ToSupervisor>>> {
+        let Some((_, link)) = &self.present else { return Ok(Some(None)) };
+        let heard = link.hear()?;
+        if heard.is_none() {
+            self.present = None;
+        }
+        Ok(heard)
+    }
+
+    /// Kills the present keeper and waits until it is dead.
+    pub(super) fn kill(&mut self) -> io::Result<()> {
+        let Some((pid, _)) = self.present.take() else { return Ok(()) };
+        process::send(pid, signals::SIGKILL, None)?;
+        let deadline = clock::boot_time() + DEATH_WAIT;
+        while wait::look(pid)?.is_none() && clock::boot_time() < deadline {
+            poll::pause(STEP)?;
+        }
+        wait::reap(pid)
+    }
+}
+
+/// The keeper before has died, but the kernel may still be closing what it had open.
+fn keeper_lock(directory: &RunDirectory) -> io::Result<File> {
+    let deadline = clock::boot_time() + DEATH_WAIT;
+    loop {
+        match directory.lock_for_keeper() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::boot_time() < deadline => {
+                poll::pause(STEP)?;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// The keeper's environment: ours, without what marks the processes of a run that we may ourselves be part of.
+fn environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(key, _)| key != "RUNWRAP_RUN_ID").collect()
+}

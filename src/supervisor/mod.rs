@@ -1,0 +1,19 @@
+//! The supervisor: the process that the user started, with one thread and no database.
+//!
+//! 1. The journal is begun, and a keeper started that delivers it (`keepers`).
+//! 2. The trainer waits for the record, `--start-timeout` at most; then it is forked and executed.
+//! 3. Signals are relayed, stop requests written down first; deadlines are kept.
+//! 4. The trainer's end is looked at, written down by the drop guard (`guard`), and only then reaped.
+//! 5. The keeper delivers the end; that is waited for, `--finish-timeout` at most. Then runwrap ends as the trainer did.
+//!
+//! `machine` decides, `reactor` waits and does, `guard` is what no way out can miss.
+//! Must never name a store. Called by `commands::run`.
+
+mod guard;
+mod keepers;
+mod machine;
+mod reactor;
+mod relay;
+
+pub use machine::Limits;
+pub use reactor::{Supervision, SupervisorError, supervise};

@@ -1,0 +1,12 @@
+//! A little chance, for jitter only.
+
+use nix::libc;
+
+/// A number from 0 to 1; the middle where the kernel has none to give.
+#[must_use]
+pub fn fraction() -> f64 {
+    let mut bytes = [0_u8; 4];
+    // SAFETY: fills at most the four bytes of an owned array.
+    let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if filled == 4 { f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX) } else { 0.5 }
+}
