@@ -11,6 +11,7 @@
 //! - [`logging`]: what runwrap says of its own work, to a file and to stderr.
 //! - [`output`]: tables, JSON, human durations.
 
+pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod journal;
