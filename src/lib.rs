@@ -8,12 +8,17 @@
 //! - [`config`]: flag > environment > file > default, every value with its origin.
 //! - [`sys`]: the operating system, the only `unsafe`.
 //! - [`store`]: the two databases behind one trait.
+//! - [`logging`]: what runwrap says of its own work, to a file and to stderr.
+//! - [`output`]: tables, JSON, human durations.
 
+pub mod commands;
 pub mod config;
 pub mod delivery;
 pub mod journal;
 pub mod keeper;
 pub mod link;
+pub mod logging;
+pub mod output;
 pub mod record;
 pub mod store;
 pub mod sys;

@@ -120,6 +120,18 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
     plain(File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?))
 }
 
+/// Opens `path` for appending, made (0600) where it does not exist; a symbolic link is refused, and a pipe that nobody
+/// reads is not waited for.
+pub fn open_to_append(path: &Path) -> io::Result<File> {
+    let flags = PLAIN_FILE | OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT;
+    Ok(File::from(open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+}
+
+/// Opens the plain file at `path`, which must exist, for appending.
+pub fn append_to_plain(path: &Path) -> io::Result<File> {
+    plain(File::from(open(path, PLAIN_FILE | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
+}
+
 /// A file that lives in memory only, close-on-exec.
 pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))

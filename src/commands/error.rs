@@ -1,0 +1,95 @@
+//! Why a verb did not do what it was asked, what to do about it, and the exit status that says so.
+//! Called by every verb but `run`, and by `main`.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::report::ReportError;
+use crate::store::StoreError;
+
+/// Exit status: runwrap itself failed or was misused, as in `timeout` and `env`.
+pub const EXIT_FAILED: u8 = 125;
+/// Exit status: the database answered, and it has no such record.
+pub const EXIT_NO_SUCH_RECORD: u8 = 1;
+
+/// Why a verb failed. Displays as a sentence without its period.
+#[derive(Debug, Error)]
+pub enum CommandError {
+    #[error("cannot {purpose}: {source}")]
+    Database { purpose: &'static str, source: StoreError },
+    #[error("there is no record {id} in {database}")]
+    NoSuchRecord { id: String, database: String },
+    #[error("cannot report: {0}")]
+    Report(#[from] ReportError),
+    #[error("cannot write to stdout: {0}")]
+    Stdout(#[from] io::Error),
+}
+
+impl CommandError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Database {
+                source: StoreError::Permanent { hint, .. } | StoreError::BadInput { hint, .. }, ..
+            } => Some(hint),
+            Self::Database { source: StoreError::Transient { .. }, .. } => {
+                Some("check that the database is up and is the one you mean; --start-timeout gives it more time")
+            }
+            Self::NoSuchRecord { .. } => Some("`runwrap list` shows the newest records and their ids"),
+            Self::Report(error) => error.hint(),
+            Self::Stdout(_) => None,
+        }
+    }
+
+    /// The exit status.
+    #[must_use]
+    pub const fn exit_status(&self) -> u8 {
+        match self {
+            Self::NoSuchRecord { .. } => EXIT_NO_SUCH_RECORD,
+            Self::Database { .. } | Self::Report(_) | Self::Stdout(_) => EXIT_FAILED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_says_what_to_do_and_has_its_exit_status() {
+        let transient = || StoreError::Transient { message: "sqlite:/x did not answer within 5s".to_owned() };
+        let permanent = || StoreError::Permanent { message: "no right".to_owned(), hint: "grant it".to_owned() };
+        let check = |error: CommandError, message: &str, hint: &str, exit_status: u8| {
+            assert_eq!(error.to_string(), message);
+            assert!(error.hint().unwrap().contains(hint), "{error}");
+            assert_eq!(error.exit_status(), exit_status);
+        };
+        let purpose = "list the records";
+        check(
+            CommandError::Database { purpose, source: transient() },
+            "cannot list the records: sqlite:/x did not answer within 5s",
+            "--start-timeout",
+            125,
+        );
+        check(
+            CommandError::Database { purpose, source: permanent() },
+            "cannot list the records: no right",
+            "grant it",
+            125,
+        );
+        check(
+            CommandError::NoSuchRecord { id: "30".to_owned(), database: "sqlite:/x".to_owned() },
+            "there is no record 30 in sqlite:/x",
+            "runwrap list",
+            1,
+        );
+        check(
+            CommandError::Report(ReportError::NotInARun),
+            "cannot report: RUNWRAP_REPORT is not set",
+            "runwrap --",
+            125,
+        );
+    }
+}

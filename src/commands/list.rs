@@ -1,0 +1,98 @@
+//! `runwrap list`: the newest records, a table for people or JSON for programs. Called by `main`.
+
+use serde_json::Value;
+
+use super::ask::ask;
+use crate::commands::CommandError;
+use crate::config::Settings;
+use crate::output;
+use crate::store::{Entry, Filter};
+
+const HEADER: [&str; 9] = ["ID", "NAME", "VERSION", "STATUS", "REASON", "DURATION", "START", "END", "LAST SEEN"];
+
+/// Prints the records that fit `filter`, newest first.
+///
+/// # Errors
+/// The database did not answer, or stdout cannot be written.
+pub fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), CommandError> {
+    let filter = filter.clone();
+    let entries = ask(settings, "list the records", move |store| store.list(&filter))?;
+    let text = if json { as_json(entries) } else { as_table(&entries) };
+    Ok(output::print(&text)?)
+}
+
+fn as_json(entries: Vec<Entry>) -> String {
+    output::json(&Value::Array(entries.into_iter().map(|Entry(columns)| Value::Object(columns)).collect()))
+}
+
+/// Times are UTC; what is not known is a dash.
+fn as_table(entries: &[Entry]) -> String {
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    output::table(&HEADER, &rows)
+}
+
+fn row(entry: &Entry) -> Vec<String> {
+    let text = |key: &str| match entry.0.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => value.to_string(),
+    };
+    let seconds = |key: &str| entry.0.get(key).and_then(Value::as_u64);
+    let cells = [
+        text("id"),
+        text("name"),
+        text("version"),
+        text("status"),
+        text("reason"),
+        seconds("train_duration").map_or_else(|| text("train_duration"), output::duration),
+        output::utc(&text("train_start_time")),
+        output::utc(&text("train_end_time")),
+        entry.0.get("last_seen_seconds_ago").and_then(Value::as_i64).map_or_else(String::new, output::ago),
+    ];
+    cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entries() -> Vec<Entry> {
+        let objects = [
+            json!({
+                "id": 31, "version": "v2", "status": "training", "train_start_time": "2026-08-02T09:00:00.5Z",
+                "train_end_time": null, "train_duration": null, "name": "resnet", "reason": null,
+                "last_seen_seconds_ago": 12,
+            }),
+            json!({
+                "id": "30", "version": "v1", "status": "completed", "train_start_time": "2026-08-01T10:00:00Z",
+                "train_end_time": "2026-08-01T17:20:52Z", "train_duration": 26452, "name": "res\u{1b}[2Jnet",
+                "reason": "success",
+            }),
+            json!({"id": 2, "status": "training", "train_duration": "01:00:00"}),
+        ];
+        objects.iter().map(|object| Entry(object.as_object().unwrap().clone())).collect()
+    }
+
+    #[test]
+    fn people_get_a_table() {
+        let expected = "\
+ID  NAME             VERSION  STATUS     REASON   DURATION    START                END                  LAST SEEN
+31  resnet           v2       training   -        -           2026-08-02 09:00:00  -                    12s ago
+30  res\\u{1b}[2Jnet  v1       completed  success  7h 20m 52s  2026-08-01 10:00:00  2026-08-01 17:20:52  -
+2   -                -        training   -        01:00:00    -                    -                    -
+";
+        assert_eq!(as_table(&entries()), expected);
+    }
+
+    #[test]
+    fn programs_get_flat_objects() {
+        let text = as_json(entries());
+        assert!(!text.contains('\u{1b}'));
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read[1]["name"], "res\u{1b}[2Jnet");
+        assert_eq!(read[0]["train_end_time"], Value::Null);
+        assert_eq!(as_json(Vec::new()), "[]\n");
+    }
+}

@@ -1,0 +1,175 @@
+//! `runwrap report`: what a trainer reports of itself, for trainers that cannot append to a file themselves.
+//! Writes one line to the file that `RUNWRAP_REPORT` names, in one write; opens nothing else. Called by `main`.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use crate::commands::CommandError;
+use crate::record::{LineError, parse_report};
+use crate::sys::fs::append_to_plain;
+
+/// The file of the run, as its trainer finds it in its environment.
+const VARIABLE: &str = "RUNWRAP_REPORT";
+
+/// What is to be reported.
+#[derive(Clone, Debug, Default)]
+pub struct Reported {
+    /// Names and values as typed. A value that is JSON is taken as JSON, any other as text.
+    pub metrics: Vec<(String, String)>,
+    /// Relative to the current directory; a URL stays as it is.
+    pub model_path: Option<String>,
+    pub error: Option<String>,
+}
+
+/// Why nothing was reported.
+#[derive(Debug, Error)]
+pub enum ReportError {
+    #[error("{VARIABLE} is not set")]
+    NotInARun,
+    #[error("the line was refused: {0}")]
+    Refused(#[from] LineError),
+    #[error("the current directory is unknown: {0}")]
+    NoDirectory(io::Error),
+    #[error("{}: {cause}", path.display())]
+    Unwritable { path: PathBuf, cause: io::Error },
+}
+
+impl ReportError {
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotInARun => {
+                Some("this works inside of a run: runwrap -- COMMAND, where COMMAND calls runwrap report")
+            }
+            Self::Refused(LineError::TooLong { .. }) => {
+                Some("save large results to a file of your own and report its path as a metric")
+            }
+            Self::Refused(LineError::Empty) => {
+                Some("give at least one of --metric NAME=VALUE, --model-path and --error")
+            }
+            Self::Refused(LineError::NotJson { .. } | LineError::NotAnObject | LineError::WrongType { .. }) => None,
+            Self::NoDirectory(_) => Some("give --model-path as an absolute path"),
+            Self::Unwritable { .. } => Some("the file is there only while its run is: has the run ended?"),
+        }
+    }
+}
+
+/// Appends what was `reported` to the file of the run that this process is part of.
+///
+/// # Errors
+/// There is no run, the report is too large, or the file cannot be written.
+pub fn report(reported: &Reported) -> Result<(), CommandError> {
+    let path = env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let directory = || env::current_dir().map_err(ReportError::NoDirectory);
+    let line = line(reported, directory)?;
+    append(&path.ok_or(ReportError::NotInARun)?, &line)?;
+    Ok(())
+}
+
+/// The line without its end, proven to be one that the run will take.
+fn line(reported: &Reported, directory: impl FnOnce() -> Result<PathBuf, ReportError>) -> Result<String, ReportError> {
+    let mut line = Map::new();
+    if !reported.metrics.is_empty() {
+        let metrics = reported.metrics.iter().map(|(name, text)| (name.clone(), metric(text))).collect();
+        line.insert("metrics".to_owned(), Value::Object(metrics));
+    }
+    if let Some(model_path) = &reported.model_path {
+        let is_complete = Path::new(model_path).is_absolute() || model_path.contains("://");
+        let path = if is_complete { PathBuf::from(model_path) } else { directory()?.join(model_path) };
+        line.insert("model_path".to_owned(), json!(path.to_string_lossy()));
+    }
+    if let Some(error) = &reported.error {
+        line.insert("error".to_owned(), json!(error));
+    }
+    let line = Value::Object(line).to_string();
+    parse_report(line.as_bytes())?;
+    Ok(line)
+}
+
+/// A number as people and languages write it, or any other JSON; what is neither is a text.
+fn metric(text: &str) -> Value {
+    let number = || {
+        text.parse::<f64>().ok().map(|number| match number {
+            f64::INFINITY => json!("Infinity"),
+            f64::NEG_INFINITY => json!("-Infinity"),
+            number if number.is_nan() => json!("NaN"),
+            number => json!(number),
+        })
+    };
+    serde_json::from_str(text).ok().or_else(number).unwrap_or_else(|| json!(text))
+}
+
+fn append(path: &Path, line: &str) -> Result<(), ReportError> {
+    let unwritable = |cause| ReportError::Unwritable { path: path.to_owned(), cause };
+    let mut file = append_to_plain(path).map_err(unwritable)?;
+    let bytes = format!("{line}\n");
+    // One write, so that no other writer of the file comes between its parts.
+    let written = file.write(bytes.as_bytes()).map_err(unwritable)?;
+    if written == bytes.len() { Ok(()) } else { Err(unwritable(io::ErrorKind::StorageFull.into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::record::METRICS_BYTES_MAX;
+
+    fn line_of(metrics: &[(&str, &str)], model_path: Option<&str>, error: Option<&str>) -> Result<String, ReportError> {
+        let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        line(&Reported { metrics, model_path: owned(model_path), error: owned(error) }, || {
+            Ok(PathBuf::from("/work dir"))
+        })
+    }
+
+    #[test]
+    fn a_report_is_one_line_of_json() {
+        let line = line_of(&[("loss", "0.12"), ("epoch", "3")], Some("out/m.pt"), Some("two\nlines")).unwrap();
+        assert_eq!(
+            line,
+            r#"{"metrics":{"loss":0.12,"epoch":3},"model_path":"/work dir/out/m.pt","error":"two\nlines"}"#
+        );
+        assert_eq!(line_of(&[], Some("s3://b/m"), None).unwrap(), r#"{"model_path":"s3://b/m"}"#);
+        assert_eq!(line_of(&[], Some("/m"), None).unwrap(), r#"{"model_path":"/m"}"#);
+    }
+
+    #[test]
+    fn values_are_numbers_json_or_text() {
+        for (text, value) in [
+            ("1e-3", json!(0.001)),
+            (".5", json!(0.5)),
+            ("nan", json!("NaN")),
+            ("-inf", json!("-Infinity")),
+            ("Infinity", json!("Infinity")),
+            ("true", json!(true)),
+            ("[1, 2]", json!([1, 2])),
+            ("adam", json!("adam")),
+            ("", json!("")),
+        ] {
+            assert_eq!(metric(text), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_too_much_are_refused() {
+        assert!(matches!(line_of(&[], None, None), Err(ReportError::Refused(LineError::Empty))));
+        let large = "x".repeat(METRICS_BYTES_MAX);
+        assert!(matches!(line_of(&[("a", &large)], None, None), Err(ReportError::Refused(LineError::TooLong { .. }))));
+    }
+
+    #[test]
+    fn lines_are_appended_to_a_file_that_exists_and_to_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        assert!(matches!(append(&path, "{}"), Err(ReportError::Unwritable { .. })));
+        assert!(!path.exists());
+        fs::File::create(&path).unwrap();
+        append(&path, "{\"a\":1}").unwrap();
+        append(&path, "{\"a\":2}").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"a\":2}\n");
+    }
+}

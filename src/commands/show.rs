@@ -1,0 +1,72 @@
+//! `runwrap show`: everything known of one record. Called by `main`.
+
+use serde_json::Value;
+
+use super::ask::ask;
+use crate::commands::CommandError;
+use crate::config::Settings;
+use crate::output;
+use crate::store::Entry;
+
+/// Prints the record with this `id`, of the record or of its run.
+///
+/// # Errors
+/// There is none, the database did not answer, or stdout cannot be written.
+pub fn show(settings: &Settings, id: &str, json: bool) -> Result<(), CommandError> {
+    let wanted = id.to_owned();
+    let found = ask(settings, "show the record", move |store| store.show(&wanted))?;
+    let missing = || CommandError::NoSuchRecord { id: id.to_owned(), database: settings.database.identity() };
+    let entry = found.ok_or_else(missing)?;
+    let text = if json { output::json(&Value::Object(entry.0)) } else { as_list(&entry) };
+    Ok(output::print(&text)?)
+}
+
+/// One `key: value` a line. What is not known is left out.
+fn as_list(entry: &Entry) -> String {
+    let pairs: Vec<(String, String)> =
+        entry.0.iter().filter_map(|(key, value)| Some((key.clone(), shown(key, value)?))).collect();
+    output::key_values(&pairs)
+}
+
+fn shown(key: &str, value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    };
+    Some(match (key, value.as_u64()) {
+        ("train_duration" | "lease_seconds", Some(seconds)) if seconds >= 60 => {
+            format!("{text} ({})", output::duration(seconds))
+        }
+        _ => text,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn everything_known_is_aligned_and_harmless() {
+        let object = json!({
+            "id": 30, "status": "failed", "train_duration": 26452, "train_metrics": {"loss": 0.5, "x": "\u{9b}"},
+            "model_path": null, "error_message": "exit code 1\nTraceback:\n  boom \u{1b}[31m", "command": ["a", "b c"],
+            "lease_seconds": 30, "presumed": false,
+        });
+        let expected = "\
+id:              30
+status:          failed
+train_duration:  26452 (7h 20m 52s)
+train_metrics:   {\"loss\":0.5,\"x\":\"\\u{9b}\"}
+error_message:   exit code 1
+                 Traceback:
+                   boom \\u{1b}[31m
+command:         [\"a\",\"b c\"]
+lease_seconds:   30
+presumed:        false
+";
+        assert_eq!(as_list(&Entry(object.as_object().unwrap().clone())), expected);
+    }
+}

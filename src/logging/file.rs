@@ -1,0 +1,248 @@
+//! The log file: appended to by many processes at once, bounded in size, readable by its owner alone.
+//! Owns opening and rotation. Must not wait, follow a symbolic link or block on a pipe. Called by `logging` alone.
+//!
+//! Every append is one write with O_APPEND, so lines of several processes never mix. The one who finds the file full
+//! takes its lock without waiting, looks again whether the path still names this file, and renames it to `….1`; the
+//! others notice at their next line that the path names another file, and open that one. While somebody else holds the
+//! lock the lines still go to the full file, up to twice its size, beyond which they are dropped. Held by
+//! `processes_that_append_and_rotate_at_once_tear_no_line`.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::sys::fs::open_to_append;
+
+/// A log at a path, opened when there is something to write.
+pub(super) struct LogFile {
+    path: PathBuf,
+    bytes_max: u64,
+    file: Option<File>,
+}
+
+impl LogFile {
+    pub(super) fn new(path: &Path, bytes_max: u64) -> Self {
+        Self { path: path.to_owned(), bytes_max, file: None }
+    }
+
+    /// Opens the file that the path names now, unless it is open already, and makes it and its directory if needed.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is a symbolic link.
+    pub(super) fn open(&mut self) -> io::Result<()> {
+        self.current().map(drop)
+    }
+
+    fn current(&mut self) -> io::Result<&File> {
+        let named = self.named();
+        let still_named = match &self.file {
+            Some(file) => {
+                let metadata = file.metadata()?;
+                named == Some((metadata.dev(), metadata.ino()))
+            }
+            None => false,
+        };
+        if !still_named {
+            self.file = None;
+        }
+        match &mut self.file {
+            Some(file) => Ok(file),
+            none @ None => Ok(none.insert(open(&self.path)?)),
+        }
+    }
+
+    /// Device and inode of what the path names now.
+    fn named(&self) -> Option<(u64, u64)> {
+        fs::symlink_metadata(&self.path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    /// Renames a full file away, unless another process is doing or has done so.
+    fn rotate_if_full(&mut self) -> io::Result<()> {
+        let bytes_max = self.bytes_max;
+        let file = self.current()?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() < bytes_max {
+            return Ok(());
+        }
+        if file.try_lock().is_err() {
+            // Its holder may have been stopped there: the bound must hold even so.
+            let is_hopeless = metadata.len() >= 2 * bytes_max;
+            return if is_hopeless { Err(ErrorKind::FileTooLarge.into()) } else { Ok(()) };
+        }
+        // Only now, under the lock: between the look above and the lock another process may have rotated, and the
+        // path may name the new file, which must not be renamed over the old one.
+        if self.named() == Some((metadata.dev(), metadata.ino())) {
+            #[expect(clippy::disallowed_methods, reason = "a log that a crash leaves under its old name is no loss")]
+            fs::rename(&self.path, older(&self.path))?;
+        }
+        self.file = None;
+        Ok(())
+    }
+}
+
+impl Write for LogFile {
+    /// Appends a whole line in one write.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.rotate_if_full()?;
+        let mut file = self.current()?;
+        file.write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    open_to_append(path)
+}
+
+fn older(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".1");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::{Command, Stdio};
+    use std::{env, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_full_log_is_renamed_and_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state/runwrap.log");
+        let mut log = LogFile::new(&path, 10);
+        for line in ["first line\n", "second\n", "third\n", "fourth\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read_to_string(older(&path)).unwrap(), "second\nthird\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "fourth\n");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    }
+
+    #[test]
+    fn a_log_that_somebody_moved_away_is_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runwrap.log");
+        let mut log = LogFile::new(&path, 1000);
+        log.write_all(b"one\n").unwrap();
+        fs::remove_file(&path).unwrap();
+        log.write_all(b"two\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+    }
+
+    #[test]
+    fn a_symbolic_link_and_a_pipe_without_a_reader_are_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link.log");
+        symlink(directory.path().join("elsewhere"), &link).unwrap();
+        assert!(LogFile::new(&link, 10).open().is_err());
+        assert!(!directory.path().join("elsewhere").exists());
+
+        let pipe = directory.path().join("pipe.log");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(LogFile::new(&pipe, 10).open().is_err());
+    }
+
+    #[test]
+    fn a_rotation_that_hangs_elsewhere_does_not_unbound_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runwrap.log");
+        let mut log = LogFile::new(&path, 10);
+        log.write_all(b"0123456789\n").unwrap();
+        let stopped = open(&path).unwrap();
+        stopped.lock().unwrap();
+        log.write_all(b"0123456789\n").unwrap();
+        assert!(log.write_all(b"dropped\n").is_err());
+        stopped.unlock().unwrap();
+        log.write_all(b"anew\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "anew\n");
+    }
+
+    #[test]
+    fn a_device_takes_lines_and_is_never_rotated() {
+        let mut log = LogFile::new(Path::new("/dev/null"), 1);
+        log.write_all(b"gone\n").unwrap();
+        log.write_all(b"gone too\n").unwrap();
+        assert!(!Path::new("/dev/null.1").exists());
+    }
+
+    const WRITERS: usize = 6;
+    const LINES: usize = 400;
+
+    /// Appends numbered lines of varied length, as one of many.
+    fn append_lines(path: &Path, bytes_max: u64, writer: &str) {
+        let mut log = LogFile::new(path, bytes_max);
+        for number in 0..LINES {
+            let padding = "x".repeat(number % 97);
+            let result = log.write_all(format!("begin {writer} {number} {padding} end\n").as_bytes());
+            assert!(result.is_ok() || result.unwrap_err().kind() == ErrorKind::FileTooLarge);
+        }
+    }
+
+    /// The number of lines in the log and its predecessor, each of them whole.
+    fn whole_lines(path: &Path) -> usize {
+        let text = fs::read_to_string(older(path)).unwrap() + &fs::read_to_string(path).unwrap_or_default();
+        for line in text.lines() {
+            assert!(
+                line.starts_with("begin ") && line.ends_with(" end") && line.matches("begin").count() == 1,
+                "{line}"
+            );
+        }
+        text.lines().count()
+    }
+
+    #[test]
+    fn threads_that_append_and_rotate_at_once_lose_no_line_of_the_last_two_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runwrap.log");
+        // All lines together pass this limit once, so nothing may be missing.
+        let bytes_max = 100_000;
+        thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let path = &path;
+                scope.spawn(move || append_lines(path, bytes_max, &writer.to_string()));
+            }
+        });
+        assert_eq!(whole_lines(&path), WRITERS * LINES);
+    }
+
+    #[test]
+    fn processes_that_append_and_rotate_at_once_tear_no_line() {
+        const PATH: &str = "RUNWRAP_TEST_LOG_FILE";
+        const BYTES_MAX: u64 = 8192;
+        if let Some(path) = env::var_os(PATH) {
+            append_lines(Path::new(&path), BYTES_MAX, &std::process::id().to_string());
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runwrap.log");
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                Command::new(env::current_exe().unwrap())
+                    .args(["--exact", "logging::file::tests::processes_that_append_and_rotate_at_once_tear_no_line"])
+                    .env(PATH, &path)
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for mut writer in writers {
+            assert!(writer.wait().unwrap().success());
+        }
+        assert!(whole_lines(&path) > 10);
+        // Each writer may add one line after its look at the size.
+        let slack = (WRITERS * 200) as u64;
+        assert!(fs::metadata(older(&path)).unwrap().len() < 2 * BYTES_MAX + slack);
+    }
+}

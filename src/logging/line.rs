@@ -1,0 +1,180 @@
+//! The text of a record: `key=value` for the file, a sentence for people, and the promise that each reaches its
+//! place in one write. Pure but for the writer that it wraps. Called by `logging` alone.
+
+use std::io::{self, Write};
+use std::process;
+
+use log::Record;
+use log::kv::{Error, Key, Value, VisitSource};
+
+use crate::output::{complaint, printable};
+
+/// What one value may take in the file, in characters. The longest ones are errors of a server.
+const VALUE_CHARACTERS_MAX: usize = 2048;
+
+/// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey.
+pub(super) fn for_file(record: &Record<'_>) -> String {
+    let mut line = format!("pid={}", process::id());
+    let mut add = |key: &str, value: &str| {
+        line.extend([" ", key, "=", &quoted(value)]);
+    };
+    for (key, value) in fields(record) {
+        add(&key, &value);
+    }
+    let message = record.args().to_string();
+    if !message.is_empty() {
+        add("message", &message);
+    }
+    line
+}
+
+/// `runwrap: ` and the sentence, then the hint. Without a sentence the fields speak, save the hint. No line feed at the end.
+pub(super) fn for_people(record: &Record<'_>) -> String {
+    let (hints, others): (Vec<_>, Vec<_>) = fields(record).into_iter().partition(|(key, _)| key == "hint");
+    let hint = hints.first().map(|(_, value)| value.as_str());
+    let mut message = record.args().to_string();
+    if message.is_empty() {
+        let pairs: Vec<String> = others.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
+        message = pairs.join(" ");
+    }
+    let mut text = complaint(&message, hint);
+    text.pop();
+    text
+}
+
+fn fields(record: &Record<'_>) -> Vec<(String, String)> {
+    struct Fields(Vec<(String, String)>);
+
+    impl<'kvs> VisitSource<'kvs> for Fields {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+            self.0.push((key.to_string(), value.to_string()));
+            Ok(())
+        }
+    }
+
+    let mut fields = Fields(Vec::new());
+    // `Fields` refuses nothing, and a value that could not be read is one field less.
+    record.key_values().visit(&mut fields).ok();
+    fields.0
+}
+
+/// A plain word as it is, anything else in double quotes, shortened where it is too long.
+fn quoted(value: &str) -> String {
+    let mut shortened = value;
+    let mut ellipsis = "";
+    if let Some((end, _)) = value.char_indices().nth(VALUE_CHARACTERS_MAX) {
+        shortened = &value[..end];
+        ellipsis = "…";
+    }
+    let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '\\' | '=');
+    let shown = printable(shortened);
+    if ellipsis.is_empty() && !value.is_empty() && shown == value && value.chars().all(is_plain) {
+        return value.to_owned();
+    }
+    // The value's own backslashes and quotes first: those that `printable` adds must stay single.
+    let escaped = shortened.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{}{ellipsis}\"", printable(&escaped))
+}
+
+/// A writer that holds back what it is given until the end of a line, and then writes all of it at once:
+/// simplelog writes a record in several pieces, between which another process could write.
+pub(super) struct Whole<W> {
+    inner: W,
+    pending: Vec<u8>,
+}
+
+impl<W: Write> Whole<W> {
+    pub(super) const fn new(inner: W) -> Self {
+        Self { inner, pending: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for Whole<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(piece);
+        if self.pending.ends_with(b"\n") {
+            // Given up after one try: a log must not wait, and what failed must not be said twice.
+            let result = self.inner.write_all(&self.pending);
+            self.pending.clear();
+            result?;
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use log::Level;
+
+    use super::*;
+
+    #[test]
+    fn values_are_quoted_where_a_reader_would_lose_their_end() {
+        for (value, text) in [
+            ("plain", "plain"),
+            ("12.5", "12.5"),
+            ("", r#""""#),
+            ("two words", r#""two words""#),
+            ("a=b", r#""a=b""#),
+            ("say \"hi\"\\", r#""say \"hi\"\\""#),
+            ("line\nfeed\u{1b}", r#""line\nfeed\u{1b}""#),
+        ] {
+            assert_eq!(quoted(value), text);
+        }
+        let long = "x".repeat(VALUE_CHARACTERS_MAX + 1);
+        assert_eq!(quoted(&long), format!("\"{}…\"", "x".repeat(VALUE_CHARACTERS_MAX)));
+    }
+
+    #[test]
+    fn the_file_gets_the_fields_and_people_get_the_sentence() {
+        let pairs =
+            [("event", Value::from("deliver_failed")), ("attempt", Value::from(3)), ("hint", Value::from("wait"))];
+        let mut builder = Record::builder();
+        builder.level(Level::Warn).key_values(&pairs);
+        let record = builder.args(format_args!("cannot deliver: no\nroute")).build();
+        assert_eq!(
+            for_file(&record),
+            format!(
+                r#"pid={} event=deliver_failed attempt=3 hint=wait message="cannot deliver: no\nroute""#,
+                process::id()
+            )
+        );
+        assert_eq!(for_people(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
+    }
+
+    #[test]
+    fn without_a_sentence_people_get_the_fields() {
+        let pairs = [("event", "heartbeat"), ("table", "a b")];
+        let mut builder = Record::builder();
+        builder.level(Level::Info).key_values(&pairs);
+        let record = builder.args(format_args!("")).build();
+        assert_eq!(for_file(&record), format!(r#"pid={} event=heartbeat table="a b""#, process::id()));
+        assert_eq!(for_people(&record), r#"runwrap: event=heartbeat table="a b""#);
+    }
+
+    #[test]
+    fn pieces_become_one_write() {
+        struct Writes(Vec<Vec<u8>>);
+
+        impl Write for Writes {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.to_vec());
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let mut whole = Whole::new(Writes(Vec::new()));
+        for piece in ["time ", "[INFO] ", "a", "\n", "b\n"] {
+            whole.write_all(piece.as_bytes()).unwrap();
+        }
+        assert_eq!(whole.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
+    }
+}

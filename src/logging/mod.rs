@@ -1,0 +1,184 @@
+//! What runwrap says of its own work. One call to a macro of `log` does both halves:
+//!
+//! ```ignore
+//! log::warn!(event = "deliver_failed", run_id:% = run_id, attempt = 3, hint = "check the server";
+//!     "cannot reach the database: {error}");
+//! ```
+//!
+//! - The log file takes everything of level info and above as one line `event=… key=value … message="…"`
+//!   after time (UTC), level and process id.
+//! - stderr takes the sentence alone, prefixed `runwrap: `, then the `hint` if there is one: warnings and errors;
+//!   with `-v` also info, with `-q` errors alone.
+//!
+//! Where there is nothing to tell people the message is `""`. Must not fail, panic or wait: a log that cannot be
+//! written is a pity and no more. Must not log between fork and exec. Called by `main` and the keeper.
+
+mod file;
+mod line;
+
+use std::io;
+use std::path::Path;
+
+use log::{LevelFilter, Log, Metadata, Record};
+use simplelog::{ConfigBuilder, WriteLogger};
+
+use file::LogFile;
+use line::Whole;
+
+/// At this size the log is renamed to `….1` and begun anew.
+const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How much of the log reaches stderr: `-q`, nothing, `-v`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    Quiet,
+    #[default]
+    Normal,
+    Verbose,
+}
+
+/// Turns the log on for this process, once; a second call changes nothing. The file and its directory are made
+/// when the first line is written.
+///
+/// # Errors
+/// The log file cannot be opened. stderr gets its part all the same, and the file is tried again at each line.
+pub fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
+    let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
+    let opened = file.as_mut().map_or(Ok(()), LogFile::open);
+    let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), io::stderr());
+    // Refused only where a logger stands already, and then that one goes on.
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(LevelFilter::Info);
+    }
+    opened
+}
+
+const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
+    match verbosity {
+        Verbosity::Quiet => LevelFilter::Error,
+        Verbosity::Normal => LevelFilter::Warn,
+        Verbosity::Verbose => LevelFilter::Info,
+    }
+}
+
+/// Splits each record into its two halves and hands them to simplelog.
+struct Logger<W: io::Write + Send + 'static> {
+    file: Option<Box<WriteLogger<Whole<LogFile>>>>,
+    stderr: Option<Box<WriteLogger<Whole<W>>>>,
+}
+
+impl<W: io::Write + Send + 'static> Logger<W> {
+    fn new(file: Option<LogFile>, stderr_level: Option<LevelFilter>, stderr: W) -> Self {
+        let mut format = ConfigBuilder::new();
+        // Only runwrap's own records: those of the libraries may hold what must not be written down.
+        format.add_filter_allow_str("runwrap").set_time_format_rfc3339();
+        format.set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
+        format.set_location_level(LevelFilter::Off);
+        let file = file.map(|file| WriteLogger::new(LevelFilter::Info, format.build(), Whole::new(file)));
+        format.set_time_level(LevelFilter::Off).set_max_level(LevelFilter::Off);
+        let stderr = stderr_level.map(|level| WriteLogger::new(level, format.build(), Whole::new(stderr)));
+        Self { file, stderr }
+    }
+}
+
+impl<W: io::Write + Send + 'static> Log for Logger<W> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= LevelFilter::Info
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if let Some(file) = &self.file {
+            log_as(file.as_ref(), record, &line::for_file(record));
+        }
+        if let Some(stderr) = &self.stderr {
+            log_as(stderr.as_ref(), record, &line::for_people(record));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Logs `text` in the place of what `record` says.
+fn log_as(logger: &impl Log, record: &Record<'_>, text: &str) {
+    logger.log(&Record::builder().metadata(record.metadata().clone()).args(format_args!("{text}")).build());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::{Arc, Mutex};
+
+    use log::Level;
+
+    use super::*;
+
+    /// Stands for stderr.
+    #[derive(Clone, Default)]
+    struct Said(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn say(logger: &impl Log, level: Level, target: &str, message: &str) {
+        let pairs = [("event", "tested")];
+        let mut record = Record::builder();
+        record.level(level).target(target).key_values(&pairs);
+        logger.log(&record.args(format_args!("{message}")).build());
+    }
+
+    /// What reaches stderr and the file of one record a level, and one of a library.
+    fn both(verbosity: Verbosity) -> (String, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("runwrap.log");
+        let said = Said::default();
+        let file = LogFile::new(&path, LOG_BYTES_MAX);
+        let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), said.clone());
+        for level in Level::iter() {
+            say(&logger, level, "runwrap::keeper", &format!("this is {level}"));
+        }
+        say(&logger, Level::Error, "rustls::client", "secret");
+        let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+        (said, fs::read_to_string(path).unwrap())
+    }
+
+    #[test]
+    fn verbosity_decides_what_people_see_and_not_what_is_kept() {
+        let kept = |text: &str| {
+            let lines: Vec<String> = text.lines().map(|line| line.split_once(" pid=").unwrap().0.to_owned()).collect();
+            assert_eq!(lines.len(), 3);
+            for (line, level) in lines.iter().zip(["[ERROR]", "[WARN]", "[INFO]"]) {
+                let (time, rest) = line.split_once(' ').unwrap();
+                assert!(chrono::DateTime::parse_from_rfc3339(time).is_ok() && time.ends_with('Z'), "{time}");
+                assert_eq!(rest, level);
+            }
+            assert!(text.contains(" event=tested message=\"this is WARN\"\n"), "{text}");
+        };
+        for (verbosity, expected) in [
+            (Verbosity::Quiet, "runwrap: this is ERROR\n"),
+            (Verbosity::Normal, "runwrap: this is ERROR\nrunwrap: this is WARN\n"),
+            (Verbosity::Verbose, "runwrap: this is ERROR\nrunwrap: this is WARN\nrunwrap: this is INFO\n"),
+        ] {
+            let (said, file) = both(verbosity);
+            assert_eq!(said, expected);
+            kept(&file);
+        }
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_stops_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let said = Said::default();
+        let file = LogFile::new(directory.path(), LOG_BYTES_MAX);
+        let logger = Logger::new(Some(file), Some(LevelFilter::Warn), said.clone());
+        say(&logger, Level::Warn, "runwrap", "still here");
+        assert_eq!(*said.0.lock().unwrap(), b"runwrap: still here\n");
+    }
+}

@@ -1,0 +1,83 @@
+//! Durations, ages and times as people read them. Pure. Called by `table` and the commands that print.
+
+use chrono::DateTime;
+
+const MINUTE_SECONDS: u64 = 60;
+const HOUR_SECONDS: u64 = 60 * MINUTE_SECONDS;
+const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
+
+/// Whole seconds as `7h 20m 52s`: every unit that is not zero, days the largest, `0s` for none.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    let units = [
+        (seconds / DAY_SECONDS, "d"),
+        (seconds % DAY_SECONDS / HOUR_SECONDS, "h"),
+        (seconds % HOUR_SECONDS / MINUTE_SECONDS, "m"),
+        (seconds % MINUTE_SECONDS, "s"),
+    ];
+    let parts: Vec<String> =
+        units.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
+}
+
+/// How long ago something was, in its largest unit: `12s ago`, `3h ago`. Clocks of two machines may disagree a
+/// little, so what lies ahead counts as now.
+#[must_use]
+pub fn ago(seconds: i64) -> String {
+    let seconds = u64::try_from(seconds).unwrap_or(0);
+    let (count, unit) = match seconds {
+        0..MINUTE_SECONDS => (seconds, "s"),
+        MINUTE_SECONDS..HOUR_SECONDS => (seconds / MINUTE_SECONDS, "m"),
+        HOUR_SECONDS..DAY_SECONDS => (seconds / HOUR_SECONDS, "h"),
+        DAY_SECONDS.. => (seconds / DAY_SECONDS, "d"),
+    };
+    format!("{count}{unit} ago")
+}
+
+/// An RFC 3339 time as `2026-08-01 10:00:00` in UTC; any other text as it is.
+#[must_use]
+pub fn utc(text: &str) -> String {
+    DateTime::parse_from_rfc3339(text)
+        .map_or_else(|_| text.to_owned(), |time| time.to_utc().format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_name_every_unit_that_counts() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (26_452, "7h 20m 52s"),
+            (86_399, "23h 59m 59s"),
+            (86_400, "1d"),
+            (31_536_061, "365d 1m 1s"),
+        ] {
+            assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn ages_name_the_largest_unit_and_never_the_future() {
+        for (seconds, text) in [
+            (-3, "0s ago"),
+            (12, "12s ago"),
+            (119, "1m ago"),
+            (7200, "2h ago"),
+            (86_400, "1d ago"),
+            (8_640_000, "100d ago"),
+        ] {
+            assert_eq!(ago(seconds), text);
+        }
+    }
+
+    #[test]
+    fn times_are_shown_in_utc_without_their_fraction() {
+        assert_eq!(utc("2026-08-01T12:00:00.123456+02:00"), "2026-08-01 10:00:00");
+        assert_eq!(utc("2026-08-01T10:00:00Z"), "2026-08-01 10:00:00");
+        assert_eq!(utc("infinity"), "infinity");
+    }
+}

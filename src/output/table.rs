@@ -1,0 +1,79 @@
+//! Tables and aligned `key: value` lists. Pure. Called by the commands that print.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::printable;
+
+/// Rows of text under a header, columns aligned with two spaces between them, no borders and no trailing blanks.
+#[must_use]
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| printable(cell).into_owned()));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// One `key:  value` a line, values aligned. The further lines of a long value stand below its first one.
+#[must_use]
+pub fn key_values(pairs: &[(String, String)]) -> String {
+    let width = pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0) + 3;
+    let mut text = String::new();
+    for (key, value) in pairs {
+        let mut label = format!("{}:", printable(key));
+        for line in value.split('\n') {
+            let line = format!("{label:width$}{}", printable(line));
+            text.push_str(line.trim_end());
+            text.push('\n');
+            label.clear();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_without_trailing_blanks() {
+        let rows = [["1", "résumé", ""], ["1234", "x", "now"]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(
+            table(&["ID", "NAME", "SEEN"], &rows),
+            "ID    NAME    SEEN\n\
+             1     résumé\n\
+             1234  x       now\n"
+        );
+        assert_eq!(table(&["ID"], &[]), "ID\n");
+    }
+
+    #[test]
+    fn a_cell_cannot_break_its_row_or_drive_the_terminal() {
+        assert_eq!(table(&["A"], &[vec!["x\ny\u{1b}c".to_owned()]]), "A\nx\\ny\\u{1b}c\n");
+    }
+
+    #[test]
+    fn values_are_aligned_and_long_ones_indented() {
+        let pairs = [("id", "7"), ("error_message", "first\n\u{1b}second\n"), ("x", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(
+            key_values(&pairs),
+            "id:             7\n\
+             error_message:  first\n\
+             \u{20}               \\u{1b}second\n\
+             \n\
+             x:\n"
+        );
+    }
+}
