@@ -1,5 +1,25 @@
-//! What the user asked for, from four layers: flag > environment > file > default.
+//! What the user asked for, from four layers: flag > environment > file > default. Owns the table of options, the
+//! merging, every check that needs no database, and the one shape of their errors. Must not touch the system outside
+//! `gather`. Called by `cli` (for the table) and `commands`; `store` and `delivery` know the types of a database.
 
+mod choose_database;
+mod conninfo;
 mod database;
+mod default_name;
+mod error;
+mod file;
+mod gather;
+mod layers;
+pub mod options;
+mod settings;
+mod surroundings;
+mod values;
 
+pub use conninfo::{Malformed, parse_database};
 pub use database::{DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+pub use default_name::default_name;
+pub use error::{ConfigError, nearest};
+pub use gather::load;
+pub use layers::{Layer, Layers, Origin, Raw};
+pub use settings::{Settings, Verbosity, resolve};
+pub use surroundings::{Account, Surroundings};

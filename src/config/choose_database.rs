@@ -1,0 +1,56 @@
+//! Which of the places that can name a database counts: `--database-url`, `RUNWRAP_DATABASE_URL`,
+//! `RUNWRAP_DATABASE_URL_FILE`, the two keys of the file, or the default. Pure but for the file that it is told to
+//! read. Called by `settings`.
+
+use super::conninfo::{Malformed, parse_database};
+use super::database::DatabaseTarget;
+use super::error::ConfigError;
+use super::layers::{Layer, Layers, Raw};
+use super::options::{self, OptionRow};
+use super::surroundings::Surroundings;
+use super::values;
+
+pub(super) fn choose(layers: &Layers, around: &Surroundings<'_>) -> Result<DatabaseTarget, ConfigError> {
+    for layer in layers.strongest_first() {
+        if let Some((row, raw)) = only_one(layer)? {
+            let text = if row.key == options::DATABASE_URL_FILE.key {
+                read_url(row, raw, around)?
+            } else {
+                values::text(row, raw)?.to_owned()
+            };
+            return parse_database(&text, around).map_err(|Malformed { cause, hint }| raw.refused(row, cause, hint));
+        }
+    }
+    parse_database("sqlite:", around)
+        .map_err(|Malformed { cause, hint }| ConfigError::new("the default database", cause, hint))
+}
+
+/// The one value by which `layer` names a database, with its row.
+fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &Raw)>, ConfigError> {
+    let rows: [&OptionRow; 2] = [&options::DATABASE_URL, &options::DATABASE_URL_FILE];
+    let mut given = rows.into_iter().flat_map(|row| layer.all(row).iter().map(move |raw| (row, raw)));
+    let first = given.next();
+    if let (Some((row, raw)), Some((other_row, other))) = (first, given.next()) {
+        let both = format!("{} and {}", raw.subject(row), other.subject(other_row));
+        return Err(ConfigError::new(both, "they name two databases at once", "keep one of them"));
+    }
+    Ok(first)
+}
+
+/// The URL in a file, without the newline at its end.
+fn read_url(row: &OptionRow, raw: &Raw, around: &Surroundings<'_>) -> Result<String, ConfigError> {
+    let path = values::path(row, raw, around.cwd)?;
+    let mut text = (around.read)(&path).map_err(|error| {
+        raw.refused(row, format!("cannot read the file: {error}"), "name a readable file with the database URL in it")
+    })?;
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    if text.contains('\n') {
+        return Err(raw.refused(row, "the file has more than one line", "keep only the database URL in it"));
+    }
+    Ok(text)
+}

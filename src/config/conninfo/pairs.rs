@@ -1,0 +1,50 @@
+//! `key=value` connection strings, by libpq's rules of blanks, quotes and backslashes. Pure.
+
+use super::postgres::Parameters;
+use super::{Malformed, keywords};
+
+pub(super) fn parse(text: &str) -> Result<Parameters, Malformed> {
+    let mut parameters = Parameters::default();
+    let mut rest = text.trim_start();
+    let mut position = 0;
+    while !rest.is_empty() {
+        position += 1;
+        let Some((name, after)) = rest.split_once('=') else {
+            return Err(no_equals_sign(position));
+        };
+        let name = name.trim_end();
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            return Err(no_equals_sign(position));
+        }
+        let (value, after) = value(after.trim_start(), position)?;
+        if let Some(keyword) = keywords::find(name, position, false)? {
+            parameters.set(keyword, value);
+        }
+        rest = after.trim_start();
+    }
+    Ok(parameters)
+}
+
+fn no_equals_sign(position: usize) -> Malformed {
+    let hint = "write key=value pairs with a blank between them, and quote a value with blanks in it: key='a b'";
+    Malformed::new(format!("parameter {position} in it has no ="), hint)
+}
+
+/// One value and what follows it. A backslash takes the next character as it is, inside quotes and outside.
+fn value(text: &str, position: usize) -> Result<(String, &str), Malformed> {
+    let quoted = text.starts_with('\'');
+    let mut value = String::new();
+    let mut characters = text.char_indices().skip(usize::from(quoted));
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            '\'' if quoted => return Ok((value, text.get(at + 1..).unwrap_or(""))),
+            blank if blank.is_whitespace() && !quoted => return Ok((value, text.get(at..).unwrap_or(""))),
+            other => value.push(other),
+        }
+    }
+    if quoted {
+        return Err(Malformed::new(format!("the quote of parameter {position} is not closed"), "add the missing '"));
+    }
+    Ok((value, ""))
+}

@@ -1,0 +1,125 @@
+//! The configuration file: TOML, one key an option. Owns its checks and its layer. Pure: `gather` reads it.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::error::{ConfigError, nearest};
+use super::layers::{Layer, Origin};
+use super::options::{Kind, OPTIONS, OptionRow};
+
+/// The layer that the content of the file at `path` gives.
+///
+/// # Errors
+/// Where it is not TOML, has an unknown key, a key twice, or a value of the wrong type.
+pub(super) fn parse(path: &Path, content: &str) -> Result<Layer, ConfigError> {
+    let file = path.display();
+    // Only the message and the line: the text of the line may hold a password.
+    let table: Table = content.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| content.get(..span.start).unwrap_or("").matches('\n').count() + 1);
+        let hint = format!("correct line {line}: a text value stands in quotes, as name = \"churn\"");
+        ConfigError::new(format!("{file}"), format!("line {line} is not TOML"), hint)
+    })?;
+    let mut layer = Layer::default();
+    for (key, value) in &table {
+        let row = row_of(path, key)?;
+        if layer.has(row) {
+            let hint = format!("keep one of {} and {}", row.key, row.key.replace('_', "-"));
+            return Err(ConfigError::new(format!("{key} in {file}"), "it is there twice", hint));
+        }
+        layer.add(row, text_of(path, key, row, value)?, Origin::File { path: path.to_owned(), key: key.clone() });
+    }
+    Ok(layer)
+}
+
+fn row_of(path: &Path, key: &str) -> Result<&'static OptionRow, ConfigError> {
+    let in_file = || OPTIONS.into_iter().filter(|row| row.in_file);
+    let wanted = key.replace('-', "_");
+    if let Some(row) = in_file().find(|row| row.key == wanted) {
+        return Ok(row);
+    }
+    let subject = format!("{key} in {}", path.display());
+    if OPTIONS.into_iter().any(|row| row.key == wanted) {
+        return Err(ConfigError::new(
+            subject,
+            "it belongs to one run, not to all",
+            format!("give it as --{wanted}").replace('_', "-"),
+        ));
+    }
+    let hint = match nearest(&wanted, in_file().map(|row| row.key)) {
+        Some(known) => format!("did you mean {known}?"),
+        None => format!("the keys are {}", in_file().map(|row| row.key).collect::<Vec<_>>().join(", ")),
+    };
+    Err(ConfigError::new(subject, "there is no such option", hint))
+}
+
+/// The value as the other layers would have it: text.
+fn text_of(path: &Path, key: &str, row: &OptionRow, value: &Value) -> Result<OsString, ConfigError> {
+    let (text, expected) = match row.kind {
+        Kind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
+        Kind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes, as 4096"),
+        Kind::Duration => (value.as_str().map(str::to_owned), "a text with a unit, as \"30s\""),
+        Kind::Text | Kind::Path | Kind::Secret | Kind::Repeated => {
+            (value.as_str().map(str::to_owned), "a text in quotes")
+        }
+    };
+    text.map(OsString::from).ok_or_else(|| {
+        let cause = format!("it is {}", article(value));
+        ConfigError::new(format!("{key} in {}", path.display()), cause, format!("write {expected}"))
+    })
+}
+
+const fn article(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) => "a number without a unit",
+        Value::Float(_) => "a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options;
+
+    #[track_caller]
+    fn refused(content: &str, wanted: &[&str]) {
+        let error = parse(Path::new("/c.toml"), content).unwrap_err();
+        let said = format!("{error}\n{}", error.hint());
+        assert!(wanted.iter().all(|part| said.contains(part)), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+
+    #[test]
+    fn keys_are_the_options_with_either_dash() {
+        let layer = parse(Path::new("/c.toml"), "start-timeout = \"5s\"\nno_migrate = true\nstderr_tail = 10").unwrap();
+        assert_eq!(layer.all(&options::START_TIMEOUT)[0].text, "5s");
+        assert_eq!(layer.all(&options::NO_MIGRATE)[0].text, "true");
+        assert_eq!(layer.all(&options::STDERR_TAIL)[0].text, "10");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_the_file() {
+        refused("heartbeet = \"30s\"", &["heartbeet in /c.toml", "did you mean heartbeat?"]);
+        refused("colour = 1", &["colour in /c.toml", "the keys are name,"]);
+        refused("[training]\nname = \"x\"", &["training in /c.toml"]);
+        refused("heartbeat = 30", &["heartbeat in /c.toml", "number without a unit", "\"30s\""]);
+        refused("name = 5", &["name in /c.toml", "quotes"]);
+        refused("no_migrate = \"true\"", &["no_migrate in /c.toml", "without quotes"]);
+        refused("stderr_tail = -1.5", &["stderr_tail in /c.toml", "a fraction"]);
+        refused("record_id = \"5\"", &["belongs to one run", "--record-id"]);
+        refused("state-dir = \"/a\"\nstate_dir = \"/b\"", &["there twice"]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_toml_is_named_and_not_shown() {
+        refused("name = \"x\"\ndatabase_url = postgres://u:hunter2@h/db\n", &["/c.toml: line 2 is not TOML"]);
+        refused("database_url = \"postgres://u:hunter2@h/db", &["line 1 is not TOML"]);
+        refused("database_url = \"hunter2\"\ndatabase_url = \"hunter2\"", &["line 2 is not TOML"]);
+    }
+}

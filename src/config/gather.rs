@@ -1,0 +1,69 @@
+//! The one place where configuration meets the real world: environment, files, current directory.
+//! Must not decide anything: `settings` does. Called by `commands`.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigError;
+use super::layers::{Layer, Layers};
+use super::settings::{Settings, resolve};
+use super::surroundings::{Account, Surroundings};
+use super::{file, options, values};
+
+/// Bounds the reading of whatever a variable points to: a device never ends.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The settings that the flags, this process's environment and the configuration file give together.
+///
+/// # Errors
+/// The first value that cannot be used.
+pub fn load(flags: Layer, account: &Account) -> Result<Settings, ConfigError> {
+    let cwd = env::current_dir().map_err(|error| {
+        ConfigError::new("the current directory", format!("it cannot be read: {error}"), "change to one that exists")
+    })?;
+    let around = Surroundings {
+        variable: &|name| env::var_os(name),
+        read: &read_small_file,
+        is_dir: &Path::is_dir,
+        cwd: &cwd,
+        account,
+    };
+    let environment = Layer::of_environment(around.variable);
+    let mut layers = Layers { flags, environment, file: Layer::default() };
+    layers.file = file_layer(&layers, &around)?;
+    resolve(&layers, &around)
+}
+
+/// The layer of the configuration file: the one that is named, which must exist, or the one that may be there.
+fn file_layer(layers: &Layers, around: &Surroundings<'_>) -> Result<Layer, ConfigError> {
+    let row = &options::CONFIG;
+    let named = layers.value(row)?;
+    let path: PathBuf = match named {
+        Some(raw) => values::path(row, raw, around.cwd)?,
+        None => around.config_dir().join("config.toml"),
+    };
+    match (around.read)(&path) {
+        Ok(content) => file::parse(&path, &content),
+        Err(error) if named.is_none() && is_absent(&error) => Ok(Layer::default()),
+        Err(error) => {
+            let subject = named.map_or_else(|| path.display().to_string(), |raw| raw.subject(row));
+            let hint = "make the file readable, or name another with --config";
+            Err(ConfigError::new(subject, format!("cannot read the configuration file: {error}"), hint))
+        }
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn read_small_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
+}

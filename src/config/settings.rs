@@ -1,0 +1,239 @@
+//! What the user means: the layers merged and read into typed values. Owns the precedence, the defaults and the
+//! rules between options. Pure: the world comes in as [`Surroundings`]. Called by `gather`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::choose_database;
+use super::database::DatabaseTarget;
+use super::error::ConfigError;
+use super::layers::{Layers, Origin, Raw};
+use super::options::{self, Fallback, OPTIONS, OptionRow};
+use super::surroundings::Surroundings;
+use super::values::{self, Limits};
+
+/// More of stderr than this is a log, not an error message.
+const STDERR_TAIL_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Columns of the user's table that runwrap itself writes: `--set` must not make it lie.
+const WRITTEN_COLUMNS: [&str; 8] = [
+    "version",
+    "status",
+    "train_start_time",
+    "train_end_time",
+    "train_duration",
+    "train_metrics",
+    "model_path",
+    "error_message",
+];
+
+/// All that the options say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Without it the name is [`super::default_name`]'s.
+    pub name: Option<String>,
+    pub model_version: Option<String>,
+    pub database: DatabaseTarget,
+    /// `NAME` or `SCHEMA.NAME`.
+    pub table: String,
+    pub record_id: Option<String>,
+    pub set: Vec<(String, String)>,
+    /// Absolute.
+    pub metrics_file: Option<PathBuf>,
+    /// Absolute, or a URL as typed.
+    pub model_path: Option<PathBuf>,
+    pub timeout: Option<Duration>,
+    pub kill_after: Duration,
+    /// Whether somebody asked for `kill_after`: then it bounds the wait after a relayed stop signal too.
+    pub kill_after_given: bool,
+    pub heartbeat: Duration,
+    /// Whole seconds, more than `heartbeat`.
+    pub lease: Duration,
+    pub start_timeout: Duration,
+    pub finish_timeout: Duration,
+    pub linger: Duration,
+    pub require_database: bool,
+    /// 0 for none.
+    pub stderr_tail_bytes: u64,
+    /// Absolute.
+    pub state_dir: PathBuf,
+    /// Absolute.
+    pub log_file: PathBuf,
+    /// Whether missing tables may be made and old ones upgraded.
+    pub migrate: bool,
+    pub verbosity: Verbosity,
+    /// Where each option's value came from, by its key.
+    pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// What reaches stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Errors.
+    Quiet,
+    /// Errors and warnings.
+    Normal,
+    /// What happens, too.
+    Verbose,
+}
+
+/// Merges `layers` and reads every value.
+///
+/// # Errors
+/// The first value that cannot be used.
+pub fn resolve(layers: &Layers, around: &Surroundings<'_>) -> Result<Settings, ConfigError> {
+    let reader = Reader { layers, around };
+    let heartbeat = reader.duration(&options::HEARTBEAT, Limits::HEARTBEAT)?;
+    let require_database = reader.switch(&options::REQUIRE_DATABASE)?;
+    let state_dir = reader.path(&options::STATE_DIR)?.unwrap_or_else(|| around.state_dir());
+    Ok(Settings {
+        name: reader.label(&options::NAME)?,
+        model_version: reader.label(&options::MODEL_VERSION)?,
+        database: choose_database::choose(layers, around)?,
+        table: reader.read(&options::TABLE, values::table)?,
+        record_id: reader.label(&options::RECORD_ID)?,
+        set: reader.set()?,
+        metrics_file: reader.path(&options::METRICS_FILE)?,
+        model_path: reader.path_or_url(&options::MODEL_PATH)?,
+        timeout: reader.optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, Limits::TRAINER))?,
+        kill_after: reader.duration(&options::KILL_AFTER, Limits::TRAINER)?,
+        kill_after_given: layers.value(&options::KILL_AFTER)?.is_some(),
+        heartbeat,
+        lease: reader.lease(heartbeat)?,
+        start_timeout: reader.duration(&options::START_TIMEOUT, Limits::START)?,
+        finish_timeout: reader.duration(&options::FINISH_TIMEOUT, Limits::FINISH)?,
+        linger: reader.duration(&options::LINGER, Limits::LINGER)?,
+        require_database,
+        stderr_tail_bytes: reader
+            .read(&options::STDERR_TAIL, |row, raw| values::bytes(row, raw, STDERR_TAIL_BYTES_MAX))?,
+        log_file: reader.path(&options::LOG_FILE)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
+        state_dir,
+        migrate: !reader.switch(&options::NO_MIGRATE)?,
+        verbosity: reader.verbosity()?,
+        origins: reader.origins(),
+    })
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    around: &'a Surroundings<'a>,
+}
+
+impl Reader<'_> {
+    fn optional<T>(
+        &self,
+        row: &'static OptionRow,
+        read: impl Fn(&OptionRow, &Raw) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        let default = match row.fallback {
+            Fallback::Text(text) => Some(Raw { text: OsString::from(text), origin: Origin::Default }),
+            Fallback::Nothing | Fallback::Described(_) => None,
+        };
+        self.layers.value(row)?.or(default.as_ref()).map(|raw| read(row, raw)).transpose()
+    }
+
+    /// For a row whose default is a text.
+    fn read<T>(
+        &self,
+        row: &'static OptionRow,
+        read: impl Fn(&OptionRow, &Raw) -> Result<T, ConfigError>,
+    ) -> Result<T, ConfigError> {
+        let missing = || ConfigError::new(row.key, "it has no value", "give it one");
+        self.optional(row, read)?.ok_or_else(missing)
+    }
+
+    fn duration(&self, row: &'static OptionRow, limits: Limits) -> Result<Duration, ConfigError> {
+        self.read(row, |row, raw| values::duration(row, raw, limits))
+    }
+
+    fn label(&self, row: &'static OptionRow) -> Result<Option<String>, ConfigError> {
+        self.optional(row, values::label)
+    }
+
+    fn path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
+        self.optional(row, |row, raw| values::path(row, raw, self.around.cwd))
+    }
+
+    /// A model may be saved where no path leads: `s3://bucket/model.pt`.
+    fn path_or_url(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
+        self.optional(row, |row, raw| match raw.text.to_str() {
+            Some(text) if text.contains("://") => Ok(PathBuf::from(text)),
+            Some(_) | None => values::path(row, raw, self.around.cwd),
+        })
+    }
+
+    fn switch(&self, row: &'static OptionRow) -> Result<bool, ConfigError> {
+        Ok(self.optional(row, values::switch)?.unwrap_or(false))
+    }
+
+    /// The strongest layer that speaks of either decides.
+    fn verbosity(&self) -> Result<Verbosity, ConfigError> {
+        for layer in self.layers.strongest_first() {
+            let on = |row: &OptionRow| layer.all(row).last().map(|raw| values::switch(row, raw)).transpose();
+            match (on(&options::VERBOSE)?, on(&options::QUIET)?) {
+                (None, None) => {}
+                (Some(true), Some(true)) => {
+                    let quiet =
+                        layer.all(&options::QUIET).iter().map(|raw| raw.subject(&options::QUIET)).collect::<String>();
+                    return Err(ConfigError::new(quiet, "verbose is on in the same place", "keep one of them"));
+                }
+                (Some(true), _) => return Ok(Verbosity::Verbose),
+                (_, Some(true)) => return Ok(Verbosity::Quiet),
+                (_, Some(false)) | (Some(false), None) => return Ok(Verbosity::Normal),
+            }
+        }
+        Ok(Verbosity::Normal)
+    }
+
+    fn lease(&self, heartbeat: Duration) -> Result<Duration, ConfigError> {
+        let lease = self.duration(&options::LEASE, Limits::LEASE)?;
+        let whole_seconds = Duration::from_secs(lease.as_secs() + u64::from(lease.subsec_nanos() > 0));
+        if lease > heartbeat {
+            return Ok(whole_seconds);
+        }
+        let (heartbeat_text, lease_text) = (humantime::format_duration(heartbeat), humantime::format_duration(lease));
+        let cause = format!("a lease of {lease_text} runs out before the next heartbeat after {heartbeat_text}");
+        let subject = match (self.layers.value(&options::LEASE)?, self.layers.value(&options::HEARTBEAT)?) {
+            (Some(raw), _) => raw.subject(&options::LEASE),
+            (None, Some(raw)) => raw.subject(&options::HEARTBEAT),
+            (None, None) => options::LEASE.key.to_owned(),
+        };
+        Err(ConfigError::new(subject, cause, "make the lease several times as long as the heartbeat"))
+    }
+
+    fn set(&self) -> Result<Vec<(String, String)>, ConfigError> {
+        let row = &options::SET;
+        let mut columns: Vec<(String, String)> = Vec::new();
+        for raw in self.layers.flags.all(row) {
+            let Some((column, value)) =
+                values::text(row, raw)?.split_once('=').filter(|(column, _)| !column.is_empty())
+            else {
+                return Err(raw.refused(row, "it is not COLUMN=VALUE", "write --set team=fraud"));
+            };
+            if WRITTEN_COLUMNS.contains(&column) {
+                let hint = match column {
+                    "version" => "use --model-version",
+                    "model_path" => "use --model-path",
+                    "train_metrics" => "use --metrics-file, or report them",
+                    _ => "leave it out",
+                };
+                return Err(raw.refused(row, format!("runwrap itself writes {column}"), hint));
+            }
+            if columns.iter().any(|(other, _)| other == column) {
+                return Err(raw.refused(row, format!("{column} is set twice"), "keep one of them"));
+            }
+            columns.push((column.to_owned(), value.to_owned()));
+        }
+        Ok(columns)
+    }
+
+    fn origins(&self) -> BTreeMap<&'static str, Origin> {
+        let origin = |row: &'static OptionRow| {
+            let given = self.layers.strongest_first().into_iter().find_map(|layer| layer.all(row).first());
+            (row.key, given.map_or(Origin::Default, |raw| raw.origin.clone()))
+        };
+        OPTIONS.into_iter().map(origin).collect()
+    }
+}
