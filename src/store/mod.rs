@@ -2,12 +2,28 @@
 //! the two implementations are `postgres` and `sqlite`. Must not decide an outcome, wait without a bound
 //! that its caller gave, or retry: `delivery` does. Called by `delivery` and by the commands that read.
 
+mod adoption;
+mod attempt;
+mod change;
+mod columns;
+mod entry;
+mod postgres;
+mod sqlite;
+mod table;
+mod template;
+
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use self::postgres::PostgresStore;
+use self::sqlite::SqliteStore;
+use self::table::TableName;
+use crate::config::DatabaseTarget;
 use crate::record::{Applied, Begun, Change, Run, RunId, Status};
+
+pub use self::attempt::{start, within};
 
 /// How to open a database.
 #[derive(Clone, Debug)]
@@ -57,6 +73,29 @@ pub trait Store {
     fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError>;
 }
 
+/// Connects to `target`. The schema is looked at, and made if that is allowed, at the first use.
+/// Nothing in here is bounded in time: [`start`] and [`within`] are.
+///
+/// # Errors
+/// [`StoreError::BadInput`] for a table name that is none, otherwise what the connection says.
+pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match target {
+        DatabaseTarget::Sqlite(path) => Box::new(SqliteStore::open(path, options)?),
+        DatabaseTarget::Postgres(target) => Box::new(PostgresStore::open(target, options)?),
+    })
+}
+
+/// The statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).
+///
+/// # Errors
+/// [`StoreError::BadInput`] for a table name that is none.
+pub fn migrations_sql(target: &DatabaseTarget, table: &str) -> Result<String, StoreError> {
+    Ok(match target {
+        DatabaseTarget::Sqlite(_) => sqlite::migrations_sql(&TableName::parse(table)?),
+        DatabaseTarget::Postgres(_) => postgres::migrations_sql(&TableName::parse(table)?),
+    })
+}
+
 /// Which records to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -84,4 +123,20 @@ pub enum StoreError {
     /// The run was asked for something that the database shows to be wrong: `--set` of no column, `--record-id` of no row.
     #[error("{message}")]
     BadInput { message: String, hint: String },
+}
+
+fn not_migrated(database: &str) -> StoreError {
+    StoreError::Permanent {
+        message: format!("{database}: runwrap's tables are missing or out of date"),
+        hint: "run `runwrap migrate`, or print the statements with `runwrap migrate --print`".into(),
+    }
+}
+
+fn too_new(database: &str, number: u32, known: u32) -> StoreError {
+    StoreError::Permanent {
+        message: format!(
+            "{database}: its tables are at migration {number}, and this runwrap knows only those up to {known}"
+        ),
+        hint: "use the runwrap that made them, or a later one".into(),
+    }
 }

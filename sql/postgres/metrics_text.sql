@@ -1,0 +1,1 @@
+CAST(CAST(given.metrics AS text) AS {train_metrics.type})

@@ -1,0 +1,50 @@
+-- One row per run, beside the user's table. Times are texts in UTC, `YYYY-MM-DD HH:MM:SS.ffffff`: they compare as
+-- they stand, and SQLite's own date functions read them.
+
+CREATE TABLE {migrations} (
+    number INTEGER PRIMARY KEY,
+    -- A program that does not know a breaking migration stops instead of damaging the tables.
+    breaking INTEGER NOT NULL,
+    applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
+);
+
+CREATE TABLE {runs} (
+    run_id TEXT PRIMARY KEY NOT NULL,
+    -- The table of the user's that record_id is in: several may share this one.
+    record_table TEXT NOT NULL,
+    -- As text, since the user's id may be of any type. NULL only inside the transaction that begins the run.
+    record_id TEXT,
+    -- What the row was called when the run began: it comes back under this version if somebody deletes it.
+    record_version TEXT,
+    name TEXT NOT NULL,
+    command TEXT NOT NULL,
+    cwd TEXT NOT NULL,
+    host TEXT NOT NULL,
+    username TEXT NOT NULL,
+    pid INTEGER,
+    context TEXT NOT NULL,
+    -- NULL while no end is known.
+    reason TEXT,
+    exit_code INTEGER,
+    signal TEXT,
+    stop_signal TEXT,
+    -- The last sign of life by the clock of the database: what a lease is judged by.
+    heartbeat_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    -- The last sign of life by the clock of the run: what a presumed end is.
+    last_seen_at TEXT NOT NULL,
+    lease_seconds INTEGER NOT NULL,
+    presumed INTEGER NOT NULL DEFAULT FALSE,
+    cpu_user_seconds REAL,
+    cpu_system_seconds REAL,
+    max_rss_bytes INTEGER,
+    recovered_at TEXT,
+    recovered_by TEXT,
+    runwrap_version TEXT NOT NULL,
+    CONSTRAINT only_an_ended_run_is_presumed CHECK (NOT presumed OR reason IS NOT NULL),
+    CONSTRAINT only_an_ended_run_has_an_exit_code_or_signal CHECK (reason IS NOT NULL OR (exit_code IS NULL AND signal IS NULL)),
+    CONSTRAINT a_lease_is_not_negative CHECK (lease_seconds >= 0)
+);
+
+CREATE INDEX runwrap_runs_live ON {runs} (record_table, record_id) WHERE reason IS NULL;
+CREATE INDEX runwrap_runs_record ON {runs} (record_id, record_table);
+CREATE INDEX runwrap_runs_name ON {runs} (name, record_table);

@@ -1,0 +1,7 @@
+INSERT INTO {table} (
+    {columns}
+)
+VALUES (
+    {values}
+)
+RETURNING CAST(id AS TEXT)

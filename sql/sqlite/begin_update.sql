@@ -1,0 +1,4 @@
+UPDATE {table}
+SET
+    {assignments}
+WHERE id = ?1

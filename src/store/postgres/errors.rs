@@ -1,0 +1,146 @@
+//! What the client and the server complain of, sorted once into what follows from it. Owns the words and the hints;
+//! must never repeat a password. Called by everything in `postgres`.
+
+use std::error::Error as _;
+
+use postgres::error::{DbError, SqlState};
+
+use super::super::StoreError;
+use crate::config::{PostgresHost, PostgresTarget};
+
+/// Which server a message is about: host, port and database, nothing else.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    name: String,
+    user: String,
+}
+
+/// A value does not fit the type of its column.
+pub(super) fn is_data_exception(error: &postgres::Error) -> bool {
+    error.code().is_some_and(|code| code.code().starts_with("22"))
+}
+
+impl Server {
+    pub(super) fn new(target: &PostgresTarget, host: &PostgresHost) -> Self {
+        let name = format!("postgres://{}:{}/{}", host.host, host.port, target.dbname);
+        Self { name, user: target.user.clone() }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn unreachable(&self, why: &str) -> StoreError {
+        StoreError::Transient { message: format!("{}: {why}", self.name) }
+    }
+
+    pub(super) fn bad_set(&self, error: &postgres::Error, set: &[(String, String)]) -> StoreError {
+        let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
+        StoreError::BadInput {
+            message: format!("--set {}: {}: {}", names.join(", "), self.name, cause(error)),
+            hint: "give a value that the type of the column takes".into(),
+        }
+    }
+
+    pub(super) fn sort(&self, error: &postgres::Error) -> StoreError {
+        let message = format!("{}: {}", self.name, cause(error));
+        match error.as_db_error() {
+            Some(answer) if is_transient(answer.code()) => StoreError::Transient { message },
+            Some(answer) => StoreError::Permanent { message, hint: self.hint(answer) },
+            None => match self.hint_without_answer(error) {
+                Some(hint) => StoreError::Permanent { message, hint },
+                None => StoreError::Transient { message },
+            },
+        }
+    }
+
+    fn hint(&self, answer: &DbError) -> String {
+        let code = answer.code().code();
+        match (code, &code[..2]) {
+            ("28P01", _) => "check the password: in the URL, PGPASSWORD or the password file".into(),
+            (_, "28") => "let pg_hba.conf on the server admit this user, host and database".into(),
+            ("3D000", _) => "create the database, or correct its name in the URL".into(),
+            ("3F000", _) => "create the schema, or correct it in --table".into(),
+            ("42501", _) if answer.message().contains("for schema") => format!(
+                "let a user with the right to create in that schema run `runwrap migrate`, or grant it: GRANT CREATE ON SCHEMA … TO {}",
+                self.user
+            ),
+            ("42501", _) => format!(
+                "grant {} SELECT, INSERT and UPDATE on the table, on runwrap_runs beside it, and USAGE on their schema and sequences",
+                self.user
+            ),
+            ("23502", _) => "give the column a value with --set COLUMN=VALUE, or a default in the table".into(),
+            (_, "22" | "23") => {
+                "the table does not take this value: widen the column or its constraint, or change the value".into()
+            }
+            (_, "42") => "the table is not what runwrap takes it for: compare it with `runwrap migrate --print`".into(),
+            _ => format!("see the server's log for SQLSTATE {code}"),
+        }
+    }
+
+    /// An error that the server did not send is one of the network, save where a person has set something wrongly.
+    fn hint_without_answer(&self, error: &postgres::Error) -> Option<String> {
+        let words = cause(error);
+        if words.contains("invalid configuration") || words.contains("authentication error") {
+            return Some(format!("give the password of {} in PGPASSWORD or the password file", self.user));
+        }
+        if words.contains("server does not support TLS") {
+            return Some("let the server offer TLS, or choose sslmode=prefer or sslmode=disable".into());
+        }
+        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+        let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(rustls::Error::InvalidCertificate(_)) => Some(
+                "name the authority that signed the server's certificate with sslrootcert=FILE, and the host as the certificate does".into(),
+            ),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// Whether time alone may help.
+fn is_transient(code: &SqlState) -> bool {
+    // Read-only, lock not available, object in use, cancelled by a timeout, idle in a transaction for too long.
+    const CODES: [&str; 5] = ["25006", "55P03", "55006", "57014", "25P03"];
+    // Connection, resources, operator intervention, rollback, system.
+    const CLASSES: [&str; 5] = ["08", "53", "57P", "40", "58"];
+    CODES.contains(&code.code()) || CLASSES.iter().any(|class| code.code().starts_with(class))
+}
+
+/// The error and what lies under it, in one line.
+fn cause(error: &postgres::Error) -> String {
+    if let Some(answer) = error.as_db_error() {
+        return one_line(&format!("{} (SQLSTATE {})", answer.message(), answer.code().code()));
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(deeper) = source {
+        let words = deeper.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = deeper.source();
+    }
+    one_line(&text)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlstates_are_sorted_by_whether_time_helps() {
+        for code in ["08006", "08P01", "53300", "57P01", "57P03", "40001", "40P01", "55P03", "25006", "57014", "58030"]
+        {
+            assert!(is_transient(&SqlState::from_code(code)), "{code}");
+        }
+        for code in ["22001", "22P02", "23502", "23514", "42501", "42P01", "28P01", "28000", "3D000", "3F000", "XX000"]
+        {
+            assert!(!is_transient(&SqlState::from_code(code)), "{code}");
+        }
+    }
+}

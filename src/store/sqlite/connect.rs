@@ -1,0 +1,65 @@
+//! Opens an SQLite file. Owns the order of the settings: the timeout first, since every later one can meet a lock.
+//! Called by `SqliteStore::open`.
+
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::super::StoreError;
+use super::errors::sort;
+use super::functions;
+
+pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+    let sorted = |error: rusqlite::Error| sort(path, &error);
+    check_place(path)?;
+    let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
+    connection.busy_timeout(busy_timeout).map_err(sorted)?;
+    // A file system that cannot do WAL answers with the mode that it keeps. That mode is slower, and as safe.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(())).map_err(sorted)?;
+    connection.execute_batch("PRAGMA synchronous = FULL").map_err(sorted)?;
+    // A short run opens and closes the file twice, and a checkpoint at each close would cost it two more syncs.
+    // The log is checkpointed all the same, whenever it has a thousand pages.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sorted)?;
+    functions::register(&connection).map_err(sorted)?;
+    Ok(connection)
+}
+
+/// Makes the directory, readable by its owner alone, and finds what no retry can heal.
+fn check_place(path: &Path) -> Result<(), StoreError> {
+    let permanent = |why: &str| StoreError::Permanent {
+        message: format!("sqlite:{}: {why}", path.display()),
+        hint: "name a file that this user may read and write: --database-url sqlite:PATH".into(),
+    };
+    if path.is_dir() {
+        return Err(permanent("it is a directory, not a database file"));
+    }
+    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    match DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let why = format!("cannot make the directory {}: {error}", directory.display());
+            let hopeless = [ErrorKind::PermissionDenied, ErrorKind::NotADirectory, ErrorKind::AlreadyExists];
+            if hopeless.contains(&error.kind()) {
+                Err(permanent(&why))
+            } else {
+                Err(StoreError::Transient { message: format!("sqlite:{}: {why}", path.display()) })
+            }
+        }
+    }
+}
+
+/// SQLite says only that it is unable: the file itself says whether a person must act.
+fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
+    match std::fs::OpenOptions::new().read(true).append(true).create(true).open(path) {
+        Err(cause) if cause.kind() == ErrorKind::PermissionDenied => StoreError::Permanent {
+            message: format!("sqlite:{}: {cause}", path.display()),
+            hint: "give this user the right to read and write the file and its directory".into(),
+        },
+        Ok(_) | Err(_) => sort(path, error),
+    }
+}

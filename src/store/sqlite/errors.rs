@@ -1,0 +1,53 @@
+//! What SQLite complains of, sorted once into what follows from it. Owns the words and the hints. Called by everything
+//! in `sqlite`.
+
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+
+use super::super::StoreError;
+
+pub(super) fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let message = format!("sqlite:{}: {error}", path.display());
+    let permanent = |hint: &str| StoreError::Permanent { message: message.clone(), hint: hint.into() };
+    let Some(code) = error.sqlite_error_code() else {
+        return permanent("the table is not what runwrap takes it for: compare it with `runwrap migrate --print`");
+    };
+    match code {
+        // Another process holds the lock, the disk is full or in trouble, a descriptor is refused: that passes.
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::SystemIoFailure
+        | ErrorCode::DiskFull
+        | ErrorCode::ReadOnly
+        | ErrorCode::CannotOpen
+        | ErrorCode::OutOfMemory
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::SchemaChanged
+        | ErrorCode::OperationInterrupted
+        | ErrorCode::OperationAborted => StoreError::Transient { message },
+        ErrorCode::NotADatabase => {
+            permanent("the file is something else: name another with --database-url sqlite:PATH")
+        }
+        ErrorCode::DatabaseCorrupt => {
+            permanent("the file is damaged: keep a copy, try `sqlite3 FILE .recover`, or put a backup in its place")
+        }
+        ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => {
+            permanent("give this user the right to read and write the file and its directory")
+        }
+        ErrorCode::ConstraintViolation => permanent(
+            "the table does not take this value: give the column one with --set COLUMN=VALUE, or change its constraint",
+        ),
+        ErrorCode::TypeMismatch | ErrorCode::TooBig | ErrorCode::ParameterOutOfRange => {
+            permanent("the table does not take this value: change the column or the value")
+        }
+        ErrorCode::InternalMalfunction
+        | ErrorCode::NotFound
+        | ErrorCode::ApiMisuse
+        | ErrorCode::NoLargeFileSupport
+        | ErrorCode::Unknown => {
+            permanent("the table is not what runwrap takes it for: compare it with `runwrap migrate --print`")
+        }
+        _ => permanent("see https://sqlite.org/rescode.html for what it means"),
+    }
+}

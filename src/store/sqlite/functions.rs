@@ -1,0 +1,35 @@
+//! The two functions that runwrap gives to SQLite, so that its statements can follow the rules of `record` where SQL
+//! has no words for them. Must be free of side effects. Called by `connect`.
+
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+
+use super::super::entry::{json_object, read_instant};
+use crate::record::{elapsed_seconds, merge_metrics};
+
+pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("runwrap_merge_metrics", 2, flags, merged_metrics)?;
+    connection.create_scalar_function("runwrap_elapsed_seconds", 2, flags, elapsed)
+}
+
+/// `(known, later)`: both JSON texts or NULL. Without `later` the known text stays as it is, to the byte.
+fn merged_metrics(context: &mut Context<'_>) -> rusqlite::Result<Option<String>> {
+    let known: Option<String> = context.get(0)?;
+    let Some(later) = context.get::<Option<String>>(1)? else { return Ok(known) };
+    let later = json_object(&later);
+    let known_object = known.as_deref().map(json_object);
+    let merged = merge_metrics(known_object.as_ref(), &later);
+    // An equal text tells the statement that there is nothing new to write.
+    if known_object.as_ref() == Some(&merged) {
+        return Ok(known);
+    }
+    Ok(Some(serde_json::Value::Object(merged).to_string()))
+}
+
+/// `(started_at, ended_at)`: whole seconds, or NULL where one of them is no time.
+fn elapsed(context: &mut Context<'_>) -> rusqlite::Result<Option<i64>> {
+    let instant =
+        |at: usize| -> rusqlite::Result<_> { Ok(context.get::<Option<String>>(at)?.as_deref().and_then(read_instant)) };
+    Ok(instant(0)?.zip(instant(1)?).map(|(started_at, ended_at)| elapsed_seconds(ended_at - started_at)))
+}

@@ -1,0 +1,178 @@
+//! Records in an SQLite file: the default. Owns the connection and its order of settings; every write is one
+//! `BEGIN IMMEDIATE` transaction, since a deferred one that turns into a writer is refused despite the timeout.
+//! Must not decide by what it has read. Called through the [`Store`] trait.
+
+mod begin;
+mod connect;
+mod errors;
+mod functions;
+mod rows;
+mod schema;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde_json::{Map, Value, json};
+
+use self::errors::sort;
+use self::rows::{Facts, execute, query};
+use self::schema::Layout;
+use super::change::{change_facts, without_nul};
+use super::entry::{RUN_COLUMNS, entry};
+use super::table::TableName;
+use super::{Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
+use crate::record::{Applied, Begun, Change, Run, RunId};
+
+pub(super) use self::schema::migrations_sql;
+
+/// The statements, as `sql/sqlite` has them.
+mod sql {
+    pub(super) const FOUND: &str = include_str!("../../../sql/sqlite/found.sql");
+    pub(super) const HEARTBEAT_RECORD: &str = include_str!("../../../sql/sqlite/heartbeat_record.sql");
+    pub(super) const HEARTBEAT_RUN: &str = include_str!("../../../sql/sqlite/heartbeat_run.sql");
+    pub(super) const FINALIZE_RECORD: &str = include_str!("../../../sql/sqlite/finalize_record.sql");
+    pub(super) const FINALIZE_RUN: &str = include_str!("../../../sql/sqlite/finalize_run.sql");
+    pub(super) const PRESUME_RECORD: &str = include_str!("../../../sql/sqlite/presume_record.sql");
+    pub(super) const PRESUME_RUN: &str = include_str!("../../../sql/sqlite/presume_run.sql");
+    pub(super) const LIST: &str = include_str!("../../../sql/sqlite/list.sql");
+    pub(super) const SHOW_RECORD: &str = include_str!("../../../sql/sqlite/show_record.sql");
+    pub(super) const SHOW_RUN: &str = include_str!("../../../sql/sqlite/show_run.sql");
+}
+
+/// One connection.
+pub(super) struct SqliteStore {
+    connection: Connection,
+    path: PathBuf,
+    table: TableName,
+    options: OpenOptions,
+}
+
+/// A transaction, the tables as it finds them, and the file for messages.
+struct Session<'a> {
+    transaction: &'a Transaction<'a>,
+    layout: Layout,
+    path: &'a Path,
+}
+
+impl SqliteStore {
+    pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
+        let table = schema::table_name(&options.table)?;
+        let connection = connect::connect(path, options.statement_timeout)?;
+        Ok(Self { connection, path: path.to_owned(), table, options: options.clone() })
+    }
+
+    /// Runs `work` in a transaction of its own, after making sure that the tables are there.
+    fn transaction<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let sorted = |error: rusqlite::Error| sort(&self.path, &error);
+        let mut transaction = self.connection.transaction_with_behavior(behavior).map_err(sorted)?;
+        let mut layout = schema::read(&transaction, &self.path, &self.table)?;
+        if !layout.is_ready() {
+            if !self.options.migrate {
+                return Err(not_migrated(&format!("sqlite:{}", self.path.display())));
+            }
+            // Reading alone would have to be refused here; and another process may have made the tables meanwhile.
+            transaction.rollback().map_err(sorted)?;
+            transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sorted)?;
+            schema::make(&transaction, &self.path, &self.table)?;
+            layout = schema::read(&transaction, &self.path, &self.table)?;
+        }
+        let result = work(&Session { transaction: &transaction, layout, path: &self.path })?;
+        transaction.commit().map_err(sorted)?;
+        Ok(result)
+    }
+}
+
+impl Session<'_> {
+    fn execute(&self, statement: &str, facts: &Facts) -> Result<usize, StoreError> {
+        execute(self.transaction, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
+    }
+
+    fn query(&self, statement: &str, facts: &Facts) -> Result<Vec<Vec<Value>>, StoreError> {
+        query(self.transaction, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
+    }
+
+    fn entries(&self, statement: &str, facts: &Facts) -> Result<Vec<Entry>, StoreError> {
+        let run_columns = RUN_COLUMNS.map(|name| format!("run.{name}")).join(",\n    ");
+        let statement = self.layout.words.with("run_columns", run_columns).fill(statement);
+        let rows = query(self.transaction, &statement, facts).map_err(|error| sort(self.path, &error))?;
+        Ok(rows.into_iter().map(|row| self.entry(row)).collect())
+    }
+
+    /// An entry of a row: the user's columns, the run's, and the age of the heartbeat.
+    fn entry(&self, row: Vec<Value>) -> Entry {
+        let mut values = row.into_iter();
+        let columns = self.layout.columns.0.iter();
+        let record = columns.map(|column| (column.name.clone(), values.next().unwrap_or(Value::Null))).collect();
+        let run: Map<String, Value> = RUN_COLUMNS
+            .into_iter()
+            .map(|name| (name.to_owned(), rows::run_value(name, values.next().unwrap_or(Value::Null))))
+            .collect();
+        let age = values.next().and_then(|age| age.as_f64());
+        entry(&self.layout.columns, record, &run, age)
+    }
+}
+
+impl Store for SqliteStore {
+    fn migrate(&mut self) -> Result<usize, StoreError> {
+        let sorted = |error: rusqlite::Error| sort(&self.path, &error);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sorted)?;
+        let applied = schema::make(&transaction, &self.path, &self.table)?;
+        transaction.commit().map_err(sorted)?;
+        Ok(applied)
+    }
+
+    fn begin(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
+        self.transaction(TransactionBehavior::Immediate, |session| begin::begin(session, run, known))
+    }
+
+    fn apply(&mut self, run_id: RunId, change: &Change) -> Result<Applied, StoreError> {
+        let (of_record, of_run) = match change {
+            Change::Begin(run) => return self.begin(run, None).map(|_begun| Applied::Written),
+            Change::Heartbeat(_) => (sql::HEARTBEAT_RECORD, sql::HEARTBEAT_RUN),
+            Change::Finalize(..) => (sql::FINALIZE_RECORD, sql::FINALIZE_RUN),
+            Change::Presume(_) => (sql::PRESUME_RECORD, sql::PRESUME_RUN),
+        };
+        self.transaction(TransactionBehavior::Immediate, |session| {
+            let mut facts = change_facts(change, &session.layout.columns, rows::instant_text);
+            facts.insert("run_id".into(), json!(run_id));
+            if session.query(sql::FOUND, &facts)?.is_empty() {
+                return Ok(Applied::Missing);
+            }
+            let told = session.execute(of_record, &facts)?;
+            // A presumption is about the record: where that is not closed by it, nobody has presumed anything.
+            if told == 0 && matches!(change, Change::Presume(_)) {
+                return Ok(Applied::Kept);
+            }
+            let written = session.execute(of_run, &facts)?;
+            Ok(if written > 0 { Applied::Written } else { Applied::Kept })
+        })
+    }
+
+    fn list(&mut self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        let facts = rows::facts([
+            ("status", json!(filter.status.map(crate::record::Status::as_str))),
+            ("name", json!(filter.name.as_deref().map(without_nul))),
+            ("limit", json!(filter.limit)),
+        ]);
+        self.transaction(TransactionBehavior::Deferred, |session| session.entries(sql::LIST, &facts))
+    }
+
+    fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError> {
+        let id = without_nul(id);
+        self.transaction(TransactionBehavior::Deferred, |session| {
+            if let Ok(run_id) = uuid::Uuid::try_parse(&id) {
+                let facts = rows::facts([("id", json!(run_id))]);
+                let found = session.entries(sql::SHOW_RUN, &facts)?.into_iter().next();
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            let facts = rows::facts([("id", json!(id))]);
+            Ok(session.entries(sql::SHOW_RECORD, &facts)?.into_iter().next())
+        })
+    }
+}
