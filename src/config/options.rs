@@ -7,8 +7,8 @@
 pub struct OptionRow {
     /// The key in the configuration file, and the name of the option everywhere inside. `-` may stand for `_`.
     pub key: &'static str,
-    /// The flag without its dashes; `None` where there is no flag.
-    pub long: Option<&'static str>,
+    /// With its dashes; `None` where there is no flag.
+    pub flag: Option<&'static str>,
     pub short: Option<char>,
     /// The environment variable; `None` where a variable would make no sense.
     pub variable: Option<&'static str>,
@@ -66,7 +66,7 @@ pub const PLACES: &str = "Files and messages";
 
 const ROW: OptionRow = OptionRow {
     key: "",
-    long: None,
+    flag: None,
     short: None,
     variable: None,
     in_file: true,
@@ -78,9 +78,13 @@ const ROW: OptionRow = OptionRow {
     help: "",
 };
 
+const DATABASE_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: DATABASE, ..ROW };
+const TIME_ROW: OptionRow = OptionRow { kind: Kind::Duration, value_name: "DUR", heading: TIME, ..ROW };
+const PLACES_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: PLACES, kind: Kind::Path, ..ROW };
+
 pub const NAME: OptionRow = OptionRow {
     key: "name",
-    long: Some("name"),
+    flag: Some("--name"),
     short: Some('n'),
     variable: Some("RUNWRAP_NAME"),
     value_name: "NAME",
@@ -91,7 +95,7 @@ pub const NAME: OptionRow = OptionRow {
 
 pub const MODEL_VERSION: OptionRow = OptionRow {
     key: "model_version",
-    long: Some("model-version"),
+    flag: Some("--model-version"),
     variable: Some("RUNWRAP_MODEL_VERSION"),
     value_name: "V",
     fallback: Fallback::Described("the next vN of the name"),
@@ -101,7 +105,7 @@ pub const MODEL_VERSION: OptionRow = OptionRow {
 
 pub const RECORD_ID: OptionRow = OptionRow {
     key: "record_id",
-    long: Some("record-id"),
+    flag: Some("--record-id"),
     in_file: false,
     value_name: "ID",
     help: "Adopt a row that the application has already inserted, instead of inserting one",
@@ -110,7 +114,7 @@ pub const RECORD_ID: OptionRow = OptionRow {
 
 pub const SET: OptionRow = OptionRow {
     key: "set",
-    long: Some("set"),
+    flag: Some("--set"),
     in_file: false,
     kind: Kind::Repeated,
     value_name: "COLUMN=VALUE",
@@ -120,7 +124,7 @@ pub const SET: OptionRow = OptionRow {
 
 pub const METRICS_FILE: OptionRow = OptionRow {
     key: "metrics_file",
-    long: Some("metrics-file"),
+    flag: Some("--metrics-file"),
     variable: Some("RUNWRAP_METRICS_FILE"),
     kind: Kind::Path,
     value_name: "PATH",
@@ -130,7 +134,7 @@ pub const METRICS_FILE: OptionRow = OptionRow {
 
 pub const MODEL_PATH: OptionRow = OptionRow {
     key: "model_path",
-    long: Some("model-path"),
+    flag: Some("--model-path"),
     variable: Some("RUNWRAP_MODEL_PATH"),
     kind: Kind::Path,
     value_name: "PATH",
@@ -140,7 +144,7 @@ pub const MODEL_PATH: OptionRow = OptionRow {
 
 pub const STDERR_TAIL: OptionRow = OptionRow {
     key: "stderr_tail",
-    long: Some("stderr-tail"),
+    flag: Some("--stderr-tail"),
     variable: Some("RUNWRAP_STDERR_TAIL"),
     kind: Kind::Bytes,
     value_name: "BYTES",
@@ -151,52 +155,44 @@ pub const STDERR_TAIL: OptionRow = OptionRow {
 
 pub const DATABASE_URL: OptionRow = OptionRow {
     key: "database_url",
-    long: Some("database-url"),
+    flag: Some("--database-url"),
     variable: Some("RUNWRAP_DATABASE_URL"),
     kind: Kind::Secret,
     value_name: "URL",
     fallback: Fallback::Described("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
-    verbs: Verbs::Every,
-    heading: DATABASE,
     help: "postgres://…, postgresql://…, postgresql+driver://…, key=value pairs as for libpq, or sqlite:PATH",
-    ..ROW
+    ..DATABASE_ROW
 };
 
 pub const DATABASE_URL_FILE: OptionRow = OptionRow {
     key: "database_url_file",
     variable: Some("RUNWRAP_DATABASE_URL_FILE"),
     kind: Kind::Path,
-    verbs: Verbs::Every,
-    heading: DATABASE,
-    ..ROW
+    ..DATABASE_ROW
 };
 
 pub const TABLE: OptionRow = OptionRow {
     key: "table",
-    long: Some("table"),
+    flag: Some("--table"),
     variable: Some("RUNWRAP_TABLE"),
     value_name: "NAME",
     fallback: Fallback::Text("training_records"),
-    verbs: Verbs::Every,
-    heading: DATABASE,
     help: "The table of the records; SCHEMA.NAME to name its schema",
-    ..ROW
+    ..DATABASE_ROW
 };
 
 pub const NO_MIGRATE: OptionRow = OptionRow {
     key: "no_migrate",
-    long: Some("no-migrate"),
+    flag: Some("--no-migrate"),
     variable: Some("RUNWRAP_NO_MIGRATE"),
     kind: Kind::Switch,
-    verbs: Verbs::Every,
-    heading: DATABASE,
     help: "Never make or upgrade a table",
-    ..ROW
+    ..DATABASE_ROW
 };
 
 pub const REQUIRE_DATABASE: OptionRow = OptionRow {
     key: "require_database",
-    long: Some("require-database"),
+    flag: Some("--require-database"),
     variable: Some("RUNWRAP_REQUIRE_DATABASE"),
     kind: Kind::Switch,
     heading: DATABASE,
@@ -206,151 +202,117 @@ pub const REQUIRE_DATABASE: OptionRow = OptionRow {
 
 pub const TIMEOUT: OptionRow = OptionRow {
     key: "timeout",
-    long: Some("timeout"),
+    flag: Some("--timeout"),
     variable: Some("RUNWRAP_TIMEOUT"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Described("none"),
-    heading: TIME,
     help: "Send SIGTERM to the command after this time, and exit 124",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const KILL_AFTER: OptionRow = OptionRow {
     key: "kill_after",
-    long: Some("kill-after"),
+    flag: Some("--kill-after"),
     variable: Some("RUNWRAP_KILL_AFTER"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Text("30s"),
-    heading: TIME,
     help: "Send SIGKILL this long after the SIGTERM of --timeout; when given, also this long after a relayed stop signal",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const HEARTBEAT: OptionRow = OptionRow {
     key: "heartbeat",
-    long: Some("heartbeat"),
+    flag: Some("--heartbeat"),
     variable: Some("RUNWRAP_HEARTBEAT"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Text("30s"),
-    heading: TIME,
     help: "How often the record shows a sign of life and what the command has reported",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const LEASE: OptionRow = OptionRow {
     key: "lease",
-    long: Some("lease"),
+    flag: Some("--lease"),
     variable: Some("RUNWRAP_LEASE"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Text("5m"),
-    heading: TIME,
     help: "How long after its last heartbeat a run of a vanished host may be presumed lost",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const START_TIMEOUT: OptionRow = OptionRow {
     key: "start_timeout",
-    long: Some("start-timeout"),
+    flag: Some("--start-timeout"),
     variable: Some("RUNWRAP_START_TIMEOUT"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Text("5s"),
     verbs: Verbs::Every,
-    heading: TIME,
     help: "How long the start, or a verb that reads, may wait for the database",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const FINISH_TIMEOUT: OptionRow = OptionRow {
     key: "finish_timeout",
-    long: Some("finish-timeout"),
+    flag: Some("--finish-timeout"),
     variable: Some("RUNWRAP_FINISH_TIMEOUT"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Text("30s"),
-    heading: TIME,
     help: "How long the exit may wait for the database",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const LINGER: OptionRow = OptionRow {
     key: "linger",
-    long: Some("linger"),
+    flag: Some("--linger"),
     variable: Some("RUNWRAP_LINGER"),
-    kind: Kind::Duration,
-    value_name: "DUR",
     fallback: Fallback::Text("24h"),
-    heading: TIME,
     help: "How long delivery goes on in the background when the database did not answer in time",
-    ..ROW
+    ..TIME_ROW
 };
 
 pub const STATE_DIR: OptionRow = OptionRow {
     key: "state_dir",
-    long: Some("state-dir"),
+    flag: Some("--state-dir"),
     variable: Some("RUNWRAP_STATE_DIR"),
-    kind: Kind::Path,
     value_name: "DIR",
     fallback: Fallback::Described("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
-    verbs: Verbs::Every,
-    heading: PLACES,
     help: "Where the journals are kept until the database has them",
-    ..ROW
+    ..PLACES_ROW
 };
 
 pub const CONFIG: OptionRow = OptionRow {
     key: "config",
-    long: Some("config"),
+    flag: Some("--config"),
     variable: Some("RUNWRAP_CONFIG"),
     in_file: false,
-    kind: Kind::Path,
     value_name: "FILE",
     fallback: Fallback::Described("$XDG_CONFIG_HOME/runwrap/config.toml"),
-    verbs: Verbs::Every,
-    heading: PLACES,
     help: "The configuration file; one that is named must exist",
-    ..ROW
+    ..PLACES_ROW
 };
 
 pub const LOG_FILE: OptionRow = OptionRow {
     key: "log_file",
-    long: Some("log-file"),
+    flag: Some("--log-file"),
     variable: Some("RUNWRAP_LOG_FILE"),
-    kind: Kind::Path,
     value_name: "FILE",
     fallback: Fallback::Described("runwrap.log in the state directory"),
-    verbs: Verbs::Every,
-    heading: PLACES,
     help: "Where each attempt on the database and each recovery is logged",
-    ..ROW
+    ..PLACES_ROW
 };
 
 pub const VERBOSE: OptionRow = OptionRow {
     key: "verbose",
-    long: Some("verbose"),
+    flag: Some("--verbose"),
     short: Some('v'),
     variable: Some("RUNWRAP_VERBOSE"),
     kind: Kind::Switch,
-    verbs: Verbs::Every,
-    heading: PLACES,
     help: "Say on stderr what happens, not only what goes wrong",
-    ..ROW
+    ..PLACES_ROW
 };
 
 pub const QUIET: OptionRow = OptionRow {
     key: "quiet",
-    long: Some("quiet"),
+    flag: Some("--quiet"),
     short: Some('q'),
     variable: Some("RUNWRAP_QUIET"),
     kind: Kind::Switch,
-    verbs: Verbs::Every,
-    heading: PLACES,
     help: "Keep warnings out of stderr; they are in the log",
-    ..ROW
+    ..PLACES_ROW
 };
 
 /// Every row, in the order of the help.
@@ -399,14 +361,14 @@ mod tests {
     #[test]
     fn flag_and_variable_are_the_key_in_other_letters() {
         for row in OPTIONS {
-            if let Some(long) = row.long {
-                assert_eq!(long, row.key.replace('_', "-"));
+            if let Some(flag) = row.flag {
+                assert_eq!(flag, format!("--{}", row.key.replace('_', "-")));
                 assert!(!row.help.is_empty(), "{}", row.key);
             }
             if let Some(variable) = row.variable {
                 assert_eq!(variable, format!("RUNWRAP_{}", row.key.to_uppercase()));
             }
-            assert_eq!(row.value_name.is_empty(), row.kind == Kind::Switch || row.long.is_none(), "{}", row.key);
+            assert_eq!(row.value_name.is_empty(), row.kind == Kind::Switch || row.flag.is_none(), "{}", row.key);
         }
     }
 

@@ -32,7 +32,7 @@ const WRITTEN_COLUMNS: [&str; 8] = [
 /// All that the options say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Without it the name is [`super::default_name`]'s.
+    /// Without it the name is [`super::default_name()`]'s.
     pub name: Option<String>,
     pub model_version: Option<String>,
     pub database: DatabaseTarget,

@@ -1,7 +1,7 @@
 //! libpq's parameters, and what becomes of each here. Data, and the lookup. Called by its siblings.
 
-use super::super::error::nearest;
 use super::Malformed;
+use crate::config::error::nearest;
 
 /// One of libpq's parameters.
 #[derive(Debug)]

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::super::database::{DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
-use super::super::surroundings::Surroundings;
-use super::super::values::absolute;
 use super::keywords::{KEYWORDS, Keyword, Treatment};
 use super::{Malformed, service};
+use crate::config::database::{DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+use crate::config::surroundings::Surroundings;
+use crate::config::values::absolute;
 
 const PORT: u16 = 5432;
 /// Where servers listen by default: as Debian and Red Hat build them, and as upstream does.

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::super::surroundings::Surroundings;
 use super::postgres::Parameters;
 use super::{Malformed, keywords};
+use crate::config::surroundings::Surroundings;
 
 /// Where Debian and its like keep the system's file; libpq's own default is fixed when it is built.
 const SYSTEM_DIRECTORY: &str = "/etc/postgresql-common";

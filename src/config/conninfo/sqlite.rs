@@ -8,9 +8,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::surroundings::Surroundings;
-use super::super::values::absolute;
 use super::Malformed;
+use crate::config::surroundings::Surroundings;
+use crate::config::values::absolute;
 
 /// The absolute path of the file that `rest`, all after `sqlite:`, names.
 pub(super) fn parse(rest: &str, around: &Surroundings<'_>) -> Result<PathBuf, Malformed> {

@@ -1,0 +1,135 @@
+//! The command line for clap: the verbs, and one flag for each row of the table of options. Every value is taken as
+//! it is; `config` reads it. Must not touch the system.
+
+use std::ffi::OsString;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use crate::config::options::{Kind, OPTIONS, OptionRow, Verbs};
+use crate::record::Status;
+
+use super::help;
+
+/// The verbs that open a database, and so take the options of [`Verbs::Every`].
+pub(super) const READING_VERBS: [&str; 3] = ["list", "show", "migrate"];
+
+pub(super) const LIMIT_DEFAULT: &str = "50";
+
+pub(super) fn command() -> Command {
+    let trainer = Arg::new("command")
+        .value_name("COMMAND")
+        .last(true)
+        .required(true)
+        .num_args(1..)
+        .value_parser(value_parser!(OsString))
+        .help("The command to run, with its arguments");
+    Command::new("runwrap")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Runs a training command and keeps one database record of it, whatever ends the run")
+        .override_usage(help::USAGE)
+        .after_help(help::AFTER)
+        .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        .args(OPTIONS.into_iter().filter_map(flag))
+        .arg(trainer)
+        .subcommands([list(), show(), report(), migrate(), completions(), keeper()])
+}
+
+fn list() -> Command {
+    let status = Arg::new("status")
+        .long("status")
+        .value_name("STATUS")
+        .value_parser(PossibleValuesParser::new(
+            [Status::Training, Status::Completed, Status::Failed].map(Status::as_str),
+        ))
+        .help("Only records with this status");
+    let name = Arg::new("of_name").long("name").value_name("NAME").help("Only records of this name");
+    let limit = Arg::new("limit")
+        .long("limit")
+        .value_name("N")
+        .value_parser(value_parser!(u32).range(1..))
+        .default_value(LIMIT_DEFAULT)
+        .help("At most this many");
+    reading("list", "Lists the records, newest first").args([status, name, limit, json()])
+}
+
+fn show() -> Command {
+    let id = Arg::new("id").value_name("ID").required(true).help("A record's id, or a run's id");
+    reading("show", "Shows everything known of one record").args([id, json()])
+}
+
+fn migrate() -> Command {
+    let print = Arg::new("print").long("print").action(ArgAction::SetTrue).help("Print the statements, change nothing");
+    reading("migrate", "Makes or upgrades the tables").arg(print)
+}
+
+fn report() -> Command {
+    let metric = Arg::new("metric")
+        .long("metric")
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .value_parser(value_parser!(OsString))
+        .help("A metric; may be repeated. A number, true, false, null or NaN is taken as such, all else as text");
+    let model_path = Arg::new("reported_model_path")
+        .long("model-path")
+        .value_name("PATH")
+        .value_parser(value_parser!(OsString))
+        .help("Where the model was saved");
+    let error = Arg::new("error")
+        .long("error")
+        .value_name("TEXT")
+        .value_parser(value_parser!(OsString))
+        .help("What went wrong");
+    Command::new("report")
+        .about("Reports from inside a running command: appends a line to the file $RUNWRAP_REPORT")
+        .args([metric, model_path, error])
+}
+
+fn completions() -> Command {
+    let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(clap_complete::Shell));
+    Command::new("completions").about("Prints a completion script for a shell").arg(shell)
+}
+
+fn keeper() -> Command {
+    let arguments = Arg::new("arguments")
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true)
+        .value_parser(value_parser!(OsString));
+    Command::new("keeper").hide(true).disable_help_flag(true).arg(arguments)
+}
+
+/// A verb that opens a database.
+fn reading(name: &'static str, about: &'static str) -> Command {
+    let shared = OPTIONS.into_iter().filter(|row| row.verbs == Verbs::Every);
+    Command::new(name).about(about).args(shared.filter_map(flag))
+}
+
+fn json() -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON, keys named as the columns")
+}
+
+/// The flag of `row`; `None` where it has none. Repeated ones are all kept: `config` says what is wrong with two.
+fn flag(row: &'static OptionRow) -> Option<Arg> {
+    let arg =
+        Arg::new(row.key).long(row.flag?.trim_start_matches('-')).help_heading(row.heading).help(help::of_row(row));
+    let arg = match row.short {
+        Some(letter) => arg.short(letter),
+        None => arg,
+    };
+    Some(match row.kind {
+        Kind::Switch => arg.action(ArgAction::SetTrue).overrides_with(row.key),
+        Kind::Text | Kind::Path | Kind::Duration | Kind::Bytes | Kind::Secret | Kind::Repeated => {
+            arg.value_name(row.value_name).action(ArgAction::Append).value_parser(value_parser!(OsString))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn clap_finds_nothing_wrong_with_the_definition() {
+        super::command().debug_assert();
+    }
+}

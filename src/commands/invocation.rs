@@ -1,0 +1,62 @@
+//! What was typed, before anything is read into it: the verb, its own arguments, and the layer of flags.
+//! Plain data. Filled by `cli`, performed by the verbs.
+
+use std::ffi::OsString;
+
+use crate::config::Layer;
+use crate::record::Status;
+
+/// One call of runwrap.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    pub flags: Layer,
+    pub action: Action,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Not empty, and neither is its first word.
+    Run {
+        command: Vec<OsString>,
+    },
+    List(ListArgs),
+    Show(ShowArgs),
+    Report(ReportArgs),
+    Migrate(MigrateArgs),
+    /// The hidden verb by which runwrap starts its keeper; the arguments are its own affair.
+    Keeper {
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListArgs {
+    pub status: Option<Status>,
+    pub name: Option<String>,
+    /// At least 1.
+    pub limit: u32,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShowArgs {
+    /// A record's id or a run's.
+    pub id: String,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrateArgs {
+    /// Only show the statements.
+    pub print: bool,
+}
+
+/// At least one of the three is there. Invalid UTF-8 is replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReportArgs {
+    /// Keys and values as typed; no key is empty.
+    pub metrics: Vec<(String, String)>,
+    pub model_path: Option<String>,
+    pub error: Option<String>,
+}

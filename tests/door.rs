@@ -1,0 +1,252 @@
+//! Bad input at the door, with the real binary: each misuse gives exit 125, a message that names the option and where
+//! it came from, and starts nothing. Help and version work whatever else is broken.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot do its work has failed")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A home of its own for one call, and the file that the trainer would make.
+struct Door {
+    home: TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Door {
+    fn new() -> Self {
+        Self { home: TempDir::new().unwrap(), variables: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    fn with_config(self, content: &str) -> Self {
+        fs::create_dir_all(self.path(".config/runwrap")).unwrap();
+        self.with_file(".config/runwrap/config.toml", content)
+    }
+
+    fn with_file(self, name: &str, content: &str) -> Self {
+        fs::File::create(self.path(name))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, content.as_bytes()))
+            .unwrap();
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn call(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_runwrap"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.home.path())
+            .env("PATH", "/usr/bin:/bin")
+            .envs(self.variables.iter().map(|(name, value)| (*name, value.as_str())))
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// `options` before a trainer that would leave a mark are refused with a message that has all of `parts` in it.
+    #[track_caller]
+    fn refuses(&self, options: &[&str], parts: &[&str]) {
+        let arguments = [options, &["--", "touch", "mark"]].concat();
+        self.refuses_call(&arguments, parts);
+    }
+
+    #[track_caller]
+    fn refuses_call(&self, arguments: &[&str], parts: &[&str]) {
+        let output = self.call(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(125), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        for part in parts {
+            assert!(said.contains(part), "{arguments:?}: no \"{part}\" in: {said}");
+        }
+        assert!(said.lines().all(|line| line.starts_with("runwrap: ")), "{said}");
+        assert!(said.contains("hint: "), "no hint in: {said}");
+        assert!(!said.contains("hunter2"), "a password is shown: {said}");
+        assert!(!self.path("mark").exists(), "the trainer was started");
+        assert!(!self.path(".local").exists(), "something was begun: {said}");
+    }
+}
+
+#[test]
+fn a_duration_without_a_unit_is_refused_and_names_its_source() {
+    Door::new().refuses(&["--heartbeat", "30"], &["cannot use --heartbeat 30: a duration needs a unit", "write 30s"]);
+    Door::new()
+        .with("RUNWRAP_HEARTBEAT", "30")
+        .refuses(&[], &["cannot use RUNWRAP_HEARTBEAT=30: a duration needs a unit"]);
+    let door = Door::new().with_config("heartbeat = \"30\"\n");
+    let file = door.path(".config/runwrap/config.toml");
+    door.refuses(&[], &[&format!("cannot use heartbeat = 30 in {}: a duration needs a unit", file.display())]);
+    Door::new().with_config("heartbeat = 30\n").refuses(&[], &["heartbeat in ", "a number without a unit", "\"30s\""]);
+}
+
+#[test]
+fn a_malformed_url_is_refused_without_its_password() {
+    for url in [
+        "postgres://ml:hunter2@host:port/db",
+        "postgres://ml:hunter2/@host/db",
+        "postgres://ml:hunter2@@host/db",
+        "postgres://ml:hunter2%zz@host/db",
+        "postgres://ml:hunter2@[::1/db",
+        "postgres://ml:hunter2@host/db?sslmode=maybe",
+        "postgres:ml:hunter2@host/db",
+        "mysql://ml:hunter2@host/db",
+        "password=hunter2 host",
+        "host=h password=my hunter2",
+        "password='hunter2",
+        "hunter2",
+        "hunter2:hunter2",
+        "sqlite://hunter2",
+    ] {
+        Door::new().refuses(&["--database-url", url], &["cannot use --database-url: "]);
+        Door::new().with("RUNWRAP_DATABASE_URL", url).refuses(&[], &["cannot use RUNWRAP_DATABASE_URL: "]);
+        Door::new().with_config(&format!("database_url = \"{url}\"\n")).refuses(&[], &["cannot use database_url in "]);
+    }
+    Door::new().with_config("database_url = postgres://ml:hunter2@host/db\n").refuses(&[], &["line 1 is not TOML"]);
+}
+
+#[test]
+fn a_file_with_the_url_must_be_readable_and_say_what_is_meant() {
+    let door = Door::new().with("RUNWRAP_DATABASE_URL_FILE", "/nowhere/url");
+    door.refuses(&[], &["RUNWRAP_DATABASE_URL_FILE=/nowhere/url", "cannot read the file"]);
+    let door = Door::new().with_file("url", "").with("RUNWRAP_DATABASE_URL_FILE", "url");
+    door.refuses(&[], &["RUNWRAP_DATABASE_URL_FILE=url", "it is empty"]);
+    let door = Door::new().with_file("url", "postgres://ml:hunter2@h:x/db\n").with("RUNWRAP_DATABASE_URL_FILE", "url");
+    door.refuses(&[], &["RUNWRAP_DATABASE_URL_FILE=url", "port"]);
+    Door::new().with_config("database_url_file = \"/nowhere/url\"").refuses(&[], &["database_url_file", "cannot read"]);
+}
+
+#[test]
+fn two_databases_at_once_are_refused() {
+    Door::new()
+        .with("RUNWRAP_DATABASE_URL", "sqlite:a.db")
+        .with("RUNWRAP_DATABASE_URL_FILE", "url")
+        .refuses(&[], &["RUNWRAP_DATABASE_URL and RUNWRAP_DATABASE_URL_FILE=url", "two databases at once"]);
+    Door::new()
+        .refuses(&["--database-url", "sqlite:a.db", "--database-url", "sqlite:b.db"], &["two databases at once"]);
+    Door::new()
+        .with_config("database_url = \"sqlite:a.db\"\ndatabase_url_file = \"url\"")
+        .refuses(&[], &["database_url in ", "database_url_file = url in ", "two databases at once"]);
+    Door::new().refuses_call(
+        &["--database-url", "sqlite:a.db", "list", "--database-url", "sqlite:b.db"],
+        &["two databases at once"],
+    );
+}
+
+#[test]
+fn an_unknown_key_of_the_file_is_named_with_the_nearest_known_one() {
+    let door = Door::new().with_config("heartbeet = \"30s\"\n");
+    let file = door.path(".config/runwrap/config.toml");
+    door.refuses(&[], &[&format!("cannot use heartbeet in {}", file.display()), "did you mean heartbeat?"]);
+}
+
+#[test]
+fn a_file_that_is_named_must_exist() {
+    Door::new().refuses(&["--config", "none.toml"], &["--config none.toml", "cannot read the configuration file"]);
+    Door::new().with("RUNWRAP_CONFIG", "none.toml").refuses(&[], &["RUNWRAP_CONFIG=none.toml"]);
+}
+
+#[test]
+fn no_command_is_refused() {
+    for arguments in [&[][..], &["--"], &["--", ""], &["-v"], &["--timeout", "5m", "--"]] {
+        Door::new().refuses_call(arguments, &["there is no command to run", "write runwrap -- COMMAND"]);
+    }
+}
+
+#[test]
+fn a_forgotten_separator_is_put_where_it_belongs() {
+    Door::new().refuses_call(&["touch", "mark"], &["there is no -- before touch", "write runwrap -- touch mark"]);
+    Door::new().refuses_call(&["-n", "x", "touch", "mark", "-a"], &["write runwrap -n x -- touch mark -a"]);
+    Door::new().refuses_call(
+        &["--database-url", "postgres://u:hunter2@h/db", "touch", "mark"],
+        &["write runwrap --database-url … -- touch mark"],
+    );
+    Door::new().refuses_call(&["lst"], &["there is no verb lst", "did you mean list?"]);
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    Door::new().refuses(&["--heartbeet", "5s"], &["there is no option --heartbeet", "did you mean --heartbeat?"]);
+    Door::new().refuses(&["--epochs=3"], &["there is no option --epochs", "behind --"]);
+    Door::new().refuses(&["--database-urll=postgres://u:hunter2@h/db"], &["did you mean --database-url?"]);
+    Door::new().refuses(&["--name"], &["--name <NAME> needs a value"]);
+    Door::new().refuses(&["--quiet=1"], &["takes no value"]);
+}
+
+#[test]
+fn an_option_of_a_run_before_a_verb_is_refused() {
+    Door::new().refuses_call(&["--timeout", "5m", "list"], &["list does not take --timeout"]);
+    Door::new().refuses_call(&["-v", "report", "--metric", "a=1"], &["report does not take --verbose"]);
+    Door::new().refuses_call(&["list", "--timeout", "5m"], &["list does not take --timeout"]);
+}
+
+#[test]
+fn options_that_contradict_each_other_are_refused() {
+    Door::new().refuses(&["--lease", "30s"], &["--lease 30s", "before the next heartbeat"]);
+    Door::new().refuses(&["--heartbeat", "10m"], &["--heartbeat 10m", "before the next heartbeat"]);
+    Door::new().refuses(&["-v", "-q"], &["verbose is on"]);
+    Door::new().refuses(&["--name", "a", "--name", "b"], &["--name b", "given twice"]);
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    for (options, part) in [
+        (["--heartbeat", "0s"], "too short"),
+        (["--timeout", "0s"], "too short"),
+        (["--timeout", "5 parsecs"], "not a unit"),
+        (["--timeout", "99999999999years"], "too l"),
+        (["--stderr-tail", "4K"], "whole number"),
+        (["--table", "a.b.c"], "not the name of a table"),
+        (["--table", ""], "empty"),
+        (["--name", ""], "empty"),
+        (["--set", "status=completed"], "runwrap itself writes status"),
+        (["--set", "team"], "not COLUMN=VALUE"),
+    ] {
+        Door::new().refuses(&options, &[options[0], part]);
+    }
+    Door::new().refuses(&["--timeout=-5s"], &["--timeout -5s", "cannot be negative"]);
+    Door::new().with("RUNWRAP_NO_MIGRATE", "maybe").refuses(&[], &["RUNWRAP_NO_MIGRATE=maybe", "neither yes nor no"]);
+}
+
+#[test]
+fn help_and_version_work_when_nothing_else_does() {
+    let door = Door::new().with_config("not TOML").with("RUNWRAP_HEARTBEAT", "x").with("PGSSLMODE", "x");
+    for arguments in [&["--help"][..], &["-h"], &["--version"], &["list", "--help"], &["completions", "bash"]] {
+        let output = door.call(arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_shows_every_option_with_its_variable_and_no_value_of_the_environment() {
+    let door = Door::new().with("RUNWRAP_DATABASE_URL", "postgres://u:hunter2@h/db");
+    let help = String::from_utf8(door.call(&["--help"]).stdout).unwrap();
+    for row in runwrap::config::options::OPTIONS {
+        for name in [row.flag, row.variable].into_iter().flatten() {
+            assert!(help.contains(name), "{name} is not in the help");
+        }
+    }
+    assert!(!help.contains("hunter2"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").stdout(writer).status().unwrap();
+    assert!(status.success());
+    let full = fs::OpenOptions::new().write(true).open(Path::new("/dev/full")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+}
