@@ -70,7 +70,17 @@ pub enum ToSupervisor {
     Final,
 }
 
-/// One end of the link; `Out` is what it says and `In` what it hears.
+/// What came over the link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard<News> {
+    News(News),
+    /// Nothing now.
+    Nothing,
+    /// The other side has gone.
+    Gone,
+}
+
+/// One end of the link.
 pub struct Link(Socket);
 
 impl Link {
@@ -94,12 +104,12 @@ impl Link {
         self.0.send(&bytes)
     }
 
-    /// What the other side says next: a message, nothing now (`Some(None)`), or that it has gone (`None`).
-    pub fn hear<In: for<'de> Deserialize<'de>>(&self) -> io::Result<Option<Option<In>>> {
+    /// What the other side says next.
+    pub fn hear<In: for<'de> Deserialize<'de>>(&self) -> io::Result<Heard<In>> {
         match self.0.receive()? {
-            Incoming::Closed => Ok(None),
-            Incoming::Nothing => Ok(Some(None)),
-            Incoming::Message(bytes) => Ok(Some(Some(serde_json::from_slice(&bytes)?))),
+            Incoming::Closed => Ok(Heard::Gone),
+            Incoming::Nothing => Ok(Heard::Nothing),
+            Incoming::Message(bytes) => Ok(Heard::News(serde_json::from_slice(&bytes)?)),
         }
     }
 }

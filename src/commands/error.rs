@@ -6,16 +6,21 @@ use std::io;
 use thiserror::Error;
 
 use super::report::ReportError;
+use crate::config::ConfigError;
+use crate::keeper::KeeperError;
 use crate::store::StoreError;
+use crate::supervisor::EXIT_RUNWRAP;
 
-/// Exit status: runwrap itself failed or was misused, as in `timeout` and `env`.
-pub const EXIT_FAILED: u8 = 125;
 /// Exit status: the database answered, and it has no such record.
-pub const EXIT_NO_SUCH_RECORD: u8 = 1;
+const EXIT_NO_SUCH_RECORD: u8 = 1;
 
 /// Why a verb failed. Displays as a sentence without its period.
 #[derive(Debug, Error)]
 pub enum CommandError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("the keeper {0}")]
+    Keeper(#[from] KeeperError),
     #[error("cannot {purpose}: {source}")]
     Database { purpose: &'static str, source: StoreError },
     #[error("there is no record {id} in {database}")]
@@ -39,7 +44,8 @@ impl CommandError {
             }
             Self::NoSuchRecord { .. } => Some("`runwrap list` shows the newest records and their ids"),
             Self::Report(error) => error.hint(),
-            Self::Stdout(_) => None,
+            Self::Config(error) => Some(error.hint()),
+            Self::Keeper(_) | Self::Stdout(_) => None,
         }
     }
 
@@ -48,7 +54,9 @@ impl CommandError {
     pub const fn exit_status(&self) -> u8 {
         match self {
             Self::NoSuchRecord { .. } => EXIT_NO_SUCH_RECORD,
-            Self::Database { .. } | Self::Report(_) | Self::Stdout(_) => EXIT_FAILED,
+            Self::Config(_) | Self::Keeper(_) | Self::Database { .. } | Self::Report(_) | Self::Stdout(_) => {
+                EXIT_RUNWRAP
+            }
         }
     }
 }

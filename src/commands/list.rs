@@ -14,7 +14,7 @@ const HEADER: [&str; 9] = ["ID", "NAME", "VERSION", "STATUS", "REASON", "DURATIO
 ///
 /// # Errors
 /// The database did not answer, or stdout cannot be written.
-pub fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), CommandError> {
+pub(super) fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), CommandError> {
     let filter = filter.clone();
     let entries = ask(settings, "list the records", move |store| store.list(&filter))?;
     let text = if json { as_json(entries) } else { as_table(&entries) };

@@ -9,7 +9,7 @@ use crate::{output, store};
 ///
 /// # Errors
 /// The database did not answer or refused, or stdout cannot be written.
-pub fn migrate(settings: &Settings, print_only: bool) -> Result<(), CommandError> {
+pub(super) fn migrate(settings: &Settings, print_only: bool) -> Result<(), CommandError> {
     let text = if print_only {
         let purpose = "print the migrations";
         store::migrations_sql(&settings.database, &settings.table)

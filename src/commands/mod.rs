@@ -1,35 +1,40 @@
 //! The verbs, one file each, and what they share: how settings are made, how an error is told and which exit status
-//! it gives. Called by `main`; `cli` fills the [`Invocation`].
+//! it gives. A verb takes values that are read already, does one thing and says so on stdout.
+//! Called by `main`; `cli` fills the [`Invocation`].
 
-pub mod exit;
+mod ask;
+mod context;
+mod error;
 mod invocation;
+mod keeper;
+mod list;
+mod migrate;
+mod report;
+mod run;
+mod show;
 
 use std::process::ExitCode;
 
 use crate::config::{self, Account, Layer, Settings};
-use crate::{output, sys};
+use crate::store::Filter;
+use crate::supervisor::EXIT_RUNWRAP;
+use crate::{logging, output, sys};
 
-pub use exit::CommandError;
+pub use error::CommandError;
 pub use invocation::{Action, Invocation, ListArgs, MigrateArgs, ReportArgs, ShowArgs};
 
 /// Does what was typed, and says what went wrong with it.
 #[must_use]
 pub fn perform(invocation: Invocation) -> ExitCode {
-    dispatch(invocation).unwrap_or_else(|error| {
-        output::complain(&error.to_string(), error.hint());
-        error.exit_code()
-    })
+    dispatch(invocation).unwrap_or_else(|error| fail(&error))
 }
 
 /// A text that was asked for, to stdout.
 #[must_use]
 pub fn print(text: &str) -> ExitCode {
-    match output::print(text).map_err(CommandError::Output) {
+    match output::print(text) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::complain(&error.to_string(), error.hint());
-            error.exit_code()
-        }
+        Err(error) => fail(&CommandError::Stdout(error)),
     }
 }
 
@@ -37,23 +42,44 @@ pub fn print(text: &str) -> ExitCode {
 #[must_use]
 pub fn refuse(message: &str, hint: &str) -> ExitCode {
     output::complain(message, Some(hint));
-    ExitCode::from(exit::FAILED)
+    ExitCode::from(EXIT_RUNWRAP)
+}
+
+fn fail(error: &CommandError) -> ExitCode {
+    output::complain(&error.to_string(), error.hint());
+    ExitCode::from(error.exit_status())
 }
 
 fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
     let Invocation { flags, action } = invocation;
     match action {
-        // These two must work inside a run whose configuration has been broken meanwhile.
-        Action::Report(_) | Action::Keeper { .. } => Ok(ExitCode::from(exit::FAILED)),
-        Action::Run { .. } | Action::List(_) | Action::Show(_) | Action::Migrate(_) => {
-            settings(flags)?;
-            Ok(ExitCode::from(exit::FAILED))
+        // These two read no configuration: they must work inside a run whose configuration was broken meanwhile.
+        Action::Keeper { arguments } => keeper::keep(&arguments)?,
+        Action::Report(ReportArgs { metrics, model_path, error }) => {
+            report::report(&report::Reported { metrics, model_path, error })?;
         }
+        Action::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
+        Action::List(ListArgs { status, name, limit, json }) => {
+            list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
+        }
+        Action::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
+        Action::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
+/// The settings of this call, and the log turned on as they say.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let (uid, entry) = sys::account::account();
     let (name, home) = entry.unzip();
-    Ok(config::load(flags, &Account { uid, name, home })?)
+    let settings = config::load(flags, &Account { uid, name, home })?;
+    let verbosity = match settings.verbosity {
+        config::Verbosity::Quiet => logging::Verbosity::Quiet,
+        config::Verbosity::Normal => logging::Verbosity::Normal,
+        config::Verbosity::Verbose => logging::Verbosity::Verbose,
+    };
+    if let Err(error) = logging::init(Some(&settings.log_file), verbosity, true) {
+        log::info!(event = "no_log_file", path:? = settings.log_file; "cannot write the log file: {error}");
+    }
+    Ok(settings)
 }

@@ -17,7 +17,7 @@ const VARIABLE: &str = "RUNWRAP_REPORT";
 
 /// What is to be reported.
 #[derive(Clone, Debug, Default)]
-pub struct Reported {
+pub(super) struct Reported {
     /// Names and values as typed. A value that is JSON is taken as JSON, any other as text.
     pub metrics: Vec<(String, String)>,
     /// Relative to the current directory; a URL stays as it is.
@@ -61,7 +61,7 @@ impl ReportError {
 ///
 /// # Errors
 /// There is no run, the report is too large, or the file cannot be written.
-pub fn report(reported: &Reported) -> Result<(), CommandError> {
+pub(super) fn report(reported: &Reported) -> Result<(), CommandError> {
     let path = env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let directory = || env::current_dir().map_err(ReportError::NoDirectory);
     let line = line(reported, directory)?;

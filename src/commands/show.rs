@@ -12,7 +12,7 @@ use crate::store::Entry;
 ///
 /// # Errors
 /// There is none, the database did not answer, or stdout cannot be written.
-pub fn show(settings: &Settings, id: &str, json: bool) -> Result<(), CommandError> {
+pub(super) fn show(settings: &Settings, id: &str, json: bool) -> Result<(), CommandError> {
     let wanted = id.to_owned();
     let found = ask(settings, "show the record", move |store| store.show(&wanted))?;
     let missing = || CommandError::NoSuchRecord { id: id.to_owned(), database: settings.database.identity() };

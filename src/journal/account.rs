@@ -84,7 +84,8 @@ impl Account {
     pub fn metrics_file(&self) -> Option<Map<String, Value>> {
         let path = self.begin.metrics_file.as_deref()?;
         read_metrics_file(Path::new(path), self.begin.metrics_file_before).unwrap_or_else(|error| {
-            log::warn!("event=metrics_file_skipped run_id={} path={path:?} error=\"{error}\"", self.begin.run.run_id);
+            log::warn!(event = "metrics_file_skipped", run_id:% = self.begin.run.run_id;
+                "cannot use the metrics file {path}: {error}");
             None
         })
     }

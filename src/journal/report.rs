@@ -85,7 +85,7 @@ impl ReportReader {
     fn take(&mut self, line: &[u8]) {
         self.lines += 1;
         if let Err(error) = parse_report(line).and_then(|report| self.report.absorb(report)) {
-            log::warn!("event=report_line_skipped line={} error={:?}", self.lines, error.to_string());
+            log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");
         }
     }
 }

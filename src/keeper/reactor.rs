@@ -13,7 +13,7 @@ use super::machine::{Action, Event, Facts, Machine};
 use super::takeover::take_over;
 use crate::delivery::{Delivered, Parcel, STATEMENT_TIMEOUT};
 use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account};
-use crate::link::{self, Brief, Link, ToKeeper};
+use crate::link::{self, Brief, Heard, Link, ToKeeper};
 use crate::record::Report;
 use crate::store::{OpenOptions, StoreError, attempt};
 use crate::sys::poll::{Waker, readable};
@@ -71,7 +71,7 @@ pub fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperErro
         terminate: process::Termination::on_sigterm()?,
         brief,
     };
-    log::info!("event=keeper_started run_id={} failures={failures}", keeper.brief.run_id);
+    log::info!(event = "keeper_started", run_id:% = keeper.brief.run_id, failures; "");
     let result = keeper.keep();
     // Open till here: an image that replaces this one finds both under their numbers.
     drop((brief_file, lock));
@@ -93,7 +93,7 @@ fn read_memory(file: &File) -> io::Result<Vec<u8>> {
 fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
     let opened = Home::open(&brief.state_dir)
         .and_then(|home| home.open_run(brief.run_id.to_string().as_ref()).map(|run| (home, run)));
-    opened.inspect_err(|error| log::info!("event=run_directory_gone run_id={} error=\"{error}\"", brief.run_id)).ok()
+    opened.inspect_err(|error| log::info!(event = "run_directory_gone", run_id:% = brief.run_id, error:%; "")).ok()
 }
 
 impl Keeper {
@@ -117,11 +117,7 @@ impl Keeper {
     }
 
     fn next_event(&mut self) -> Result<Event, KeeperError> {
-        let fds = [
-            self.link.as_ref().map(AsFd::as_fd),
-            Some(self.waker.as_fd()),
-            Some(self.terminate.as_fd()),
-        ];
+        let fds = [self.link.as_ref().map(AsFd::as_fd), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
         let [link, attempt, terminate] = readable(fds, self.machine.wake_at())?;
         if attempt {
             self.waker.clear()?;
@@ -135,12 +131,12 @@ impl Keeper {
         }
         if link && let Some(open) = &self.link {
             return Ok(match open.hear::<ToKeeper>()? {
-                Some(Some(ToKeeper::Look)) => {
+                Heard::News(ToKeeper::Look) => {
                     self.account = read_account(&self.journal)?;
                     Event::Looked(self.facts())
                 }
-                Some(None) => Event::Time,
-                None => {
+                Heard::Nothing => Event::Time,
+                Heard::Gone => {
                     self.link = None;
                     // First what the supervisor wrote and had no time to say.
                     self.account = read_account(&self.journal)?;
@@ -156,7 +152,7 @@ impl Keeper {
         match action {
             Action::Attempt => self.start_attempt()?,
             Action::Tell(news) => {
-                log::info!("event=keeper_says run_id={} news=\"{news:?}\"", self.brief.run_id);
+                log::info!(event = "keeper_says", run_id:% = self.brief.run_id, news:?; "");
                 if let Some(link) = &self.link {
                     // Dropped news is found in the journal or the database.
                     link.say(&news)?;
@@ -168,12 +164,12 @@ impl Keeper {
             }
             Action::Remove => self.remove(),
             Action::ReplaceImage { failures } => {
-                log::warn!("event=attempt_hung run_id={} failures={failures}", self.brief.run_id);
+                log::warn!(event = "attempt_hung", run_id:% = self.brief.run_id, failures; "");
                 let arguments = ["runwrap", "keeper", "--failures", &failures.to_string()].map(str::to_owned);
                 return Err(spawn::replace_image(&arguments, link::LOCK_FD).into());
             }
             Action::Exit => {
-                log::info!("event=keeper_ended run_id={}", self.brief.run_id);
+                log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -185,7 +181,7 @@ impl Keeper {
         let seen_us = self.account.begin.elapsed_us(clock::boot_time());
         let parcel = Parcel::of(&self.account, seen_us, report, self.machine.begun());
         let number = self.machine.failures();
-        log::info!("event=attempt run_id={} attempt={number} of={}", self.brief.run_id, parcel.describe());
+        log::info!(event = "attempt", run_id:% = self.brief.run_id, attempt = number, what = parcel.describe(); "");
         let options = OpenOptions {
             table: self.brief.table.clone(),
             migrate: self.brief.migrate,
@@ -197,14 +193,16 @@ impl Keeper {
         let work = move |store: &mut dyn crate::store::Store| {
             let result = parcel.deliver(store);
             match &result {
-                Ok(delivered) => log::info!("event=attempt_done run_id={run_id} attempt={number} ended={}", delivered.ended),
-                Err(error) => log::info!("event=attempt_failed run_id={run_id} attempt={number} error=\"{error}\""),
+                Ok(delivered) => {
+                    log::info!(event = "attempt_done", run_id:%, attempt = number, ended = delivered.ended; "");
+                }
+                Err(error) => log::warn!(event = "attempt_failed", run_id:%, attempt = number, error:%; ""),
             }
             result
         };
         let done = move || {
             if let Err(error) = waker.wake() {
-                log::error!("event=wake_failed run_id={run_id} error=\"{error}\"");
+                log::error!(event = "wake_failed", run_id:%, error:%; "");
             }
         };
         match attempt::start(self.brief.target.clone(), options, work, done) {
@@ -226,14 +224,14 @@ impl Keeper {
         if let Some(path) = &self.brief.report_path
             && let Err(error) = self.reader.read_on(path, finished)
         {
-            log::warn!("event=report_unreadable run_id={} path={path:?} error=\"{error}\"", self.brief.run_id);
+            log::warn!(event = "report_unreadable", run_id:% = self.brief.run_id, path:?, error:%; "");
         }
         let mut report = self.reader.report().clone();
         if !finished
             && let Some(metrics) = self.account.metrics_file()
             && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })
         {
-            log::warn!("event=metrics_refused run_id={} error=\"{error}\"", self.brief.run_id);
+            log::warn!(event = "metrics_refused", run_id:% = self.brief.run_id, error:%; "");
         }
         report
     }
@@ -250,7 +248,7 @@ impl Keeper {
                 Event::TookOver
             }
             Err(error) => {
-                log::error!("event=takeover_failed run_id={} error=\"{error}\"", self.brief.run_id);
+                log::error!(event = "takeover_failed", run_id:% = self.brief.run_id, error:%; "");
                 Event::NotOurs
             }
         }
@@ -262,7 +260,7 @@ impl Keeper {
             && let Err(error) = home.remove_run(&run)
         {
             // It will be delivered once more, to no effect, and removed then.
-            log::warn!("event=remove_failed run_id={} error=\"{error}\"", self.brief.run_id);
+            log::warn!(event = "remove_failed", run_id:% = self.brief.run_id, error:%; "");
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn take_over(directory: Option<&RunDirectory>, journal: &File, number
         return Ok(writer);
     }
     let run_id = writer.account().begin.run.run_id.to_string();
-    log::warn!("event=takeover run_id={run_id} cause=\"the supervisor has vanished\"");
+    log::warn!(event = "takeover", run_id; "the supervisor has vanished");
     stop_leftovers(&run_id)?;
     let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
     let exit = TrainerExit::Unknown { reason: Reason::SupervisorKilled, message };
@@ -62,6 +62,6 @@ fn stop_leftovers(run_id: &str) -> io::Result<()> {
         }
     }
     let killed = leftovers::signal_all(run_id, leftovers::Stop::Kill)?;
-    log::warn!("event=leftovers_killed run_id={run_id} processes={killed}");
+    log::warn!(event = "leftovers_killed", run_id, processes = killed; "");
     Ok(())
 }

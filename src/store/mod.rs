@@ -3,7 +3,7 @@
 //! that its caller gave, or retry: `delivery` does. Called by `delivery` and by the commands that read.
 
 mod adoption;
-mod attempt;
+pub mod attempt;
 mod change;
 mod columns;
 mod entry;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::keepers::Keepers;
 use crate::journal::{Appended, Ended, Event, Home, RunDirectory, Writer};
-use crate::link::ToSupervisor;
+use crate::link::{Heard, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
 use crate::sys::{clock, failpoint, poll, process, signals, wait};
@@ -103,8 +103,9 @@ impl Guard {
                 break;
             }
             match self.keepers.hear()? {
-                Some(Some(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })) | None => break,
-                Some(Some(ToSupervisor::Recorded(_)) | None) => {}
+                Heard::News(ToSupervisor::Recorded(_)) | Heard::Nothing => {}
+                Heard::News(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })
+                | Heard::Gone => break,
             }
         }
         Ok(())
@@ -123,9 +124,10 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.finished {
-            log::error!("event=guard_fired run_id={}", self.writer.account().begin.run.run_id);
+            log::error!(event = "guard_fired", run_id:% = self.writer.account().begin.run.run_id; "");
             if let Err(error) = self.fail() {
-                log::error!("event=guard_failed directory={:?} error=\"{error}\"", self.directory().map(RunDirectory::path));
+                let directory = self.directory().map(RunDirectory::path);
+                log::error!(event = "guard_failed", directory:?; "cannot finalize the run: {error}");
             }
         }
     }

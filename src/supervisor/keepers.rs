@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use crate::journal::{RunDirectory, Writer};
-use crate::link::{Brief, Link, ToKeeper, ToSupervisor};
+use crate::link::{Brief, Heard, Link, ToKeeper, ToSupervisor};
 use crate::sys::{clock, fs, poll, process, signals, spawn, wait};
 
 /// How long a killed keeper's lock may take to be freed, and a keeper to die.
@@ -47,7 +47,7 @@ impl Keepers {
         let mut fds = vec![keepers.as_fd(), brief.as_fd(), writer.file().as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
         let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &environment(), &fds)?;
-        log::info!("event=keeper_forked run_id={} keeper_pid={pid}", self.brief.run_id);
+        log::info!(event = "keeper_forked", run_id:% = self.brief.run_id, keeper_pid = pid; "");
         self.present = Some((pid, own));
         Ok(())
     }
@@ -60,11 +60,11 @@ impl Keepers {
         }
     }
 
-    /// The next news, nothing now (`Some(None)`), or that the keeper has gone (`None`).
-    pub(super) fn hear(&mut self) -> io::Result<Option<Option<ToSupervisor>>> {
-        let Some((_, link)) = &self.present else { return Ok(Some(None)) };
+    /// What the keeper says next.
+    pub(super) fn hear(&mut self) -> io::Result<Heard<ToSupervisor>> {
+        let Some((_, link)) = &self.present else { return Ok(Heard::Nothing) };
         let heard = link.hear()?;
-        if heard.is_none() {
+        if heard == Heard::Gone {
             self.present = None;
         }
         Ok(heard)

@@ -101,7 +101,10 @@ enum Phase {
     /// The trainer was forked, or runs.
     Running,
     /// The end is written; waiting for the database to have it.
-    Finishing { since: Duration, end: EndAs },
+    Finishing {
+        since: Duration,
+        end: EndAs,
+    },
     Over,
 }
 
@@ -180,8 +183,7 @@ impl Machine {
                 if std::mem::replace(&mut self.recorded, true) {
                     return Vec::new();
                 }
-                let mut actions =
-                    vec![Action::Write { event: journal::Event::Recorded(begun), durable: false }];
+                let mut actions = vec![Action::Write { event: journal::Event::Recorded(begun), durable: false }];
                 if self.phase == Phase::Opening {
                     actions.extend(self.start());
                 }
@@ -191,7 +193,8 @@ impl Machine {
             ToSupervisor::Refused { message, hint } | ToSupervisor::Failed { message, hint } => match self.phase {
                 Phase::Opening if self.limits.require_database => self.refuse(message, hint),
                 Phase::Opening => {
-                    let mut actions = vec![Action::Warn { message: format!("the run is not in the database yet: {message}"), hint }];
+                    let mut actions =
+                        vec![Action::Warn { message: format!("the run is not in the database yet: {message}"), hint }];
                     actions.extend(self.start());
                     actions
                 }
@@ -257,7 +260,6 @@ impl Machine {
                 }
                 Vec::new()
             }
-            (Phase::Opening, Meaning::Other { relay: false } | Meaning::Continue) => Vec::new(),
             (Phase::Running, Meaning::Stop { relay }) => {
                 let mut actions = vec![stop_requested(signal)];
                 if relay {
@@ -269,10 +271,23 @@ impl Machine {
                 actions
             }
             // What continued us has continued the trainer too, unless it was meant for us alone.
-            (Phase::Running, Meaning::Continue) => if self.stopped { vec![send] } else { Vec::new() },
-            (Phase::Running, Meaning::Other { relay }) => if relay { vec![send] } else { Vec::new() },
+            (Phase::Running, Meaning::Continue) => {
+                if self.stopped {
+                    vec![send]
+                } else {
+                    Vec::new()
+                }
+            }
+            (Phase::Running, Meaning::Other { relay }) => {
+                if relay {
+                    vec![send]
+                } else {
+                    Vec::new()
+                }
+            }
             (Phase::Finishing { since, end }, Meaning::Stop { .. }) if now >= since + FINISH_PATIENCE => self.over(end),
-            (Phase::Finishing { .. }, Meaning::Stop { .. } | Meaning::Continue | Meaning::Other { .. }) => Vec::new(),
+            (Phase::Opening, Meaning::Other { relay: false } | Meaning::Continue)
+            | (Phase::Finishing { .. }, Meaning::Stop { .. } | Meaning::Continue | Meaning::Other { .. }) => Vec::new(),
         }
     }
 
@@ -341,10 +356,11 @@ fn take_due(moment: &mut Option<Duration>, now: Duration) -> bool {
 }
 
 fn stop_requested(signal: Received) -> Action {
-    let (sender_pid, sender_uid) = match signal.sender {
+    let (pid, uid) = match signal.sender {
         Sender::Kernel => (None, None),
         Sender::Process { pid, uid } => (Some(pid), Some(uid)),
     };
-    let event = journal::Event::StopRequested { signal: signals::name(signal.number), sender_pid, sender_uid };
+    let event =
+        journal::Event::StopRequested { signal: signals::name(signal.number), sender_pid: pid, sender_uid: uid };
     Action::Write { event, durable: true }
 }

@@ -15,5 +15,5 @@ mod machine;
 mod reactor;
 mod relay;
 
-pub use machine::Limits;
+pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, Limits};
 pub use reactor::{Supervision, SupervisorError, supervise};

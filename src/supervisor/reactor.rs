@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -10,13 +11,13 @@ use super::guard::Guard;
 use super::keepers::Keepers;
 use super::machine::{Action, Event, Limits, Machine};
 use crate::journal::{Begin, Home, Medium, RunDirectory, Writer};
-use crate::link::Brief;
+use crate::link::{Brief, Heard};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, Signals};
 use crate::sys::spawn::{Trainer, spawn_trainer};
-use crate::sys::wait::{self, ChildChange, Used};
+use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint};
 
 /// Why a run could not be supervised to its end. The guard has finalized it.
@@ -38,8 +39,6 @@ pub struct Supervision {
     pub place: Option<(Home, RunDirectory)>,
     /// What the trainer reports to.
     pub report_path: Option<PathBuf>,
-    /// Tells the user what went wrong, and what to do.
-    pub warn: fn(message: &str, hint: &str),
 }
 
 struct Supervisor {
@@ -51,7 +50,9 @@ struct Supervisor {
     report_path: Option<PathBuf>,
     trainer: Option<Trainer>,
     executed: bool,
-    warn: fn(&str, &str),
+    usage: Option<Usage>,
+    /// Events that are known already, before any that is waited for.
+    pending: Vec<Event>,
 }
 
 /// Runs the trainer from beginning to end and returns how runwrap is to end.
@@ -59,13 +60,13 @@ struct Supervisor {
 /// # Errors
 /// Where the kernel refuses what cannot be done without. The record is finalized all the same.
 pub fn supervise(supervision: Supervision) -> Result<EndAs, SupervisorError> {
-    let Supervision { command, begin, brief, limits, place, report_path, warn } = supervision;
+    let Supervision { command, begin, brief, limits, place, report_path } = supervision;
     // From here on every signal is an event: one that came earlier has ended us as it would have ended the bare command.
     let signals = Signals::block_all()?;
     let directory = place.as_ref().map(|(_, run)| run);
     let (writer, error) = Writer::begin(directory, begin).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
-        warn(&format!("cannot write the journal: {error}"), NO_JOURNAL);
+        warn_of_memory(&error);
     } else if let Some((home, _)) = &place {
         home.sync().map_err(SupervisorError::Journal)?;
     }
@@ -78,14 +79,17 @@ pub fn supervise(supervision: Supervision) -> Result<EndAs, SupervisorError> {
         report_path,
         trainer: None,
         executed: false,
-        warn,
+        usage: None,
+        pending: Vec::new(),
     };
     failpoint::reached("journal-begun");
     supervisor.run()
 }
 
-const NO_JOURNAL: &str =
-    "the run goes on without it, and its end is lost if this machine fails; give --state-dir a place that can be written";
+fn warn_of_memory(error: &io::Error) {
+    let hint = "the run goes on without it; its end would be lost if this machine failed, so give --state-dir a place that can be written";
+    log::warn!(event = "no_journal", hint; "cannot keep the journal on disk: {error}");
+}
 
 impl Supervisor {
     fn run(&mut self) -> Result<EndAs, SupervisorError> {
@@ -106,8 +110,9 @@ impl Supervisor {
     fn next_events(&mut self) -> Result<Vec<Event>, SupervisorError> {
         let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
         let fds = [Some(std::os::fd::AsFd::as_fd(&self.signals)), self.guard.keepers.link_fd(), exec_result];
-        let [signal, link, exec] = readable(fds, self.machine.wake_at())?;
-        let mut events = Vec::new();
+        let [signal, link, exec] =
+            readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
+        let mut events = std::mem::take(&mut self.pending);
         if exec {
             events.extend(self.exec_result()?);
         }
@@ -116,9 +121,9 @@ impl Supervisor {
         }
         if link {
             match self.guard.keepers.hear()? {
-                Some(Some(news)) => events.push(Event::Keeper(news)),
-                Some(None) => {}
-                None => events.push(Event::KeeperGone),
+                Heard::News(news) => events.push(Event::Keeper(news)),
+                Heard::Nothing => {}
+                Heard::Gone => events.push(Event::KeeperGone),
             }
         }
         events.push(Event::Time);
@@ -145,7 +150,7 @@ impl Supervisor {
             if signal.number == signals::SIGCHLD {
                 self.look_at_children(events)?;
             } else {
-                log::info!("event=signal name={} sender={:?}", signals::name(signal.number), signal.sender);
+                log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender; "");
                 events.push(Event::Signal(signal));
             }
         }
@@ -159,7 +164,7 @@ impl Supervisor {
         // Bounded by what the kernel keeps of a child: a stop, a continue, an end.
         for _ in 0..3 {
             let Some(change) = wait::look(pid)? else { break };
-            log::info!("event=trainer pid={pid} change=\"{}\"", change.describe());
+            log::info!(event = "trainer", pid, change = change.describe(); "");
             match change {
                 ChildChange::Stopped { signal } => events.push(Event::TrainerStopped { signal }),
                 ChildChange::Continued => events.push(Event::TrainerContinued),
@@ -171,8 +176,8 @@ impl Supervisor {
                         events.push(event);
                     }
                     if self.trainer.take().is_some() {
-                        events.push(Event::TrainerEnded(trainer_exit(&change)));
-                        self.used = used(&change);
+                        events.extend(trainer_exit(&change).map(Event::TrainerEnded));
+                        self.usage = usage(&change);
                     }
                     break;
                 }
@@ -185,8 +190,8 @@ impl Supervisor {
     fn perform(&mut self, actions: Vec<Action>) -> Result<Option<EndAs>, SupervisorError> {
         for action in actions {
             match action {
-                Action::StartKeeper => self.start_keeper()?,
-                Action::Spawn => self.spawn()?,
+                Action::StartKeeper => self.start_keeper(),
+                Action::Spawn => self.spawn(),
                 Action::Write { event, durable } => {
                     let moved = self.guard.write(event, durable);
                     self.report_move(moved)?;
@@ -198,16 +203,82 @@ impl Supervisor {
                     }
                 }
                 Action::Finish(exit) => {
-                    let moved = self.guard.finish(exit, self.used.take());
+                    let moved = self.guard.finish(exit, self.usage.take());
                     self.report_move(moved)?;
                     self.guard.reap()?;
                 }
                 Action::StopSelf => process::stop_self()?,
-                Action::Warn { message, hint } => (self.warn)(&message, &hint),
+                Action::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
+                Action::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
                 Action::Abandon => self.guard.abandon()?,
                 Action::End(end) => return Ok(Some(end)),
             }
         }
         Ok(None)
+    }
+
+    fn start_keeper(&mut self) {
+        if let Err(error) = self.guard.start_keeper() {
+            log::info!(event = "keeper_not_started", error:%; "");
+            self.pending.push(Event::KeeperGone);
+        }
+    }
+
+    fn spawn(&mut self) {
+        let account = self.guard.writer.account();
+        let run = &account.begin.run;
+        let mut added = vec![
+            ("RUNWRAP_RUN_ID", OsString::from(run.run_id.to_string())),
+            ("RUNWRAP_NAME", OsString::from(&run.name)),
+        ];
+        added.extend(account.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
+        added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
+        failpoint::reached("before-spawn");
+        match spawn_trainer(&self.command, &added, self.signals.found_mask()) {
+            Ok(trainer) => {
+                self.guard.trainer_pid = Some(trainer.pid);
+                self.trainer = Some(trainer);
+                self.machine.spawned(clock::boot_time());
+            }
+            Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
+        }
+        failpoint::reached("after-spawn");
+    }
+
+    /// The journal is somewhere else now: say so if it does not outlive us there.
+    fn report_move(&self, written: io::Result<Option<io::Error>>) -> Result<(), SupervisorError> {
+        match written.map_err(SupervisorError::Journal)? {
+            Some(error) if self.guard.writer.medium() == Medium::Memory => warn_of_memory(&error),
+            Some(error) => log::info!(event = "journal_moved", error:%; ""),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+fn spawn_failed(command: &[OsString], error: &io::Error) -> Event {
+    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
+    let message = format!("cannot run {program}: {}", process::error_text(error));
+    Event::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+}
+
+fn trainer_exit(change: &ChildChange) -> Option<TrainerExit> {
+    match change {
+        ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
+        ChildChange::Signaled { signal, .. } => {
+            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom: false })
+        }
+        ChildChange::Stopped { .. } | ChildChange::Continued => None,
+    }
+}
+
+fn usage(change: &ChildChange) -> Option<Usage> {
+    match change {
+        ChildChange::Exited { used, .. } | ChildChange::Signaled { used, .. } => Some(Usage {
+            cpu_user_seconds: used.cpu_user_seconds,
+            cpu_system_seconds: used.cpu_system_seconds,
+            max_rss_bytes: used.max_rss_bytes,
+        }),
+        ChildChange::Stopped { .. } | ChildChange::Continued => None,
     }
 }

@@ -86,11 +86,17 @@ pub fn end_as(end: EndAs) -> ExitCode {
         EndAs::Signal(number) => {
             if !host::is_first_process() {
                 let died = die_by(number);
-                log::warn!("event=signal_end_failed signal={} error={died:?}", signals::name(number));
+                log::warn!(event = "signal_end_failed", signal = signals::name(number), died:?; "");
             }
             ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX))
         }
     }
+}
+
+/// What an error of the system says, without its number.
+#[must_use]
+pub fn error_text(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
 /// Returns only if the signal did not kill.

@@ -38,6 +38,15 @@ pub fn look(pid: i32) -> io::Result<Option<ChildChange>> {
     }))
 }
 
+/// Whether the child `pid` has ended, or was reaped already.
+pub fn has_ended(pid: i32) -> io::Result<bool> {
+    if wait_id(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT)?.is_some() {
+        return Ok(true);
+    }
+    let pid = nix::unistd::Pid::from_raw(pid);
+    Ok(nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH))
+}
+
 /// Reaps the ended child `pid`.
 pub fn reap(pid: i32) -> io::Result<()> {
     match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {

@@ -1,0 +1,124 @@
+//! `runwrap -- COMMAND`: gathers what is known of the run, finds a place for its journal and hands over to the supervisor.
+//! Called by `main`.
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use uuid::Uuid;
+
+use super::context;
+use crate::config::{Settings, default_name};
+use crate::journal::{Begin, FORMAT, Home, RunDirectory, snapshot};
+use crate::link::Brief;
+use crate::record::{RecordId, Run, RunId};
+use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervision, supervise};
+use crate::sys::process::EndAs;
+use crate::sys::{clock, host};
+
+/// Runs `command`, recorded. Returns how runwrap is to end; what went wrong on the way has been said.
+#[must_use]
+pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
+    std::panic::set_hook(Box::new(|panic| {
+        log::error!(event = "panic", place:% = panic.location().map_or_else(String::new, ToString::to_string);
+            "internal error: {}", panic.payload_as_str().unwrap_or("unknown"));
+    }));
+    // The guard inside has finalized the run by the time that an error or a panic arrives here.
+    match catch_unwind(AssertUnwindSafe(|| supervise(supervision(settings, command)))) {
+        Ok(Ok(end)) => end,
+        Ok(Err(error)) => {
+            log::error!(event = "run_failed"; "{error}");
+            EndAs::Code(EXIT_RUNWRAP)
+        }
+        Err(_panic) => EndAs::Code(EXIT_RUNWRAP),
+    }
+}
+
+fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
+    let run_id = RunId(Uuid::now_v7());
+    let place = place(&settings.state_dir, run_id);
+    let report_path = match &place {
+        Some((_, directory)) => Some(directory.report_path()),
+        None => temporary_report(run_id),
+    };
+    let begin = Begin {
+        format: FORMAT,
+        run: facts(settings, command, run_id),
+        database: settings.database.identity(),
+        table: settings.table.clone(),
+        metrics_file: settings.metrics_file.as_deref().map(text),
+        metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
+        begun_boot_us: u64::try_from(clock::boot_time().as_micros()).unwrap_or(u64::MAX),
+    };
+    let brief = Brief {
+        run_id,
+        target: settings.database.clone(),
+        table: settings.table.clone(),
+        migrate: settings.migrate,
+        state_dir: settings.state_dir.clone(),
+        on_disk: place.is_some(),
+        journal_number: 1,
+        report_path: report_path.clone(),
+        log_file: settings.log_file.clone(),
+        heartbeat: settings.heartbeat,
+        linger: settings.linger,
+    };
+    let limits = Limits {
+        start_timeout: settings.start_timeout,
+        finish_timeout: settings.finish_timeout,
+        timeout: settings.timeout,
+        kill_after: settings.kill_after,
+        kill_after_stop: settings.kill_after_given,
+        require_database: settings.require_database,
+        leads_session: host::leads_session(),
+    };
+    log::info!(event = "run", run_id:%, name = begin.run.name, database = begin.database, table = begin.table; "");
+    Supervision { command: command.to_vec(), begin, brief, limits, place, report_path }
+}
+
+fn facts(settings: &Settings, command: &[OsString], run_id: RunId) -> Run {
+    let cwd = std::env::current_dir().unwrap_or_default();
+    Run {
+        run_id,
+        name: settings.name.clone().unwrap_or_else(|| default_name(command)),
+        version: settings.model_version.clone(),
+        adopt: settings.record_id.clone().map(RecordId),
+        set: settings.set.clone(),
+        begun_at: clock::wall_time(),
+        command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        host: host::host_name(),
+        username: host::user_name(),
+        context: context::gather(&cwd),
+        cwd: text(&cwd),
+        model_path: settings.model_path.as_deref().map(text),
+        lease_seconds: u32::try_from(settings.lease.as_secs()).unwrap_or(u32::MAX),
+    }
+}
+
+fn place(state_dir: &Path, run_id: RunId) -> Option<(Home, RunDirectory)> {
+    let made = Home::open(state_dir).and_then(|home| home.make_run(run_id).map(|run| (home, run)));
+    made.inspect_err(|error| {
+        let hint = "the run goes on without it; its end would be lost if this machine failed, so give --state-dir a place that can be written";
+        log::warn!(event = "no_journal", hint; "cannot keep a journal in {}: {error}", state_dir.display());
+    })
+    .ok()
+}
+
+/// Without a run directory the trainer reports to a file of its own, that only this user can read.
+fn temporary_report(run_id: RunId) -> Option<PathBuf> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
+    let made: io::Result<fs::File> = fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
+    match made {
+        Ok(_) => Some(path),
+        Err(error) => {
+            log::warn!(event = "no_report_file"; "the trainer cannot report: {}: {error}", path.display());
+            None
+        }
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
