@@ -12,9 +12,10 @@ use crate::sys::process;
 /// Where it was not started as a keeper is.
 pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
     let failures = arguments.get(1).and_then(|number| number.to_str()?.parse().ok()).unwrap_or(0);
-    keeper::run(failures, |brief| {
+    let kept = keeper::run(failures, |brief| {
         // Nobody hears of these two: without them the keeper still does what it is for.
         process::set_name(c"runwrap-keeper").ok();
         logging::init(Some(&brief.log_file), Verbosity::Quiet, false).ok();
-    })
+    });
+    kept.inspect_err(|error| log::error!(event = "keeper_failed", error:%; ""))
 }

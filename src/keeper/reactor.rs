@@ -33,7 +33,9 @@ struct Keeper {
     machine: Machine,
     /// Events that are known already, before any that is waited for.
     pending: VecDeque<Event>,
-    link: Option<Link>,
+    /// Never closed, also when the other side has gone: an image that replaces this one finds it under its number.
+    link: Link,
+    alone: bool,
     journal: File,
     account: Account,
     /// The state directory and the run's in it; none for a journal in memory, or once the run was removed.
@@ -50,18 +52,20 @@ struct Keeper {
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
 pub fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
-    let brief_file = File::from(inherit(link::BRIEF_FD)?);
-    let brief: Brief = serde_json::from_slice(&read_memory(&brief_file)?).map_err(io::Error::other)?;
-    prepare(&brief);
-    let journal = File::from(inherit(link::JOURNAL_FD)?);
+    // All of them before anything else is opened, which could get one of their numbers.
     let link = Link::of(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
+    let brief_file = File::from(inherit(link::BRIEF_FD)?);
+    let journal = File::from(inherit(link::JOURNAL_FD)?);
+    let brief: Brief = serde_json::from_slice(&read_memory(&brief_file)?).map_err(io::Error::other)?;
     // While this is open the world knows that the run has a keeper.
     let lock = if brief.on_disk { Some(inherit(link::LOCK_FD)?) } else { None };
+    prepare(&brief);
     let account = read_account(&journal)?;
     let mut keeper = Keeper {
         machine: Machine::new(brief.heartbeat, brief.linger, failures),
         pending: VecDeque::new(),
-        link: Some(link),
+        link,
+        alone: false,
         place: if brief.on_disk { place(&brief) } else { None },
         account,
         journal,
@@ -117,7 +121,7 @@ impl Keeper {
     }
 
     fn next_event(&mut self) -> Result<Event, KeeperError> {
-        let fds = [self.link.as_ref().map(AsFd::as_fd), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
+        let fds = [(!self.alone).then(|| self.link.as_fd()), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
         let [link, attempt, terminate] = readable(fds, self.machine.wake_at())?;
         if attempt {
             self.waker.clear()?;
@@ -129,15 +133,15 @@ impl Keeper {
             self.terminate.clear()?;
             return Ok(Event::Terminated);
         }
-        if link && let Some(open) = &self.link {
-            return Ok(match open.hear::<ToKeeper>()? {
+        if link {
+            return Ok(match self.link.hear::<ToKeeper>()? {
                 Heard::News(ToKeeper::Look) => {
                     self.account = read_account(&self.journal)?;
                     Event::Looked(self.facts())
                 }
                 Heard::Nothing => Event::Time,
                 Heard::Gone => {
-                    self.link = None;
+                    self.alone = true;
                     // First what the supervisor wrote and had no time to say.
                     self.account = read_account(&self.journal)?;
                     self.pending.push_back(Event::SupervisorGone);
@@ -153,10 +157,8 @@ impl Keeper {
             Action::Attempt => self.start_attempt()?,
             Action::Tell(news) => {
                 log::info!(event = "keeper_says", run_id:% = self.brief.run_id, news:?; "");
-                if let Some(link) = &self.link {
-                    // Dropped news is found in the journal or the database.
-                    link.say(&news)?;
-                }
+                // Dropped news is found in the journal or the database.
+                self.link.say(&news)?;
             }
             Action::TakeOver => {
                 let event = self.take_over();
