@@ -160,7 +160,8 @@ impl Machine {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         self.begun = true;
         self.failures = 0;
-        let mut actions: Vec<Action> = delivered.begun.map(|begun| Action::Tell(ToSupervisor::Recorded(begun))).into_iter().collect();
+        let mut actions: Vec<Action> =
+            delivered.begun.map(|begun| Action::Tell(ToSupervisor::Recorded(begun))).into_iter().collect();
         if delivered.ended {
             actions.extend([Action::Remove, Action::Tell(ToSupervisor::Final), Action::Exit]);
         } else if self.facts.ended {

@@ -117,11 +117,7 @@ impl Keeper {
     }
 
     fn next_event(&mut self) -> Result<Event, KeeperError> {
-        let fds = [
-            self.link.as_ref().map(AsFd::as_fd),
-            Some(self.waker.as_fd()),
-            Some(self.terminate.as_fd()),
-        ];
+        let fds = [self.link.as_ref().map(AsFd::as_fd), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
         let [link, attempt, terminate] = readable(fds, self.machine.wake_at())?;
         if attempt {
             self.waker.clear()?;
@@ -197,7 +193,9 @@ impl Keeper {
         let work = move |store: &mut dyn crate::store::Store| {
             let result = parcel.deliver(store);
             match &result {
-                Ok(delivered) => log::info!("event=attempt_done run_id={run_id} attempt={number} ended={}", delivered.ended),
+                Ok(delivered) => {
+                    log::info!("event=attempt_done run_id={run_id} attempt={number} ended={}", delivered.ended)
+                }
                 Err(error) => log::info!("event=attempt_failed run_id={run_id} attempt={number} error=\"{error}\""),
             }
             result

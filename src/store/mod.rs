@@ -3,7 +3,7 @@
 //! that its caller gave, or retry: `delivery` does. Called by `delivery` and by the commands that read.
 
 mod adoption;
-mod attempt;
+pub mod attempt;
 mod change;
 mod columns;
 mod entry;
@@ -22,8 +22,6 @@ use self::sqlite::SqliteStore;
 use self::table::TableName;
 use crate::config::DatabaseTarget;
 use crate::record::{Applied, Begun, Change, Run, RunId, Status};
-
-pub use self::attempt::{start, within};
 
 /// How to open a database.
 #[derive(Clone, Debug)]
@@ -74,7 +72,7 @@ pub trait Store {
 }
 
 /// Connects to `target`. The schema is looked at, and made if that is allowed, at the first use.
-/// Nothing in here is bounded in time: [`start`] and [`within`] are.
+/// Nothing in here is bounded in time: [`attempt::start`] and [`attempt::within`] are.
 ///
 /// # Errors
 /// [`StoreError::BadInput`] for a table name that is none, otherwise what the connection says.
