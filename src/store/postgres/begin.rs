@@ -19,6 +19,7 @@ const UPDATE: &str = include_str!("../../../sql/postgres/begin_update.sql");
 const LOCK: &str = include_str!("../../../sql/postgres/begin_lock.sql");
 const VERSIONS: &str = include_str!("../../../sql/postgres/begin_versions.sql");
 const INSERT: &str = include_str!("../../../sql/postgres/begin_insert.sql");
+const RESET: &str = include_str!("../../../sql/postgres/begin_reset.sql");
 const DONE: &str = include_str!("../../../sql/postgres/begin_done.sql");
 
 /// A beginning under way.
@@ -67,6 +68,8 @@ impl Beginning<'_, '_> {
             Some(_) => Ok(Begun { version: None, ..remembered }),
             None => {
                 let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+                let (run_id, begun_at) = (self.run.run_id.to_string(), instant_text(self.run.begun_at));
+                self.session.rows(&self.layout.words.fill(RESET), &[Some(&run_id), Some(&begun_at)])?;
                 Ok(begun(record_id, remembered.version))
             }
         }

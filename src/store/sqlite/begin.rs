@@ -21,6 +21,7 @@ const UPDATE: &str = include_str!("../../../sql/sqlite/begin_update.sql");
 const VERSIONS: &str = include_str!("../../../sql/sqlite/begin_versions.sql");
 const NEXT_ID: &str = include_str!("../../../sql/sqlite/begin_next_id.sql");
 const INSERT: &str = include_str!("../../../sql/sqlite/begin_insert.sql");
+const RESET: &str = include_str!("../../../sql/sqlite/begin_reset.sql");
 const DONE: &str = include_str!("../../../sql/sqlite/begin_done.sql");
 
 /// A beginning under way.
@@ -64,6 +65,7 @@ impl Beginning<'_, '_> {
             return Ok(begun(found.id, found.version));
         }
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+        self.session.execute(RESET, &run_facts(self.run, instant_text))?;
         Ok(begun(record_id, remembered.version))
     }
 
