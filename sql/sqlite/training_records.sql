@@ -1,5 +1,5 @@
 -- The user's table, made only where there is none.
-CREATE TABLE {table} (
+CREATE TABLE IF NOT EXISTS {table} (
     id INTEGER PRIMARY KEY,
     version TEXT,
     status TEXT NOT NULL,

@@ -34,7 +34,7 @@ pub fn start<T: Send + 'static>(
             Err(StoreError::Transient { message: format!("{}: the client failed unexpectedly", target.identity()) })
         });
         if sender.send(result).is_err() {
-            log::debug!("store_answer_late database={:?}", target.identity());
+            log::debug!(event = "answer_too_late", database = target.identity(); "");
         }
         done();
         drop(opened);

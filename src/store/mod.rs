@@ -23,8 +23,6 @@ use self::table::TableName;
 use crate::config::DatabaseTarget;
 use crate::record::{Applied, Begun, Change, Run, RunId, Status};
 
-pub use self::attempt::{start, within};
-
 /// How to open a database.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -74,7 +72,7 @@ pub trait Store {
 }
 
 /// Connects to `target`. The schema is looked at, and made if that is allowed, at the first use.
-/// Nothing in here is bounded in time: [`start`] and [`within`] are.
+/// Nothing in here is bounded in time: [`attempt::start`] and [`attempt::within`] are.
 ///
 /// # Errors
 /// [`StoreError::BadInput`] for a table name that is none, otherwise what the connection says.

@@ -1,14 +1,14 @@
 //! The beginning of a run in PostgreSQL: exactly one row of the user's table and one of `runwrap_runs`, however often
 //! and by however many it is asked for. Owns the order of the steps, which is what makes it safe. Called by the store.
 
-use super::super::change::{instant_text, run_facts, without_nul};
-use super::super::columns::begun;
-use super::super::table::{literal, quote};
-use super::super::template::Words;
-use super::super::{StoreError, adoption};
 use super::catalog::Layout;
 use super::{Session, errors};
 use crate::record::{Begun, RecordId, Run, next_version};
+use crate::store::change::{instant_text, run_facts, without_nul};
+use crate::store::columns::begun;
+use crate::store::table::{literal, quote};
+use crate::store::template::Words;
+use crate::store::{StoreError, adoption};
 
 const CLAIM: &str = include_str!("../../../sql/postgres/begin_claim.sql");
 const KNOWN: &str = include_str!("../../../sql/postgres/begin_known.sql");
@@ -19,6 +19,7 @@ const UPDATE: &str = include_str!("../../../sql/postgres/begin_update.sql");
 const LOCK: &str = include_str!("../../../sql/postgres/begin_lock.sql");
 const VERSIONS: &str = include_str!("../../../sql/postgres/begin_versions.sql");
 const INSERT: &str = include_str!("../../../sql/postgres/begin_insert.sql");
+const RESET: &str = include_str!("../../../sql/postgres/begin_reset.sql");
 const DONE: &str = include_str!("../../../sql/postgres/begin_done.sql");
 
 /// A beginning under way.
@@ -67,6 +68,8 @@ impl Beginning<'_, '_> {
             Some(_) => Ok(Begun { version: None, ..remembered }),
             None => {
                 let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+                let (run_id, begun_at) = (self.run.run_id.to_string(), instant_text(self.run.begun_at));
+                self.session.rows(&self.layout.words.fill(RESET), &[Some(&run_id), Some(&begun_at)])?;
                 Ok(begun(record_id, remembered.version))
             }
         }
@@ -149,6 +152,10 @@ impl Beginning<'_, '_> {
         let rows = match self.session.query(&words.fill(statement), &parameters) {
             Err(error) if !self.run.set.is_empty() && errors::is_data_exception(&error) => {
                 return Err(self.session.server.bad_set(&error, &self.run.set));
+            }
+            // A row that came back under its old id can be ahead of the table's own counting, which the failure moves on.
+            Err(error) if errors::is_id_taken(&error) && !values.iter().any(|(name, _)| name == "id") => {
+                return Err(self.session.server.transient("the next id of the table is taken already"));
             }
             other => other.map_err(|error| self.session.server.sort(&error))?,
         };

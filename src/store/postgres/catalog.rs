@@ -3,10 +3,10 @@
 
 use serde::Deserialize;
 
-use super::super::StoreError;
-use super::super::columns::{Columns, OWN_COLUMNS};
-use super::super::table::{TableName, literal};
-use super::super::template::Words;
+use crate::store::StoreError;
+use crate::store::columns::{Columns, OWN_COLUMNS};
+use crate::store::table::{TableName, literal};
+use crate::store::template::Words;
 
 const METRICS_JSON: &str = include_str!("../../../sql/postgres/metrics_json.sql");
 const METRICS_TEXT: &str = include_str!("../../../sql/postgres/metrics_text.sql");

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use postgres::{Client, Config, NoTls, config};
 
-use super::super::StoreError;
 use super::errors::Server;
 use super::{passfile, tls};
 use crate::config::{PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
+use crate::store::StoreError;
 
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ fn open(
             Err(error) => return Err(server.sort(&error)),
         }
     }
-    Err(first_error.map_or_else(|| server.unreachable("no way to connect is left"), |error| server.sort(&error)))
+    Err(first_error.map_or_else(|| server.transient("no way to connect is left"), |error| server.sort(&error)))
 }
 
 /// pg_hba refused the channel, or TLS itself failed: libpq then tries the other one.
@@ -120,7 +120,7 @@ fn check_role(target: &PostgresTarget, attempt: usize, client: &mut Client, serv
         TargetSessionAttrs::Primary => (!recovering, "primary"),
         TargetSessionAttrs::Standby => (recovering, "standby"),
     };
-    if fits { Ok(()) } else { Err(server.unreachable(&format!("it is not {wants} (target_session_attrs)"))) }
+    if fits { Ok(()) } else { Err(server.transient(&format!("it is not {wants} (target_session_attrs)"))) }
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::error::Error as _;
 
 use postgres::error::{DbError, SqlState};
 
-use super::super::StoreError;
 use crate::config::{PostgresHost, PostgresTarget};
+use crate::store::StoreError;
 
 /// Which server a message is about: host, port and database, nothing else.
 #[derive(Clone, Debug)]
@@ -20,6 +20,12 @@ pub(super) fn is_data_exception(error: &postgres::Error) -> bool {
     error.code().is_some_and(|code| code.code().starts_with("22"))
 }
 
+/// A row with this id is there already.
+pub(super) fn is_id_taken(error: &postgres::Error) -> bool {
+    let answer = error.as_db_error().filter(|answer| *answer.code() == SqlState::UNIQUE_VIOLATION);
+    answer.and_then(DbError::detail).is_some_and(|detail| detail.contains("(id)="))
+}
+
 impl Server {
     pub(super) fn new(target: &PostgresTarget, host: &PostgresHost) -> Self {
         let name = format!("postgres://{}:{}/{}", host.host, host.port, target.dbname);
@@ -30,7 +36,7 @@ impl Server {
         &self.name
     }
 
-    pub(super) fn unreachable(&self, why: &str) -> StoreError {
+    pub(super) fn transient(&self, why: &str) -> StoreError {
         StoreError::Transient { message: format!("{}: {why}", self.name) }
     }
 

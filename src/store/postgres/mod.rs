@@ -129,7 +129,7 @@ impl Session<'_> {
             Err(error) => {
                 // The first error says what happened; a connection that cannot even roll back is rolled back by its end.
                 if let Err(second) = self.script("ROLLBACK") {
-                    log::debug!("store_rollback_failed cause={:?}", second.to_string());
+                    log::debug!(event = "rollback_failed", error:% = second; "");
                 }
                 Err(error)
             }

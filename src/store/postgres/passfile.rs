@@ -5,8 +5,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
-use super::super::StoreError;
 use crate::config::{PostgresHost, PostgresTarget, Secret};
+use crate::store::StoreError;
 
 /// Where servers put their socket by default: such a connection is one to `localhost` in a password file.
 const DEFAULT_SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
@@ -23,14 +23,12 @@ pub(super) fn password(target: &PostgresTarget, host: &PostgresHost) -> Result<O
         other => other.map_err(|error| unreadable(&error))?,
     };
     if !metadata.is_file() {
-        log::warn!("passfile_ignored path={:?} cause=\"not a plain file\"", path.display().to_string());
+        log::warn!(event = "passfile_ignored", path:% = path.display(), cause = "it is no plain file"; "");
         return Ok(None);
     }
     if metadata.mode() & 0o077 != 0 {
-        log::warn!(
-            "passfile_ignored path={:?} cause=\"group or others have access; make it u=rw (0600) or less\"",
-            path.display().to_string()
-        );
+        let cause = "others may read it: chmod 600 it";
+        log::warn!(event = "passfile_ignored", path:% = path.display(), cause; "");
         return Ok(None);
     }
     let text = fs::read(path).map_err(|error| unreadable(&error))?;

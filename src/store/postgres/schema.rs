@@ -1,11 +1,11 @@
 //! runwrap's tables in PostgreSQL: whether they are there, and how they come to be. Owns the list of migrations.
 //! Must take no lock and need no right where everything is there already. Called by the store before its first statement.
 
-use super::super::StoreError;
-use super::super::table::TableName;
-use super::super::template::Words;
 use super::Session;
 use super::catalog::{Catalog, Layout, names};
+use crate::store::StoreError;
+use crate::store::table::TableName;
+use crate::store::template::Words;
 
 const CATALOG: &str = include_str!("../../../sql/postgres/catalog.sql");
 const MIGRATED: &str = include_str!("../../../sql/postgres/migrated.sql");
@@ -15,8 +15,7 @@ const TRAINING_RECORDS: &str = include_str!("../../../sql/postgres/training_reco
 /// A number, whether a program that does not know it must stop, and the statements.
 const MIGRATIONS: [(u32, bool, &str); 1] = [(1, true, include_str!("../../../sql/postgres/0001_runs.sql"))];
 
-/// Any number will do, as long as every runwrap takes the same: this one spells "runwrap".
-const MIGRATION_LOCK: &str = "SELECT pg_advisory_xact_lock(32216379190997360)";
+const MIGRATION_LOCK: &str = include_str!("../../../sql/postgres/migration_lock.sql");
 
 impl Layout {
     /// Whether a run can be recorded without making anything first.
@@ -47,7 +46,6 @@ pub(super) fn read(session: &mut Session<'_>, table: &TableName) -> Result<Layou
 
 /// Makes what is missing. Returns how many migrations that took.
 pub(super) fn make(session: &mut Session<'_>, table: &TableName) -> Result<usize, StoreError> {
-    // Whoever comes second waits here, then finds everything there.
     session.script(MIGRATION_LOCK)?;
     let layout = read(session, table)?;
     let done = layout.migrated.unwrap_or_else(newest);
@@ -73,8 +71,7 @@ pub(in crate::store) fn migrations_sql(table: &TableName) -> String {
         script.push_str(&record_of(&words, number, breaking));
         script.push('\n');
     }
-    let made = words.fill(TRAINING_RECORDS).replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
-    script + &made + "\nCOMMIT;\n"
+    script + &words.fill(TRAINING_RECORDS) + "\nCOMMIT;\n"
 }
 
 fn migrated(session: &mut Session<'_>, words: &Words) -> Result<u32, StoreError> {
@@ -84,7 +81,7 @@ fn migrated(session: &mut Session<'_>, words: &Words) -> Result<u32, StoreError>
     };
     let (last, breaking) = (number(0)?, number(1)?);
     if breaking > newest() {
-        return Err(super::super::too_new(session.server.name(), breaking, newest()));
+        return Err(crate::store::too_new(session.server.name(), breaking, newest()));
     }
     Ok(last)
 }

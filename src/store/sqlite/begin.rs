@@ -3,15 +3,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::change::{run_facts, without_nul};
-use super::super::columns::begun;
-use super::super::table::quote;
-use super::super::template::Words;
-use super::super::{StoreError, adoption};
 use super::Session;
 use super::errors::sort;
 use super::rows::{facts, instant_text, query};
 use crate::record::{Begun, RecordId, Run, next_version};
+use crate::store::change::{run_facts, without_nul};
+use crate::store::columns::begun;
+use crate::store::table::quote;
+use crate::store::template::Words;
+use crate::store::{StoreError, adoption};
 
 const CLAIM: &str = include_str!("../../../sql/sqlite/begin_claim.sql");
 const KNOWN: &str = include_str!("../../../sql/sqlite/begin_known.sql");
@@ -19,7 +19,9 @@ const ROW: &str = include_str!("../../../sql/sqlite/begin_row.sql");
 const WATCHED: &str = include_str!("../../../sql/sqlite/begin_watched.sql");
 const UPDATE: &str = include_str!("../../../sql/sqlite/begin_update.sql");
 const VERSIONS: &str = include_str!("../../../sql/sqlite/begin_versions.sql");
+const NEXT_ID: &str = include_str!("../../../sql/sqlite/begin_next_id.sql");
 const INSERT: &str = include_str!("../../../sql/sqlite/begin_insert.sql");
+const RESET: &str = include_str!("../../../sql/sqlite/begin_reset.sql");
 const DONE: &str = include_str!("../../../sql/sqlite/begin_done.sql");
 
 /// A beginning under way.
@@ -63,6 +65,7 @@ impl Beginning<'_, '_> {
             return Ok(begun(found.id, found.version));
         }
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+        self.session.execute(RESET, &run_facts(self.run, instant_text))?;
         Ok(begun(record_id, remembered.version))
     }
 
@@ -120,7 +123,8 @@ impl Beginning<'_, '_> {
 
     fn insert(&self, again: Option<&RecordId>, version: Option<&str>) -> Result<String, StoreError> {
         let begun_at = instant_text(self.run.begun_at);
-        let values = self.session.layout.columns.first_values(self.run, again, version, &begun_at);
+        let unused = if again.is_none() { self.unused_id()? } else { None };
+        let values = self.session.layout.columns.first_values(self.run, again.or(unused.as_ref()), version, &begun_at);
         let columns: Vec<String> = values.iter().map(|(name, _)| quote(name)).collect();
         let places: Vec<String> = (1..=values.len()).map(|at| format!("?{at}")).collect();
         let words =
@@ -131,6 +135,16 @@ impl Beginning<'_, '_> {
             message: format!("table {} gives a new row no id", self.session.layout.table),
             hint: "give it one with --set id=VALUE, or a default in the table".into(),
         })
+    }
+
+    /// An id that no run has had, where the table would give one away twice.
+    fn unused_id(&self) -> Result<Option<RecordId>, StoreError> {
+        let is_set = self.run.set.iter().any(|(name, _)| name == "id");
+        if is_set || !self.session.layout.words.flags.contains("id.integer") {
+            return Ok(None);
+        }
+        let rows = self.session.query(NEXT_ID, &facts([]))?;
+        Ok(rows.first().and_then(|row| text(row, 0)).map(RecordId))
     }
 
     /// Runs a statement that writes `values` into the user's table. Returns the id that it answers, if it does.

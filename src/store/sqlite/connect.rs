@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::super::StoreError;
 use super::errors::sort;
 use super::functions;
+use crate::store::StoreError;
 
 pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let sorted = |error: rusqlite::Error| sort(path, &error);

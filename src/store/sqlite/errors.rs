@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use super::super::StoreError;
+use crate::store::StoreError;
 
 pub(super) fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
     let message = format!("sqlite:{}: {error}", path.display());

@@ -4,8 +4,8 @@
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 
-use super::super::entry::{json_object, read_instant};
 use crate::record::{elapsed_seconds, merge_metrics};
+use crate::store::entry::{json_object, read_instant};
 
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;

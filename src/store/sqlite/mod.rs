@@ -74,10 +74,12 @@ impl SqliteStore {
             if !self.options.migrate {
                 return Err(not_migrated(&format!("sqlite:{}", self.path.display())));
             }
-            // Reading alone would have to be refused here; and another process may have made the tables meanwhile.
+            // A transaction of their own: the tables stay even where `work` is refused.
             transaction.rollback().map_err(sorted)?;
             transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sorted)?;
             schema::make(&transaction, &self.path, &self.table)?;
+            transaction.commit().map_err(sorted)?;
+            transaction = self.connection.transaction_with_behavior(behavior).map_err(sorted)?;
             layout = schema::read(&transaction, &self.path, &self.table)?;
         }
         let result = work(&Session { transaction: &transaction, layout, path: &self.path })?;

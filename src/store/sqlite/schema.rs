@@ -6,12 +6,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::super::columns::{Column, Columns, OWN_COLUMNS};
-use super::super::table::{TableName, literal};
-use super::super::template::Words;
-use super::super::{StoreError, too_new};
 use super::errors::sort;
 use super::rows::{facts, query};
+use crate::store::columns::{Column, Columns, OWN_COLUMNS};
+use crate::store::table::{TableName, literal};
+use crate::store::template::Words;
+use crate::store::{StoreError, too_new};
 
 const CATALOG: &str = include_str!("../../../sql/sqlite/catalog.sql");
 const MIGRATED: &str = include_str!("../../../sql/sqlite/migrated.sql");
@@ -86,8 +86,7 @@ pub(in crate::store) fn migrations_sql(table: &TableName) -> String {
         script.push_str(&record_of(&words, number, breaking));
         script.push('\n');
     }
-    let made = words.fill(TRAINING_RECORDS).replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
-    script + &made + "\nCOMMIT;\n"
+    script + &words.fill(TRAINING_RECORDS) + "\nCOMMIT;\n"
 }
 
 fn columns(connection: &Connection, path: &Path, table: &str) -> Result<Columns, StoreError> {
@@ -138,6 +137,9 @@ fn words(table: &TableName, columns: &Columns) -> Words {
         words.flags.insert("train_duration.known".into());
     }
     let ordered = columns.get("id").is_some_and(|id| id.base_type.contains("int"));
+    if ordered {
+        words.flags.insert("id.integer".into());
+    }
     if !ordered && columns.has("train_start_time") {
         words.flags.insert("id.unordered".into());
     }

@@ -1,0 +1,18 @@
+-- The row of the user's table has come back as it was at the beginning, and so does the run's: an end that was written
+-- into the lost row must be written again.
+UPDATE {runs}
+SET
+    pid = NULL,
+    reason = NULL,
+    exit_code = NULL,
+    signal = NULL,
+    stop_signal = NULL,
+    heartbeat_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
+    last_seen_at = :last_seen_at,
+    presumed = FALSE,
+    cpu_user_seconds = NULL,
+    cpu_system_seconds = NULL,
+    max_rss_bytes = NULL,
+    recovered_at = NULL,
+    recovered_by = NULL
+WHERE run_id = :run_id

@@ -1,0 +1,8 @@
+//! The one integration binary: everything that needs a real database, a real process or the real command line.
+//! Needs `--features failpoints` and what `scripts/test` installs; whatever is missing fails, nothing is skipped.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "a test writes plain files and reads the plain clock")]
+
+mod store;
+mod support;

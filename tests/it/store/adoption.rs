@@ -1,0 +1,85 @@
+//! `--record-id`: a row that the application has inserted becomes a run's.
+
+use runwrap::record::{Applied, Change, RecordId, Run};
+use serde_json::json;
+
+use super::conformance;
+use super::place::{Place, at, bad_input, begin, progress, run, success};
+
+conformance!(
+    an_inserted_row_becomes_the_runs,
+    what_the_user_gives_is_written_into_it,
+    a_row_that_is_not_there_is_refused,
+    a_row_that_has_ended_is_refused,
+    a_row_that_another_run_watches_is_refused,
+    adopting_twice_is_adopting_once,
+);
+
+fn adopter(id: &str) -> Run {
+    Run { adopt: Some(RecordId(id.into())), ..run("cifar") }
+}
+
+fn inserted(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql(
+        "INSERT INTO training_records (id, version, status, train_start_time, train_metrics, model_path)
+         VALUES (30, 'v12', 'training', '2025-11-26 18:00:00', '{\"loss\": 0.027}', '/m/old.pt')",
+    );
+}
+
+fn an_inserted_row_becomes_the_runs(place: &Place) {
+    inserted(place);
+    let run = adopter("30");
+    let begun = begin(place, &run);
+    assert_eq!((begun.record_id.0.as_str(), begun.version.as_deref()), ("30", Some("v12")));
+    let shown = place.show("30");
+    assert_eq!(shown["train_start_time"], "2026-01-02T03:04:05.678901Z");
+    assert_eq!((&shown["train_metrics"], &shown["model_path"]), (&json!({"loss": 0.027}), &json!("/m/old.pt")));
+    let ended = Change::Finalize(progress(r#"{"accuracy": 0.9}"#), success());
+    assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written);
+    let shown = place.show("30");
+    assert_eq!(shown["train_metrics"], json!({"loss": 0.027, "accuracy": 0.9}));
+    assert_eq!((&shown["status"], &shown["train_duration"]), (&json!("completed"), &json!(100)));
+    assert_eq!(place.count("training_records"), 1);
+}
+
+fn what_the_user_gives_is_written_into_it(place: &Place) {
+    inserted(place);
+    let set = vec![("train_metrics".into(), r#"{"b": 2}"#.into()), ("id".into(), "99".into())];
+    let given = Run { version: Some("v40".into()), model_path: Some("/m/new.pt".into()), set, ..adopter("30") };
+    assert_eq!(begin(place, &given).version.unwrap(), "v40");
+    let shown = place.show("30");
+    assert_eq!((&shown["version"], &shown["model_path"]), (&json!("v40"), &json!("/m/new.pt")));
+    assert_eq!(shown["train_metrics"], json!({"b": 2}));
+}
+
+fn a_row_that_is_not_there_is_refused(place: &Place) {
+    inserted(place);
+    for id in ["31", "abc", "", "99999999999999999999999", "30 OR 1=1"] {
+        let message = bad_input(place.open().begin(&adopter(id), None));
+        assert!(message.starts_with(&format!("--record-id {id}: ")), "{message}");
+    }
+    assert_eq!(place.count("runwrap_runs"), 0);
+}
+
+fn a_row_that_has_ended_is_refused(place: &Place) {
+    inserted(place);
+    place.sql("UPDATE training_records SET status = 'failed'");
+    let message = bad_input(place.open().begin(&adopter("30"), None));
+    assert!(message.contains("\"failed\""), "{message}");
+}
+
+fn a_row_that_another_run_watches_is_refused(place: &Place) {
+    let first = run("cifar");
+    begin(place, &first);
+    let message = bad_input(place.open().begin(&adopter("1"), None));
+    assert!(message.contains(&first.run_id.to_string()), "{message}");
+}
+
+fn adopting_twice_is_adopting_once(place: &Place) {
+    inserted(place);
+    let run = Run { begun_at: at(9), ..adopter("30") };
+    let first = begin(place, &run);
+    assert_eq!(begin(place, &run), first);
+    assert_eq!(place.count("runwrap_runs"), 1);
+}

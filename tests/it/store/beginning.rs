@@ -1,0 +1,204 @@
+//! Beginning a run: once, whatever happens.
+
+use std::thread;
+
+use runwrap::record::{Applied, Begun, Change, RecordId, Run};
+use runwrap::store::StoreError;
+use serde_json::{Value, json};
+
+use super::conformance;
+use super::place::{Place, at, bad_input, begin, progress, run, success};
+
+conformance!(
+    a_run_begins_with_one_row_that_says_everything,
+    beginning_twice_is_beginning_once,
+    twenty_runs_of_one_name_get_versions_without_gaps_or_twins,
+    twenty_deliveries_of_one_run_make_one_row,
+    names_count_for_themselves_and_rows_without_a_run_for_all,
+    the_version_that_the_user_gives_stands,
+    a_row_that_was_deleted_comes_back_under_its_id_and_version,
+    what_the_journal_remembers_is_used_where_the_database_has_forgotten,
+    what_the_journal_remembers_comes_back_where_the_database_is_new,
+    a_refused_beginning_leaves_nothing_behind,
+    columns_can_be_set,
+    a_column_that_does_not_exist_is_named,
+    columns_of_runwraps_own_are_not_to_be_set,
+    nul_and_every_other_character_survive,
+);
+
+fn a_run_begins_with_one_row_that_says_everything(place: &Place) {
+    let run = Run { model_path: Some("/models/a.pt".into()), ..run("cifar") };
+    let begun = begin(place, &run);
+    assert_eq!(begun, Begun { record_id: RecordId("1".into()), version: Some("v1".into()) });
+    let mut shown = place.show("1");
+    for name in ["created_at", "heartbeat_at"] {
+        assert!(shown.remove(name).unwrap().as_str().unwrap().ends_with('Z'), "{name}");
+    }
+    assert!(shown.remove("last_seen_seconds_ago").unwrap().as_i64().unwrap() < 60);
+    let expected = json!({
+        "id": 1, "version": "v1", "status": "training",
+        "train_start_time": "2026-01-02T03:04:05.678901Z", "train_end_time": null, "train_duration": null,
+        "train_metrics": null, "model_path": "/models/a.pt", "error_message": null,
+        "run_id": run.run_id, "record_id": "1", "name": "cifar", "command": run.command, "cwd": "/home/ann",
+        "host": "gpu-7", "username": "ann", "pid": null, "context": run.context, "reason": null, "exit_code": null,
+        "signal": null, "stop_signal": null, "last_seen_at": "2026-01-02T03:04:05.678901Z", "lease_seconds": 300,
+        "presumed": false, "cpu_user_seconds": null, "cpu_system_seconds": null, "max_rss_bytes": null,
+        "recovered_at": null, "recovered_by": null, "runwrap_version": env!("CARGO_PKG_VERSION"),
+    });
+    assert_eq!(Value::Object(shown), expected);
+}
+
+fn beginning_twice_is_beginning_once(place: &Place) {
+    let run = run("cifar");
+    let first = begin(place, &run);
+    assert_eq!(begin(place, &run), first);
+    let mut store = place.open();
+    assert_eq!(store.begin(&run, Some(&first)).unwrap(), first);
+    assert_eq!(store.begin(&run, None).unwrap(), first);
+    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
+}
+
+fn twenty_runs_of_one_name_get_versions_without_gaps_or_twins(place: &Place) {
+    begin(place, &run("other"));
+    let mut versions: Vec<u32> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..20).map(|_| scope.spawn(|| begin(place, &run("cifar")))).collect();
+        let version = |begun: Begun| begun.version.unwrap().trim_start_matches('v').parse().unwrap();
+        runs.into_iter().map(|run| version(run.join().unwrap())).collect()
+    });
+    versions.sort_unstable();
+    assert_eq!(versions, (1..=20).collect::<Vec<u32>>());
+}
+
+fn twenty_deliveries_of_one_run_make_one_row(place: &Place) {
+    let run = run("cifar");
+    let begun: Vec<Begun> = thread::scope(|scope| {
+        let deliveries: Vec<_> = (0..20).map(|_| scope.spawn(|| begin(place, &run))).collect();
+        deliveries.into_iter().map(|delivery| delivery.join().unwrap()).collect()
+    });
+    assert!(begun.iter().all(|other| *other == begun[0]), "{begun:?}");
+    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
+}
+
+fn names_count_for_themselves_and_rows_without_a_run_for_all(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    assert_eq!([version("a"), version("a"), version("b"), version("a")], ["v1", "v2", "v1", "v3"]);
+    for odd in ["v9", "v11", "v12", "best", "v99x", "v12345678901", "V50", "v"] {
+        place.sql(&format!("INSERT INTO training_records (version, status) VALUES ('{odd}', 'completed')"));
+    }
+    assert_eq!([version("a"), version("b"), version("c")], ["v13", "v13", "v13"]);
+    assert_eq!(version("a"), "v14");
+}
+
+fn the_version_that_the_user_gives_stands(place: &Place) {
+    let given = |version: &str| Run { version: Some(version.into()), ..run("cifar") };
+    assert_eq!(begin(place, &given("2026-01-final")).version.unwrap(), "2026-01-final");
+    assert_eq!(begin(place, &given("v7")).version.unwrap(), "v7");
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v8");
+}
+
+fn a_row_that_was_deleted_comes_back_under_its_id_and_version(place: &Place) {
+    begin(place, &run("cifar"));
+    let second = run("cifar");
+    let begun = begin(place, &second);
+    place.sql("DELETE FROM training_records WHERE version = 'v2'");
+    let mut store = place.open();
+    assert_eq!(store.apply(second.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Missing);
+    // Its version is not given away meanwhile.
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v3");
+    assert_eq!(store.begin(&second, None).unwrap(), begun);
+    assert_eq!(store.apply(second.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
+    assert_eq!(place.show(&begun.record_id.0)["status"], "completed");
+    assert_eq!(place.count("training_records"), 3);
+}
+
+fn what_the_journal_remembers_is_used_where_the_database_has_forgotten(place: &Place) {
+    let run = run("cifar");
+    let begun = begin(place, &run);
+    place.sql("DELETE FROM runwrap_runs");
+    assert_eq!(place.open().begin(&run, Some(&begun)).unwrap(), begun);
+    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
+}
+
+fn what_the_journal_remembers_comes_back_where_the_database_is_new(place: &Place) {
+    let known = Begun { record_id: RecordId("30".into()), version: Some("v12".into()) };
+    assert_eq!(place.open().begin(&run("cifar"), Some(&known)).unwrap(), known);
+    assert_eq!(place.show("30")["version"], "v12");
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v13");
+}
+
+fn a_refused_beginning_leaves_nothing_behind(place: &Place) {
+    let mut store = place.open();
+    store.migrate().unwrap();
+    place.sql("ALTER TABLE training_records ADD COLUMN epochs integer CHECK (epochs > 0)");
+    let refused = Run { set: vec![("epochs".into(), "-1".into())], ..run("cifar") };
+    assert!(matches!(store.begin(&refused, None), Err(StoreError::Permanent { .. })));
+    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (0, 0));
+    // The same connection goes on, and there is no gap.
+    assert_eq!(store.begin(&run("cifar"), None).unwrap().version.unwrap(), "v1");
+}
+
+fn columns_can_be_set(place: &Place) {
+    place.open().migrate().unwrap();
+    let (boolean, json) = if place.is_postgres() { ("boolean", "jsonb") } else { ("integer", "json") };
+    place.sql(&format!(
+        "ALTER TABLE training_records ADD COLUMN epochs integer;
+         ALTER TABLE training_records ADD COLUMN rate double precision;
+         ALTER TABLE training_records ADD COLUMN \"Mixed Case\" varchar(20);
+         ALTER TABLE training_records ADD COLUMN tuned {boolean};
+         ALTER TABLE training_records ADD COLUMN params {json}"
+    ));
+    let set = [
+        ("epochs", "30"),
+        ("rate", "0.25"),
+        ("Mixed Case", "it's; DROP TABLE x"),
+        ("tuned", "1"),
+        ("params", r#"{"a": [1, null]}"#),
+        ("created_at", "2025-12-31 23:59:59"),
+        ("id", "70"),
+    ];
+    let set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let begun = begin(place, &Run { set, ..run("cifar") });
+    let shown = place.show(&begun.record_id.0);
+    assert_eq!((&shown["epochs"], &shown["rate"], &shown["id"]), (&json!(30), &json!(0.25), &json!(70)));
+    assert_eq!((&shown["Mixed Case"], &shown["params"]), (&json!("it's; DROP TABLE x"), &json!({"a": [1, null]})));
+    assert_eq!(shown["created_at"], "2025-12-31T23:59:59Z");
+    assert!([json!(true), json!(1)].contains(&shown["tuned"]));
+}
+
+fn a_column_that_does_not_exist_is_named(place: &Place) {
+    let wrong = Run { set: vec![("epocs".into(), "1".into())], ..run("cifar") };
+    let message = bad_input(place.open().begin(&wrong, None));
+    assert!(message.contains("--set epocs") && message.contains("train_metrics"), "{message}");
+    assert_eq!(place.count("runwrap_runs"), 0);
+}
+
+fn columns_of_runwraps_own_are_not_to_be_set(place: &Place) {
+    for (column, hint) in [("version", "--model-version"), ("model_path", "--model-path"), ("status", "itself")] {
+        let wrong = Run { set: vec![(column.into(), "x".into())], ..run("cifar") };
+        let message = bad_input(place.open().begin(&wrong, None));
+        assert!(message.contains(hint), "{message}");
+    }
+    let twice = Run { set: vec![("created_at".into(), "1".into()), ("created_at".into(), "2".into())], ..run("x") };
+    bad_input(place.open().begin(&twice, None));
+}
+
+fn nul_and_every_other_character_survive(place: &Place) {
+    let odd = "a\0b'\"\\;--{table}$1%s\n\t\u{7f}é😀";
+    let run = Run {
+        name: odd.into(),
+        command: vec![odd.into()],
+        cwd: odd.into(),
+        model_path: Some(odd.into()),
+        version: Some(odd.into()),
+        set: vec![("train_metrics".into(), r#"{"a": 1}"#.into())],
+        begun_at: at(5),
+        ..run("x")
+    };
+    let begun = begin(place, &run);
+    let shown = place.show(&begun.record_id.0);
+    let clean = odd.replace('\0', "\u{FFFD}");
+    assert_eq!(shown["name"], clean.as_str());
+    assert_eq!(shown["command"], json!([clean]));
+    assert_eq!((&shown["version"], &shown["model_path"]), (&json!(clean), &json!(clean)));
+    assert_eq!(shown["train_metrics"], json!({"a": 1}));
+}

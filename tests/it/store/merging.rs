@@ -1,0 +1,224 @@
+//! The rules of merging, one by one, as the databases keep them. `model` drives all of them at random.
+
+use std::thread;
+
+use runwrap::record::{
+    Applied, Change, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status, Usage,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::conformance;
+use super::place::{Place, at, begin, object, presumption, progress, run, success};
+
+conformance!(
+    a_heartbeat_brings_what_was_reported,
+    an_end_says_everything,
+    truth_is_never_overwritten,
+    truth_overrides_a_presumption,
+    only_an_overdue_run_is_presumed_lost,
+    a_dead_journal_needs_no_lease,
+    a_heartbeat_brings_a_presumed_run_back,
+    a_row_that_the_application_closed_stands,
+    an_unknown_run_is_missing,
+    a_heartbeat_without_news_leaves_the_users_row_alone,
+    ends_and_presumptions_that_race_leave_the_truth,
+    odd_metrics_survive,
+);
+
+fn apply(place: &Place, run: &Run, change: &Change) -> Applied {
+    place.open().apply(run.run_id, change).unwrap()
+}
+
+fn begun(place: &Place) -> Run {
+    let run = run("cifar");
+    begin(place, &run);
+    run
+}
+
+fn a_heartbeat_brings_what_was_reported(place: &Place) {
+    let run = begun(place);
+    assert_eq!(apply(place, &run, &Change::Heartbeat(progress(r#"{"loss": 0.5, "lr": 1}"#))), Applied::Written);
+    let report = Report {
+        metrics: Some(object(r#"{"loss": 0.25, "nested": {"a": [1.5, "NaN", null]}}"#)),
+        model_path: Some("/m/1.pt".into()),
+        error: Some("warming up".into()),
+    };
+    let later = Progress { stop_signal: Some("SIGTERM".into()), report, ..Progress::default() };
+    assert_eq!(apply(place, &run, &Change::Heartbeat(later)), Applied::Written);
+    let shown = place.show("1");
+    assert_eq!(shown["train_metrics"], json!({"loss": 0.25, "lr": 1, "nested": {"a": [1.5, "NaN", null]}}));
+    assert_eq!((&shown["model_path"], &shown["error_message"]), (&json!("/m/1.pt"), &json!("warming up")));
+    assert_eq!(shown["train_start_time"], "2026-01-02T03:04:06.678901Z");
+    assert_eq!((&shown["pid"], &shown["stop_signal"]), (&json!(4711), &json!("SIGTERM")));
+    assert_eq!((&shown["status"], &shown["last_seen_at"]), (&json!("training"), &json!("2026-01-02T03:05:06.678901Z")));
+}
+
+fn an_end_says_everything(place: &Place) {
+    let run = begun(place);
+    let ending = Ending {
+        status: Status::Failed,
+        reason: Reason::Cancelled,
+        exit_code: None,
+        signal: Some("SIGKILL".into()),
+        error_message: Some("asked to stop by SIGTERM: killed by SIGKILL".into()),
+        usage: Some(Usage { cpu_user_seconds: 1.25, cpu_system_seconds: 0.5, max_rss_bytes: 1 << 40 }),
+        ..success()
+    };
+    assert_eq!(apply(place, &run, &Change::Finalize(progress(r#"{"loss": 0.5}"#), ending)), Applied::Written);
+    let shown = place.show("1");
+    let said = ["status", "reason", "exit_code", "signal", "train_end_time", "train_duration", "error_message"];
+    let said = said.map(|name| shown[name].clone());
+    let message = "asked to stop by SIGTERM: killed by SIGKILL";
+    assert_eq!(
+        json!(said),
+        json!(["failed", "cancelled", null, "SIGKILL", "2026-01-02T03:05:46.678901Z", 100, message])
+    );
+    let used = ["cpu_user_seconds", "cpu_system_seconds", "max_rss_bytes"].map(|name| shown[name].clone());
+    assert_eq!(json!(used), json!([1.25, 0.5, 1_099_511_627_776_i64]));
+    assert!(!shown.contains_key("last_seen_seconds_ago"));
+}
+
+fn truth_is_never_overwritten(place: &Place) {
+    let run = begun(place);
+    assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), success())), Applied::Written);
+    let before = place.show("1");
+    let failed = Ending { status: Status::Failed, reason: Reason::Exit, exit_code: Some(1), ..success() };
+    place.set_heartbeat(run.run_id, -3600);
+    for late in [
+        Change::Heartbeat(progress(r#"{"late": 1}"#)),
+        Change::Finalize(progress("{}"), failed),
+        Change::Presume(presumption(Proof::DeadJournal)),
+    ] {
+        assert_eq!(apply(place, &run, &late), Applied::Kept);
+    }
+    let mut after = place.show("1");
+    after["heartbeat_at"] = before["heartbeat_at"].clone();
+    assert_eq!(after, before);
+}
+
+fn truth_overrides_a_presumption(place: &Place) {
+    let run = begun(place);
+    assert_eq!(apply(place, &run, &Change::Heartbeat(progress(r#"{"loss": 0.5}"#))), Applied::Written);
+    assert_eq!(apply(place, &run, &Change::Presume(presumption(Proof::DeadJournal))), Applied::Written);
+    assert_eq!(place.show("1")["presumed"], true);
+    assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), success())), Applied::Written);
+    let shown = place.show("1");
+    let said = ["status", "reason", "presumed", "error_message", "recovered_at", "recovered_by", "train_duration"];
+    let said = said.map(|name| shown[name].clone());
+    assert_eq!(json!(said), json!(["completed", "success", false, null, null, null, 100]));
+    assert_eq!(shown["train_metrics"], json!({"loss": 0.5}));
+}
+
+fn only_an_overdue_run_is_presumed_lost(place: &Place) {
+    let run = Run { lease_seconds: 1, ..run("cifar") };
+    begin(place, &run);
+    assert_eq!(apply(place, &run, &Change::Heartbeat(progress(r#"{"loss": 0.5}"#))), Applied::Written);
+    let presumed = Change::Presume(presumption(Proof::Lease));
+    place.set_heartbeat(run.run_id, 60);
+    assert_eq!(apply(place, &run, &presumed), Applied::Kept);
+    place.wait_until_up_for_a_second();
+    place.set_heartbeat(run.run_id, -60);
+    assert_eq!(apply(place, &run, &presumed), Applied::Written);
+    let shown = place.show("1");
+    let said = ["status", "reason", "train_end_time", "train_duration", "error_message", "recovered_by"];
+    let said = said.map(|name| shown[name].clone());
+    let message = "presumed lost by ann@gpu-7";
+    assert_eq!(json!(said), json!(["failed", "lost", "2026-01-02T03:05:06.678901Z", 60, message, "ann@gpu-7"]));
+    assert_eq!(shown["train_metrics"], json!({"loss": 0.5}));
+    assert!(shown["recovered_at"].is_string());
+    assert_eq!(apply(place, &run, &presumed), Applied::Kept);
+}
+
+fn a_dead_journal_needs_no_lease(place: &Place) {
+    let run = begun(place);
+    let seen = Presumption { seen_at: Some(at(90)), ..presumption(Proof::DeadJournal) };
+    let told = Progress { report: Report { error: Some("out of disk".into()), ..Report::default() }, ..progress("{}") };
+    assert_eq!(apply(place, &run, &Change::Heartbeat(told)), Applied::Written);
+    assert_eq!(apply(place, &run, &Change::Presume(seen)), Applied::Written);
+    let shown = place.show("1");
+    assert_eq!((&shown["train_duration"], &shown["last_seen_at"]), (&json!(89), &shown["train_end_time"]));
+    assert_eq!(shown["error_message"], "out of disk; presumed lost by ann@gpu-7");
+}
+
+fn a_heartbeat_brings_a_presumed_run_back(place: &Place) {
+    let run = begun(place);
+    assert_eq!(apply(place, &run, &Change::Presume(presumption(Proof::DeadJournal))), Applied::Written);
+    assert_eq!(apply(place, &run, &Change::Heartbeat(Progress::default())), Applied::Written);
+    let shown = place.show("1");
+    let cleared = ["reason", "train_end_time", "train_duration", "error_message", "recovered_at", "recovered_by"];
+    assert!(cleared.iter().all(|name| shown[*name].is_null()), "{shown:?}");
+    assert_eq!((&shown["status"], &shown["presumed"]), (&json!("training"), &json!(false)));
+}
+
+fn a_row_that_the_application_closed_stands(place: &Place) {
+    let run = begun(place);
+    place.sql("UPDATE training_records SET status = 'completed', train_duration = 7");
+    assert_eq!(apply(place, &run, &Change::Presume(presumption(Proof::DeadJournal))), Applied::Kept);
+    assert_eq!(apply(place, &run, &Change::Heartbeat(progress(r#"{"a": 1}"#))), Applied::Written);
+    let failed = Ending { status: Status::Failed, reason: Reason::Exit, exit_code: Some(3), ..success() };
+    assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), failed)), Applied::Written);
+    let shown = place.show("1");
+    let said = ["status", "train_duration", "train_metrics", "reason", "exit_code"].map(|name| shown[name].clone());
+    assert_eq!(json!(said), json!(["completed", 7, null, "exit", 3]));
+}
+
+fn an_unknown_run_is_missing(place: &Place) {
+    let unknown = RunId(Uuid::now_v7());
+    for change in [
+        Change::Heartbeat(progress("{}")),
+        Change::Finalize(progress("{}"), success()),
+        Change::Presume(presumption(Proof::DeadJournal)),
+    ] {
+        assert_eq!(place.open().apply(unknown, &change).unwrap(), Applied::Missing);
+    }
+}
+
+fn a_heartbeat_without_news_leaves_the_users_row_alone(place: &Place) {
+    let run = begun(place);
+    let heartbeat = Change::Heartbeat(progress(r#"{"b": 1.0, "a": {"d": 1, "c": 2}}"#));
+    assert_eq!(apply(place, &run, &heartbeat), Applied::Written);
+    // Whoever writes the row now fails.
+    place.sql(if place.is_postgres() {
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''written''; END';
+         CREATE TRIGGER refuse BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION refuse()"
+    } else {
+        "CREATE TRIGGER refuse BEFORE UPDATE ON training_records BEGIN SELECT RAISE(ABORT, 'written'); END"
+    });
+    assert_eq!(apply(place, &run, &heartbeat), Applied::Written);
+    let news = Change::Heartbeat(progress(r#"{"b": 2}"#));
+    assert!(place.open().apply(run.run_id, &news).is_err());
+}
+
+fn ends_and_presumptions_that_race_leave_the_truth(place: &Place) {
+    for _ in 0..5 {
+        let run = run("cifar");
+        let id = begin(place, &run).record_id.0;
+        thread::scope(|scope| {
+            for number in 0..12 {
+                let change = match number % 3 {
+                    0 => Change::Finalize(progress(r#"{"end": 1}"#), success()),
+                    1 => Change::Presume(presumption(Proof::DeadJournal)),
+                    _ => Change::Heartbeat(progress(r#"{"beat": 1}"#)),
+                };
+                let run = &run;
+                scope.spawn(move || apply(place, run, &change));
+            }
+        });
+        let shown = place.show(&id);
+        let said = ["status", "reason", "presumed", "error_message", "train_duration"].map(|name| shown[name].clone());
+        assert_eq!(json!(said), json!(["completed", "success", false, null, 100]));
+        assert_eq!(shown["train_metrics"]["end"], 1);
+    }
+}
+
+fn odd_metrics_survive(place: &Place) {
+    let run = begun(place);
+    let odd = r#"{"": 1, "a.b": -0.0, "big": 1e308, "tiny": 5e-324, "int": 9007199254740993, "text": "it's \\ \"\n", "é😀": [[]]}"#;
+    assert_eq!(apply(place, &run, &Change::Heartbeat(progress(odd))), Applied::Written);
+    let shown = place.show("1");
+    assert_eq!(shown["train_metrics"]["int"], 9_007_199_254_740_993_i64);
+    assert_eq!(shown["train_metrics"]["text"], "it's \\ \"\n");
+    assert_eq!(shown["train_metrics"]["é😀"], json!([[]]));
+    assert_eq!(shown["train_metrics"].as_object().unwrap().len(), 7);
+}

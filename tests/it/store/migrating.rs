@@ -1,0 +1,94 @@
+//! The tables come to be: once, by whoever is first, and with no more rights than it takes.
+
+use std::thread;
+
+use runwrap::record::Run;
+use runwrap::store::{OpenOptions, StoreError, migrations_sql, open};
+
+use super::conformance;
+use super::place::{Place, bad_input, begin, permanent, run};
+
+conformance!(
+    migrating_is_done_once,
+    a_hundred_at_once_on_an_empty_database_all_succeed,
+    without_leave_to_migrate_the_way_out_is_said,
+    what_is_printed_makes_what_is_needed,
+    a_newer_schema_is_used_unless_it_breaks,
+    several_tables_share_what_is_runwraps,
+    a_table_name_is_quoted,
+    a_table_name_that_is_none_is_refused,
+);
+
+fn migrating_is_done_once(place: &Place) {
+    let mut store = place.open();
+    assert_eq!((store.migrate().unwrap(), store.migrate().unwrap()), (1, 0));
+    assert_eq!(place.open().migrate().unwrap(), 0);
+    assert_eq!(place.texts("SELECT number AS x FROM runwrap_migrations"), [Some("1".to_owned())]);
+}
+
+fn a_hundred_at_once_on_an_empty_database_all_succeed(place: &Place) {
+    thread::scope(|scope| {
+        for number in 0..100 {
+            scope.spawn(move || begin(place, &run(&format!("run {number}"))));
+        }
+    });
+    assert_eq!((place.count("training_records"), place.count("runwrap_migrations")), (100, 1));
+}
+
+fn without_leave_to_migrate_the_way_out_is_said(place: &Place) {
+    let options = OpenOptions { migrate: false, ..place.options() };
+    let mut store = open(&place.target, &options).unwrap();
+    let message = permanent(store.begin(&run("cifar"), None));
+    assert!(message.contains("`runwrap migrate`") && message.contains("`runwrap migrate --print`"), "{message}");
+    assert_eq!(store.migrate().unwrap(), 1);
+    store.begin(&run("cifar"), None).unwrap();
+}
+
+fn what_is_printed_makes_what_is_needed(place: &Place) {
+    place.sql(&migrations_sql(&place.target, &place.table).unwrap());
+    let options = OpenOptions { migrate: false, ..place.options() };
+    let mut store = open(&place.target, &options).unwrap();
+    store.begin(&run("cifar"), None).unwrap();
+    assert_eq!(store.migrate().unwrap(), 0);
+}
+
+fn a_newer_schema_is_used_unless_it_breaks(place: &Place) {
+    begin(place, &run("cifar"));
+    let harmless = if place.is_postgres() { "FALSE" } else { "0" };
+    place.sql(&format!("INSERT INTO runwrap_migrations (number, breaking) VALUES (98, {harmless})"));
+    begin(place, &run("cifar"));
+    let breaking = if place.is_postgres() { "TRUE" } else { "1" };
+    place.sql(&format!("INSERT INTO runwrap_migrations (number, breaking) VALUES (99, {breaking})"));
+    let message = permanent(place.open().begin(&run("cifar"), None));
+    assert!(message.contains("migration 99") && message.contains("later"), "{message}");
+}
+
+fn several_tables_share_what_is_runwraps(place: &Place) {
+    let other = |table: &str, run: &Run| {
+        let options = OpenOptions { table: table.into(), ..place.options() };
+        open(&place.target, &options).unwrap().begin(run, None).unwrap()
+    };
+    begin(place, &run("cifar"));
+    assert_eq!(other("second", &run("cifar")).version.unwrap(), "v1");
+    assert_eq!(other("second", &run("cifar")).version.unwrap(), "v2");
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v2");
+    assert_eq!((place.count("second"), place.count("runwrap_runs")), (2, 4));
+    assert_eq!(place.show("1")["name"], "cifar");
+}
+
+fn a_table_name_is_quoted(place: &Place) {
+    let odd = r#""Training; ""Records"" it's""#;
+    let options = OpenOptions { table: odd.into(), ..place.options() };
+    let begun = open(&place.target, &options).unwrap().begin(&run("cifar"), None).unwrap();
+    assert!(open(&place.target, &options).unwrap().show(&begun.record_id.0).unwrap().is_some());
+    assert_eq!(place.count(odd), 1);
+}
+
+fn a_table_name_that_is_none_is_refused(place: &Place) {
+    for table in ["", "a;b", "runwrap_runs"] {
+        let options = OpenOptions { table: table.into(), ..place.options() };
+        let refused = open(&place.target, &options).and_then(|mut store| store.begin(&run("x"), None));
+        assert!(bad_input(refused).contains("--table"));
+        assert!(matches!(migrations_sql(&place.target, table), Err(StoreError::BadInput { .. })));
+    }
+}

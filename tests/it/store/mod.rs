@@ -1,0 +1,26 @@
+//! The conformance suite: what every store owes, each case run against both. What only one of them has, such as TLS,
+//! is in a module of its own. Must not start runwrap itself.
+
+mod adoption;
+mod beginning;
+mod foreign;
+mod merging;
+mod migrating;
+mod model;
+mod place;
+mod postgres;
+mod reading;
+mod sqlite;
+
+/// Makes two tests of each case, one per store.
+macro_rules! conformance {
+    ($($case:ident),* $(,)?) => {
+        mod in_sqlite {
+            $(#[test] fn $case() { super::$case(&$crate::store::place::Place::sqlite()); })*
+        }
+        mod in_postgres {
+            $(#[test] fn $case() { super::$case(&$crate::store::place::Place::postgres()); })*
+        }
+    };
+}
+pub(crate) use conformance;

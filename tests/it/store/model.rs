@@ -1,0 +1,209 @@
+//! Random stories of a run, told to `record::merge` and to both stores, which must say the same after every step.
+
+use std::cell::RefCell;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use runwrap::record::{
+    Applied, Change, DatabaseClock, Ending, Presumption, Progress, Proof, Reason, Report, Row, Run, Status, Usage,
+    merge,
+};
+use runwrap::store::{Entry, Store};
+use serde_json::{Map, Value, json};
+
+use super::place::{Place, at, run};
+
+/// Stories told. Each is a run of its own in the same two databases.
+const STORIES: u32 = 48;
+
+/// What may happen next.
+#[derive(Clone, Debug)]
+enum Step {
+    Begin,
+    Heartbeat(Progress),
+    Finalize(Progress, Ending),
+    /// The heartbeat is an hour old, or an hour ahead: nothing depends on how fast the test runs.
+    Presume(Presumption, bool),
+    /// The application writes the status itself.
+    Application(Status),
+    RowDeleted,
+}
+
+fn option_of<T: std::fmt::Debug + Clone + 'static>(values: &'static [T]) -> impl Strategy<Value = Option<T>> {
+    proptest::option::of(proptest::sample::select(values))
+}
+
+fn progress() -> impl Strategy<Value = Progress> {
+    let metrics = proptest::option::of(proptest::collection::hash_map("[abc]", 0..3_i32, 0..3));
+    let report = (metrics, option_of(&["/m/1", "/m/2"]), option_of(&["bad", "worse"]));
+    let facts = (option_of(&[1_i64, 2]), option_of(&[10_i64, 60, 30]), option_of(&[7_i32, 8]), option_of(&["SIGINT"]));
+    (report, facts).prop_map(|((metrics, model_path, error), (started, seen, pid, stop))| Progress {
+        started_at: started.map(at),
+        seen_at: seen.map(at),
+        pid,
+        stop_signal: stop.map(str::to_owned),
+        report: Report {
+            metrics: metrics.map(|metrics| metrics.into_iter().map(|(key, value)| (key, json!(value))).collect()),
+            model_path: model_path.map(str::to_owned),
+            error: error.map(str::to_owned),
+        },
+    })
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let usage = Usage { cpu_user_seconds: 0.5, cpu_system_seconds: 0.25, max_rss_bytes: 4096 };
+    (any::<bool>(), proptest::option::of(Just(usage)), 1..100_i64).prop_map(|(good, usage, seconds)| Ending {
+        status: if good { Status::Completed } else { Status::Failed },
+        reason: if good { Reason::Success } else { Reason::Exit },
+        ended_at: at(1 + seconds),
+        duration_seconds: seconds,
+        exit_code: Some(i32::from(!good)),
+        signal: None,
+        error_message: if good { None } else { Some("exited with code 1".to_owned()) },
+        usage,
+    })
+}
+
+fn presumption() -> impl Strategy<Value = Presumption> {
+    (any::<bool>(), option_of(&[5_i64, 99])).prop_map(|(dead, seen)| Presumption {
+        proof: if dead { Proof::DeadJournal } else { Proof::Lease },
+        seen_at: seen.map(at),
+        recovered_by: "ann".to_owned(),
+        message: "presumed lost".to_owned(),
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => Just(Step::Begin),
+        5 => progress().prop_map(Step::Heartbeat),
+        2 => (progress(), ending()).prop_map(|(progress, ending)| Step::Finalize(progress, ending)),
+        4 => (presumption(), any::<bool>()).prop_map(|(presumption, overdue)| Step::Presume(presumption, overdue)),
+        1 => proptest::sample::select(&[Status::Training, Status::Completed, Status::Failed][..]).prop_map(Step::Application),
+        1 => Just(Step::RowDeleted),
+    ]
+}
+
+/// One store and what its row must be.
+struct Told<'a> {
+    place: &'a Place,
+    store: &'a mut dyn Store,
+    run: &'a Run,
+    expected: Option<Row>,
+}
+
+impl Told<'_> {
+    fn step(&mut self, step: &Step) {
+        let change = match step {
+            Step::Begin => Change::Begin(self.run.clone()),
+            Step::Heartbeat(progress) => Change::Heartbeat(progress.clone()),
+            Step::Finalize(progress, ending) => Change::Finalize(progress.clone(), ending.clone()),
+            Step::Presume(presumption, overdue) => {
+                let seconds = if *overdue { -3600 } else { 3600 };
+                self.place.set_heartbeat(self.run.run_id, seconds);
+                if let Some(row) = &mut self.expected {
+                    row.heartbeat_at = Utc::now() + TimeDelta::seconds(i64::from(seconds));
+                }
+                Change::Presume(presumption.clone())
+            }
+            Step::Application(status) => return self.application(*status),
+            Step::RowDeleted => {
+                self.expected = None;
+                return self.place.sql(&format!("DELETE FROM training_records WHERE {}", self.own_row()));
+            }
+        };
+        // The tests' server has been up for longer than the lease.
+        let clock = DatabaseClock { now: Utc::now(), up_since: DateTime::UNIX_EPOCH };
+        let (row, expected) = merge(self.expected.take(), &change, clock);
+        self.expected = row;
+        let applied = self.store.apply(self.run.run_id, &change).unwrap();
+        let is_begin = matches!(change, Change::Begin(_));
+        assert!(is_begin || applied == expected, "{applied:?}, not {expected:?}");
+        assert!(!is_begin || applied == Applied::Written);
+    }
+
+    fn application(&mut self, status: Status) {
+        let word = status.as_str();
+        let set = format!("status = '{word}', train_duration = 7");
+        self.place.sql(&format!("UPDATE training_records SET {set} WHERE {}", self.own_row()));
+        if let Some(row) = &mut self.expected {
+            row.status = status;
+            row.train_duration = Some(7);
+        }
+    }
+
+    fn own_row(&self) -> String {
+        let id = format!("SELECT record_id FROM runwrap_runs WHERE run_id = '{}'", self.run.run_id);
+        format!("CAST(id AS text) = ({id})")
+    }
+
+    fn compare(&mut self) {
+        let shown = self.store.show(&self.run.run_id.to_string()).unwrap().map(|Entry(entry)| row(&entry));
+        let mut expected = self.expected.clone();
+        // Which moment it was is the database's own affair.
+        if let (Some(shown), Some(expected)) = (&shown, &mut expected) {
+            expected.heartbeat_at = shown.heartbeat_at;
+            assert_eq!(shown.recovered_at.is_some(), expected.recovered_at.is_some());
+            expected.recovered_at = shown.recovered_at;
+        }
+        assert_eq!(shown, expected);
+    }
+}
+
+fn row(entry: &Map<String, Value>) -> Row {
+    let text = |name: &str| entry[name].as_str().map(str::to_owned);
+    let time = |name: &str| entry[name].as_str().map(|text| text.parse::<DateTime<Utc>>().unwrap());
+    let small = |name: &str| entry[name].as_i64().map(|number| i32::try_from(number).unwrap());
+    Row {
+        status: Status::parse(&text("status").unwrap()).unwrap(),
+        train_start_time: time("train_start_time"),
+        train_end_time: time("train_end_time"),
+        train_duration: entry["train_duration"].as_i64(),
+        train_metrics: entry["train_metrics"].as_object().cloned(),
+        model_path: text("model_path"),
+        error_message: text("error_message"),
+        reason: text("reason").map(|reason| Reason::parse(&reason).unwrap()),
+        exit_code: small("exit_code"),
+        signal: text("signal"),
+        stop_signal: text("stop_signal"),
+        pid: small("pid"),
+        usage: entry["cpu_user_seconds"].as_f64().map(|cpu_user_seconds| Usage {
+            cpu_user_seconds,
+            cpu_system_seconds: entry["cpu_system_seconds"].as_f64().unwrap(),
+            max_rss_bytes: entry["max_rss_bytes"].as_i64().unwrap(),
+        }),
+        presumed: entry["presumed"].as_bool().unwrap(),
+        heartbeat_at: time("heartbeat_at").unwrap(),
+        last_seen_at: time("last_seen_at").unwrap(),
+        lease_seconds: u32::try_from(entry["lease_seconds"].as_i64().unwrap()).unwrap(),
+        recovered_at: time("recovered_at"),
+        recovered_by: text("recovered_by"),
+    }
+}
+
+#[test]
+fn both_stores_and_the_rules_agree_on_every_story() {
+    let places = [Place::sqlite(), Place::postgres()];
+    places[1].wait_until_up_for_a_second();
+    let stores = RefCell::new(places.each_ref().map(|place| {
+        let mut store = place.open();
+        store.migrate().unwrap();
+        store
+    }));
+    let mut runner = TestRunner::new(Config { cases: STORIES, ..Config::default() });
+    runner
+        .run(&proptest::collection::vec(step(), 1..14), |steps| {
+            let run = Run { lease_seconds: 1, model_path: Some("/m/0".to_owned()), ..run("story") };
+            for (place, store) in places.iter().zip(stores.borrow_mut().iter_mut()) {
+                let mut told = Told { place, store: store.as_mut(), run: &run, expected: None };
+                told.step(&Step::Begin);
+                for step in &steps {
+                    told.step(step);
+                    told.compare();
+                }
+            }
+            Ok(())
+        })
+        .unwrap();
+}

@@ -1,0 +1,67 @@
+//! `list` and `show`: what programs and people read.
+
+use runwrap::record::{Change, Status};
+use runwrap::store::{Entry, Filter};
+use serde_json::{Value, json};
+
+use super::conformance;
+use super::place::{Place, begin, progress, run, success};
+
+conformance!(
+    a_list_is_newest_first_and_filtered,
+    a_row_that_nothing_watches_is_listed_too,
+    a_record_is_shown_by_either_id,
+    an_id_of_nothing_is_not_found,
+    an_empty_database_lists_nothing,
+);
+
+fn listed(place: &Place, filter: &Filter) -> Vec<String> {
+    let entries = place.open().list(filter).unwrap();
+    entries.iter().map(|Entry(entry)| entry["id"].to_string()).collect()
+}
+
+fn a_list_is_newest_first_and_filtered(place: &Place) {
+    let first = run("a");
+    begin(place, &first);
+    begin(place, &run("b"));
+    begin(place, &run("a"));
+    place.open().apply(first.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    let all = Filter { limit: 100, ..Filter::default() };
+    assert_eq!(listed(place, &all), ["3", "2", "1"]);
+    assert_eq!(listed(place, &Filter { limit: 2, ..Filter::default() }), ["3", "2"]);
+    assert_eq!(listed(place, &Filter { name: Some("a".into()), ..all.clone() }), ["3", "1"]);
+    assert_eq!(listed(place, &Filter { status: Some(Status::Completed), ..all.clone() }), ["1"]);
+    assert_eq!(listed(place, &Filter { name: Some("a' OR ''='".into()), ..all }), [""; 0]);
+}
+
+fn a_row_that_nothing_watches_is_listed_too(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2026-01-02 03:04:05.5')");
+    let Entry(entry) = place.open().list(&Filter { limit: 1, ..Filter::default() }).unwrap().remove(0);
+    assert_eq!((&entry["train_start_time"], &entry["run_id"]), (&json!("2026-01-02T03:04:05.500Z"), &Value::Null));
+    assert!(!entry.contains_key("last_seen_seconds_ago"));
+    let keys: Vec<&String> = entry.keys().collect();
+    assert_eq!((keys[0].as_str(), keys[10].as_str()), ("id", "run_id"));
+}
+
+fn a_record_is_shown_by_either_id(place: &Place) {
+    let run = run("a");
+    let id = begin(place, &run).record_id.0;
+    place.set_heartbeat(run.run_id, -90);
+    let shown = place.show(&id);
+    assert_eq!(place.show(&run.run_id.to_string())["run_id"], shown["run_id"]);
+    assert!((90..150).contains(&shown["last_seen_seconds_ago"].as_i64().unwrap()));
+}
+
+fn an_id_of_nothing_is_not_found(place: &Place) {
+    begin(place, &run("a"));
+    let mut store = place.open();
+    for id in ["2", "", "x", "1 OR 1=1", "99999999999999999999", "a\0", "01234567-89ab-7def-8123-456789abcdef"] {
+        assert_eq!(store.show(id).unwrap(), None, "{id:?}");
+    }
+    assert!(store.show("1").unwrap().is_some());
+}
+
+fn an_empty_database_lists_nothing(place: &Place) {
+    assert_eq!(listed(place, &Filter { limit: 9, ..Filter::default() }), [""; 0]);
+}

@@ -1,0 +1,4 @@
+//! What the tests stand on: servers that are really there and end with the tests. Must not assert anything about
+//! runwrap. Called by every module of the integration tests.
+
+pub(crate) mod postgres;
