@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Malformed, parse_database};
 use crate::config::surroundings::world::World;
-use crate::config::{DatabaseTarget, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+use crate::config::{ChannelBinding, DatabaseTarget, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
 
 const PASSWORD: &str = "hunter2";
 
@@ -66,6 +66,10 @@ fn pairs_are_read_as_libpq_does() {
     means("host=a,b port=7", &world, "a:7,b:7", "ml", None, "ml");
     means("  host = h  user = 'a b' password='i t'", &world, "h:5432", "a b", Some("i t"), "a b");
     means(r"host=h password='it\'s \\ ' user=u\ v", &world, "h:5432", "u v", Some(r"it's \ "), "u v");
+    let both = postgres("host=a,b hostaddr=10.0.0.1,", &world);
+    assert_eq!((both.hosts[0].host.as_str(), both.hosts[0].hostaddr), ("a", Some([10, 0, 0, 1].into())));
+    assert_eq!((both.hosts[1].host.as_str(), both.hosts[1].hostaddr), ("b", None));
+    refused("hostaddr=hunter2", &world, "not an IP address");
     means("hostaddr=10.0.0.1 user=''", &world, "10.0.0.1:5432", "ml", None, "ml");
     means("host=h keepalives=1 gssencmode=disable tcp_user_timeout=5", &world, "h:5432", "ml", None, "ml");
 }
@@ -145,6 +149,9 @@ fn tls_is_never_weaker_than_what_was_asked_for() {
     assert_eq!(postgres("postgresql+asyncpg://h/?ssl=verify-full", &world).sslmode, SslMode::VerifyFull);
     let system = postgres("host=h sslrootcert=system", &world);
     assert_eq!((system.sslmode, system.sslrootcert), (SslMode::VerifyFull, Some("system".into())));
+    let bound = postgres("postgres://h/?sslmode=require&channel_binding=require", &world);
+    assert_eq!((bound.sslmode, bound.channel_binding), (SslMode::Require, ChannelBinding::Require));
+    refused("postgres://h/?channel_binding=maybe", &world, "one of disable, prefer and require");
     refused("host=h sslrootcert=system sslmode=require", &world, "only with sslmode=verify-full");
     refused("postgres://h/?sslmod=require", &world, "did you mean sslmode?");
     refused("host=h sslmode=on", &world, "verify-full");
