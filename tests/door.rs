@@ -63,6 +63,13 @@ impl Door {
 
     #[track_caller]
     fn refuses_call(&self, arguments: &[&str], parts: &[&str]) {
+        self.refuses_after_asking(arguments, parts);
+        assert!(!self.path(".local").exists(), "something was begun");
+    }
+
+    /// The same, where only the database can tell what is wrong.
+    #[track_caller]
+    fn refuses_after_asking(&self, arguments: &[&str], parts: &[&str]) {
         let output = self.call(arguments);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(125), "{arguments:?}: {said}");
@@ -74,7 +81,6 @@ impl Door {
         assert!(said.contains("hint: "), "no hint in: {said}");
         assert!(!said.contains("hunter2"), "a password is shown: {said}");
         assert!(!self.path("mark").exists(), "the trainer was started");
-        assert!(!self.path(".local").exists(), "something was begun: {said}");
     }
 }
 
@@ -216,6 +222,13 @@ fn values_that_make_no_sense_are_refused() {
     }
     Door::new().refuses(&["--timeout=-5s"], &["--timeout -5s", "cannot be negative"]);
     Door::new().with("RUNWRAP_NO_MIGRATE", "maybe").refuses(&[], &["RUNWRAP_NO_MIGRATE=maybe", "neither yes nor no"]);
+}
+
+#[test]
+fn what_only_the_database_knows_is_refused_before_the_start_too() {
+    Door::new()
+        .refuses_after_asking(&["--set", "colour=red", "--", "touch", "mark"], &["--set colour", "no such column"]);
+    Door::new().refuses_after_asking(&["--record-id", "999", "--", "touch", "mark"], &["--record-id 999"]);
 }
 
 #[test]

@@ -130,3 +130,6 @@ fn completions(own: &ArgMatches) -> String {
     }
     String::from_utf8_lossy(&script).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

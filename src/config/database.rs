@@ -2,6 +2,7 @@
 //! Owns the types; `conninfo` fills them. Must not connect to anything. Called by `config` and `store`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,7 @@ pub struct PostgresTarget {
     pub sslrootcert: Option<PathBuf>,
     pub sslcert: Option<PathBuf>,
     pub sslkey: Option<PathBuf>,
+    pub channel_binding: ChannelBinding,
     pub target_session_attrs: TargetSessionAttrs,
     /// `runwrap` unless the user names another.
     pub application_name: String,
@@ -60,6 +62,8 @@ pub struct PostgresTarget {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostgresHost {
     pub host: String,
+    /// `hostaddr=`: where `host` is, so that nobody has to look it up. The certificate is still `host`'s.
+    pub hostaddr: Option<IpAddr>,
     pub port: u16,
 }
 
@@ -73,6 +77,15 @@ pub enum SslMode {
     Require,
     VerifyCa,
     VerifyFull,
+}
+
+/// libpq's `channel_binding`: whether the password exchange must be tied to the TLS channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelBinding {
+    Disable,
+    Prefer,
+    Require,
 }
 
 /// libpq's `target_session_attrs`.

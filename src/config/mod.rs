@@ -16,7 +16,7 @@ mod surroundings;
 mod values;
 
 pub use conninfo::{Malformed, parse_database};
-pub use database::{DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+pub use database::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
 pub use default_name::default_name;
 pub use error::{ConfigError, nearest};
 pub use gather::load;

@@ -237,3 +237,6 @@ impl Reader<'_> {
         OPTIONS.into_iter().map(origin).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,3 +66,62 @@ impl Surroundings<'_> {
         (self.variable)(variable).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }
+
+/// A world of a test's own.
+#[cfg(test)]
+pub(super) mod world {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    pub(in crate::config) struct World {
+        pub(in crate::config) variables: BTreeMap<String, String>,
+        pub(in crate::config) files: BTreeMap<String, String>,
+        pub(in crate::config) directories: Vec<&'static str>,
+        pub(in crate::config) account: Account,
+    }
+
+    impl World {
+        /// User `ml` at home in `/home/ml`, now in `/work`, on a host where nothing else exists.
+        pub(in crate::config) fn new(variables: &[(&str, &str)]) -> Self {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            Self {
+                variables: variables.iter().map(owned).collect(),
+                files: BTreeMap::new(),
+                directories: Vec::new(),
+                account: Account { uid: 1000, name: Some("ml".to_owned()), home: Some("/home/ml".into()) },
+            }
+        }
+
+        pub(in crate::config) fn with_file(mut self, path: &str, content: &str) -> Self {
+            self.files.insert(path.to_owned(), content.to_owned());
+            self
+        }
+
+        pub(in crate::config) fn look<T>(&self, with: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+            with(&Surroundings {
+                variable: &|name| self.variables.get(name).map(OsString::from),
+                read: &|path| {
+                    let found = path.to_str().and_then(|path| self.files.get(path));
+                    found.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+                },
+                is_dir: &|path| self.directories.iter().any(|directory| Path::new(directory) == path),
+                cwd: Path::new("/work"),
+                account: &self.account,
+            })
+        }
+    }
+
+    #[test]
+    fn directories_are_of_xdg_then_of_home_then_of_the_account_then_in_tmp() {
+        let state_dir = |world: &World| world.look(|around| around.state_dir().display().to_string());
+        let mut world = World::new(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]);
+        assert_eq!(state_dir(&world), "/x/runwrap");
+        world.variables.insert("XDG_STATE_HOME".to_owned(), "relative".to_owned());
+        assert_eq!(state_dir(&world), "/h/.local/state/runwrap");
+        world.variables.insert("HOME".to_owned(), String::new());
+        assert_eq!(state_dir(&world), "/home/ml/.local/state/runwrap");
+        world.account.home = None;
+        assert_eq!(state_dir(&world), "/tmp/runwrap-1000/.local/state/runwrap");
+    }
+}

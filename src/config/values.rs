@@ -59,8 +59,9 @@ pub(super) fn duration(row: &OptionRow, raw: &Raw, limits: Limits) -> Result<Dur
         return Err(raw.refused(row, "it is too short to make sense", format!("the least is {least}")));
     }
     if duration > limits.max {
-        let days = limits.max.as_secs() / DAY.as_secs();
-        return Err(raw.refused(row, "it is too long to make sense", format!("the most is {days} days")));
+        let hours = limits.max.as_secs() / 3600;
+        let most = if hours > 24 { format!("{} days", hours / 24) } else { format!("{hours} hours") };
+        return Err(raw.refused(row, "it is too long to make sense", format!("the most is {most}")));
     }
     Ok(duration)
 }

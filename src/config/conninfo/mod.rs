@@ -10,6 +10,9 @@ mod service;
 mod sqlite;
 mod url;
 
+#[cfg(test)]
+mod tests;
+
 use super::database::DatabaseTarget;
 use super::error::nearest;
 use super::surroundings::Surroundings;

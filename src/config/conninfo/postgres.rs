@@ -2,11 +2,14 @@
 //! meaning of each. Pure but for the directories and files that it is told.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::keywords::{KEYWORDS, Keyword, Treatment};
 use super::{Malformed, service};
-use crate::config::database::{DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+use crate::config::database::{
+    ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs,
+};
 use crate::config::surroundings::Surroundings;
 use crate::config::values::absolute;
 
@@ -77,6 +80,7 @@ pub(super) fn target(given: Parameters, around: &Surroundings<'_>) -> Result<Dat
         sslrootcert,
         sslcert: path("sslcert"),
         sslkey: path("sslkey"),
+        channel_binding: channel_binding(&parameters)?,
         target_session_attrs: target_session_attrs(&parameters)?,
         application_name: parameters.get("application_name").unwrap_or("runwrap").to_owned(),
         options: parameters.get("options").map(str::to_owned),
@@ -121,7 +125,13 @@ fn hosts(parameters: &Parameters, around: &Surroundings<'_>) -> Result<Vec<Postg
     (0..count)
         .map(|index| {
             let given = |list: &[&str]| list.get(index).copied().filter(|text| !text.is_empty()).map(str::to_owned);
-            let host = given(&names).or_else(|| given(&addresses)).unwrap_or_else(|| socket_directory(around));
+            let address = given(&addresses);
+            let hostaddr = address.as_deref().map(ip_address).transpose()?;
+            let (host, hostaddr) = match (given(&names), address) {
+                (Some(name), _) => (name, hostaddr),
+                (None, Some(address)) => (address, None),
+                (None, None) => (socket_directory(around), None),
+            };
             if host.starts_with('@') {
                 return Err(Malformed::new(
                     "a socket in the abstract namespace is not supported",
@@ -132,9 +142,14 @@ fn hosts(parameters: &Parameters, around: &Surroundings<'_>) -> Result<Vec<Postg
                 return Err(Malformed::new("a host holds an @", "write %40 for an @ in a password"));
             }
             let port = if ports.len() == 1 { ports.first().copied() } else { ports.get(index).copied() };
-            Ok(PostgresHost { host, port: port_number(port.unwrap_or(""))? })
+            Ok(PostgresHost { host, hostaddr, port: port_number(port.unwrap_or(""))? })
         })
         .collect()
+}
+
+fn ip_address(text: &str) -> Result<IpAddr, Malformed> {
+    text.parse()
+        .map_err(|_| Malformed::new("its hostaddr is not an IP address", "write a name as host, not as hostaddr"))
 }
 
 fn list(text: Option<&str>) -> Vec<&str> {
@@ -182,6 +197,15 @@ fn tls(parameters: &Parameters, around: &Surroundings<'_>) -> Result<(SslMode, O
         (certificate, mode) => {
             Ok((mode.unwrap_or(SslMode::Prefer), certificate.map(|path| absolute(around.cwd, Path::new(path)))))
         }
+    }
+}
+
+fn channel_binding(parameters: &Parameters) -> Result<ChannelBinding, Malformed> {
+    match parameters.get("channel_binding") {
+        None | Some("prefer") => Ok(ChannelBinding::Prefer),
+        Some("disable") => Ok(ChannelBinding::Disable),
+        Some("require") => Ok(ChannelBinding::Require),
+        Some(_) => Err(Malformed::new("its channel_binding is unknown", "it is one of disable, prefer and require")),
     }
 }
 

@@ -8,7 +8,7 @@ use postgres::{Client, Config, NoTls, config};
 
 use super::errors::Server;
 use super::{passfile, tls};
-use crate::config::{PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
+use crate::config::{ChannelBinding, PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
 use crate::store::StoreError;
 
 /// How a connection is protected.
@@ -38,6 +38,14 @@ pub(super) fn connect(target: &PostgresTarget, attempt: usize) -> Result<(Client
 fn configure(target: &PostgresTarget, host: &PostgresHost) -> Result<Config, StoreError> {
     let mut config = Config::new();
     config.host(&host.host).port(host.port).user(&target.user).dbname(&target.dbname);
+    if let Some(address) = host.hostaddr {
+        config.hostaddr(address);
+    }
+    config.channel_binding(match target.channel_binding {
+        ChannelBinding::Disable => config::ChannelBinding::Disable,
+        ChannelBinding::Prefer => config::ChannelBinding::Prefer,
+        ChannelBinding::Require => config::ChannelBinding::Require,
+    });
     config.application_name(&target.application_name);
     if let Some(password) = &target.password {
         config.password(password.reveal());

@@ -1,0 +1,91 @@
+//! The shapes of a command line that are understood, and what each means.
+
+use std::os::unix::ffi::OsStringExt;
+
+use super::*;
+use crate::config::options;
+
+fn words(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(OsString::from).collect()
+}
+
+#[track_caller]
+fn parsed(line: &str) -> Invocation {
+    parse(words(line)).unwrap()
+}
+
+#[track_caller]
+fn given(line: &str, row: &options::OptionRow) -> Vec<String> {
+    parsed(line).flags.all(row).iter().map(|raw| raw.text.to_string_lossy().into_owned()).collect()
+}
+
+#[track_caller]
+fn runs(line: &str, command: &str) {
+    assert_eq!(parsed(line).action, Action::Run { command: words(command) }, "{line}");
+}
+
+#[test]
+fn everything_behind_the_separator_is_the_command() {
+    runs("runwrap -- ls -la", "ls -la");
+    runs("runwrap -v --timeout 5m -- python train.py --timeout 3 -- x", "python train.py --timeout 3 -- x");
+    runs("runwrap -- list --json", "list --json");
+    runs("runwrap -- --help", "--help");
+    runs("runwrap -n list -- true", "true");
+}
+
+#[test]
+fn a_command_may_be_any_bytes() {
+    let bytes = OsString::from_vec(vec![0xff, b'=', 0xfe]);
+    let invocation = parse([words("runwrap --"), vec![bytes.clone(), bytes.clone()]].concat()).unwrap();
+    assert_eq!(invocation.action, Action::Run { command: vec![bytes.clone(), bytes.clone()] });
+    let invocation = parse([words("runwrap --state-dir"), vec![bytes.clone()], words("-- true")].concat()).unwrap();
+    assert_eq!(invocation.flags.all(&options::STATE_DIR)[0].text, bytes);
+}
+
+#[test]
+fn values_are_taken_as_they_are() {
+    assert_eq!(given("runwrap --heartbeat=soon -- true", &options::HEARTBEAT), ["soon"]);
+    assert_eq!(given("runwrap --set a=1 --set b==2 -- true", &options::SET), ["a=1", "b==2"]);
+    assert_eq!(given("runwrap -n a --name b -- true", &options::NAME), ["a", "b"]);
+    assert_eq!(given("runwrap -vqvv -- true", &options::VERBOSE), ["true"]);
+    assert!(given("runwrap -- true", &options::NO_MIGRATE).is_empty());
+}
+
+#[test]
+fn shared_options_work_before_and_after_a_verb() {
+    for line in
+        ["runwrap --table t list", "runwrap list --table t", "runwrap --table t show 5", "runwrap migrate --table t"]
+    {
+        assert_eq!(given(line, &options::TABLE), ["t"], "{line}");
+    }
+    assert_eq!(given("runwrap -v list -v", &options::VERBOSE), ["true"]);
+}
+
+#[test]
+fn each_verb_takes_its_own_arguments() {
+    let listed =
+        Action::List(ListArgs { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, json: true });
+    assert_eq!(parsed("runwrap list --status failed --name churn --limit 3 --json").action, listed);
+    let all = Action::List(ListArgs { status: None, name: None, limit: 50, json: false });
+    assert_eq!(parsed("runwrap list").action, all);
+    assert_eq!(parsed("runwrap show 30").action, Action::Show(ShowArgs { id: "30".to_owned(), json: false }));
+    assert_eq!(parsed("runwrap migrate --print").action, Action::Migrate(MigrateArgs { print: true }));
+    let reported = ReportArgs {
+        metrics: vec![("loss".to_owned(), "-0.5".to_owned()), ("a".to_owned(), "b=c".to_owned())],
+        model_path: Some("out.pt".to_owned()),
+        error: None,
+    };
+    let line = "runwrap report --metric loss=-0.5 --metric a=b=c --model-path out.pt";
+    assert_eq!(parsed(line).action, Action::Report(reported));
+    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Action::Keeper { arguments: words("--fd 3 -x") });
+}
+
+#[test]
+fn help_hides_the_keeper_and_names_every_verb() {
+    let Err(Reply::Text(help)) = parse(words("runwrap --help")) else { panic!("no help") };
+    assert!(!help.contains("keeper"));
+    for verb in ["list", "show", "report", "migrate", "completions"] {
+        assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
+        assert!(matches!(parse(words(&format!("runwrap {verb} --help"))), Err(Reply::Text(_))), "{verb}");
+    }
+}
