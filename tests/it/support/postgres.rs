@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postgres::{Client, NoTls};
-use runwrap::config::{DatabaseTarget, PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
+use runwrap::config::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
 
 /// The superuser of every server here.
 const ADMIN: &str = "admin";
@@ -140,7 +140,11 @@ impl Postgres {
     /// How to reach a database over the Unix socket, as the superuser.
     pub(crate) fn target(&self, dbname: &str) -> PostgresTarget {
         PostgresTarget {
-            hosts: vec![PostgresHost { host: self.directory.to_str().unwrap().to_owned(), port: self.port }],
+            hosts: vec![PostgresHost {
+                host: self.directory.to_str().unwrap().to_owned(),
+                hostaddr: None,
+                port: self.port,
+            }],
             user: ADMIN.to_owned(),
             password: None,
             passfile: None,
@@ -149,6 +153,7 @@ impl Postgres {
             sslrootcert: None,
             sslcert: None,
             sslkey: None,
+            channel_binding: ChannelBinding::Prefer,
             target_session_attrs: TargetSessionAttrs::Any,
             application_name: "runwrap".to_owned(),
             options: None,
@@ -158,7 +163,7 @@ impl Postgres {
 
     /// How to reach it over TCP, under one of its names (`localhost`, `127.0.0.1`).
     pub(crate) fn tcp_target(&self, dbname: &str, host: &str) -> PostgresTarget {
-        let hosts = vec![PostgresHost { host: host.to_owned(), port: self.port }];
+        let hosts = vec![PostgresHost { host: host.to_owned(), hostaddr: None, port: self.port }];
         PostgresTarget { hosts, ..self.target(dbname) }
     }
 
