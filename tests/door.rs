@@ -231,6 +231,19 @@ fn what_only_the_database_knows_is_refused_before_the_start_too() {
     Door::new().refuses_after_asking(&["--record-id", "999", "--", "touch", "mark"], &["--record-id 999"]);
 }
 
+/// The run lasts for days, and its command line can be read by everybody on the host.
+#[test]
+fn the_url_of_a_run_is_not_in_its_command_line() {
+    let door = Door::new();
+    let show = ["--", "sh", "-c", "tr '\\0' '\\n' < /proc/$PPID/cmdline"];
+    let url = "postgres://ml:hunter2@127.0.0.1:1/db";
+    let start = ["--start-timeout", "1ms", "--finish-timeout", "1ms", "--linger", "0s", "-n", "secret"];
+    let output = door.call(&[&["--database-url", url][..], &start, &show].concat());
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.contains("--database-url\n****") && shown.contains("-n\nsecret"), "{shown}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
 #[test]
 fn help_and_version_work_when_nothing_else_does() {
     let door = Door::new().with_config("not TOML").with("RUNWRAP_HEARTBEAT", "x").with("PGSSLMODE", "x");

@@ -72,6 +72,9 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let (uid, entry) = sys::account::account();
     let (name, home) = entry.unzip();
+    let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
+    // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
+    let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
     let settings = config::load(flags, &Account { uid, name, home })?;
     let verbosity = match settings.verbosity {
         config::Verbosity::Quiet => logging::Verbosity::Quiet,
@@ -80,6 +83,10 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     };
     if let Err(error) = logging::init(Some(&settings.log_file), verbosity, true) {
         log::info!(event = "no_log_file", path:? = settings.log_file; "cannot write the log file: {error}");
+    }
+    if let Err(error) = covered {
+        log::warn!(event = "url_not_covered", hint = "give it as RUNWRAP_DATABASE_URL_FILE instead";
+            "`ps` shows the value of --database-url: {error}");
     }
     Ok(settings)
 }

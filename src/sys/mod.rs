@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "this is the one module that talks to the kernel; each use argues for itself")]
 
 pub mod account;
+pub mod arguments;
 pub mod clock;
 pub mod failpoint;
 pub mod fs;
