@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test writes plain files and reads the plain clock")]
 
+mod door;
 mod readme;
 mod store;
 mod support;
