@@ -1,6 +1,6 @@
 //! What runwrap says of its own work. One call to a macro of `log` does both halves:
 //!
-//! ```ignore
+//! ```text
 //! log::warn!(event = "deliver_failed", run_id:% = run_id, attempt = 3, hint = "check the server";
 //!     "cannot reach the database: {error}");
 //! ```
