@@ -1,17 +1,22 @@
 //! The map of the crate. Imports run downwards only; `tests/tidy.rs` holds it:
 //!
 //! ```text
-//! main > cli > commands > supervisor | keeper > delivery > journal | store | link > record | sys | config
+//! main > cli > commands > supervisor | keeper > delivery > journal | store | link > logging > record | output | sys | config
 //! ```
 //!
 //! - [`cli`]: from the words of a command line to an invocation of a verb.
 //! - [`commands`]: the verbs, their errors and exit statuses.
+//! - [`supervisor`]: the process that the user started: it runs the trainer and knows no database.
+//! - [`keeper`]: the process that speaks to the database, and finalizes if the supervisor cannot.
+//! - [`delivery`]: the one way from a journal to a database.
+//! - [`journal`]: what is known of a run, on disk before anyone is told of it.
+//! - [`store`]: the two databases behind one trait.
+//! - [`link`]: what supervisor and keeper say to each other.
+//! - [`logging`]: what runwrap says of its own work, to a file and to stderr.
 //! - [`record`]: what a run is, how it ends and how two accounts of it are merged. Pure.
 //! - [`config`]: flag > environment > file > default, every value with its origin.
+//! - [`output`]: tables, JSON, human durations; only `commands`, `cli`, `main` and `logging` may use it.
 //! - [`sys`]: the operating system, the only `unsafe`.
-//! - [`store`]: the two databases behind one trait.
-//! - [`logging`]: what runwrap says of its own work, to a file and to stderr.
-//! - [`output`]: tables, JSON, human durations.
 
 pub mod cli;
 pub mod commands;

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
+use crate::config::Verbosity;
 use crate::keeper::{self, KeeperError};
-use crate::logging::{self, Verbosity};
+use crate::logging;
 use crate::sys::process;
 
 /// Keeps a run. `arguments` is empty, or `--failures N`: how often an earlier image of this process has failed in a row.

@@ -55,9 +55,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
     match action {
         // These two read no configuration: they must work inside a run whose configuration was broken meanwhile.
         Action::Keeper { arguments } => keeper::keep(&arguments)?,
-        Action::Report(ReportArgs { metrics, model_path, error }) => {
-            report::report(&report::Reported { metrics, model_path, error })?;
-        }
+        Action::Report(args) => report::report(&args)?,
         Action::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
         Action::List(ListArgs { status, name, limit, json }) => {
             list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
@@ -76,12 +74,7 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
     let settings = config::load(flags, &Account { uid, name, home })?;
-    let verbosity = match settings.verbosity {
-        config::Verbosity::Quiet => logging::Verbosity::Quiet,
-        config::Verbosity::Normal => logging::Verbosity::Normal,
-        config::Verbosity::Verbose => logging::Verbosity::Verbose,
-    };
-    if let Err(error) = logging::init(Some(&settings.log_file), verbosity, true) {
+    if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         log::info!(event = "no_log_file", path:? = settings.log_file; "cannot write the log file: {error}");
     }
     if let Err(error) = covered {

@@ -8,22 +8,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use crate::commands::CommandError;
+use crate::commands::{CommandError, ReportArgs};
 use crate::record::{LineError, parse_report};
 use crate::sys::fs::append_to_plain;
 
 /// The file of the run, as its trainer finds it in its environment.
 const VARIABLE: &str = "RUNWRAP_REPORT";
-
-/// What is to be reported.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Reported {
-    /// Names and values as typed. A value that is JSON is taken as JSON, any other as text.
-    pub metrics: Vec<(String, String)>,
-    /// Relative to the current directory; a URL stays as it is.
-    pub model_path: Option<String>,
-    pub error: Option<String>,
-}
 
 /// Why nothing was reported.
 #[derive(Debug, Error)]
@@ -57,31 +47,31 @@ impl ReportError {
     }
 }
 
-/// Appends what was `reported` to the file of the run that this process is part of.
+/// Appends what is to be reported to the file of the run that this process is part of.
 ///
 /// # Errors
 /// There is no run, the report is too large, or the file cannot be written.
-pub(super) fn report(reported: &Reported) -> Result<(), CommandError> {
+pub(super) fn report(args: &ReportArgs) -> Result<(), CommandError> {
     let path = env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let directory = || env::current_dir().map_err(ReportError::NoDirectory);
-    let line = line(reported, directory)?;
+    let line = line(args, directory)?;
     append(&path.ok_or(ReportError::NotInARun)?, &line)?;
     Ok(())
 }
 
 /// The line without its end, proven to be one that the run will take.
-fn line(reported: &Reported, directory: impl FnOnce() -> Result<PathBuf, ReportError>) -> Result<String, ReportError> {
+fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportError>) -> Result<String, ReportError> {
     let mut line = Map::new();
-    if !reported.metrics.is_empty() {
-        let metrics = reported.metrics.iter().map(|(name, text)| (name.clone(), metric(text))).collect();
+    if !args.metrics.is_empty() {
+        let metrics = args.metrics.iter().map(|(name, text)| (name.clone(), metric(text))).collect();
         line.insert("metrics".to_owned(), Value::Object(metrics));
     }
-    if let Some(model_path) = &reported.model_path {
+    if let Some(model_path) = &args.model_path {
         let is_complete = Path::new(model_path).is_absolute() || model_path.contains("://");
         let path = if is_complete { PathBuf::from(model_path) } else { directory()?.join(model_path) };
         line.insert("model_path".to_owned(), json!(path.to_string_lossy()));
     }
-    if let Some(error) = &reported.error {
+    if let Some(error) = &args.error {
         line.insert("error".to_owned(), json!(error));
     }
     let line = Value::Object(line).to_string();
@@ -121,7 +111,7 @@ mod tests {
     fn line_of(metrics: &[(&str, &str)], model_path: Option<&str>, error: Option<&str>) -> Result<String, ReportError> {
         let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        line(&Reported { metrics, model_path: owned(model_path), error: owned(error) }, || {
+        line(&ReportArgs { metrics, model_path: owned(model_path), error: owned(error) }, || {
             Ok(PathBuf::from("/work dir"))
         })
     }

@@ -1,6 +1,6 @@
 //! What runwrap says of its own work. One call to a macro of `log` does both halves:
 //!
-//! ```ignore
+//! ```text
 //! log::warn!(event = "deliver_failed", run_id:% = run_id, attempt = 3, hint = "check the server";
 //!     "cannot reach the database: {error}");
 //! ```
@@ -22,20 +22,12 @@ use std::path::Path;
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 
+use crate::config::Verbosity;
 use file::LogFile;
 use line::Whole;
 
 /// At this size the log is renamed to `….1` and begun anew.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
-
-/// How much of the log reaches stderr: `-q`, nothing, `-v`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Verbosity {
-    Quiet,
-    #[default]
-    Normal,
-    Verbose,
-}
 
 /// Turns the log on for this process, once; a second call changes nothing. The file and its directory are made
 /// when the first line is written.
