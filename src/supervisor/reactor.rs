@@ -98,6 +98,12 @@ impl Supervisor {
         }
         loop {
             for event in self.next_events()? {
+                if matches!(event, Event::Executed { .. }) {
+                    failpoint::reached("running");
+                    if failpoint::fails("running") {
+                        return Err(io::Error::other("failpoint").into());
+                    }
+                }
                 let actions = self.machine.step(event, clock::boot_time());
                 if let Some(end) = self.perform(actions)? {
                     return Ok(end);

@@ -6,6 +6,7 @@
 
 mod door;
 mod readme;
+mod run;
 mod store;
 mod support;
 mod verbs;

@@ -2,3 +2,5 @@
 //! runwrap. Called by every module of the integration tests.
 
 pub(crate) mod postgres;
+pub(crate) mod site;
+pub(crate) mod wait;

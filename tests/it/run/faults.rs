@@ -1,0 +1,113 @@
+//! A database that misbehaves never harms the training: it starts in time, ends in time, and the record arrives later.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::postgres::Postgres;
+use crate::support::site::Site;
+use crate::support::wait::wait_until;
+
+#[test]
+fn the_trainer_starts_and_ends_in_time_while_the_database_hangs_and_the_record_arrives_later() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    assert!(site.run(&[], "true").status.success());
+    server.freeze();
+    let started = Instant::now();
+    let output = site.run(&["--start-timeout", "300ms", "--finish-timeout", "300ms"], "echo ran; exit 3");
+    let elapsed = started.elapsed();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]));
+    assert!(elapsed >= Duration::from_millis(600) && elapsed < Duration::from_secs(3), "{elapsed:?}");
+    assert_eq!(site.run_directories().len(), 1);
+    server.thaw();
+    wait_until("delivery", || site.run_directories().is_empty());
+    let records = site.records();
+    assert_eq!(records.len(), 2, "{records:?}");
+    assert_eq!((&records[0]["reason"], &records[0]["exit_code"]), (&json!("exit"), &json!(3)));
+    site.quiet();
+}
+
+#[test]
+fn a_database_that_is_down_gets_the_record_when_it_is_up_again() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    server.stop();
+    let output = site.run(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "exit 3");
+    assert_eq!(output.status.code(), Some(3));
+    server.start();
+    wait_until("delivery", || site.run_directories().is_empty());
+    assert_eq!(site.record()["exit_code"], 3);
+}
+
+#[test]
+fn a_database_that_goes_down_during_the_run_gets_the_end_when_it_is_up_again() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    let mut command = site.shell(&["--finish-timeout", "100ms"], "echo ready; read -r line; exit 3");
+    let mut running = site.start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    server.stop();
+    running.close_stdin();
+    assert_eq!(running.end().code(), Some(3));
+    server.start();
+    wait_until("delivery", || site.run_directories().is_empty());
+    let record = site.record();
+    assert_eq!((&record["status"], &record["exit_code"]), (&json!("failed"), &json!(3)));
+}
+
+#[test]
+fn require_database_does_not_start_the_trainer_and_leaves_nothing() {
+    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let output = site.run(&["--require-database", "--start-timeout", "200ms"], "touch started");
+    assert_eq!(output.status.code(), Some(125));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("runwrap: cannot insert the record: "), "{said}");
+    assert!(!site.path().join("started").exists());
+    assert!(site.run_directories().is_empty());
+    site.quiet();
+}
+
+#[test]
+fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(site.run(&[], "true").status.success());
+        for (options, told) in [(["--set", "colour=red"], "colour"), (["--record-id", "4711"], "4711")] {
+            let output = site.run(&options, "touch started");
+            assert_eq!(output.status.code(), Some(125));
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(
+                said.starts_with("runwrap: ") && said.contains(told) && said.contains("\nrunwrap: hint: "),
+                "{said}"
+            );
+        }
+        assert!(!site.path().join("started").exists());
+        assert_eq!(site.records().len(), 1);
+        assert!(site.run_directories().is_empty());
+    }
+}
+
+#[test]
+fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded() {
+    let site = Site::sqlite();
+    std::fs::write(site.path().join("file"), "").unwrap();
+    let output =
+        site.run(&["--state-dir", "file/state"], "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; exit 3");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("cannot keep").count(), 1, "{said}");
+    let record = site.record();
+    assert_eq!((&record["exit_code"], &record["train_metrics"]), (&json!(3), &json!({"a": 1})));
+}
+
+#[test]
+fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
+    for point in ["journal-write=error", "journal-sync=error"] {
+        let site = Site::sqlite();
+        let output = site.output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", point));
+        assert_eq!(output.status.code(), Some(3), "{point}");
+        assert!(String::from_utf8(output.stderr).unwrap().contains("cannot keep the journal on disk"), "{point}");
+        assert_eq!(site.record()["exit_code"], 3, "{point}");
+    }
+}

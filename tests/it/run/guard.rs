@@ -1,0 +1,31 @@
+//! The finalize drop guard: whatever way the supervisor leaves, the record has its end before runwrap exits.
+
+use serde_json::json;
+
+use crate::support::site::Site;
+
+/// Fails at the point `running`, which is reached as soon as the trainer was executed.
+#[track_caller]
+fn fails(action: &str, message: &str) {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let mut command = site.shell(&[], "echo $$ > pid; exec sleep 60");
+        let output = site.output(command.env("RUNWRAP_FAILPOINTS", format!("running={action}")));
+        assert_eq!(output.status.code(), Some(125));
+        let record = site.record();
+        assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("supervisor_error")));
+        assert!(record["error_message"].as_str().unwrap().contains(message), "{record:?}");
+        assert!(!record["train_end_time"].is_null() && !record["train_duration"].is_null());
+        assert!(site.run_directories().is_empty());
+        site.quiet();
+    }
+}
+
+#[test]
+fn a_panic_in_the_supervisor_finalizes_before_the_exit() {
+    fails("panic", "runwrap panicked");
+}
+
+#[test]
+fn an_error_in_the_supervisor_finalizes_before_the_exit() {
+    fails("error", "runwrap failed");
+}

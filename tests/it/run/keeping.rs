@@ -1,0 +1,78 @@
+//! Supervisor and keeper watch each other: whichever is killed, the record is finalized, and nothing is left running.
+
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::site::{Site, kill};
+
+const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sleep 62";
+
+#[test]
+fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let mut running = site.start(site.shell(&[], SLEEPER).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        running.signal("KILL");
+        let killed = Instant::now();
+        let record = site.record_that_is("failed");
+        assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+        assert_eq!(record["reason"], "supervisor_killed");
+        assert!(!record["train_end_time"].is_null());
+        site.quiet();
+    }
+}
+
+#[test]
+fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
+    let site = Site::sqlite();
+    let mut running = site.start(site.shell(&[], SLEEPER).stdout(Stdio::piped()).process_group(0));
+    assert_eq!(running.line(), "ready");
+    kill(-running.pid(), "KILL");
+    assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    site.quiet();
+}
+
+#[test]
+fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
+    let site = Site::sqlite();
+    std::fs::write(site.path().join("train_it.py"), "import time; print('ready', flush=True); time.sleep(60)").unwrap();
+    let mut running = site.start(site.runwrap(&["--", "python3", "train_it.py"]).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    for process in site.processes().into_iter().filter(|process| process.command.contains("train_it.py")) {
+        kill(process.pid, "KILL");
+    }
+    let record = site.record_that_is("failed");
+    assert_eq!(record["reason"], "supervisor_killed");
+    site.quiet();
+}
+
+#[test]
+fn a_killed_keeper_is_replaced_again_and_again() {
+    let site = Site::postgres();
+    let mut running =
+        site.start(site.shell(&[], "echo ready; read -r line; exit 4").stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let mut keeper = site.keeper_after(None);
+    for _ in 0..3 {
+        kill(keeper, "KILL");
+        keeper = site.keeper_after(Some(keeper));
+    }
+    running.close_stdin();
+    assert_eq!(running.end().code(), Some(4));
+    let record = site.record();
+    assert_eq!((&record["status"], &record["exit_code"]), (&json!("failed"), &json!(4)));
+    assert!(site.run_directories().is_empty());
+    site.quiet();
+}
+
+#[test]
+fn a_pipe_or_command_substitution_ends_with_the_supervisor_and_not_with_the_keeper() {
+    // Nothing listens there: the keeper lingers.
+    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let output = site.run(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "echo hi");
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
+    assert_eq!(site.keepers().len(), 1);
+}

@@ -1,0 +1,7 @@
+//! Whole runs of the real binary: what the user sees, what the database says, what is left behind.
+
+mod ending;
+mod faults;
+mod guard;
+mod keeping;
+mod reporting;

@@ -1,0 +1,78 @@
+//! What a trainer reports: through the file, the verb and `--metrics-file`; seen at heartbeats and kept whatever ends the run.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::site::Site;
+use crate::support::wait::wait_until;
+
+fn runwrap() -> &'static str {
+    env!("CARGO_BIN_EXE_runwrap")
+}
+
+#[test]
+fn what_is_reported_is_in_the_record_also_of_a_failed_run() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let script = format!(
+            "echo '{{\"metrics\": {{\"loss\": 0.5, \"gone\": NaN}}}}' >> $RUNWRAP_REPORT
+             echo 'no json' >> $RUNWRAP_REPORT
+             {} report --metric loss=0.25 --metric note=fine --model-path out/model.pt --error 'out of luck'
+             printf '{{\"metrics\": {{\"last\": -Infinity}}}}' >> $RUNWRAP_REPORT
+             exit 3",
+            runwrap()
+        );
+        let output = site.run(&[], &script);
+        assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+        let record = site.record();
+        let expected = json!({"loss": 0.25, "gone": "NaN", "note": "fine", "last": "-Infinity"});
+        assert_eq!(record["train_metrics"], expected);
+        assert_eq!(record["model_path"], site.path().join("out/model.pt").to_str().unwrap());
+        assert_eq!(record["error_message"], "exited with code 3\nout of luck");
+        assert!(site.log().contains("report_line_skipped"));
+    }
+}
+
+#[test]
+fn what_is_reported_reaches_the_record_at_the_next_heartbeat() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let script = "echo '{\"metrics\": {\"epoch\": 1}}' >> $RUNWRAP_REPORT; echo ready; read -r line";
+        let mut command = site.shell(&["--heartbeat", "200ms"], script);
+        let mut running = site.start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        wait_until("the metric of a running record", || site.record()["train_metrics"] == json!({"epoch": 1}));
+        let record = site.record();
+        assert_eq!((&record["status"], &record["train_end_time"]), (&json!("training"), &Value::Null));
+        assert!(record["pid"].is_i64() && record["last_seen_seconds_ago"].is_number());
+        running.signal("KILL");
+        assert_eq!(site.record_that_is("failed")["train_metrics"], json!({"epoch": 1}));
+    }
+}
+
+#[test]
+fn a_metrics_file_is_read_at_the_end_and_one_of_an_earlier_run_is_not() {
+    let site = Site::sqlite();
+    let options = ["--metrics-file", "metrics.json"];
+    assert!(site.run(&options, "echo '{\"loss\": 0.5}' > metrics.json").status.success());
+    assert!(site.run(&options, "true").status.success());
+    assert_eq!(site.run(&options, "echo '{\"loss\": 0.25}' > metrics.json; exit 1").status.code(), Some(1));
+    let metrics: Vec<Value> = site.records().into_iter().map(|mut record| record["train_metrics"].take()).collect();
+    assert_eq!(json!(metrics), json!([{"loss": 0.25}, null, {"loss": 0.5}]));
+}
+
+#[test]
+fn the_model_path_option_is_recorded_as_an_absolute_path() {
+    let site = Site::sqlite();
+    assert!(site.run(&["--model-path", "model.pt"], "true").status.success());
+    assert_eq!(site.record()["model_path"], site.path().join("model.pt").to_str().unwrap());
+}
+
+#[test]
+fn a_megabyte_too_much_is_refused_and_the_known_metrics_stay() {
+    let site = Site::sqlite();
+    let script = "echo '{\"metrics\": {\"loss\": 1}}' >> $RUNWRAP_REPORT
+                  python3 -c 'import json; print(json.dumps({\"metrics\": {\"big\": \"x\" * 1100000}}))' >> $RUNWRAP_REPORT
+                  echo '{\"metrics\": {\"acc\": 2}}' >> $RUNWRAP_REPORT";
+    assert!(site.run(&[], script).status.success());
+    assert_eq!(site.record()["train_metrics"], json!({"loss": 1, "acc": 2}));
+}

@@ -1,0 +1,267 @@
+//! A place for runs: a home and a database of its own, and the real binary started in it. What a test leaves running is
+//! killed with it. Must not assert anything about runwrap. Called by the tests of whole runs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use tempfile::TempDir;
+
+use super::postgres::Postgres;
+use super::wait::wait_until;
+
+/// No run of a test takes this long unless it hangs.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) struct Site {
+    home: TempDir,
+    url: String,
+}
+
+impl Site {
+    /// With the embedded default.
+    pub(crate) fn sqlite() -> Self {
+        let home = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", home.path().join("runs.db").display());
+        Self { home, url }
+    }
+
+    /// With a database of its own in the server that all tests share.
+    pub(crate) fn postgres() -> Self {
+        Self::on(Postgres::shared())
+    }
+
+    /// With a database of its own in `server`.
+    pub(crate) fn on(server: &Postgres) -> Self {
+        let name = server.new_database();
+        let target = server.target(&name);
+        let directory = server.directory().to_str().unwrap().replace('/', "%2F");
+        Self::with_url(&format!("postgres://{}@{directory}:{}/{name}", target.user, server.port()))
+    }
+
+    pub(crate) fn with_url(url: &str) -> Self {
+        Self { home: TempDir::new().unwrap(), url: url.to_owned() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.path().join(".local/state/runwrap")
+    }
+
+    /// The runs whose end the database does not have yet.
+    pub(crate) fn run_directories(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.state_dir().join("runs")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.state_dir().join("runwrap.log")).unwrap_or_default()
+    }
+
+    /// `runwrap` with `arguments`, in this place and nothing of the tester's own environment.
+    pub(crate) fn runwrap(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runwrap"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.env_clear().env("HOME", self.path()).env("PATH", std::env::var_os("PATH").unwrap());
+        command.env("RUNWRAP_DATABASE_URL", &self.url).env("SITE", self.path());
+        command
+    }
+
+    /// `runwrap OPTIONS -- sh -c SCRIPT`.
+    pub(crate) fn shell(&self, options: &[&str], script: &str) -> Command {
+        self.runwrap(&[options, &["--", "sh", "-c", script]].concat())
+    }
+
+    /// Runs `command` to its end, with its output.
+    #[track_caller]
+    pub(crate) fn output(&self, command: &mut Command) -> Output {
+        let mut running = self.start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        // Read while it runs; small outputs, so one after the other.
+        let mut stdout = running.child.stdout.take().unwrap();
+        let mut stderr = running.child.stderr.take().unwrap();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let reader = std::thread::Builder::new().spawn(move || stderr.read_to_end(&mut err).map(|_| err)).unwrap();
+        stdout.read_to_end(&mut out).unwrap();
+        Output { status: running.end(), stdout: out, stderr: reader.join().unwrap().unwrap() }
+    }
+
+    /// Runs `runwrap OPTIONS -- sh -c SCRIPT` to its end.
+    #[track_caller]
+    pub(crate) fn run(&self, options: &[&str], script: &str) -> Output {
+        self.output(&mut self.shell(options, script))
+    }
+
+    #[track_caller]
+    pub(crate) fn start(&self, command: &mut Command) -> Running {
+        Running { child: command.spawn().unwrap() }
+    }
+
+    /// All records, newest first, as `list --json` has them.
+    #[track_caller]
+    pub(crate) fn records(&self) -> Vec<Map<String, Value>> {
+        let output = self.runwrap(&["list", "--json", "--limit", "1000"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// The record, of which there must be one.
+    #[track_caller]
+    pub(crate) fn record(&self) -> Map<String, Value> {
+        let mut records = self.records();
+        assert_eq!(records.len(), 1, "{records:?}");
+        records.pop().unwrap()
+    }
+
+    /// Waits until the only record has `status`, and returns it.
+    #[track_caller]
+    pub(crate) fn record_that_is(&self, status: &str) -> Map<String, Value> {
+        wait_until(&format!("status {status}"), || {
+            self.records().first().is_some_and(|record| record["status"] == status)
+        });
+        self.record()
+    }
+
+    /// The processes whose environment names this place: supervisors, keepers, trainers and what these started.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        let marker = format!("SITE={}", self.path().display());
+        let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        pids.filter_map(Process::read).filter(|process| process.environment.contains(&marker)).collect()
+    }
+
+    /// The keepers.
+    pub(crate) fn keepers(&self) -> Vec<i32> {
+        let keepers = self.processes().into_iter().filter(|process| process.command.starts_with("runwrap keeper"));
+        keepers.map(|process| process.pid).collect()
+    }
+
+    /// Waits until there is a keeper other than `old`, and returns it.
+    #[track_caller]
+    pub(crate) fn keeper_after(&self, old: Option<i32>) -> i32 {
+        let mut keeper = None;
+        wait_until("a keeper", || {
+            keeper = self.keepers().into_iter().find(|pid| Some(*pid) != old);
+            keeper.is_some()
+        });
+        keeper.unwrap()
+    }
+
+    /// Waits until nothing of this place runs any more.
+    #[track_caller]
+    pub(crate) fn quiet(&self) {
+        wait_until("every process has ended", || self.processes().is_empty());
+    }
+
+    pub(crate) fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.path().join(name)).unwrap_or_default()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for process in self.processes() {
+            kill(process.pid, "KILL");
+        }
+        if std::thread::panicking() {
+            // The harness shows it with the failure: what the processes said is gone with the place.
+            std::io::Write::write_all(&mut std::io::stderr(), self.log().as_bytes()).unwrap();
+        }
+    }
+}
+
+/// A process, as /proc shows it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) command: String,
+    environment: BTreeSet<String>,
+}
+
+impl Process {
+    fn read(pid: i32) -> Option<Self> {
+        let words = |name: &str| {
+            let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
+            Some(String::from_utf8_lossy(&bytes).split('\0').map(str::to_owned).collect::<Vec<_>>())
+        };
+        let environment = words("environ")?.into_iter().collect();
+        Some(Self { pid, command: words("cmdline")?.join(" "), environment })
+    }
+}
+
+/// A started process; killed if the test ends first.
+pub(crate) struct Running {
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap()
+    }
+
+    /// Waits for its end, but not for ever.
+    #[track_caller]
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < RUN_LIMIT, "still running after {RUN_LIMIT:?}");
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+    }
+
+    /// The next line of its stdout, which must be piped.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        let stdout = self.child.stdout.as_mut().unwrap();
+        // Byte by byte: what follows the line is left for the next call.
+        for byte in BufReader::with_capacity(1, stdout).bytes() {
+            match byte.unwrap() {
+                b'\n' => break,
+                byte => line.push(byte),
+            }
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    /// Ends its stdin, which must be piped.
+    pub(crate) fn close_stdin(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        kill(self.pid(), name);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, and that is well.
+        let _already_ended = self.child.kill().and_then(|()| self.child.wait()).is_err();
+    }
+}
+
+/// `kill -NAME PID`; a process that has gone is no error.
+pub(crate) fn kill(pid: i32, name: &str) {
+    let status =
+        Command::new("kill").args([&format!("-{name}"), "--", &pid.to_string()]).stderr(Stdio::null()).status();
+    let _gone = !status.unwrap().success();
+}
+
+/// Exit code, or 128 + the signal's number, as a shell would say it.
+pub(crate) fn shell_status(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+}
