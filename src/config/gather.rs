@@ -20,7 +20,9 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// # Errors
 /// The first value that cannot be used.
 pub fn load(flags: Layer, account: &Account) -> Result<Settings, ConfigError> {
-    let cwd = env::current_dir().map_err(|error| {
+    // A directory that was removed meanwhile does not keep a program from running, so it must not keep a run from it.
+    let from_shell = || env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cwd = env::current_dir().or_else(|error| from_shell().ok_or(error)).map_err(|error| {
         ConfigError::new("the current directory", format!("it cannot be read: {error}"), "change to one that exists")
     })?;
     let around = Surroundings {

@@ -241,6 +241,22 @@ fn the_url_of_a_run_is_not_in_its_command_line() {
 }
 
 #[test]
+fn a_current_directory_that_was_removed_does_not_keep_a_run_from_starting() {
+    let door = Door::new();
+    let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$RUNWRAP_BINARY\" -- touch \"$HOME/mark\"";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", door.home.path())
+        .env("RUNWRAP_BINARY", env!("CARGO_BIN_EXE_runwrap"));
+    let output = shell.current_dir(door.home.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(door.path("mark").exists());
+}
+
+#[test]
 fn help_and_version_work_when_nothing_else_does() {
     let door = Door::new().with_config("not TOML").with("RUNWRAP_HEARTBEAT", "x").with("PGSSLMODE", "x");
     for arguments in [&["--help"][..], &["-h"], &["--version"], &["list", "--help"], &["completions", "bash"]] {
