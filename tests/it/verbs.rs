@@ -1,5 +1,6 @@
 //! The verbs that read, with the real binary: what they print, their exit status, and that no database makes them wait.
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::support::postgres::Postgres;
 
 /// A home of its own, with an empty default database.
 struct Home(TempDir);
@@ -74,7 +77,7 @@ fn a_run_is_listed_and_shown_by_either_id() {
     let shown: Value = serde_json::from_str(&home.prints(&["show", "1", "--json"])).unwrap();
     assert_eq!(shown, listed[0]);
     let table = home.prints(&["list", "--status", "completed"]);
-    assert!(table.lines().nth(1).unwrap().starts_with("1   demo  v1       completed  success  0s"), "{table}");
+    assert!(table.lines().nth(1).unwrap().starts_with("1   demo  v1       completed  success  "), "{table}");
     assert_eq!(home.prints(&["list", "--status", "failed"]).lines().count(), 1);
     assert_eq!(home.prints(&["list", "--name", "other", "--json"]), "[]\n");
 }
@@ -161,4 +164,61 @@ fn a_report_that_is_too_large_is_refused() {
     let refused = Home::new().call(&["--", "sh", "-c", &script]);
     assert_eq!(refused.status.code(), Some(125));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("are too many"));
+}
+
+#[test]
+fn a_running_record_shows_how_long_ago_it_was_last_seen() {
+    let home = Home::new();
+    // The trainer ends with its stdin, which this test holds.
+    let mut run = home.command(&["--name", "demo", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let listed = loop {
+        let listed: Value = serde_json::from_str(&home.prints(&["list", "--json", "--status", "training"])).unwrap();
+        if listed[0]["last_seen_seconds_ago"].is_u64() {
+            break listed;
+        }
+        assert!(Instant::now() < deadline, "{listed}");
+    };
+    assert!(listed[0]["last_seen_seconds_ago"].as_u64().unwrap() < 20);
+    let table = home.prints(&["list"]);
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.contains("  training  -       -         ") && row.ends_with("s ago"), "{table}");
+    drop(run.stdin.take());
+    assert!(run.wait().unwrap().success());
+    assert!(home.prints(&["list"]).lines().nth(1).unwrap().ends_with("  -"));
+}
+
+#[test]
+fn the_host_that_answers_is_asked() {
+    let home = Home::new();
+    let server = Postgres::shared();
+    let target = server.tcp_target(&server.new_database(), "127.0.0.1");
+    let url = format!("postgres://{}@127.0.0.1:1,127.0.0.1:{}/{}", target.user, server.port(), target.dbname);
+    let at = ["--database-url", &url];
+    assert!(
+        home.prints(&[&["migrate"], &at[..]].concat()).starts_with("1 migration applied to postgres://127.0.0.1:1,")
+    );
+    assert!(home.prints(&[&["migrate"], &at[..]].concat()).ends_with(" is up to date.\n"));
+    assert_eq!(home.prints(&[&["list", "--json"], &at[..]].concat()), "[]\n");
+    assert_eq!(home.fails(&[&["show", "30"], &at[..]].concat()).0, 1);
+}
+
+#[test]
+fn every_line_of_the_log_names_its_event_and_none_the_password() {
+    let home = Home::new();
+    let url = "postgres://u:secret@127.0.0.1:1/d";
+    let limits = ["--start-timeout", "100ms", "--finish-timeout", "100ms", "--linger", "0s"];
+    assert!(home.call(&[&limits[..], &["--database-url", url, "--", "true"]].concat()).status.success());
+    assert!(home.call(&["--", "true"]).status.success());
+    let log = fs::read_to_string(home.path().join(".local/state/runwrap/runwrap.log")).unwrap();
+    assert!(!log.contains("secret"), "{log}");
+    for line in log.lines() {
+        let mut words = line.split(' ');
+        assert!(words.next().unwrap().ends_with('Z') && words.next().unwrap().starts_with('['), "{line}");
+        assert!(words.next().unwrap().starts_with("pid=") && words.next().unwrap().starts_with("event="), "{line}");
+    }
+    let listed: Value = serde_json::from_str(&home.prints(&["list", "--json"])).unwrap();
+    let run_id = format!("run_id={}", listed[0]["run_id"].as_str().unwrap());
+    let story: Vec<&str> = log.lines().filter(|line| line.contains(&run_id)).collect();
+    assert!(story.len() >= 4, "{log}");
 }
