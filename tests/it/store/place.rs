@@ -28,7 +28,16 @@ impl Place {
     }
 
     pub(crate) fn postgres() -> Self {
-        Self { target: Postgres::shared().database(), table: "training_records".into(), _directory: None }
+        Self::at(Postgres::shared().database())
+    }
+
+    /// A place that is there already, or will be made, or is not to be.
+    pub(crate) fn at(target: DatabaseTarget) -> Self {
+        Self { target, table: "training_records".into(), _directory: None }
+    }
+
+    pub(crate) fn at_postgres(target: PostgresTarget) -> Self {
+        Self::at(DatabaseTarget::Postgres(Box::new(target)))
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
