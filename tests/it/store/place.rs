@@ -52,7 +52,7 @@ impl Place {
     }
 
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions { table: self.table.clone(), migrate: true, attempt: 0, statement_timeout: Duration::from_secs(60) }
+        OpenOptions { table: self.table.clone(), migrate: true, attempt: 0, statement_timeout: Duration::from_mins(1) }
     }
 
     pub(crate) fn open(&self) -> Box<dyn Store> {
@@ -64,7 +64,7 @@ impl Place {
         match &self.target {
             DatabaseTarget::Sqlite(path) => {
                 let connection = rusqlite::Connection::open(path).unwrap();
-                connection.busy_timeout(Duration::from_secs(60)).unwrap();
+                connection.busy_timeout(Duration::from_mins(1)).unwrap();
                 connection.execute_batch(statements).unwrap();
             }
             DatabaseTarget::Postgres(target) => connect(target).batch_execute(statements).unwrap(),

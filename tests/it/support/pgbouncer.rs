@@ -53,7 +53,7 @@ impl PgBouncer {
     }
 
     pub(crate) fn target(&self, through: &PostgresTarget) -> PostgresTarget {
-        let hosts = vec![PostgresHost { host: "127.0.0.1".to_owned(), port: self.port }];
+        let hosts = vec![PostgresHost { host: "127.0.0.1".to_owned(), hostaddr: None, port: self.port }];
         PostgresTarget { hosts, ..through.clone() }
     }
 }

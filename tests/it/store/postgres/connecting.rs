@@ -102,7 +102,7 @@ fn a_password_comes_from_the_target_or_its_file() {
 fn each_attempt_is_for_one_host() {
     let up = tcp("127.0.0.1");
     // Nothing listens on port 1.
-    let down = PostgresHost { host: "127.0.0.1".into(), port: 1 };
+    let down = PostgresHost { host: "127.0.0.1".into(), hostaddr: None, port: 1 };
     let target = PostgresTarget { hosts: vec![down, up.hosts[0].clone()], ..up };
     assert!(transient(answer(target.clone(), 0)).contains("127.0.0.1:1/"));
     assert!(answer(target.clone(), 1).is_ok());
