@@ -71,8 +71,15 @@ impl Parcel {
     /// # Errors
     /// The store's. Whatever was done is done; repeating it is safe.
     pub fn deliver(&self, store: &mut dyn Store) -> Result<Delivered, StoreError> {
-        let mut begun = if self.begun { None } else { Some(store.begin(&self.run, self.recorded.as_ref())?) };
-        failpoint::reached("delivery-begun");
+        let mut begun = None;
+        if !self.begun {
+            failpoint::reached("inserting");
+            begun = Some(store.begin(&self.run, self.recorded.as_ref())?);
+            failpoint::reached("inserted");
+        }
+        if self.ending.is_some() {
+            failpoint::reached("finalizing");
+        }
         if let Some(change) = self.change() {
             let mut applied = store.apply(self.run.run_id, &change)?;
             if applied == Applied::Missing {
@@ -85,7 +92,9 @@ impl Parcel {
                 return Err(StoreError::Transient { message });
             }
         }
-        failpoint::reached("delivery-done");
+        if self.ending.is_some() {
+            failpoint::reached("finalized");
+        }
         Ok(Delivered { begun, ended: self.ending.is_some() })
     }
 

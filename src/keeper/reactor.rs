@@ -257,12 +257,12 @@ impl Keeper {
     }
 
     fn remove(&mut self) {
-        failpoint::reached("delivered");
         if let Some((home, run)) = self.place.take()
             && let Err(error) = home.remove_run(&run)
         {
             // It will be delivered once more, to no effect, and removed then.
             log::warn!(event = "remove_failed", run_id:% = self.brief.run_id, error:%; "");
         }
+        failpoint::reached("removed");
     }
 }

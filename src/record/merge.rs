@@ -217,3 +217,171 @@ impl Row {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::record::{Report, RunId};
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
+    }
+
+    fn clock(now: i64) -> DatabaseClock {
+        DatabaseClock { now: at(now), up_since: DateTime::UNIX_EPOCH }
+    }
+
+    /// Begins at 1000 with a lease of 300 s.
+    fn begin() -> Change {
+        Change::Begin(Run {
+            run_id: RunId(Uuid::nil()),
+            name: "cifar".into(),
+            version: None,
+            adopt: None,
+            set: Vec::new(),
+            begun_at: at(1000),
+            command: Vec::new(),
+            cwd: "/".into(),
+            host: "gpu-7".into(),
+            username: "ann".into(),
+            context: Map::new(),
+            model_path: None,
+            lease_seconds: 300,
+        })
+    }
+
+    fn heartbeat(seen: i64, metrics: &Value) -> Change {
+        let report = Report { metrics: metrics.as_object().cloned(), ..Report::default() };
+        Change::Heartbeat(Progress {
+            started_at: Some(at(1001)),
+            seen_at: Some(at(seen)),
+            report,
+            ..Progress::default()
+        })
+    }
+
+    fn finalize(status: Status) -> Change {
+        let reason = if status == Status::Completed { Reason::Success } else { Reason::Exit };
+        let ending = Ending {
+            status,
+            reason,
+            ended_at: at(1101),
+            duration_seconds: 100,
+            exit_code: None,
+            signal: None,
+            error_message: None,
+            usage: None,
+        };
+        Change::Finalize(Progress::default(), ending)
+    }
+
+    fn presume(proof: Proof) -> Change {
+        Change::Presume(Presumption { proof, seen_at: None, recovered_by: "ann".into(), message: "lost".into() })
+    }
+
+    /// What becomes of a new row, each change at its own moment by the database's clock.
+    #[track_caller]
+    fn story(changes: &[(i64, Change, Applied)]) -> Row {
+        let (mut row, applied) = merge(None, &begin(), clock(1000));
+        assert_eq!(applied, Applied::Written);
+        for (now, change, expected) in changes {
+            let (next, applied) = merge(row, change, clock(*now));
+            assert_eq!(applied, *expected, "{change:?}");
+            row = next;
+        }
+        row.unwrap()
+    }
+
+    #[test]
+    fn beginning_twice_is_beginning_once() {
+        let row = story(&[(1010, begin(), Applied::Kept)]);
+        assert_eq!((row.status, row.heartbeat_at, row.train_start_time), (Status::Training, at(1000), Some(at(1000))));
+    }
+
+    #[test]
+    fn nothing_happens_to_a_run_that_is_not_there() {
+        for change in [heartbeat(0, &json!({})), finalize(Status::Failed), presume(Proof::DeadJournal)] {
+            assert_eq!(merge(None, &change, clock(0)), (None, Applied::Missing));
+        }
+    }
+
+    #[test]
+    fn truth_stays() {
+        let row = story(&[
+            (1100, finalize(Status::Completed), Applied::Written),
+            (1101, finalize(Status::Failed), Applied::Kept),
+            (1102, heartbeat(1102, &json!({"a": 1})), Applied::Kept),
+            (9999, presume(Proof::DeadJournal), Applied::Kept),
+            (9999, presume(Proof::Lease), Applied::Kept),
+        ]);
+        assert_eq!((row.status, row.reason, row.train_metrics), (Status::Completed, Some(Reason::Success), None));
+    }
+
+    #[test]
+    fn a_presumption_waits_for_the_lease_and_ends_at_the_last_sign_of_life() {
+        let row = story(&[
+            (1060, heartbeat(1061, &json!({"a": 1})), Applied::Written),
+            (1360, presume(Proof::Lease), Applied::Kept),
+            (1361, presume(Proof::Lease), Applied::Written),
+            (1362, presume(Proof::Lease), Applied::Kept),
+        ]);
+        assert_eq!((row.status, row.reason, row.presumed), (Status::Failed, Some(Reason::Lost), true));
+        assert_eq!((row.train_end_time, row.train_duration), (Some(at(1061)), Some(60)));
+        assert_eq!((row.recovered_at, row.train_metrics), (Some(at(1361)), json!({"a": 1}).as_object().cloned()));
+    }
+
+    #[test]
+    fn a_database_that_was_down_itself_presumes_nothing() {
+        let (row, _) = merge(None, &begin(), clock(1000));
+        let just_up = DatabaseClock { now: at(5000), up_since: at(4701) };
+        assert_eq!(merge(row.clone(), &presume(Proof::Lease), just_up).1, Applied::Kept);
+        assert_eq!(merge(row.clone(), &presume(Proof::DeadJournal), just_up).1, Applied::Written);
+        let long_up = DatabaseClock { up_since: at(4700), ..just_up };
+        assert_eq!(merge(row, &presume(Proof::Lease), long_up).1, Applied::Written);
+    }
+
+    #[test]
+    fn a_heartbeat_brings_a_presumed_run_back() {
+        let row = story(&[
+            (1010, presume(Proof::DeadJournal), Applied::Written),
+            (1020, heartbeat(1020, &json!({})), Applied::Written),
+        ]);
+        assert_eq!((row.status, row.reason, row.presumed), (Status::Training, None, false));
+        assert_eq!((row.train_end_time, row.error_message, row.recovered_by), (None, None, None));
+        assert_eq!(row.heartbeat_at, at(1020));
+    }
+
+    #[test]
+    fn truth_overrides_a_presumption() {
+        let row = story(&[
+            (1010, presume(Proof::DeadJournal), Applied::Written),
+            (1110, finalize(Status::Completed), Applied::Written),
+        ]);
+        assert_eq!((row.status, row.reason, row.presumed), (Status::Completed, Some(Reason::Success), false));
+        assert_eq!((row.train_duration, row.error_message, row.recovered_at), (Some(100), None, None));
+    }
+
+    #[test]
+    fn what_the_application_closed_stands_and_the_run_still_learns_its_end() {
+        let closed = Row { status: Status::Completed, ..story(&[]) };
+        assert_eq!(merge(Some(closed.clone()), &presume(Proof::DeadJournal), clock(1010)).1, Applied::Kept);
+        let (row, applied) = merge(Some(closed), &finalize(Status::Failed), clock(1010));
+        let row = row.unwrap();
+        assert_eq!((row.status, row.train_end_time, row.reason), (Status::Completed, None, Some(Reason::Exit)));
+        assert_eq!(applied, Applied::Written);
+    }
+
+    #[test]
+    fn silence_erases_nothing() {
+        let row = story(&[
+            (1010, heartbeat(1011, &json!({"a": 1, "b": 1})), Applied::Written),
+            (1020, heartbeat(1005, &json!({"b": 2})), Applied::Written),
+            (1030, Change::Heartbeat(Progress::default()), Applied::Written),
+        ]);
+        assert_eq!(row.train_metrics, json!({"a": 1, "b": 2}).as_object().cloned());
+        assert_eq!((row.train_start_time, row.last_seen_at), (Some(at(1001)), at(1011)));
+    }
+}

@@ -61,11 +61,11 @@ impl Guard {
 
     /// Writes the end. The only call that makes the guard do nothing when it is dropped.
     pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Option<io::Error>> {
-        failpoint::reached("before-ended");
+        failpoint::reached("exited");
         let metrics = self.writer.account().metrics_file();
         let written = self.write(Event::Ended(Ended { exit, usage, metrics, stderr_tail: None }), true)?;
         self.finished = true;
-        failpoint::reached("after-ended");
+        failpoint::reached("ended");
         Ok(written)
     }
 

@@ -312,7 +312,12 @@ impl Machine {
                 let hint = "the trainer was not started (--require-database); see the log for each attempt".to_owned();
                 self.refuse(format!("cannot insert the record: the database did not answer within {limit}"), hint)
             }
-            Phase::Opening => self.start(),
+            Phase::Opening => {
+                let message = "the database has not answered yet; the run starts, and is recorded as soon as it does";
+                let mut actions = vec![Action::Warn { message: message.to_owned(), hint: String::new() }];
+                actions.extend(self.start());
+                actions
+            }
             Phase::Running => {
                 self.timed_out = true;
                 self.kill_at = Some(now + self.limits.kill_after);
@@ -323,7 +328,12 @@ impl Machine {
                     Action::Send { signal: signals::SIGCONT, value: None },
                 ]
             }
-            Phase::Finishing { end, .. } => self.over(end),
+            Phase::Finishing { end, .. } => {
+                let message = "the end of the run is in the journal, and not in the database yet; it is delivered as soon as that answers";
+                let mut actions = vec![Action::Warn { message: message.to_owned(), hint: String::new() }];
+                actions.extend(self.over(end));
+                actions
+            }
             Phase::Over => Vec::new(),
         }
     }

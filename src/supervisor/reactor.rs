@@ -197,14 +197,16 @@ impl Supervisor {
         for action in actions {
             match action {
                 Action::StartKeeper => self.start_keeper(),
-                Action::Spawn => self.spawn(),
+                Action::Spawn => {
+                    failpoint::reached("before-spawn");
+                    self.spawn();
+                }
                 Action::Write { event, durable } => {
                     let moved = self.guard.write(event, durable);
                     self.report_move(moved)?;
                 }
                 Action::Send { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid {
-                        failpoint::reached("before-relay");
                         process::send(pid, signal, value)?;
                     }
                 }
@@ -239,7 +241,6 @@ impl Supervisor {
         ];
         added.extend(account.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
-        failpoint::reached("before-spawn");
         match spawn_trainer(&self.command, &added, self.signals.found_mask()) {
             Ok(trainer) => {
                 self.guard.trainer_pid = Some(trainer.pid);
@@ -248,7 +249,6 @@ impl Supervisor {
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
-        failpoint::reached("after-spawn");
     }
 
     /// The journal is somewhere else now: say so if it does not outlive us there.

@@ -1,14 +1,14 @@
-//! Named points at which a test stops the process. Without the feature `failpoints` this compiles to nothing.
-//! `RUNWRAP_FAILPOINTS` lists `name=action`, separated by commas; the actions are `kill` (SIGKILL to the
-//! process itself), `kill-parent`, `kill-both`, `kill-group` (the parent's process group, then itself),
-//! `panic` (a real unwinding panic) and `stop` (SIGSTOP). Called by supervisor, keeper, journal and delivery.
+//! Named points at which a test stops a process. Without the feature `failpoints` this compiles to nothing.
+//! `RUNWRAP_FAILPOINTS` lists `name=action`, separated by commas; the actions are `stop` (SIGSTOP: the test does what it wants
+//! and lets it go on), `kill` (SIGKILL), `panic` (a real unwinding panic) and `error` (see [`fails`]).
+//! Called by supervisor, keeper, journal and delivery, each point in one place.
 
 /// Does what `RUNWRAP_FAILPOINTS` asks for at the point `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub const fn reached(_name: &str) {}
 
-/// Whether `RUNWRAP_FAILPOINTS` asks for an error at the point `name` (`name=error`).
+/// Whether `RUNWRAP_FAILPOINTS` asks for an error at the point `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 #[must_use]
@@ -21,41 +21,26 @@ pub use compiled_in::{fails, reached};
 
 #[cfg(feature = "failpoints")]
 mod compiled_in {
-    use nix::sys::signal::{Signal, kill, killpg, raise};
-    use nix::unistd::{Pid, getpgid, getppid};
+    use nix::sys::signal::{Signal, raise};
 
     /// Does what `RUNWRAP_FAILPOINTS` asks for at the point `name`.
     ///
     /// # Panics
-    /// If that is what the test asked for.
+    /// If that is what the test asked for, or if the test asked for something unknown.
+    #[expect(clippy::panic, reason = "a failpoint that does nothing would make a test pass for nothing")]
     pub fn reached(name: &str) {
-        let own = || raise(Signal::SIGKILL);
-        let parent = || kill(getppid(), Signal::SIGKILL);
         let done = match action(name).as_deref() {
-            None => return,
-            Some("kill") => own(),
-            Some("kill-parent") => parent(),
-            Some("kill-both") => parent().and_then(|()| own()),
-            Some("kill-group") => getpgid(Some(getppid())).and_then(|group| killpg(group, Signal::SIGKILL)),
+            None | Some("error") => Ok(()),
             Some("stop") => raise(Signal::SIGSTOP),
-            Some(action) => {
-                if let Some(pid) = action.strip_prefix("kill-pid-").and_then(|pid| pid.parse().ok()) {
-                    kill(Pid::from_raw(pid), Signal::SIGKILL)
-                } else {
-                    #[expect(clippy::panic, reason = "the action is to panic")]
-                    {
-                        panic!("failpoint {name}={action}");
-                    }
-                }
-            }
+            Some("kill") => raise(Signal::SIGKILL),
+            Some(action) => panic!("failpoint {name}={action}"),
         };
-        #[expect(clippy::panic, reason = "a failpoint that did not work would make a test pass for nothing")]
         if let Err(error) = done {
             panic!("failpoint {name}: {error}");
         }
     }
 
-    /// Whether `RUNWRAP_FAILPOINTS` asks for an error at the point `name` (`name=error`).
+    /// Whether `RUNWRAP_FAILPOINTS` asks for an error at the point `name`.
     #[must_use]
     pub fn fails(name: &str) -> bool {
         action(name).as_deref() == Some("error")

@@ -13,7 +13,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Pid, chdir, execve, execvpe, fork, getpid, getppid, pipe2, setsid, write};
 
-use super::{inherited, signals};
+use super::{failpoint, inherited, signals};
 
 /// Our own binary, also after it was replaced on disk.
 const OWN_IMAGE: &CStr = c"/proc/self/exe";
@@ -87,6 +87,7 @@ fn become_trainer(program: &CStr, argv: &[CString], env: &[CString], mask: &SigS
     if let Err(errno) = signals::set_mask(mask) {
         return errno;
     }
+    failpoint::reached("before-exec");
     match execvpe(program, argv, env) {
         Ok(never) => match never {},
         Err(errno) => errno,

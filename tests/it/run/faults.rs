@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::postgres::Postgres;
-use crate::support::site::Site;
+use crate::support::site::{Site, output, start};
 use crate::support::wait::wait_until;
 
 #[test]
@@ -20,6 +20,9 @@ fn the_trainer_starts_and_ends_in_time_while_the_database_hangs_and_the_record_a
     let elapsed = started.elapsed();
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]));
     assert!(elapsed >= Duration::from_millis(600) && elapsed < Duration::from_secs(3), "{elapsed:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.starts_with("runwrap: ")), "{said}");
     assert_eq!(site.run_directories().len(), 1);
     server.thaw();
     wait_until("delivery", || site.run_directories().is_empty());
@@ -46,7 +49,7 @@ fn a_database_that_goes_down_during_the_run_gets_the_end_when_it_is_up_again() {
     let server = Postgres::private();
     let site = Site::on(&server);
     let mut command = site.shell(&["--finish-timeout", "100ms"], "echo ready; read -r line; exit 3");
-    let mut running = site.start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
     server.stop();
     running.close_stdin();
@@ -105,7 +108,7 @@ fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded(
 fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
     for point in ["journal-write=error", "journal-sync=error"] {
         let site = Site::sqlite();
-        let output = site.output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", point));
+        let output = output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", point));
         assert_eq!(output.status.code(), Some(3), "{point}");
         assert!(String::from_utf8(output.stderr).unwrap().contains("cannot keep the journal on disk"), "{point}");
         assert_eq!(site.record()["exit_code"], 3, "{point}");

@@ -2,14 +2,14 @@
 
 use serde_json::json;
 
-use crate::support::site::Site;
+use crate::support::site::{Site, output};
 
 /// Fails at the point `running`, which is reached as soon as the trainer was executed.
 #[track_caller]
 fn fails(action: &str, message: &str) {
     for site in [Site::sqlite(), Site::postgres()] {
         let mut command = site.shell(&[], "echo $$ > pid; exec sleep 60");
-        let output = site.output(command.env("RUNWRAP_FAILPOINTS", format!("running={action}")));
+        let output = output(command.env("RUNWRAP_FAILPOINTS", format!("running={action}")));
         assert_eq!(output.status.code(), Some(125));
         let record = site.record();
         assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("supervisor_error")));

@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::site::{Site, kill};
+use crate::support::site::{Site, kill, start};
 
 const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sleep 62";
 
 #[test]
 fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
     for site in [Site::sqlite(), Site::postgres()] {
-        let mut running = site.start(site.shell(&[], SLEEPER).stdout(Stdio::piped()));
+        let mut running = start(site.shell(&[], SLEEPER).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         running.signal("KILL");
         let killed = Instant::now();
@@ -28,7 +28,7 @@ fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
 #[test]
 fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
     let site = Site::sqlite();
-    let mut running = site.start(site.shell(&[], SLEEPER).stdout(Stdio::piped()).process_group(0));
+    let mut running = start(site.shell(&[], SLEEPER).stdout(Stdio::piped()).process_group(0));
     assert_eq!(running.line(), "ready");
     kill(-running.pid(), "KILL");
     assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
@@ -39,7 +39,7 @@ fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
 fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
     let site = Site::sqlite();
     std::fs::write(site.path().join("train_it.py"), "import time; print('ready', flush=True); time.sleep(60)").unwrap();
-    let mut running = site.start(site.runwrap(&["--", "python3", "train_it.py"]).stdout(Stdio::piped()));
+    let mut running = start(site.runwrap(&["--", "python3", "train_it.py"]).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
     for process in site.processes().into_iter().filter(|process| process.command.contains("train_it.py")) {
         kill(process.pid, "KILL");
@@ -53,7 +53,7 @@ fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
 fn a_killed_keeper_is_replaced_again_and_again() {
     let site = Site::postgres();
     let mut running =
-        site.start(site.shell(&[], "echo ready; read -r line; exit 4").stdin(Stdio::piped()).stdout(Stdio::piped()));
+        start(site.shell(&[], "echo ready; read -r line; exit 4").stdin(Stdio::piped()).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
     let mut keeper = site.keeper_after(None);
     for _ in 0..3 {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::site::Site;
+use crate::support::site::{Site, start};
 use crate::support::wait::wait_until;
 
 fn runwrap() -> &'static str {
@@ -38,7 +38,7 @@ fn what_is_reported_reaches_the_record_at_the_next_heartbeat() {
     for site in [Site::sqlite(), Site::postgres()] {
         let script = "echo '{\"metrics\": {\"epoch\": 1}}' >> $RUNWRAP_REPORT; echo ready; read -r line";
         let mut command = site.shell(&["--heartbeat", "200ms"], script);
-        let mut running = site.start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         wait_until("the metric of a running record", || site.record()["train_metrics"] == json!({"epoch": 1}));
         let record = site.record();

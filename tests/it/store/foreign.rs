@@ -1,1 +1,208 @@
-//! Later.
+//! The user's table as applications make it: other types, fewer columns, more columns. It is used as it is.
+
+use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, Report, Run, Status};
+use runwrap::store::StoreError;
+use serde_json::{Value, json};
+
+use super::conformance;
+use super::place::{Place, at, begin, permanent, presumption, progress, run, success};
+
+conformance!(
+    a_table_as_sqlalchemy_makes_it,
+    an_incident_table_goes_on_with_its_versions,
+    zoned_times_and_jsonb,
+    everything_as_text,
+    a_table_with_id_and_status_alone,
+    a_uuid_id_without_a_default,
+    short_columns_never_prevent_an_end,
+    a_table_without_a_status_is_refused,
+    a_column_that_must_not_be_null_is_named,
+    a_column_of_the_same_name_as_one_of_runwraps,
+);
+
+/// A whole life in a table, whatever it looks like. Returns the record's id.
+fn live(place: &Place) -> String {
+    let lost = run("cifar");
+    begin(place, &lost);
+    let mut store = place.open();
+    assert_eq!(
+        store.apply(lost.run_id, &Change::Heartbeat(progress(r#"{"a": 1, "b": 1}"#))).unwrap(),
+        Applied::Written
+    );
+    let presumed = Change::Presume(presumption(Proof::DeadJournal));
+    assert_eq!(store.apply(lost.run_id, &presumed).unwrap(), Applied::Written);
+    let run = run("cifar");
+    let id = begin(place, &run).record_id.0;
+    for metrics in [r#"{"a": 1, "b": 1}"#, r#"{"a": 1, "b": 2}"#] {
+        assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress(metrics))).unwrap(), Applied::Written);
+    }
+    let report = Report { model_path: Some("/m/1.pt".into()), ..Report::default() };
+    let ended = Change::Finalize(Progress { report, ..progress("{}") }, success());
+    assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Written);
+    id
+}
+
+/// What a record that `live` has made says, in the columns that runwrap knows.
+#[track_caller]
+fn says_everything(place: &Place, id: &str) {
+    let shown = place.show(id);
+    let expected = [
+        ("status", json!("completed")),
+        ("train_start_time", json!("2026-01-02T03:04:06.678901Z")),
+        ("train_end_time", json!("2026-01-02T03:05:46.678901Z")),
+        ("train_metrics", json!({"a": 1, "b": 2})),
+        ("model_path", json!("/m/1.pt")),
+        ("error_message", Value::Null),
+    ];
+    for (name, value) in expected {
+        assert_eq!(shown[name], value, "{name}");
+    }
+    assert_eq!(shown["train_duration"].to_string().trim_matches('"'), "100");
+}
+
+fn a_table_as_sqlalchemy_makes_it(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL PRIMARY KEY" } else { "INTEGER NOT NULL PRIMARY KEY" };
+    let time = if place.is_postgres() { "TIMESTAMP WITHOUT TIME ZONE" } else { "DATETIME" };
+    place.sql(&format!(
+        "CREATE TABLE training_records (
+            id {id}, version VARCHAR(32) NOT NULL, status VARCHAR(16) NOT NULL, train_start_time {time},
+            train_end_time {time}, train_duration INTEGER, train_metrics JSON, model_path VARCHAR(512),
+            error_message TEXT, created_at {time} NOT NULL, note TEXT)"
+    ));
+    let id = live(place);
+    says_everything(place, &id);
+    let shown = place.show(&id);
+    assert_eq!((&shown["created_at"], &shown["note"]), (&json!("2026-01-02T03:04:05.678901Z"), &Value::Null));
+    let lost = place.show("1");
+    let said = ["status", "train_duration", "train_end_time"].map(|name| lost[name].clone());
+    assert_eq!(json!(said), json!(["failed", 60, "2026-01-02T03:05:06.678901Z"]));
+}
+
+/// A nightly trainer's table with an incident in it: v9 and v11 ended well, v12 is stuck.
+fn an_incident_table_goes_on_with_its_versions(place: &Place) {
+    let (id, time) =
+        if place.is_postgres() { ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE") } else { ("INTEGER", "TIMESTAMP") };
+    place.sql(&format!(
+        "CREATE TABLE training_records (
+            id {id} PRIMARY KEY, version VARCHAR(32) NOT NULL, status VARCHAR(16) NOT NULL DEFAULT 'training',
+            train_start_time {time}, train_end_time {time}, train_duration INTEGER, train_metrics JSON,
+            model_path VARCHAR(512), error_message TEXT, created_at {time} NOT NULL DEFAULT CURRENT_TIMESTAMP);
+         INSERT INTO training_records (version, status, train_start_time, train_metrics) VALUES
+            ('v9', 'completed', '2025-11-24 06:17:32', NULL), ('v11', 'completed', '2025-11-25 18:00:00.900000', NULL),
+            ('v12', 'training', '2025-11-26 18:00:00', '{{\"loss\": 0.027}}')"
+    ));
+    assert_eq!(begin(place, &run("nightly")).version.unwrap(), "v13");
+    assert_eq!(begin(place, &run("other")).version.unwrap(), "v13");
+    assert_eq!(place.show("3")["train_metrics"], json!({"loss": 0.027}));
+}
+
+fn zoned_times_and_jsonb(place: &Place) {
+    let (id, time, json) = if place.is_postgres() {
+        ("BIGINT GENERATED ALWAYS AS IDENTITY", "TIMESTAMPTZ", "JSONB")
+    } else {
+        ("INTEGER", "TIMESTAMP WITH TIME ZONE", "JSONB")
+    };
+    place.sql(&format!(
+        "CREATE TABLE training_records (
+            id {id} PRIMARY KEY, version TEXT, status TEXT, train_start_time {time}, train_end_time {time},
+            train_duration DOUBLE PRECISION, train_metrics {json}, model_path TEXT, error_message TEXT)"
+    ));
+    let run = run("deleted");
+    let begun = begin(place, &run);
+    place.sql("DELETE FROM training_records");
+    assert_eq!(place.open().begin(&run, None).unwrap(), begun);
+    live(place);
+    let shown = place.show("3");
+    assert_eq!((&shown["status"], shown["train_duration"].as_f64()), (&json!("completed"), Some(100.0)));
+    assert_eq!((&shown["train_metrics"], &shown["version"]), (&json!({"a": 1, "b": 2}), &json!("v2")));
+}
+
+fn everything_as_text(place: &Place) {
+    place.sql(
+        "CREATE TABLE training_records (
+            id TEXT PRIMARY KEY, version TEXT, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT,
+            train_duration TEXT, train_metrics TEXT, model_path TEXT, error_message TEXT)",
+    );
+    let id = live(place);
+    says_everything(place, &id);
+    assert_eq!(place.show(&id)["run_id"], id.as_str());
+}
+
+fn a_table_with_id_and_status_alone(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT NOT NULL)"));
+    let id = live(place);
+    let shown = place.show(&id);
+    assert_eq!((&shown["status"], &shown["reason"]), (&json!("completed"), &json!("success")));
+    assert_eq!(begin(place, &run("x")).version, None);
+}
+
+fn a_uuid_id_without_a_default(place: &Place) {
+    let id = if place.is_postgres() { "UUID" } else { "CHAR(32)" };
+    place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, version TEXT, status TEXT)"));
+    let run = run("cifar");
+    let begun = begin(place, &run);
+    assert_eq!(begun.record_id.0.replace('-', ""), run.run_id.0.simple().to_string());
+    assert_eq!(place.show(&begun.record_id.0)["version"], "v1");
+    assert_eq!(begin(place, &Run { adopt: Some(begun.record_id.clone()), ..run.clone() }), begun);
+}
+
+fn short_columns_never_prevent_an_end(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    place.sql(&format!(
+        "CREATE TABLE training_records (
+            id {id} PRIMARY KEY, status VARCHAR(16), model_path VARCHAR(8), error_message VARCHAR(30))"
+    ));
+    let run = run("cifar");
+    begin(place, &run);
+    let report = Report { model_path: Some("/a/very/long/path.pt".into()), ..Report::default() };
+    let told = Progress { report, ..Progress::default() };
+    let ending =
+        Ending { status: Status::Failed, reason: Reason::Exit, error_message: Some("ä".repeat(40)), ..success() };
+    let mut store = place.open();
+    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(told.clone())).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Presume(presumption(Proof::DeadJournal))).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Finalize(told, ending)).unwrap(), Applied::Written);
+    let shown = place.show("1");
+    assert_eq!(shown["status"], "failed");
+    if place.is_postgres() {
+        assert_eq!((&shown["model_path"], &shown["error_message"]), (&Value::Null, &json!("ä".repeat(30))));
+    } else {
+        // SQLite does not keep to a declared length, and neither does runwrap there.
+        assert_eq!(shown["model_path"], "/a/very/long/path.pt");
+    }
+}
+
+fn a_table_without_a_status_is_refused(place: &Place) {
+    place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, state TEXT)");
+    let message = permanent(place.open().begin(&run("cifar"), None));
+    assert!(message.contains("\"status\"") && message.contains("id, state"), "{message}");
+}
+
+fn a_column_that_must_not_be_null_is_named(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT, owner TEXT NOT NULL)"));
+    let message = permanent(place.open().begin(&run("cifar"), None));
+    assert!(message.contains("owner") && message.contains("--set"), "{message}");
+    begin(place, &Run { set: vec![("owner".into(), "ann".into())], begun_at: at(3), ..run("cifar") });
+}
+
+fn a_column_of_the_same_name_as_one_of_runwraps(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    place.sql(&format!(
+        "CREATE TABLE training_records (
+            id {id} PRIMARY KEY, status TEXT, name TEXT, host TEXT, record TEXT, run TEXT, given TEXT, record_id TEXT)"
+    ));
+    let run = Run { set: vec![("host".into(), "set by hand".into()), ("record".into(), "r".into())], ..run("cifar") };
+    begin(place, &run);
+    let mut store = place.open();
+    let wrong = store.apply(run.run_id, &Change::Heartbeat(progress("{}")));
+    assert!(!matches!(wrong, Err(StoreError::BadInput { .. })));
+    assert_eq!(wrong.unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
+    let shown = place.show("1");
+    assert_eq!(
+        (&shown["name"], &shown["host"], &shown["record"]),
+        (&json!("cifar"), &json!("set by hand"), &json!("r"))
+    );
+}

@@ -28,7 +28,16 @@ impl Place {
     }
 
     pub(crate) fn postgres() -> Self {
-        Self { target: Postgres::shared().database(), table: "training_records".into(), _directory: None }
+        Self::at(Postgres::shared().database())
+    }
+
+    /// A place that is there already, or will be made, or is not to be.
+    pub(crate) fn at(target: DatabaseTarget) -> Self {
+        Self { target, table: "training_records".into(), _directory: None }
+    }
+
+    pub(crate) fn at_postgres(target: PostgresTarget) -> Self {
+        Self::at(DatabaseTarget::Postgres(Box::new(target)))
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -43,7 +52,7 @@ impl Place {
     }
 
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions { table: self.table.clone(), migrate: true, attempt: 0, statement_timeout: Duration::from_secs(60) }
+        OpenOptions { table: self.table.clone(), migrate: true, attempt: 0, statement_timeout: Duration::from_mins(1) }
     }
 
     pub(crate) fn open(&self) -> Box<dyn Store> {
@@ -55,7 +64,7 @@ impl Place {
         match &self.target {
             DatabaseTarget::Sqlite(path) => {
                 let connection = rusqlite::Connection::open(path).unwrap();
-                connection.busy_timeout(Duration::from_secs(60)).unwrap();
+                connection.busy_timeout(Duration::from_mins(1)).unwrap();
                 connection.execute_batch(statements).unwrap();
             }
             DatabaseTarget::Postgres(target) => connect(target).batch_execute(statements).unwrap(),

@@ -1,1 +1,100 @@
-//! Later.
+//! What only SQLite has: a file, and processes that share it without a server.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use runwrap::config::DatabaseTarget;
+use runwrap::record::{Applied, Change};
+use runwrap::store::{OpenOptions, StoreError, attempt, open};
+
+use super::place::{Place, bad_input, begin, permanent, progress, run, success, transient};
+
+fn at(path: &Path) -> Place {
+    Place::at(DatabaseTarget::Sqlite(path.to_owned()))
+}
+
+fn refused(path: &Path) -> Result<usize, StoreError> {
+    let place = at(path);
+    open(&place.target, &place.options()).and_then(|mut store| store.migrate())
+}
+
+#[test]
+fn the_directory_is_made_for_its_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a/b/runs.db");
+    begin(&at(&path), &run("cifar"));
+    let mode = fs::metadata(directory.path().join("a/b")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_place_that_cannot_hold_a_database_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(permanent(refused(directory.path())).contains("is a directory"));
+    let file = directory.path().join("file");
+    fs::write(&file, "no database, but long enough to be looked at as if it were one; ".repeat(40)).unwrap();
+    assert!(permanent(refused(&file)).contains("not a database"));
+    assert!(permanent(refused(&file.join("runs.db"))).contains("cannot make the directory"));
+}
+
+#[test]
+fn a_schema_is_refused_and_main_is_none() {
+    let place = Place::sqlite();
+    let named = |table: &str| {
+        let options = OpenOptions { table: table.into(), ..place.options() };
+        open(&place.target, &options).and_then(|mut store| store.begin(&run("cifar"), None))
+    };
+    assert!(bad_input(named("ml.training_records")).contains("\"ml\""));
+    named("main.training_records").unwrap();
+}
+
+/// Somebody holds the write lock for longer than a statement may take.
+#[test]
+fn a_busy_file_is_tried_again_later() {
+    let place = Place::sqlite();
+    let run = run("cifar");
+    begin(&place, &run);
+    let DatabaseTarget::Sqlite(path) = &place.target else { unreachable!() };
+    let holder = rusqlite::Connection::open(path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let options = OpenOptions { statement_timeout: Duration::from_millis(50), ..place.options() };
+    let (run_id, ended) = (run.run_id, Change::Finalize(progress("{}"), success()));
+    let mut store = open(&place.target, &options).unwrap();
+    transient(store.apply(run_id, &ended));
+    // Readers are not kept waiting.
+    assert!(store.show("1").unwrap().is_some());
+    holder.execute_batch("ROLLBACK").unwrap();
+    let answer = attempt::within(Duration::from_secs(30), place.target.clone(), options, move |store| {
+        store.apply(run_id, &ended)
+    });
+    assert_eq!(answer.unwrap(), Applied::Written);
+}
+
+#[test]
+fn two_hundred_writers_all_succeed() {
+    let place = Place::sqlite();
+    place.open().migrate().unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..200 {
+            let place = &place;
+            scope.spawn(move || {
+                let run = run(&format!("name {}", number % 7));
+                begin(place, &run);
+                let ended = Change::Finalize(progress("{}"), success());
+                assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written);
+            });
+        }
+    });
+    assert_eq!(place.count("training_records WHERE status = 'completed'"), 200);
+}
+
+/// The form that SQLAlchemy writes and reads, and that compares as it stands.
+#[test]
+fn times_are_kept_as_applications_keep_them() {
+    let place = Place::sqlite();
+    begin(&place, &run("cifar"));
+    let kept = place.text("SELECT train_start_time AS x FROM training_records");
+    assert_eq!(kept.unwrap(), "2026-01-02 03:04:05.678901");
+}

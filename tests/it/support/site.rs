@@ -16,7 +16,7 @@ use super::postgres::Postgres;
 use super::wait::wait_until;
 
 /// No run of a test takes this long unless it hangs.
-const RUN_LIMIT: Duration = Duration::from_secs(60);
+const RUN_LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Site {
     home: TempDir,
@@ -84,28 +84,10 @@ impl Site {
         self.runwrap(&[options, &["--", "sh", "-c", script]].concat())
     }
 
-    /// Runs `command` to its end, with its output.
-    #[track_caller]
-    pub(crate) fn output(&self, command: &mut Command) -> Output {
-        let mut running = self.start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-        // Read while it runs; small outputs, so one after the other.
-        let mut stdout = running.child.stdout.take().unwrap();
-        let mut stderr = running.child.stderr.take().unwrap();
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let reader = std::thread::Builder::new().spawn(move || stderr.read_to_end(&mut err).map(|_| err)).unwrap();
-        stdout.read_to_end(&mut out).unwrap();
-        Output { status: running.end(), stdout: out, stderr: reader.join().unwrap().unwrap() }
-    }
-
     /// Runs `runwrap OPTIONS -- sh -c SCRIPT` to its end.
     #[track_caller]
     pub(crate) fn run(&self, options: &[&str], script: &str) -> Output {
-        self.output(&mut self.shell(options, script))
-    }
-
-    #[track_caller]
-    pub(crate) fn start(&self, command: &mut Command) -> Running {
-        Running { child: command.spawn().unwrap() }
+        output(&mut self.shell(options, script))
     }
 
     /// All records, newest first, as `list --json` has them.
@@ -162,10 +144,6 @@ impl Site {
     pub(crate) fn quiet(&self) {
         wait_until("every process has ended", || self.processes().is_empty());
     }
-
-    pub(crate) fn file(&self, name: &str) -> String {
-        fs::read_to_string(self.path().join(name)).unwrap_or_default()
-    }
 }
 
 impl Drop for Site {
@@ -197,6 +175,24 @@ impl Process {
         let environment = words("environ")?.into_iter().collect();
         Some(Self { pid, command: words("cmdline")?.join(" "), environment })
     }
+}
+
+/// Starts `command`.
+#[track_caller]
+pub(crate) fn start(command: &mut Command) -> Running {
+    Running { child: command.spawn().unwrap() }
+}
+
+/// Runs `command` to its end, with its output.
+#[track_caller]
+pub(crate) fn output(command: &mut Command) -> Output {
+    let mut running = start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let mut stdout = running.child.stdout.take().unwrap();
+    let mut stderr = running.child.stderr.take().unwrap();
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let reader = std::thread::Builder::new().spawn(move || stderr.read_to_end(&mut err).map(|_| err)).unwrap();
+    stdout.read_to_end(&mut out).unwrap();
+    Output { status: running.end(), stdout: out, stderr: reader.join().unwrap().unwrap() }
 }
 
 /// A started process; killed if the test ends first.

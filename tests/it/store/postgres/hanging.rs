@@ -1,0 +1,89 @@
+//! A server that is down, or there and silent: every attempt ends in time, and what it did is known or unknown, never lost.
+
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use runwrap::config::PostgresTarget;
+use runwrap::record::{Applied, Change};
+use runwrap::store::{OpenOptions, StoreError, attempt};
+
+use crate::store::place::{Place, begin, progress, run, success, transient};
+use crate::support::postgres::{Postgres, connect};
+
+const SHORT: Duration = Duration::from_millis(700);
+
+#[test]
+fn a_silent_server_does_not_hold_a_command_beyond_its_deadline() {
+    let server = Postgres::private();
+    let target = server.target("postgres");
+    let place = Place::at_postgres(target);
+    let first = run("cifar");
+    begin(&place, &first);
+    server.freeze();
+    let start = Instant::now();
+    let (run_id, ended) = (first.run_id, Change::Finalize(progress("{}"), success()));
+    let retried = ended.clone();
+    let silent =
+        attempt::within(SHORT, place.target.clone(), place.options(), move |store| store.apply(run_id, &ended));
+    assert!(transient(silent).ends_with("did not answer within 700ms"));
+    assert!(start.elapsed() < Duration::from_secs(10));
+    server.thaw();
+    // What was given up may have been done all the same. Saying it again is safe either way.
+    assert_ne!(place.open().apply(run_id, &retried).unwrap(), Applied::Missing);
+    assert_eq!(place.show("1")["status"], "completed");
+    server.stop();
+    let down = attempt::within(SHORT * 10, place.target.clone(), place.options(), move |store| store.migrate());
+    transient(down);
+    server.start();
+    assert_eq!(place.open().apply(run_id, &retried).unwrap(), Applied::Kept);
+}
+
+#[test]
+fn the_one_who_waits_is_woken_after_the_answer_is_there() {
+    let place = Place::postgres();
+    let (wake, woken) = channel();
+    let answer =
+        attempt::start(place.target.clone(), place.options(), |store| store.migrate(), move || wake.send(()).unwrap());
+    woken.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 1);
+}
+
+#[test]
+fn a_client_that_panics_is_a_failed_attempt() {
+    let place = Place::sqlite();
+    let work = |_store: &mut dyn runwrap::store::Store| -> Result<(), StoreError> { panic!("on purpose") };
+    transient(attempt::within(SHORT * 10, place.target.clone(), place.options(), work));
+}
+
+/// Somebody's open transaction holds the row.
+#[test]
+fn a_lock_is_waited_for_no_longer_than_a_statement_may_take() {
+    let place = Place::postgres();
+    let run = run("cifar");
+    begin(&place, &run);
+    let mut holder = connect(place.postgres_target());
+    let mut held = holder.transaction().unwrap();
+    held.batch_execute("SELECT * FROM training_records FOR UPDATE").unwrap();
+    let options = OpenOptions { statement_timeout: Duration::from_millis(200), ..place.options() };
+    let mut store = runwrap::store::open(&place.target, &options).unwrap();
+    let ended = Change::Finalize(progress("{}"), success());
+    transient(store.apply(run.run_id, &ended));
+    held.rollback().unwrap();
+    assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Written);
+}
+
+/// The answer to a commit was lost: the same is said again, and that is once.
+#[test]
+fn a_server_that_crashes_loses_nothing_that_it_acknowledged() {
+    let server = Postgres::private();
+    let target = PostgresTarget { user: "admin".into(), ..server.target("postgres") };
+    let place = Place::at_postgres(target);
+    let run = run("cifar");
+    let mut store = place.open();
+    let begun = store.begin(&run, None).unwrap();
+    server.stop();
+    transient(store.apply(run.run_id, &Change::Heartbeat(progress("{}"))));
+    server.start();
+    assert_eq!(place.open().begin(&run, Some(&begun)).unwrap(), begun);
+    assert_eq!(place.count("training_records"), 1);
+}

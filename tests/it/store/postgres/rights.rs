@@ -1,0 +1,90 @@
+//! What runwrap may do: as little as SELECT, INSERT and UPDATE on two tables, in whatever schema they are.
+
+use runwrap::config::PostgresTarget;
+use runwrap::record::{Applied, Change};
+use runwrap::store::{OpenOptions, Store, open};
+
+use crate::store::place::{Place, begin, permanent, progress, run, success};
+
+/// Makes a role that may connect and nothing else, and the place as it sees it.
+fn seen_by(place: &Place, role: &str) -> Place {
+    let target = PostgresTarget { user: role.into(), ..place.postgres_target().clone() };
+    let dbname = &target.dbname;
+    place.sql(&format!("CREATE ROLE {role} LOGIN; GRANT CONNECT ON DATABASE {dbname} TO {role}"));
+    Place::at_postgres(target)
+}
+
+fn live(store: &mut dyn Store) {
+    let run = run("cifar");
+    store.begin(&run, None).unwrap();
+    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
+    assert!(store.show(&run.run_id.to_string()).unwrap().is_some());
+}
+
+#[test]
+fn three_rights_on_two_tables_are_enough() {
+    let place = Place::postgres();
+    place.open().migrate().unwrap();
+    let worker = seen_by(&place, "worker");
+    place.sql("GRANT SELECT, INSERT, UPDATE ON training_records, runwrap_runs TO worker");
+    live(worker.open().as_mut());
+    // Even where the right to read what has been applied was taken away.
+    place.sql("REVOKE SELECT ON runwrap_migrations FROM PUBLIC");
+    live(worker.open().as_mut());
+}
+
+#[test]
+fn a_missing_right_says_what_to_grant() {
+    let place = Place::postgres();
+    let stranger = seen_by(&place, "stranger");
+    let message = permanent(stranger.open().begin(&run("cifar"), None));
+    assert!(message.contains("42501") && message.contains("GRANT CREATE ON SCHEMA"), "{message}");
+    place.open().migrate().unwrap();
+    let message = permanent(stranger.open().begin(&run("cifar"), None));
+    assert!(message.contains("grant stranger SELECT, INSERT and UPDATE"), "{message}");
+}
+
+#[test]
+fn a_schema_is_where_both_tables_are() {
+    let place = Place::postgres();
+    let options = OpenOptions { table: "ml.\"Training Records\"".into(), ..place.options() };
+    let message = permanent(open(&place.target, &options).unwrap().begin(&run("cifar"), None));
+    assert!(message.contains("create the schema"), "{message}");
+    place.sql("CREATE SCHEMA ml");
+    live(open(&place.target, &options).unwrap().as_mut());
+    assert_eq!((place.count("ml.\"Training Records\""), place.count("ml.runwrap_runs")), (1, 1));
+}
+
+/// An unqualified name is found along the search path, and runwrap's tables are beside it, not where the path begins.
+#[test]
+fn a_table_is_found_along_the_search_path() {
+    let place = Place::postgres();
+    place.sql(
+        "CREATE SCHEMA first; CREATE SCHEMA second;
+         CREATE TABLE second.training_records (id SERIAL PRIMARY KEY, version TEXT, status TEXT);
+         ALTER ROLE admin IN DATABASE current_db SET search_path = first, second"
+            .replace("current_db", &place.postgres_target().dbname)
+            .as_str(),
+    );
+    begin(&place, &run("cifar"));
+    assert_eq!((place.count("second.training_records"), place.count("second.runwrap_runs")), (1, 1));
+}
+
+#[test]
+fn heartbeats_touch_no_index_and_no_other_row() {
+    let place = Place::postgres();
+    let run = run("cifar");
+    begin(&place, &run);
+    let heartbeat = Change::Heartbeat(progress(r#"{"a": 1}"#));
+    let mut store = place.open();
+    for _ in 0..20 {
+        assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
+    }
+    // The server writes its statistics when a session ends.
+    drop(store);
+    let updates =
+        "SELECT n_tup_upd || ' ' || n_tup_hot_upd AS x FROM pg_stat_user_tables WHERE relname = 'runwrap_runs'";
+    let all = |text: Option<String>| text.is_some_and(|text| text == "21 21" || text == "21 20");
+    crate::support::wait::wait_until("all heartbeats are HOT", || all(place.text(updates)));
+}
