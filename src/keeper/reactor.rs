@@ -217,7 +217,8 @@ impl Keeper {
         let (run_id, attempt) = (self.brief.run_id, self.machine.failures());
         match result {
             Ok(delivered) => {
-                let record_id = delivered.begun.as_ref().map_or_else(String::new, |begun| begun.record_id.to_string());
+                let begun = delivered.begun.as_ref().or(self.account.recorded.as_ref());
+                let record_id = begun.map_or_else(String::new, |begun| begun.record_id.to_string());
                 log::info!(event = "attempt_done", run_id:%, attempt, record_id, ended = delivered.ended; "");
             }
             Err(error) => log::warn!(event = "attempt_failed", run_id:%, attempt, error:%; ""),
