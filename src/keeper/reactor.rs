@@ -126,6 +126,7 @@ impl Keeper {
         if attempt {
             self.waker.clear()?;
             if let Some(result) = self.attempt.take().and_then(|receiver| receiver.try_recv().ok()) {
+                self.log_attempt(&result);
                 return Ok(result.map_or_else(Event::Failed, Event::Delivered));
             }
         }
@@ -192,16 +193,7 @@ impl Keeper {
         };
         let waker = self.waker.clone();
         let run_id = self.brief.run_id;
-        let work = move |store: &mut dyn crate::store::Store| {
-            let result = parcel.deliver(store);
-            match &result {
-                Ok(delivered) => {
-                    log::info!(event = "attempt_done", run_id:%, attempt = number, ended = delivered.ended; "");
-                }
-                Err(error) => log::warn!(event = "attempt_failed", run_id:%, attempt = number, error:%; ""),
-            }
-            result
-        };
+        let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store);
         let done = move || {
             if let Err(error) = waker.wake() {
                 log::error!(event = "wake_failed", run_id:%, error:%; "");
@@ -218,6 +210,19 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    /// Here, and not where the work is done: an attempt can fail before it has a store to work with.
+    fn log_attempt(&self, result: &Result<Delivered, StoreError>) {
+        let (run_id, attempt) = (self.brief.run_id, self.machine.failures());
+        match result {
+            Ok(delivered) => {
+                let begun = delivered.begun.as_ref().or(self.account.recorded.as_ref());
+                let record_id = begun.map_or_else(String::new, |begun| begun.record_id.to_string());
+                log::info!(event = "attempt_done", run_id:%, attempt, record_id, ended = delivered.ended; "");
+            }
+            Err(error) => log::warn!(event = "attempt_failed", run_id:%, attempt, error:%; ""),
+        }
     }
 
     /// All that the trainer has reported by now.

@@ -220,5 +220,7 @@ fn every_line_of_the_log_names_its_event_and_none_the_password() {
     let listed: Value = serde_json::from_str(&home.prints(&["list", "--json"])).unwrap();
     let run_id = format!("run_id={}", listed[0]["run_id"].as_str().unwrap());
     let story: Vec<&str> = log.lines().filter(|line| line.contains(&run_id)).collect();
-    assert!(story.len() >= 4, "{log}");
+    assert!(story.len() >= 4 && story.iter().any(|line| line.contains(" record_id=1 ")), "{log}");
+    // The other run never reached its database, and the log says why.
+    assert!(log.contains("event=attempt_failed ") && log.contains("refused"), "{log}");
 }
