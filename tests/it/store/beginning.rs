@@ -3,7 +3,7 @@
 use std::thread;
 
 use runwrap::record::{Applied, Begun, Change, RecordId, Run};
-use runwrap::store::StoreError;
+use runwrap::store::{OpenOptions, StoreError, open};
 use serde_json::{Value, json};
 
 use super::conformance;
@@ -19,6 +19,7 @@ conformance!(
     a_row_that_was_deleted_comes_back_under_its_id_and_version,
     what_the_journal_remembers_is_used_where_the_database_has_forgotten,
     what_the_journal_remembers_comes_back_where_the_database_is_new,
+    a_run_that_is_sent_to_another_table_is_recorded_there,
     a_refused_beginning_leaves_nothing_behind,
     columns_can_be_set,
     a_column_that_does_not_exist_is_named,
@@ -124,6 +125,16 @@ fn what_the_journal_remembers_comes_back_where_the_database_is_new(place: &Place
     assert_eq!(place.open().begin(&run("cifar"), Some(&known)).unwrap(), known);
     assert_eq!(place.show("30")["version"], "v12");
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v13");
+}
+
+fn a_run_that_is_sent_to_another_table_is_recorded_there(place: &Place) {
+    let run = run("cifar");
+    begin(place, &run);
+    let options = OpenOptions { table: "second".into(), ..place.options() };
+    let mut store = open(&place.target, &options).unwrap();
+    store.begin(&run, None).unwrap();
+    assert_eq!(store.apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
+    assert_eq!((place.count("second"), place.count("runwrap_runs")), (1, 1));
 }
 
 fn a_refused_beginning_leaves_nothing_behind(place: &Place) {
