@@ -200,7 +200,7 @@ impl Machine {
                 }
                 Phase::Running => vec![Action::Warn { message, hint }],
                 Phase::Finishing { end, .. } => {
-                    let message = format!("the end of the run is in the journal, but not in the database: {message}");
+                    let message = format!("the database does not have the end of the run: {message}");
                     let mut actions = vec![Action::Warn { message, hint }];
                     actions.extend(self.over(end));
                     actions
@@ -329,7 +329,7 @@ impl Machine {
                 ]
             }
             Phase::Finishing { end, .. } => {
-                let message = "the end of the run is in the journal, and not in the database yet; it is delivered as soon as that answers";
+                let message = "the database does not have the end of the run yet; it gets it as soon as it answers";
                 let mut actions = vec![Action::Warn { message: message.to_owned(), hint: String::new() }];
                 actions.extend(self.over(end));
                 actions
