@@ -11,8 +11,10 @@
 //!
 //! The trainer never holds an end: both are close-on-exec. Must not block. Called by supervisor and keeper.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::DatabaseTarget;
 use crate::record::{Begun, RunId};
+use crate::sys::fs::memory_file;
 use crate::sys::link::{Incoming, MESSAGE_BYTES_MAX, Socket};
 
 /// The keeper's end of the link.
@@ -39,15 +42,31 @@ pub struct Brief {
     pub table: String,
     pub migrate: bool,
     pub state_dir: PathBuf,
-    /// Whether the journal is in the state directory; else it is in memory only.
-    pub on_disk: bool,
-    /// The number in the journal's file name.
-    pub journal_number: u32,
+    /// Whether the run has a directory there.
+    pub has_directory: bool,
+    /// The number in the journal's file name; `None` for a journal that is in memory only.
+    pub journal_number: Option<u32>,
     /// What the trainer reports to.
     pub report_path: Option<PathBuf>,
     pub log_file: PathBuf,
     pub heartbeat: Duration,
     pub linger: Duration,
+}
+
+impl Brief {
+    /// Puts the brief into memory that no one else can open.
+    pub fn write(&self) -> io::Result<File> {
+        let file = memory_file("runwrap-brief")?;
+        file.write_all_at(&serde_json::to_vec(self)?, 0)?;
+        Ok(file)
+    }
+
+    /// Reads it, whatever the descriptor's place.
+    pub fn read(file: &File) -> io::Result<Self> {
+        let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(serde_json::from_slice(&bytes)?)
+    }
 }
 
 /// What the supervisor says.

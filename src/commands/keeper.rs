@@ -1,22 +1,30 @@
 //! The hidden verb that a keeper runs, in a process that a supervisor started. Called by `commands`.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
-use crate::config::Verbosity;
-use crate::keeper::{self, KeeperError};
+use crate::keeper::{self, KeeperError, Role};
 use crate::logging;
 use crate::sys::process;
 
-/// Keeps a run. `arguments` is empty, or `--failures N`: how often an earlier image of this process has failed in a row.
+/// Keeps a run, or what was left: `[--failures N] [--linger [UNTIL_MS]]`, as only keepers and supervisors say it.
 ///
 /// # Errors
 /// Where it was not started as a keeper is.
 pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
-    let failures = arguments.get(1).and_then(|number| number.to_str()?.parse().ok()).unwrap_or(0);
-    let kept = keeper::run(failures, |brief| {
+    let number = |flag: &str| {
+        let at = arguments.iter().position(|word| word == flag)?;
+        arguments.get(at + 1).and_then(|word| word.to_str()?.parse::<u64>().ok())
+    };
+    let lingers = arguments.iter().any(|word| word == "--linger");
+    let role = Role {
+        failures: number("--failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or(0),
+        linger: lingers.then(|| number("--linger").map(Duration::from_millis)),
+    };
+    let kept = keeper::run(role, |brief| {
         // Nobody hears of these two: without them the keeper still does what it is for.
         process::set_name(c"runwrap-keeper").ok();
-        logging::init(Some(&brief.log_file), Verbosity::Quiet, false).ok();
+        logging::init(Some(&brief.log_file), crate::config::Verbosity::Quiet, false).ok();
     });
     kept.inspect_err(|error| log::error!(event = "keeper_failed", error:%; ""))
 }

@@ -31,6 +31,7 @@ pub struct Home {
 #[derive(Debug)]
 pub struct RunDirectory {
     directory: Directory,
+    path: PathBuf,
     name: OsString,
     /// Our opening of the lock file: what we lock is freed when the last copy of this descriptor is closed.
     lock: File,
@@ -53,26 +54,41 @@ impl Home {
         Ok(Self { root, runs })
     }
 
-    /// Makes the directory of a new run and takes its writer's lock.
+    /// Makes the directory of a new run and takes its writer's lock. Nobody else looks at it before [`Home::publish`]:
+    /// a run that can be seen has a lock that is held and a journal with a beginning.
     pub fn make_run(&self, run_id: RunId) -> io::Result<RunDirectory> {
         let name = OsString::from(run_id.to_string());
-        let directory = self.runs.make_child(&name)?;
+        let directory = self.runs.make_child(&hidden(&name))?;
         let lock = directory.create(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
             return Err(io::Error::other("somebody else holds the lock of a run that has just been made"));
         }
         directory.create(REPORT)?;
-        Ok(RunDirectory { directory, name, lock })
+        Ok(RunDirectory { path: self.runs.path().join(&name), directory, name, lock })
     }
 
-    /// Makes the names of new runs durable.
-    pub fn sync(&self) -> io::Result<()> {
+    /// Gives a new run its name, durably. Its journal has begun.
+    pub fn publish(&self, run: &RunDirectory) -> io::Result<()> {
+        self.runs.rename_child(&hidden(&run.name), &run.name)?;
         self.runs.sync()
+    }
+
+    /// Takes the right to linger for the database `identity`: `None` while another keeper of this state directory has it.
+    pub fn lock_for_lingering(&self, identity: &str) -> io::Result<Option<File>> {
+        let lock = self.root.create_or_open(&format!("linger-{:08x}.lock", crc32fast::hash(identity.as_bytes())))?;
+        Ok(if try_lock(&lock, &WRITER)? { Some(lock) } else { None })
+    }
+
+    /// Whether the run `name` is still there.
+    #[must_use]
+    pub fn has_run(&self, name: &OsStr) -> bool {
+        self.runs.contains(name)
     }
 
     /// The names of all runs, the oldest first: a run's id begins with its time.
     pub fn run_names(&self) -> io::Result<Vec<OsString>> {
         let mut names = self.runs.names()?;
+        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
         names.sort();
         Ok(names)
     }
@@ -81,7 +97,7 @@ impl Home {
     pub fn open_run(&self, name: &OsStr) -> io::Result<RunDirectory> {
         let directory = self.runs.open_child(name)?;
         let lock = directory.open_file(LOCK)?;
-        Ok(RunDirectory { directory, name: name.to_owned(), lock })
+        Ok(RunDirectory { path: directory.path().to_owned(), directory, name: name.to_owned(), lock })
     }
 
     /// Removes a run whose end the database has.
@@ -106,7 +122,7 @@ impl Home {
 impl RunDirectory {
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.directory.path()
+        &self.path
     }
 
     /// The file that the trainer reports to.
@@ -165,6 +181,11 @@ impl RunDirectory {
         }
         Ok(Err(Damage::Empty))
     }
+}
+
+/// The name of a run that is being made.
+fn hidden(name: &OsStr) -> OsString {
+    [OsStr::new("."), name].into_iter().collect()
 }
 
 fn journal_name(number: u32) -> String {

@@ -56,7 +56,8 @@ impl Writer {
     }
 
     /// Goes on with a journal that somebody else began and whose lock is now ours. A torn last line is cut off.
-    pub fn resume(file: File, medium: Medium, number: u32) -> io::Result<Self> {
+    /// `number` is the one in its file's name; `None` for a journal in memory.
+    pub fn resume(file: File, number: Option<u32>) -> io::Result<Self> {
         let mut bytes = read_all(&file)?;
         let (entries, whole) = read_lines(&bytes).map_err(io::Error::other)?;
         let account = Account::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
@@ -64,7 +65,8 @@ impl Writer {
             bytes.truncate(whole);
             file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
         }
-        Ok(Self { file, medium, number, bytes, account })
+        let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
+        Ok(Self { file, medium, number: number.unwrap_or(1), bytes, account })
     }
 
     /// Writes `event`, and does not return before it is durable if `durable`.
@@ -109,10 +111,13 @@ impl Writer {
         self.medium
     }
 
-    /// The number in the file's name.
+    /// The number in the file's name; `None` in memory.
     #[must_use]
-    pub const fn number(&self) -> u32 {
-        self.number
+    pub const fn number_on_disk(&self) -> Option<u32> {
+        match self.medium {
+            Medium::Disk => Some(self.number),
+            Medium::Memory => None,
+        }
     }
 
     /// What the journal says so far.

@@ -47,6 +47,10 @@ pub(super) enum Action {
     ReplaceImage {
         failures: u32,
     },
+    /// The run has ended, its journal is on disk and the database does not answer: leave it to the one that lingers.
+    Linger,
+    /// The database answers: see whether earlier runs have left something.
+    LookForLeftovers,
     Exit,
 }
 
@@ -54,6 +58,8 @@ pub(super) enum Action {
 pub(super) struct Machine {
     heartbeat: Duration,
     linger: Duration,
+    /// The journal is where another process can deliver it.
+    on_disk: bool,
     facts: Facts,
     /// The database has acknowledged the beginning to this process.
     begun: bool,
@@ -69,11 +75,12 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) const fn new(heartbeat: Duration, linger: Duration, failures: u32) -> Self {
+    pub(super) const fn new(heartbeat: Duration, linger: Duration, on_disk: bool, failures: u32) -> Self {
         let facts = Facts { started: false, ended: false };
         Self {
             heartbeat,
             linger,
+            on_disk,
             facts,
             begun: false,
             attempt: None,
@@ -152,16 +159,23 @@ impl Machine {
         if !self.facts.ended {
             return vec![Action::TakeOver];
         }
-        // With nothing under way and nothing due a person must act: the journal stays for them.
-        if self.attempt.is_none() && self.due.is_none() { vec![Action::Exit] } else { Vec::new() }
+        match (self.attempt, self.due) {
+            // With nothing under way and nothing due a person must act: the journal stays for them.
+            (None, None) => vec![Action::Exit],
+            (None, Some(_)) if self.failures > 0 && self.on_disk => vec![Action::Linger],
+            (Some(_), _) | (None, Some(_)) => Vec::new(),
+        }
     }
 
     fn delivered(&mut self, delivered: Delivered, now: Duration) -> Vec<Action> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
-        self.begun = true;
+        let first = !std::mem::replace(&mut self.begun, true);
         self.failures = 0;
         let mut actions: Vec<Action> =
             delivered.begun.map(|begun| Action::Tell(ToSupervisor::Recorded(begun))).into_iter().collect();
+        if first && !delivered.ended {
+            actions.push(Action::LookForLeftovers);
+        }
         if delivered.ended {
             actions.extend([Action::Remove, Action::Tell(ToSupervisor::Final), Action::Exit]);
         } else if self.facts.ended {
@@ -180,6 +194,9 @@ impl Machine {
         let news = match error {
             StoreError::Transient { .. } => {
                 self.plan(now + backoff(self.failures, random));
+                if self.alone_since.is_some() && self.on_disk && !self.terminated {
+                    return vec![Action::Linger];
+                }
                 let lingered = self.alone_since.is_some_and(|since| now >= since + self.linger);
                 let last_try = self.terminated && self.alone_since.is_some();
                 return if lingered || last_try { vec![Action::Exit] } else { Vec::new() };
@@ -198,6 +215,9 @@ impl Machine {
 
     fn overrun(&mut self, now: Duration) -> Vec<Action> {
         match self.attempt {
+            Some((deadline, _)) if now >= deadline && self.alone_since.is_some() && self.on_disk => {
+                vec![Action::Linger]
+            }
             Some((deadline, _)) if now >= deadline => {
                 vec![Action::ReplaceImage { failures: self.failures.saturating_add(1) }]
             }

@@ -1,6 +1,7 @@
 //! Waits, makes one event of what came, and does what `machine` says. Decides nothing.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
@@ -11,7 +12,7 @@ use thiserror::Error;
 
 use super::machine::{Action, Event, Facts, Machine};
 use super::takeover::take_over;
-use crate::delivery::{Delivered, Parcel, STATEMENT_TIMEOUT};
+use crate::delivery::{Delivered, Leftover, Parcel, STATEMENT_TIMEOUT, inspect};
 use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account};
 use crate::link::{self, Brief, Heard, Link, ToKeeper};
 use crate::record::Report;
@@ -28,6 +29,9 @@ pub enum KeeperError {
     System(#[from] io::Error),
 }
 
+/// More directories than this are not looked at for leftovers at the start of a run; `recover` looks at all.
+const LEFTOVERS_LOOKED_AT_MAX: usize = 1000;
+
 struct Keeper {
     brief: Brief,
     machine: Machine,
@@ -38,7 +42,7 @@ struct Keeper {
     alone: bool,
     journal: File,
     account: Account,
-    /// The state directory and the run's in it; none for a journal in memory, or once the run was removed.
+    /// The state directory and the run's in it, if it has one; none once it was removed.
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
     waker: Waker,
@@ -51,22 +55,22 @@ struct Keeper {
 ///
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
-pub fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
     // All of them before anything else is opened, which could get one of their numbers.
     let link = Link::of(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
     let brief_file = File::from(inherit(link::BRIEF_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
-    let brief: Brief = serde_json::from_slice(&read_memory(&brief_file)?).map_err(io::Error::other)?;
+    let brief = Brief::read(&brief_file)?;
     // While this is open the world knows that the run has a keeper.
-    let lock = if brief.on_disk { Some(inherit(link::LOCK_FD)?) } else { None };
+    let lock = if brief.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
     prepare(&brief);
     let account = read_account(&journal)?;
     let mut keeper = Keeper {
-        machine: Machine::new(brief.heartbeat, brief.linger, failures),
+        machine: Machine::new(brief.heartbeat, brief.linger, brief.journal_number.is_some(), failures),
         pending: VecDeque::new(),
         link,
         alone: false,
-        place: if brief.on_disk { place(&brief) } else { None },
+        place: if brief.has_directory { place(&brief) } else { None },
         account,
         journal,
         reader: ReportReader::default(),
@@ -84,13 +88,6 @@ pub fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperErro
 
 fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
     inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
-}
-
-fn read_memory(file: &File) -> io::Result<Vec<u8>> {
-    use std::os::unix::fs::FileExt;
-    let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, 0)?;
-    Ok(bytes)
 }
 
 /// A run whose directory is gone was delivered: the journal's descriptor still tells it.
@@ -171,6 +168,13 @@ impl Keeper {
                 let arguments = ["runwrap", "keeper", "--failures", &failures.to_string()].map(str::to_owned);
                 return Err(spawn::replace_image(&arguments, link::LOCK_FD).into());
             }
+            Action::Linger => {
+                log::info!(event = "left_to_linger", run_id:% = self.brief.run_id; "");
+                let words = ["runwrap", "keeper", "--linger"].map(str::to_owned);
+                // Journal and lock are closed by it: the run is nobody's then, and whoever lingers may have it.
+                return Err(spawn::replace_image(&words, link::BRIEF_FD).into());
+            }
+            Action::LookForLeftovers => self.look_for_leftovers(),
             Action::Exit => {
                 log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
                 return Ok(ControlFlow::Break(()));
@@ -223,6 +227,32 @@ impl Keeper {
             }
             Err(error) => log::warn!(event = "attempt_failed", run_id:%, attempt, error:%; ""),
         }
+    }
+
+    /// Starts a process that delivers what earlier runs have left for this database, if they have.
+    fn look_for_leftovers(&self) {
+        let Some((home, _)) = &self.place else { return };
+        let identity = self.brief.target.identity();
+        let dead = |name: &OsString| matches!(inspect(home, name, &identity), Ok(Leftover::Dead(_)));
+        let found = home.run_names().is_ok_and(|names| names.iter().take(LEFTOVERS_LOOKED_AT_MAX).any(dead));
+        if !found {
+            return;
+        }
+        if let Err(error) = self.start_lingering() {
+            // The next run will try again.
+            log::warn!(event = "linger_not_started", run_id:% = self.brief.run_id, error:%; "");
+        }
+    }
+
+    fn start_lingering(&self) -> io::Result<()> {
+        process::ignore_children()?;
+        let brief = self.brief.write()?;
+        let nothing = File::open("/dev/null")?;
+        let environment: Vec<_> = std::env::vars_os().collect();
+        let pid =
+            spawn::spawn_keeper(&["runwrap", "keeper", "--linger"], &environment, &[nothing.as_fd(), brief.as_fd()])?;
+        log::info!(event = "linger_started", run_id:% = self.brief.run_id, linger_pid = pid; "");
+        Ok(())
     }
 
     /// All that the trainer has reported by now.

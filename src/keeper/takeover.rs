@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use crate::journal::{Ended, Event, Medium, RunDirectory, Writer};
+use crate::journal::{Ended, Event, RunDirectory, Writer};
 use crate::record::{Reason, TrainerExit};
 use crate::sys::{clock, leftovers, poll};
 
@@ -15,16 +15,15 @@ const LOCK_WAIT: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_millis(500);
 const STEP: Duration = Duration::from_millis(10);
 
-/// Ends the run in its journal, if nobody has. `directory` is `None` for a journal in memory, which nobody else can hold.
+/// Ends the run in its journal, if nobody has. `number` is the one in the journal's file name.
 ///
 /// # Errors
 /// Where the journal is somebody else's now, or cannot be written at all.
-pub(super) fn take_over(directory: Option<&RunDirectory>, journal: &File, number: u32) -> io::Result<Writer> {
+pub(super) fn take_over(directory: Option<&RunDirectory>, journal: &File, number: Option<u32>) -> io::Result<Writer> {
     if let Some(directory) = directory {
         take_lock(directory)?;
     }
-    let medium = if directory.is_some() { Medium::Disk } else { Medium::Memory };
-    let mut writer = Writer::resume(journal.try_clone()?, medium, number)?;
+    let mut writer = Writer::resume(journal.try_clone()?, number)?;
     if writer.account().ended.is_some() {
         return Ok(writer);
     }

@@ -5,12 +5,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use crate::journal::{RunDirectory, Writer};
 use crate::link::{Brief, Heard, Link, ToKeeper, ToSupervisor};
-use crate::sys::{clock, fs, poll, process, signals, spawn, wait};
+use crate::sys::{clock, poll, process, signals, spawn, wait};
 
 /// How long a killed keeper's lock may take to be freed, and a keeper to die.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
@@ -34,12 +33,9 @@ impl Keepers {
     /// Starts a keeper for the journal as it is now.
     pub(super) fn start(&mut self, writer: &Writer, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
-        let on_disk = writer.medium() == crate::journal::Medium::Disk;
-        self.brief.on_disk = on_disk;
-        self.brief.journal_number = writer.number();
-        let brief = fs::memory_file("runwrap-brief")?;
-        brief.write_all_at(&serde_json::to_vec(&self.brief)?, 0)?;
-        let lock = match directory.filter(|_| on_disk) {
+        self.brief.journal_number = writer.number_on_disk();
+        let brief = self.brief.write()?;
+        let lock = match directory {
             Some(directory) => Some(keeper_lock(directory)?),
             None => None,
         };

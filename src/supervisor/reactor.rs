@@ -67,8 +67,10 @@ pub fn supervise(supervision: Supervision) -> Result<EndAs, SupervisorError> {
     let (writer, error) = Writer::begin(directory, begin).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
         warn_of_memory(&error);
-    } else if let Some((home, _)) = &place {
-        home.sync().map_err(SupervisorError::Journal)?;
+    }
+    if let Some((home, run)) = &place {
+        // Also where the journal itself had to go into memory: the trainer reports to a file there.
+        home.publish(run).map_err(SupervisorError::Journal)?;
     }
     let guard = Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout);
     let mut supervisor = Supervisor {

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -82,8 +82,8 @@ impl Directory {
 
     /// The names in this directory, in no order.
     pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
-        // By path: the descriptor proves whose it is, and an entry that was swapped is refused when it is opened.
-        std::fs::read_dir(&self.path)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+        // By descriptor: the directory may have another name by now, and another directory its old one.
+        std::fs::read_dir(descriptor_path(&self.fd))?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
 
     /// Removes the file `name`; one that is not there is removed already.
@@ -94,6 +94,17 @@ impl Directory {
     /// Removes the empty directory `name`; one that is not there is removed already.
     pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
         absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir))
+    }
+
+    /// Makes the file `name` (0600), or opens the plain file that is there.
+    pub fn create_or_open(&self, name: &str) -> io::Result<File> {
+        let flags = PLAIN_FILE | OFlag::O_CREAT | OFlag::O_RDWR;
+        plain(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+    }
+
+    /// Renames the directory `from` in this one.
+    pub fn rename_child(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Ok(nix::fcntl::renameat(&self.fd, from, &self.fd, to)?)
     }
 
     /// Moves the directory `name` into `target`, for good.
@@ -110,7 +121,7 @@ impl Directory {
 
     /// Whether `name` is there, without following a link.
     #[must_use]
-    pub fn contains(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &OsStr) -> bool {
         fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
     }
 }
@@ -137,11 +148,8 @@ pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
 }
 
-/// Another opening of the same file, with a place and locks of its own.
-pub fn reopen(file: &File) -> io::Result<File> {
-    use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    Ok(File::from(open(Path::new(&path), OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CLOEXEC, Mode::empty())?))
+fn descriptor_path(fd: &impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
 
 fn plain(file: File) -> io::Result<File> {

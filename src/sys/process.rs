@@ -49,6 +49,15 @@ impl AsFd for Termination {
     }
 }
 
+/// Lets the kernel reap the children of this process, whose end nobody here waits for.
+pub fn ignore_children() -> io::Result<()> {
+    // SAFETY: installs no handler.
+    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Names this process, for `ps` and `top`.
 pub fn set_name(name: &CStr) -> io::Result<()> {
     Ok(nix::sys::prctl::set_name(name)?)

@@ -4,4 +4,5 @@ mod ending;
 mod faults;
 mod guard;
 mod keeping;
+mod lingering;
 mod reporting;

@@ -2,12 +2,16 @@
 //! run's and `recover`'s. Idempotent, so it may be repeated, interrupted and raced. Owns the retry schedule.
 //! Must not wait, retry by itself or write to the journal.
 
+mod leftovers;
+
 use std::time::Duration;
 
 use crate::journal::Account;
-use crate::record::{Applied, Begun, Change, Ending, Progress, Report, Run};
+use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
 use crate::store::{Store, StoreError};
 use crate::sys::failpoint;
+
+pub use leftovers::{DeadRun, Leftover, inspect};
 
 /// How long one attempt may take before it is abandoned.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
@@ -25,10 +29,10 @@ pub struct Parcel {
     recorded: Option<Begun>,
     /// The database has acknowledged the beginning to this process already.
     begun: bool,
-    /// There is something to say beyond the beginning.
-    alive: bool,
-    progress: Progress,
-    ending: Option<Ending>,
+    /// What there is to say beyond the beginning, in order.
+    changes: Vec<Change>,
+    /// The changes tell how the run ended, or that nobody knows.
+    last: bool,
 }
 
 /// What the database has now.
@@ -41,28 +45,40 @@ pub struct Delivered {
 }
 
 impl Parcel {
-    /// What `account` has to say. `seen_us` is the moment of the sign of life, `report` all that the trainer has reported,
+    /// What a living run has to say. `seen_us` is the moment of the sign of life, `report` all that the trainer has reported,
     /// `begun` whether the database has acknowledged the beginning to this process.
     #[must_use]
     pub fn of(account: &Account, seen_us: u64, report: Report, begun: bool) -> Self {
         let ending = account.ending(report.error.as_deref());
-        Self {
-            run: account.begin.run.clone(),
-            recorded: account.recorded.clone(),
-            begun,
-            alive: account.started.is_some(),
-            progress: account.progress(seen_us, report),
-            ending,
+        let last = ending.is_some();
+        let progress = account.progress(seen_us, report);
+        let changes = match ending {
+            Some(ending) => vec![Change::Finalize(progress, ending)],
+            None if account.started.is_some() => vec![Change::Heartbeat(progress)],
+            None => Vec::new(),
+        };
+        Self { run: account.begin.run.clone(), recorded: account.recorded.clone(), begun, changes, last }
+    }
+
+    /// What a run has to say that nobody looks after any more: its end or, without one, that it is lost.
+    #[must_use]
+    pub fn of_dead(account: &Account, report: Report, presumption: Presumption) -> Self {
+        let mut parcel = Self::of(account, account.last_elapsed_us, report.clone(), false);
+        if !parcel.last {
+            let progress = account.progress(account.last_elapsed_us, report);
+            parcel.changes = vec![Change::Heartbeat(progress), Change::Presume(presumption)];
+            parcel.last = true;
         }
+        parcel
     }
 
     /// What it is about, for the log.
     #[must_use]
     pub const fn describe(&self) -> &'static str {
-        match (&self.ending, self.begun) {
-            (Some(_), _) => "finalize",
-            (None, true) => "heartbeat",
-            (None, false) => "begin",
+        match (self.last, self.begun) {
+            (true, _) => "finalize",
+            (false, true) => "heartbeat",
+            (false, false) => "begin",
         }
     }
 
@@ -77,32 +93,23 @@ impl Parcel {
             begun = Some(store.begin(&self.run, self.recorded.as_ref())?);
             failpoint::reached("inserted");
         }
-        if self.ending.is_some() {
+        if self.last {
             failpoint::reached("finalizing");
         }
-        if let Some(change) = self.change() {
-            let mut applied = store.apply(self.run.run_id, &change)?;
-            if applied == Applied::Missing {
+        for change in &self.changes {
+            if store.apply(self.run.run_id, change)? == Applied::Missing {
                 // Somebody deleted a row: begin it again whole, once.
                 begun = Some(store.begin(&self.run, begun.as_ref().or(self.recorded.as_ref()))?);
-                applied = store.apply(self.run.run_id, &change)?;
-            }
-            if applied == Applied::Missing {
-                let message = format!("the rows of run {} vanish as soon as they are inserted", self.run.run_id);
-                return Err(StoreError::Transient { message });
+                if store.apply(self.run.run_id, change)? == Applied::Missing {
+                    let message = format!("the rows of run {} vanish as soon as they are inserted", self.run.run_id);
+                    return Err(StoreError::Transient { message });
+                }
             }
         }
-        if self.ending.is_some() {
+        if self.last {
             failpoint::reached("finalized");
         }
-        Ok(Delivered { begun, ended: self.ending.is_some() })
-    }
-
-    fn change(&self) -> Option<Change> {
-        match &self.ending {
-            Some(ending) => Some(Change::Finalize(self.progress.clone(), ending.clone())),
-            None => self.alive.then(|| Change::Heartbeat(self.progress.clone())),
-        }
+        Ok(Delivered { begun, ended: self.last })
     }
 }
 

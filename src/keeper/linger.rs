@@ -1,0 +1,201 @@
+//! Delivering what was left: journals whose supervisor and keeper are both gone. One such process per state directory and
+//! database, whatever the number of ended runs; the others leave their journals to it. Started by a keeper, in its place
+//! when its own run has ended and the database does not answer, or beside it when an earlier run left something.
+//! Must not touch a living run, and must end: when nothing is left, at `--linger`, or after one last try at SIGTERM.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::KeeperError;
+use crate::delivery::{ATTEMPT_DEADLINE, DeadRun, Leftover, Parcel, STATEMENT_TIMEOUT, backoff, inspect};
+use crate::journal::Home;
+use crate::link::{self, Brief};
+use crate::store::{OpenOptions, StoreError, attempt};
+use crate::sys::poll::{Waker, readable, readable_within};
+use crate::sys::{clock, inherited, process, random, spawn};
+
+/// How often the state directory is looked at again although everything that was found in it was delivered.
+const ROUNDS_MAX: u32 = 1000;
+
+struct Lingerer {
+    brief: Brief,
+    home: Home,
+    identity: String,
+    /// Boot time at which it gives up.
+    until: Duration,
+    failures: u32,
+    /// Runs that need a person: they stay where they are.
+    given_up: HashSet<OsString>,
+    terminate: process::Termination,
+}
+
+/// What one look at everything that is left came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// Nothing is left that could be delivered.
+    Done,
+    /// The database does not answer, or not well enough.
+    Failed,
+}
+
+/// Delivers what is left until nothing is, or until `until` (boot time; by the brief's `linger` from now if `None`).
+///
+/// # Errors
+/// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
+pub(super) fn linger(until: Option<Duration>, failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+    let brief_file = File::from(
+        inherited::descriptor(link::BRIEF_FD).map_err(|cause| KeeperError::Descriptor { fd: link::BRIEF_FD, cause })?,
+    );
+    let brief = Brief::read(&brief_file)?;
+    prepare(&brief);
+    let mut lingerer = Lingerer {
+        home: Home::open(&brief.state_dir)?,
+        identity: brief.target.identity(),
+        until: until.unwrap_or_else(|| clock::boot_time() + brief.linger),
+        failures,
+        given_up: HashSet::new(),
+        terminate: process::Termination::on_sigterm()?,
+        brief,
+    };
+    let result = lingerer.work();
+    // Open till here: an image that replaces this one finds it under its number.
+    drop(brief_file);
+    result
+}
+
+impl Lingerer {
+    fn work(&mut self) -> Result<(), KeeperError> {
+        for _ in 0..ROUNDS_MAX {
+            let Some(lock) = self.home.lock_for_lingering(&self.identity)? else {
+                log::info!(event = "linger_left_to_another", database = self.identity; "");
+                return Ok(());
+            };
+            log::info!(event = "linger", database = self.identity, failures = self.failures; "");
+            let finished = self.rounds()?;
+            // A keeper that left its journal while we were about to go found the lock taken: look once more without it.
+            drop(lock);
+            if !finished || self.next()?.is_none() {
+                break;
+            }
+        }
+        log::info!(event = "linger_ended", database = self.identity; "");
+        Ok(())
+    }
+
+    /// Tries until nothing is left; false if it gives up before.
+    fn rounds(&mut self) -> Result<bool, KeeperError> {
+        let mut last_try = false;
+        loop {
+            if self.round()? == Round::Done {
+                return Ok(true);
+            }
+            if last_try || clock::boot_time() >= self.until {
+                log::warn!(event = "linger_gave_up", database = self.identity; "");
+                return Ok(false);
+            }
+            self.failures = self.failures.saturating_add(1);
+            last_try = readable_within(self.terminate.as_fd(), backoff(self.failures, random::fraction()))?;
+        }
+    }
+
+    /// Delivers one run after the other.
+    fn round(&mut self) -> Result<Round, KeeperError> {
+        while let Some((name, run)) = self.next()? {
+            let run_id = run.account.begin.run.run_id;
+            match self.deliver(&run)? {
+                Ok(()) => {
+                    self.failures = 0;
+                    if let Err(error) = self.home.remove_run(&run.directory) {
+                        log::warn!(event = "remove_failed", run_id:%, error:%; "");
+                        self.given_up.insert(name);
+                    }
+                }
+                Err(StoreError::Transient { message }) => {
+                    log::warn!(event = "attempt_failed", run_id:%, attempt = self.failures, error = message; "");
+                    return Ok(Round::Failed);
+                }
+                Err(StoreError::Permanent { message, hint } | StoreError::BadInput { message, hint }) => {
+                    log::error!(event = "needs_a_person", run_id:%, error = message, hint; "");
+                    self.given_up.insert(name);
+                }
+            }
+        }
+        Ok(Round::Done)
+    }
+
+    /// The first run that is ours to deliver. Each time another comes first: what hangs on one must not stop the others.
+    fn next(&mut self) -> Result<Option<(OsString, DeadRun)>, KeeperError> {
+        let mut names = self.home.run_names()?;
+        names.retain(|name| !self.given_up.contains(name));
+        let turn = usize::try_from(self.failures).unwrap_or_default() % names.len().max(1);
+        names.rotate_left(turn);
+        for name in names {
+            match inspect(&self.home, &name, &self.identity) {
+                Ok(Leftover::Dead(run)) => return Ok(Some((name, *run))),
+                Ok(Leftover::Alive) => {}
+                Ok(left) => {
+                    left.log(&name);
+                    self.given_up.insert(name);
+                }
+                Err(error) => {
+                    log::warn!(event = "run_unreadable", run:? = name, error:%; "");
+                    self.given_up.insert(name);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn deliver(&self, run: &DeadRun) -> Result<Result<(), StoreError>, KeeperError> {
+        let parcel = run.parcel()?;
+        log::info!(event = "attempt", run_id:% = run.account.begin.run.run_id, attempt = self.failures,
+            what = parcel.describe(); "");
+        let options = OpenOptions {
+            table: run.account.begin.table.clone(),
+            migrate: self.brief.migrate,
+            attempt: usize::try_from(self.failures).unwrap_or_default(),
+            statement_timeout: STATEMENT_TIMEOUT,
+        };
+        Ok(match self.attempt(options, parcel)? {
+            Some(result) => result,
+            None => return Err(self.start_over().into()),
+        })
+    }
+
+    /// One attempt; `None` if it hangs.
+    fn attempt(&self, options: OpenOptions, parcel: Parcel) -> io::Result<Option<Result<(), StoreError>>> {
+        let waker = Waker::new()?;
+        let done = waker.clone();
+        let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store).map(drop);
+        let started = attempt::start(self.brief.target.clone(), options, work, move || {
+            if let Err(error) = done.wake() {
+                log::error!(event = "wake_failed", error:%; "");
+            }
+        });
+        let receiver = match started {
+            Ok(receiver) => receiver,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let deadline = clock::boot_time() + ATTEMPT_DEADLINE;
+        while clock::boot_time() < deadline {
+            let [woken] = readable([Some(waker.as_fd())], Some(deadline))?;
+            if woken {
+                break;
+            }
+        }
+        Ok(receiver.try_recv().ok())
+    }
+
+    /// The attempt hangs, and a thread with it: go on in a new image.
+    fn start_over(&self) -> io::Error {
+        log::warn!(event = "attempt_hung", database = self.identity, failures = self.failures; "");
+        let until = self.until.as_millis().to_string();
+        let failures = self.failures.saturating_add(1).to_string();
+        let words = ["runwrap", "keeper", "--failures", &failures, "--linger", &until];
+        spawn::replace_image(&words.map(str::to_owned), link::BRIEF_FD)
+    }
+}

@@ -1,0 +1,113 @@
+//! What a run leaves behind when the database does not answer: one process that lingers, and the next run.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::postgres::Postgres;
+use crate::support::site::{Site, kill, output};
+use crate::support::wait::wait_until;
+
+const IMPATIENT: [&str; 4] = ["--start-timeout", "50ms", "--finish-timeout", "50ms"];
+
+#[test]
+fn one_keeper_lingers_for_many_ended_runs_and_delivers_them_all() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    server.stop();
+    for code in 1..=5 {
+        assert_eq!(site.run(&IMPATIENT, &format!("exit {code}")).status.code(), Some(code));
+    }
+    wait_until("a single keeper is left", || site.keepers().len() == 1);
+    assert_eq!(site.run_directories().len(), 5);
+    server.start();
+    wait_until("delivery", || site.run_directories().is_empty());
+    let mut codes: Vec<i64> = site.records().iter().map(|record| record["exit_code"].as_i64().unwrap()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [1, 2, 3, 4, 5]);
+    site.quiet();
+}
+
+#[test]
+fn sigterm_to_the_lingering_keeper_is_one_last_try_and_the_journal_stays() {
+    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
+    wait_until("it lingers", || site.log().contains("event=linger "));
+    kill(site.keeper_after(None), "TERM");
+    site.quiet();
+    assert!(site.log().contains("event=linger_gave_up"));
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+#[test]
+fn linger_ends_by_itself() {
+    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let options = [&IMPATIENT[..], &["--linger", "300ms"]].concat();
+    assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
+    site.quiet();
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+/// Leaves the journal of a run that exited with 3 behind, and nobody to deliver it.
+fn leave_one(site: &Site, server: &Postgres) {
+    server.stop();
+    assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
+    for keeper in site.keepers() {
+        kill(keeper, "KILL");
+    }
+    site.quiet();
+    server.start();
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+#[test]
+fn the_next_run_delivers_what_an_earlier_one_left() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    leave_one(&site, &server);
+    assert!(site.run(&[], "exit 0").status.success());
+    wait_until("delivery", || site.run_directories().is_empty());
+    let mut codes: Vec<i64> = site.records().iter().map(|record| record["exit_code"].as_i64().unwrap()).collect();
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 3]);
+    site.quiet();
+}
+
+#[test]
+fn a_journal_is_never_delivered_to_another_database() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    leave_one(&site, &server);
+    let other = format!("sqlite:{}", site.path().join("other.db").display());
+    let run = |command: &mut Command| output(command.env("RUNWRAP_DATABASE_URL", &other));
+    assert!(run(&mut site.shell(&[], "exit 0")).status.success());
+    site.quiet();
+    assert_eq!(site.run_directories().len(), 1);
+    let listed = run(&mut site.runwrap(&["list", "--json"]));
+    let records: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((records.as_array().unwrap().len(), &records[0]["exit_code"]), (1, &json!(0)));
+}
+
+#[test]
+fn a_run_of_which_everybody_was_killed_is_lost_and_keeps_what_it_reported() {
+    let site = Site::sqlite();
+    let script = "echo '{\"metrics\": {\"epoch\": 1}}' >> $RUNWRAP_REPORT; for pid in $PPID $(pgrep -f '^runwrap keeper'); do \
+                  tr '\\0' '\\n' < /proc/$pid/environ | grep -qx SITE=$SITE && kill -STOP $pid; done; kill -STOP $$";
+    let mut running = crate::support::site::start(&mut site.shell(&[], script));
+    wait_until("the trainer has stopped everybody", || {
+        let stopped =
+            |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "));
+        site.keepers().into_iter().all(stopped) && stopped(running.pid()) && !site.keepers().is_empty()
+    });
+    kill(site.keeper_after(None), "KILL");
+    running.signal("KILL");
+    running.end();
+    site.quiet();
+    assert!(site.run(&[], "true").status.success());
+    wait_until("delivery", || site.run_directories().is_empty());
+    let lost = site.records().into_iter().find(|record| record["reason"] == "lost").unwrap();
+    assert_eq!((&lost["status"], &lost["presumed"]), (&json!("failed"), &json!(true)));
+    assert_eq!(lost["train_metrics"], json!({"epoch": 1}));
+    assert!(!lost["train_end_time"].is_null() && lost["error_message"].as_str().unwrap().starts_with("lost: "));
+    site.quiet();
+}
