@@ -3,6 +3,7 @@ SELECT
     CAST(id AS text),
     CAST(status AS text),
     CAST(version AS text) -- when: version
+    CAST(NULL AS text) -- when: version.absent
 FROM {table}
 WHERE id = CAST($1 AS {id.type})
 FOR UPDATE

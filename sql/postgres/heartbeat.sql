@@ -11,7 +11,7 @@ WITH given AS (
         error text
     )
 ),
--- Locked first: whoever else changes this run waits here, and every condition below is judged by what is locked.
+-- Locked already, by lock_run.sql.
 run AS (
     SELECT
         run_id,
@@ -20,7 +20,6 @@ run AS (
         presumed
     FROM {runs}
     WHERE run_id = CAST($1 AS uuid) AND record_table = {record_table}
-    FOR UPDATE
 ),
 found AS (
     SELECT run.writable

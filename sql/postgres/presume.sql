@@ -8,7 +8,7 @@ WITH given AS (
         message text
     )
 ),
--- Locked first: a heartbeat that arrives now waits, and one that has just arrived is seen here.
+-- Locked already, by lock_run.sql: a heartbeat that arrives now waits, and one that has just arrived is seen here.
 run AS (
     SELECT
         run_id,
@@ -19,7 +19,6 @@ run AS (
         last_seen_at
     FROM {runs}
     WHERE run_id = CAST($1 AS uuid) AND record_table = {record_table}
-    FOR UPDATE
 ),
 found AS (
     SELECT run.run_id

@@ -1,5 +1,6 @@
 -- Bounds are set inside each transaction: a session's own settings would reach the next client of a pooler.
-BEGIN;
+-- The steps of a beginning and of a change each need to see what was committed before them.
+BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL statement_timeout = {timeout_ms};
 SET LOCAL lock_timeout = {timeout_ms};
 SET LOCAL TimeZone = 'UTC';

@@ -60,19 +60,13 @@ impl Beginning<'_, '_> {
 
     /// A run that has begun before: its row as it is, or put back if somebody deleted it.
     fn again(&mut self, remembered: Begun) -> Result<Begun, StoreError> {
-        let row = self.session.row(&self.layout.words.fill(ROW), &[Some(&remembered.record_id.0)])?;
-        match row {
-            Some(row) if self.layout.columns.has("version") => {
-                Ok(Begun { version: self.session.text(&row, 0)?, ..remembered })
-            }
-            Some(_) => Ok(Begun { version: None, ..remembered }),
-            None => {
-                let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
-                let (run_id, begun_at) = (self.run.run_id.to_string(), instant_text(self.run.begun_at));
-                self.session.rows(&self.layout.words.fill(RESET), &[Some(&run_id), Some(&begun_at)])?;
-                Ok(begun(record_id, remembered.version))
-            }
+        if let Some(row) = self.session.row(&self.layout.words.fill(ROW), &[Some(&remembered.record_id.0)])? {
+            return Ok(Begun { version: self.session.text(&row, 0)?, ..remembered });
         }
+        let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+        let (run_id, begun_at) = (self.run.run_id.to_string(), instant_text(self.run.begun_at));
+        self.session.rows(&self.layout.words.fill(RESET), &[Some(&run_id), Some(&begun_at)])?;
+        Ok(begun(record_id, remembered.version))
     }
 
     fn adopt(&mut self, record_id: &RecordId) -> Result<Begun, StoreError> {
@@ -89,8 +83,7 @@ impl Beginning<'_, '_> {
         if let Some(other) = watched {
             return Err(adoption::watched(record_id, &self.session.text(&other, 0)?.unwrap_or_default()));
         }
-        let version = if self.layout.columns.has("version") { self.session.text(row, 2)? } else { None };
-        let version = self.run.version.clone().or(version);
+        let version = self.run.version.clone().or(self.session.text(row, 2)?);
         self.update(&id)?;
         Ok(begun(id, version.filter(|_| self.layout.columns.has("version"))))
     }

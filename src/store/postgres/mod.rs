@@ -28,6 +28,7 @@ pub(super) use self::schema::migrations_sql;
 /// The statements, as `sql/postgres` has them.
 mod sql {
     pub(super) const SESSION: &str = include_str!("../../../sql/postgres/session.sql");
+    pub(super) const LOCK_RUN: &str = include_str!("../../../sql/postgres/lock_run.sql");
     pub(super) const HEARTBEAT: &str = include_str!("../../../sql/postgres/heartbeat.sql");
     pub(super) const FINALIZE: &str = include_str!("../../../sql/postgres/finalize.sql");
     pub(super) const PRESUME: &str = include_str!("../../../sql/postgres/presume.sql");
@@ -198,7 +199,9 @@ impl Store for PostgresStore {
         };
         self.transaction(|session, layout| {
             let given = change_json(change, &layout.columns);
-            let row = session.row(&layout.words.fill(statement), &[Some(&run_id.to_string()), Some(&given)])?;
+            let run_id = run_id.to_string();
+            session.row(&layout.words.fill(sql::LOCK_RUN), &[Some(&run_id)])?;
+            let row = session.row(&layout.words.fill(statement), &[Some(&run_id), Some(&given)])?;
             let word = row.map(|row| session.text(&row, 0)).transpose()?.flatten();
             Ok(match word.as_deref() {
                 Some("written") => Applied::Written,

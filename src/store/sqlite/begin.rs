@@ -33,8 +33,8 @@ struct Beginning<'a, 'b> {
 /// A row of the user's table.
 struct Found {
     id: String,
-    version: Option<String>,
     status: String,
+    version: Option<String>,
 }
 
 pub(super) fn begin(session: &Session<'_>, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
@@ -87,11 +87,10 @@ impl Beginning<'_, '_> {
 
     fn find(&self, record_id: &RecordId) -> Result<Option<Found>, StoreError> {
         let rows = self.session.query(ROW, &facts([("record_id", json!(without_nul(&record_id.0)))]))?;
-        let versioned = self.session.layout.columns.has("version");
         Ok(rows.first().map(|row| Found {
             id: text(row, 0).unwrap_or_default(),
-            version: if versioned { text(row, 1) } else { None },
-            status: text(row, if versioned { 2 } else { 1 }).unwrap_or_default(),
+            status: text(row, 1).unwrap_or_default(),
+            version: text(row, 2),
         }))
     }
 

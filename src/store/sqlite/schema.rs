@@ -133,6 +133,9 @@ fn names(table: &TableName) -> Words {
 fn words(table: &TableName, columns: &Columns) -> Words {
     let mut words = names(table);
     words.flags.extend(OWN_COLUMNS.into_iter().filter(|name| columns.has(name)).map(str::to_owned));
+    if !columns.has("version") {
+        words.flags.insert("version.absent".into());
+    }
     if columns.has("train_start_time") && columns.has("train_duration") {
         words.flags.insert("train_duration.known".into());
     }

@@ -1,6 +1,6 @@
 //! The user's table as applications make it: other types, fewer columns, more columns. It is used as it is.
 
-use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, Report, Run, Status};
+use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, RecordId, Report, Run, Status};
 use runwrap::store::StoreError;
 use serde_json::{Value, json};
 
@@ -134,7 +134,12 @@ fn a_table_with_id_and_status_alone(place: &Place) {
     let id = live(place);
     let shown = place.show(&id);
     assert_eq!((&shown["status"], &shown["reason"]), (&json!("completed"), &json!("success")));
-    assert_eq!(begin(place, &run("x")).version, None);
+    let watched = run("x");
+    let begun = begin(place, &watched);
+    assert_eq!((&begun.version, begin(place, &watched)), (&None, begun.clone()));
+    place.sql("INSERT INTO training_records (id, status) VALUES (40, 'training')");
+    let adopted = begin(place, &Run { adopt: Some(RecordId("40".into())), ..run("x") });
+    assert_eq!((adopted.record_id.0.as_str(), adopted.version), ("40", None));
 }
 
 fn a_uuid_id_without_a_default(place: &Place) {

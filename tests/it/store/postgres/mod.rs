@@ -2,5 +2,6 @@
 
 mod connecting;
 mod hanging;
+mod racing;
 mod rights;
 mod types;

@@ -1,0 +1,42 @@
+//! Writers that meet in one run, made to meet at the worst moment.
+
+use std::thread;
+
+use runwrap::record::{Applied, Change, Proof};
+use serde_json::json;
+
+use crate::store::place::{Place, begin, presumption, progress, run, success};
+use crate::support::postgres::connect;
+use crate::support::wait::wait_until;
+
+/// The end of a run waits while a heartbeat brings the run back from a presumption. It once judged the record by what it
+/// had said before the wait, `failed` and no longer presumed, took it for somebody else's, and left it in `training`.
+#[test]
+fn an_end_that_waited_for_a_heartbeat_is_written() {
+    let place = Place::postgres();
+    let run = run("cifar");
+    begin(&place, &run);
+    let mut store = place.open();
+    let presumed = Change::Presume(presumption(Proof::DeadJournal));
+    assert_eq!(store.apply(run.run_id, &presumed).unwrap(), Applied::Written);
+
+    let mut client = connect(place.postgres_target());
+    let mut heartbeat = client.transaction().unwrap();
+    heartbeat
+        .batch_execute(
+            "UPDATE runwrap_runs SET reason = NULL, presumed = FALSE;
+             UPDATE training_records SET status = 'training', train_end_time = NULL",
+        )
+        .unwrap();
+    let ended = Change::Finalize(progress("{}"), success());
+    thread::scope(|scope| {
+        let end = scope.spawn(|| place.open().apply(run.run_id, &ended).unwrap());
+        let waiting = "SELECT count(*) AS x FROM pg_locks WHERE NOT granted
+                       AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+        wait_until("the end waits for the lock", || place.text(waiting).unwrap() == "1");
+        heartbeat.commit().unwrap();
+        assert_eq!(end.join().unwrap(), Applied::Written);
+    });
+    let shown = place.show("1");
+    assert_eq!((&shown["status"], &shown["reason"]), (&json!("completed"), &json!("success")));
+}
