@@ -12,7 +12,7 @@ use crate::record::Status;
 use super::help;
 
 /// The verbs that open a database, and so take the options of [`Verbs::Every`].
-pub(super) const READING_VERBS: [&str; 3] = ["list", "show", "migrate"];
+pub(super) const READING_VERBS: [&str; 4] = ["list", "show", "recover", "migrate"];
 
 pub(super) const LIMIT_DEFAULT: &str = "50";
 
@@ -33,7 +33,7 @@ pub(super) fn command() -> Command {
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
-        .subcommands([list(), show(), report(), migrate(), completions(), keeper()])
+        .subcommands([list(), show(), recover(), report(), migrate(), completions(), keeper()])
 }
 
 fn list() -> Command {
@@ -57,6 +57,11 @@ fn list() -> Command {
 fn show() -> Command {
     let id = Arg::new("id").value_name("ID").required(true).help("A record's id, or a run's id");
     reading("show", "Shows everything known of one record").args([id, json()])
+}
+
+fn recover() -> Command {
+    reading("recover", "Delivers what is left in the state directory, and ends the records of runs that are lost")
+        .arg(json())
 }
 
 fn migrate() -> Command {

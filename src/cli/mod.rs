@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 
-use crate::commands::{Action, Invocation, ListArgs, MigrateArgs, ReportArgs, ShowArgs};
+use crate::commands::{Action, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
 use crate::config::options::{Kind, OPTIONS, Verbs};
 use crate::config::{Layer, Origin};
 use crate::record::Status;
@@ -98,6 +98,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, Misuse> {
             json: own.get_flag("json"),
         }),
         "show" => Action::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
+        "recover" => Action::Recover(RecoverArgs { json: own.get_flag("json") }),
         "migrate" => Action::Migrate(MigrateArgs { print: own.get_flag("print") }),
         "report" => Action::Report(report(own)?),
         "keeper" => Action::Keeper { arguments: own.get_many("arguments").into_iter().flatten().cloned().collect() },

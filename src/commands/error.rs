@@ -2,6 +2,7 @@
 //! Called by every verb but `run`, and by `main`.
 
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -25,6 +26,10 @@ pub enum CommandError {
     Database { purpose: &'static str, source: StoreError },
     #[error("there is no record {id} in {database}")]
     NoSuchRecord { id: String, database: String },
+    #[error("cannot use the state directory {}: {cause}", path.display())]
+    StateDirectory { path: PathBuf, cause: io::Error },
+    #[error("{left} of the runs in {} could not be delivered", path.display())]
+    Left { left: usize, path: PathBuf },
     #[error("cannot report: {0}")]
     Report(#[from] ReportError),
     #[error("cannot write to stdout: {0}")]
@@ -44,6 +49,10 @@ impl CommandError {
             }
             Self::NoSuchRecord { .. } => Some("`runwrap list` shows the newest records and their ids"),
             Self::Report(error) => error.hint(),
+            Self::StateDirectory { .. } => {
+                Some("--state-dir names another; it must be your own and writable by you alone")
+            }
+            Self::Left { .. } => Some("the log says why of each (--log-file); mend that and recover again"),
             Self::Config(error) => Some(error.hint()),
             Self::Keeper(_) | Self::Stdout(_) => None,
         }
@@ -54,9 +63,13 @@ impl CommandError {
     pub const fn exit_status(&self) -> u8 {
         match self {
             Self::NoSuchRecord { .. } => EXIT_NO_SUCH_RECORD,
-            Self::Config(_) | Self::Keeper(_) | Self::Database { .. } | Self::Report(_) | Self::Stdout(_) => {
-                EXIT_RUNWRAP
-            }
+            Self::Config(_)
+            | Self::Keeper(_)
+            | Self::StateDirectory { .. }
+            | Self::Left { .. }
+            | Self::Database { .. }
+            | Self::Report(_)
+            | Self::Stdout(_) => EXIT_RUNWRAP,
         }
     }
 }

@@ -22,6 +22,7 @@ pub enum Action {
     },
     List(ListArgs),
     Show(ShowArgs),
+    Recover(RecoverArgs),
     Report(ReportArgs),
     Migrate(MigrateArgs),
     /// The hidden verb by which runwrap starts its keeper; the arguments are its own affair.
@@ -43,6 +44,11 @@ pub struct ListArgs {
 pub struct ShowArgs {
     /// A record's id or a run's.
     pub id: String,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoverArgs {
     pub json: bool,
 }
 

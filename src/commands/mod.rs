@@ -9,6 +9,7 @@ mod invocation;
 mod keeper;
 mod list;
 mod migrate;
+mod recover;
 mod report;
 mod run;
 mod show;
@@ -21,7 +22,7 @@ use crate::supervisor::EXIT_RUNWRAP;
 use crate::{logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{Action, Invocation, ListArgs, MigrateArgs, ReportArgs, ShowArgs};
+pub use invocation::{Action, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
 
 /// Does what was typed, and says what went wrong with it.
 #[must_use]
@@ -60,6 +61,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         Action::List(ListArgs { status, name, limit, json }) => {
             list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
         }
+        Action::Recover(RecoverArgs { json }) => recover::recover(&settings(flags)?, json)?,
         Action::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
         Action::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,
     }

@@ -8,12 +8,12 @@ use std::{fs, io};
 
 use uuid::Uuid;
 
-use super::context;
+use super::{CommandError, context, recover};
 use crate::config::{Settings, default_name};
 use crate::journal::{Begin, FORMAT, Home, RunDirectory, snapshot};
 use crate::link::Brief;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervision, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervised, Supervision, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{clock, host};
 
@@ -25,13 +25,33 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
             "internal error: {}", panic.payload_as_str().unwrap_or("unknown"));
     }));
     // The guard inside has finalized the run by the time that an error or a panic arrives here.
-    match catch_unwind(AssertUnwindSafe(|| supervise(supervision(settings, command)))) {
-        Ok(Ok(end)) => end,
+    let supervision = supervision(settings, command);
+    let run_id = supervision.brief.run_id;
+    match catch_unwind(AssertUnwindSafe(|| supervise(supervision))) {
+        Ok(Ok(Supervised { end, unkept })) => {
+            if unkept {
+                deliver_alone(settings, run_id);
+            }
+            end
+        }
         Ok(Err(error)) => {
             log::error!(event = "run_failed"; "{error}");
             EndAs::Code(EXIT_RUNWRAP)
         }
         Err(_panic) => EndAs::Code(EXIT_RUNWRAP),
+    }
+}
+
+/// No keeper could be started, not even in the end: the trainer has ended, so this process may use a database now.
+fn deliver_alone(settings: &Settings, run_id: RunId) {
+    let name = OsString::from(run_id.to_string());
+    // The wait at the exit is bounded by another option than that of a verb.
+    let settings = &Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
+    let delivered = Home::open(&settings.state_dir)
+        .map_err(|cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause })
+        .and_then(|home| recover::deliver(settings, &home, &name));
+    if let Err(error) = delivered {
+        log::warn!(event = "not_delivered", run_id:%, hint = "runwrap recover delivers it"; "{error}");
     }
 }
 

@@ -75,6 +75,13 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover
     }
 }
 
+/// Who recovers, and when: for the record.
+#[must_use]
+pub fn recoverer() -> (String, String) {
+    let by = format!("{}@{}", host::user_name(), host::host_name());
+    (by, clock::wall_time().format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 impl DeadRun {
     /// What is to be delivered of it.
     ///
@@ -84,12 +91,11 @@ impl DeadRun {
         let mut reader = ReportReader::default();
         reader.read_on(&self.directory.report_path(), true)?;
         let account = &self.account;
-        let by = format!("{}@{}", host::user_name(), host::host_name());
-        let now = clock::wall_time().format("%Y-%m-%d %H:%M:%S UTC");
+        let (by, when) = recoverer();
         let presumption = Presumption {
             proof: Proof::DeadJournal,
             seen_at: Some(account.begin.moment(account.last_elapsed_us)),
-            message: format!("lost: its journal has no end and nobody held its lock; recovered by {by} at {now}"),
+            message: format!("lost: its journal has no end and nobody held its lock; recovered by {by} at {when}"),
             recovered_by: by,
         };
         Ok(Parcel::of_dead(account, reader.report().clone(), presumption))

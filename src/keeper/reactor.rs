@@ -17,8 +17,9 @@ use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account};
 use crate::link::{self, Brief, Heard, Link, ToKeeper};
 use crate::record::Report;
 use crate::store::{OpenOptions, StoreError, attempt};
+use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable};
-use crate::sys::{clock, failpoint, inherited, process, random, spawn};
+use crate::sys::{clock, failpoint, inherited, leftovers, process, random, spawn};
 
 /// Why a keeper could not work at all.
 #[derive(Debug, Error)]
@@ -42,6 +43,8 @@ struct Keeper {
     alone: bool,
     journal: File,
     account: Account,
+    /// Held while it lives, so that the kernel can tell how it ended if nobody else can.
+    trainer: Option<PidFd>,
     /// The state directory and the run's in it, if it has one; none once it was removed.
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
@@ -72,6 +75,7 @@ pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), Kee
         alone: false,
         place: if brief.has_directory { place(&brief) } else { None },
         account,
+        trainer: None,
         journal,
         reader: ReportReader::default(),
         waker: Waker::new()?,
@@ -99,7 +103,8 @@ fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
 
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
-        self.pending.push_back(Event::Looked(self.facts()));
+        let first = self.look()?;
+        self.pending.push_back(first);
         loop {
             let event = match self.pending.pop_front() {
                 Some(event) => event,
@@ -111,6 +116,26 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// Reads what the supervisor has written.
+    fn look(&mut self) -> Result<Event, KeeperError> {
+        self.account = read_account(&self.journal)?;
+        self.hold_trainer();
+        Ok(Event::Looked(self.facts()))
+    }
+
+    fn hold_trainer(&mut self) {
+        let Some(started) = self.account.started.filter(|_| self.trainer.is_none() && self.account.ended.is_none())
+        else {
+            return;
+        };
+        // Without it a takeover knows less of the trainer's end; it is no reason to stop.
+        let held = leftovers::hold_trainer(&self.brief.run_id.to_string(), started.pid);
+        self.trainer = held.unwrap_or_else(|error| {
+            log::info!(event = "trainer_not_held", run_id:% = self.brief.run_id, error:%; "");
+            None
+        });
     }
 
     fn facts(&self) -> Facts {
@@ -133,17 +158,13 @@ impl Keeper {
         }
         if link {
             return Ok(match self.link.hear::<ToKeeper>()? {
-                Heard::News(ToKeeper::Look) => {
-                    self.account = read_account(&self.journal)?;
-                    Event::Looked(self.facts())
-                }
+                Heard::News(ToKeeper::Look) => self.look()?,
                 Heard::Nothing => Event::Time,
                 Heard::Gone => {
                     self.alone = true;
                     // First what the supervisor wrote and had no time to say.
-                    self.account = read_account(&self.journal)?;
                     self.pending.push_back(Event::SupervisorGone);
-                    Event::Looked(self.facts())
+                    self.look()?
                 }
             });
         }
@@ -233,7 +254,17 @@ impl Keeper {
     fn look_for_leftovers(&self) {
         let Some((home, _)) = &self.place else { return };
         let identity = self.brief.target.identity();
-        let dead = |name: &OsString| matches!(inspect(home, name, &identity), Ok(Leftover::Dead(_)));
+        let dead = |name: &OsString| match inspect(home, name, &identity) {
+            Ok(Leftover::Dead(_)) => true,
+            Ok(left) => {
+                left.log(name);
+                false
+            }
+            Err(error) => {
+                log::warn!(event = "run_unreadable", run:? = name, error:%; "");
+                false
+            }
+        };
         let found = home.run_names().is_ok_and(|names| names.iter().take(LEFTOVERS_LOOKED_AT_MAX).any(dead));
         if !found {
             return;
@@ -276,7 +307,7 @@ impl Keeper {
     fn take_over(&mut self) -> Event {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let taken = take_over(directory, &self.journal, self.brief.journal_number);
+        let taken = take_over(directory, &self.journal, self.brief.journal_number, self.trainer.as_ref());
         let taken = taken.and_then(|writer| Ok((writer.account().clone(), writer.file().try_clone()?)));
         match taken {
             Ok((account, journal)) => {

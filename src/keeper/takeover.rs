@@ -5,21 +5,30 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use crate::journal::{Ended, Event, RunDirectory, Writer};
+use crate::journal::{self, Event, RunDirectory, Writer};
 use crate::record::{Reason, TrainerExit};
-use crate::sys::{clock, leftovers, poll};
+use crate::sys::pidfd::{Ended, PidFd};
+use crate::sys::{clock, leftovers, poll, signals};
 
 /// How long the kernel may take to close what the supervisor had open.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// How long what the trainer left running has to end after SIGTERM.
 const GRACE: Duration = Duration::from_millis(500);
+/// How long the end of the trainer is waited for, where the kernel can tell it.
+const REAP_WAIT: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(10);
 
-/// Ends the run in its journal, if nobody has. `number` is the one in the journal's file name.
+/// Ends the run in its journal, if nobody has. `number` is the one in the journal's file name; `trainer` is
+/// the trainer, if the keeper has held it since it was alive.
 ///
 /// # Errors
 /// Where the journal is somebody else's now, or cannot be written at all.
-pub(super) fn take_over(directory: Option<&RunDirectory>, journal: &File, number: Option<u32>) -> io::Result<Writer> {
+pub(super) fn take_over(
+    directory: Option<&RunDirectory>,
+    journal: &File,
+    number: Option<u32>,
+    trainer: Option<&PidFd>,
+) -> io::Result<Writer> {
     if let Some(directory) = directory {
         take_lock(directory)?;
     }
@@ -30,12 +39,35 @@ pub(super) fn take_over(directory: Option<&RunDirectory>, journal: &File, number
     let run_id = writer.account().begin.run.run_id.to_string();
     log::warn!(event = "takeover", run_id; "the supervisor has vanished");
     stop_leftovers(&run_id)?;
-    let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
-    let exit = TrainerExit::Unknown { reason: Reason::SupervisorKilled, message };
+    let exit = exit_of(trainer)?;
     let metrics = writer.account().metrics_file();
-    let ended = Ended { exit, usage: None, metrics, stderr_tail: None };
+    let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None };
     writer.append(directory, Event::Ended(ended), true)?;
     Ok(writer)
+}
+
+/// What the kernel can still tell of the trainer. A SIGKILL is taken for the one that came with the supervisor's death.
+fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
+    let deadline = clock::boot_time() + REAP_WAIT;
+    let mut told = None;
+    while let Some(trainer) = trainer {
+        told = trainer.ended();
+        if told.is_some() || clock::boot_time() >= deadline {
+            break;
+        }
+        // It was killed with its supervisor; its new parent reaps it, if it does, in a moment.
+        poll::pause(STEP)?;
+    }
+    Ok(match told {
+        Some(Ended::Exited { code }) => TrainerExit::Exited { code },
+        Some(Ended::Signaled { signal }) if signal != signals::SIGKILL => {
+            TrainerExit::Signaled { signal, name: signals::name(signal), oom: false }
+        }
+        Some(Ended::Signaled { .. }) | None => {
+            let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
+            TrainerExit::Unknown { reason: Reason::SupervisorKilled, message }
+        }
+    })
 }
 
 fn take_lock(directory: &RunDirectory) -> io::Result<()> {

@@ -58,6 +58,12 @@ pub trait Store {
     /// See [`StoreError`].
     fn apply(&mut self, run_id: RunId, change: &Change) -> Result<Applied, StoreError>;
 
+    /// The runs whose lease has run out, by the database's clock, the oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn overdue(&mut self) -> Result<Vec<RunId>, StoreError>;
+
     /// The newest records that fit `filter`, newest first.
     ///
     /// # Errors

@@ -42,6 +42,9 @@ impl Guard {
 
     /// Starts a keeper for the journal as it is.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
+        if failpoint::fails("keeper-start") {
+            return Err(io::Error::other("failpoint"));
+        }
         self.keepers.start(&self.writer, self.place.as_ref().map(|(_, run)| run))
     }
 
@@ -77,6 +80,11 @@ impl Guard {
             Some((home, run)) => home.remove_run(&run),
             None => Ok(()),
         }
+    }
+
+    /// The end is written, and no keeper is there to deliver it.
+    pub(super) fn is_unkept(&self) -> bool {
+        self.keepers.link_fd().is_none() && self.place.is_some()
     }
 
     /// Reaps the trainer, whose end is written.

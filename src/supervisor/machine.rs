@@ -22,6 +22,8 @@ pub const EXIT_NOT_FOUND: u8 = 127;
 const HELD_MAX: usize = 64;
 /// After this long a stop signal ends the wait for the database. Sooner, it is the one that ended the trainer.
 const FINISH_PATIENCE: Duration = Duration::from_secs(1);
+/// How often in a row a keeper may die, or not even start, while the end waits to be delivered.
+const RESTARTS_AT_THE_END_MAX: u32 = 4;
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
@@ -215,8 +217,11 @@ impl Machine {
     }
 
     fn keeper_gone(&mut self, now: Duration) -> Vec<Action> {
-        if self.phase == Phase::Over {
-            return Vec::new();
+        match self.phase {
+            Phase::Over => return Vec::new(),
+            // Whoever started us delivers the end itself then.
+            Phase::Finishing { end, .. } if self.restarts >= RESTARTS_AT_THE_END_MAX => return self.over(end),
+            Phase::Opening | Phase::Running | Phase::Finishing { .. } => {}
         }
         let wait = RESTART_FIRST.saturating_mul(1 << self.restarts.min(16)).min(RESTART_MAX);
         self.restart_at = Some(if self.restarts == 0 { now } else { now + wait });

@@ -16,4 +16,4 @@ mod reactor;
 mod relay;
 
 pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, Limits};
-pub use reactor::{Supervision, SupervisorError, supervise};
+pub use reactor::{Supervised, Supervision, SupervisorError, supervise};

@@ -55,11 +55,20 @@ struct Supervisor {
     pending: Vec<Event>,
 }
 
-/// Runs the trainer from beginning to end and returns how runwrap is to end.
+/// How a run was supervised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Supervised {
+    /// How runwrap is to end.
+    pub end: EndAs,
+    /// No keeper was there in the end: what the journal says is the caller's to deliver.
+    pub unkept: bool,
+}
+
+/// Runs the trainer from beginning to end.
 ///
 /// # Errors
 /// Where the kernel refuses what cannot be done without. The record is finalized all the same.
-pub fn supervise(supervision: Supervision) -> Result<EndAs, SupervisorError> {
+pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError> {
     let Supervision { command, begin, brief, limits, place, report_path } = supervision;
     // From here on every signal is an event: one that came earlier has ended us as it would have ended the bare command.
     let signals = Signals::block_all()?;
@@ -70,7 +79,9 @@ pub fn supervise(supervision: Supervision) -> Result<EndAs, SupervisorError> {
     }
     if let Some((home, run)) = &place {
         // Also where the journal itself had to go into memory: the trainer reports to a file there.
-        home.publish(run).map_err(SupervisorError::Journal)?;
+        if let Err(error) = home.publish(run) {
+            warn_of_memory(&error);
+        }
     }
     let guard = Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout);
     let mut supervisor = Supervisor {
@@ -85,7 +96,8 @@ pub fn supervise(supervision: Supervision) -> Result<EndAs, SupervisorError> {
         pending: Vec::new(),
     };
     failpoint::reached("journal-begun");
-    supervisor.run()
+    let end = supervisor.run()?;
+    Ok(Supervised { end, unkept: supervisor.guard.is_unkept() })
 }
 
 fn warn_of_memory(error: &io::Error) {

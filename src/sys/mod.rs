@@ -13,6 +13,7 @@ pub mod inherited;
 pub mod leftovers;
 pub mod link;
 pub mod lock;
+pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;

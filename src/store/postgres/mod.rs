@@ -31,6 +31,7 @@ mod sql {
     pub(super) const LOCK_RUN: &str = include_str!("../../../sql/postgres/lock_run.sql");
     pub(super) const HEARTBEAT: &str = include_str!("../../../sql/postgres/heartbeat.sql");
     pub(super) const FINALIZE: &str = include_str!("../../../sql/postgres/finalize.sql");
+    pub(super) const OVERDUE: &str = include_str!("../../../sql/postgres/overdue.sql");
     pub(super) const PRESUME: &str = include_str!("../../../sql/postgres/presume.sql");
     pub(super) const LIST: &str = include_str!("../../../sql/postgres/list.sql");
     pub(super) const SHOW_RECORD: &str = include_str!("../../../sql/postgres/show_record.sql");
@@ -208,6 +209,14 @@ impl Store for PostgresStore {
                 Some("kept") => Applied::Kept,
                 Some(_) | None => Applied::Missing,
             })
+        })
+    }
+
+    fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {
+        self.transaction(|session, layout| {
+            let rows = session.rows(&layout.words.fill(sql::OVERDUE), &[])?;
+            let ids = rows.iter().map(|row| session.text(row, 0)).collect::<Result<Vec<_>, _>>()?;
+            Ok(ids.into_iter().flatten().filter_map(|id| id.parse().ok().map(RunId)).collect())
         })
     }
 

@@ -32,6 +32,7 @@ mod sql {
     pub(super) const HEARTBEAT_RUN: &str = include_str!("../../../sql/sqlite/heartbeat_run.sql");
     pub(super) const FINALIZE_RECORD: &str = include_str!("../../../sql/sqlite/finalize_record.sql");
     pub(super) const FINALIZE_RUN: &str = include_str!("../../../sql/sqlite/finalize_run.sql");
+    pub(super) const OVERDUE: &str = include_str!("../../../sql/sqlite/overdue.sql");
     pub(super) const PRESUME_RECORD: &str = include_str!("../../../sql/sqlite/presume_record.sql");
     pub(super) const PRESUME_RUN: &str = include_str!("../../../sql/sqlite/presume_run.sql");
     pub(super) const LIST: &str = include_str!("../../../sql/sqlite/list.sql");
@@ -151,6 +152,13 @@ impl Store for SqliteStore {
             }
             let written = session.execute(of_run, &facts)?;
             Ok(if written > 0 { Applied::Written } else { Applied::Kept })
+        })
+    }
+
+    fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {
+        self.transaction(TransactionBehavior::Deferred, |session| {
+            let ids = session.query(sql::OVERDUE, &Facts::new())?.into_iter().flatten();
+            Ok(ids.filter_map(|id| id.as_str()?.parse().ok().map(RunId)).collect())
         })
     }
 

@@ -5,4 +5,5 @@ mod faults;
 mod guard;
 mod keeping;
 mod lingering;
+mod recovering;
 mod reporting;

@@ -1,0 +1,106 @@
+//! A process held by a descriptor: its number may be used again, the descriptor still means the one process.
+//! Newer kernels also tell how it ended, to others than its parent.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+/// `PIDFD_GET_INFO` of linux/pidfd.h: `_IOWR(0xFF, 11, struct pidfd_info)`, with the struct's first published size.
+const GET_INFO: libc::Ioctl = 0xC040_FF0B;
+/// `PIDFD_INFO_EXIT`, Linux 6.15.
+const INFO_EXIT: u64 = 1 << 3;
+
+/// `struct pidfd_info` in its first published form of 64 bytes.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    mask: u64,
+    cgroup_id: u64,
+    ids: [u32; 11],
+    /// As `wait` has it.
+    exit_code: i32,
+}
+
+/// How a process ended, as far as the kernel tells it to strangers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Exited { code: i32 },
+    Signaled { signal: i32 },
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct PidFd(OwnedFd);
+
+impl PidFd {
+    /// The process that has the number `pid` now; `None` where there is none.
+    pub fn open(pid: i32) -> io::Result<Option<Self>> {
+        // SAFETY: two integers; the result is a new descriptor or an error.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        match Errno::result(result).map(i32::try_from) {
+            // SAFETY: the kernel has just made it for us, and nobody else knows it.
+            Ok(Ok(fd)) => Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) }))),
+            Ok(Err(error)) => Err(io::Error::other(error)),
+            Err(Errno::ESRCH | Errno::EINVAL) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Sends it a signal. One that has gone, or that we may not signal, is no error.
+    pub fn signal(&self, number: i32) -> io::Result<()> {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: an open pidfd, a number, no siginfo: the kernel fills in our own identity.
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), number, none, 0) };
+        match Errno::result(result) {
+            Ok(_) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// How it ended; `None` before it was reaped, and where the kernel is older than 6.15.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+        // SAFETY: an open descriptor and an owned struct of the size that the request names.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut info) };
+        if result == -1 || info.mask & INFO_EXIT == 0 {
+            return None;
+        }
+        if libc::WIFSIGNALED(info.exit_code) {
+            return Some(Ended::Signaled { signal: libc::WTERMSIG(info.exit_code) });
+        }
+        libc::WIFEXITED(info.exit_code).then(|| Ended::Exited { code: libc::WEXITSTATUS(info.exit_code) })
+    }
+}
+
+/// Readable once the process has ended.
+impl AsFd for PidFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_how_a_reaped_process_ended_or_nothing() {
+        for (script, expected) in
+            [("exit 7", Ended::Exited { code: 7 }), ("kill -TERM $$", Ended::Signaled { signal: 15 })]
+        {
+            let mut command = Command::new("sh");
+            command.args(["-c", &format!("read -r line; {script}")]).stdin(std::process::Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let pidfd = PidFd::open(i32::try_from(child.id()).unwrap()).unwrap().unwrap();
+            assert_eq!(pidfd.ended(), None);
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            let told = pidfd.ended();
+            assert!(told == Some(expected) || told.is_none(), "{told:?}");
+        }
+    }
+}
