@@ -13,6 +13,7 @@ use super::machine::{Action, Event, Limits, Machine};
 use crate::journal::{Begin, Home, Medium, RunDirectory, Writer};
 use crate::link::{Brief, Heard};
 use crate::record::{TrainerExit, Usage};
+use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, Signals};
@@ -50,6 +51,7 @@ struct Supervisor {
     report_path: Option<PathBuf>,
     trainer: Option<Trainer>,
     executed: bool,
+    oom_kills: OomKills,
     usage: Option<Usage>,
     /// Events that are known already, before any that is waited for.
     pending: Vec<Event>,
@@ -92,6 +94,7 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
         report_path,
         trainer: None,
         executed: false,
+        oom_kills: OomKills::watch(),
         usage: None,
         pending: Vec::new(),
     };
@@ -196,7 +199,7 @@ impl Supervisor {
                         events.push(event);
                     }
                     if self.trainer.take().is_some() {
-                        events.extend(trainer_exit(&change).map(Event::TrainerEnded));
+                        events.extend(trainer_exit(&change, &self.oom_kills).map(Event::TrainerEnded));
                         self.usage = usage(&change);
                     }
                     break;
@@ -282,11 +285,13 @@ fn spawn_failed(command: &[OsString], error: &io::Error) -> Event {
     Event::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
 }
 
-fn trainer_exit(change: &ChildChange) -> Option<TrainerExit> {
+fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<TrainerExit> {
     match change {
         ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
         ChildChange::Signaled { signal, .. } => {
-            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom: false })
+            // Looked at before the trainer is reaped: its group may be removed with it.
+            let oom = *signal == signals::SIGKILL && oom_kills.rose();
+            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom })
         }
         ChildChange::Stopped { .. } | ChildChange::Continued => None,
     }

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod arguments;
+pub mod cgroup;
 pub mod clock;
 pub mod failpoint;
 pub mod fs;

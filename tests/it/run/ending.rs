@@ -178,3 +178,32 @@ fn versions_have_no_gaps_and_no_twins_when_twenty_runs_start_at_once() {
         assert_eq!(versions, (1..=20).map(|number| format!("v{number}")).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
+    let group = std::path::Path::new("/sys/fs/cgroup/memory").join(format!("runwrap-test-{}", std::process::id()));
+    if std::fs::create_dir(&group).is_err() {
+        // The kernel's own texts are tried on every machine: `sys::cgroup`.
+        std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: no control group may be made here\n").unwrap();
+        return;
+    }
+    std::fs::write(group.join("memory.limit_in_bytes"), "50M").unwrap();
+    let site = Site::sqlite();
+    let python = "x = bytearray(200 << 20)";
+    let script = format!(
+        "echo $$ > {}/cgroup.procs && exec {} -- python3 -c '{python}'",
+        group.display(),
+        env!("CARGO_BIN_EXE_runwrap")
+    );
+    let mut command = site.runwrap(&[]);
+    let environment: Vec<_> =
+        command.get_envs().map(|(key, value)| (key.to_owned(), value.unwrap().to_owned())).collect();
+    command = std::process::Command::new("sh");
+    command.args(["-c", &script]).env_clear().envs(environment).current_dir(site.path());
+    let output = output(&mut command);
+    assert_eq!(output.status.signal(), Some(9));
+    let record = site.record();
+    assert_eq!((&record["reason"], &record["signal"]), (&json!("oom"), &json!("SIGKILL")));
+    site.quiet();
+    std::fs::remove_dir(&group).unwrap();
+}
