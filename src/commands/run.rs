@@ -94,7 +94,15 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
         leads_session: host::leads_session(),
     };
     log::info!(event = "run", run_id:%, name = begin.run.name, database = begin.database, table = begin.table; "");
-    Supervision { command: command.to_vec(), begin, brief, limits, place, report_path }
+    Supervision {
+        command: command.to_vec(),
+        begin,
+        brief,
+        limits,
+        place,
+        stderr_tail_bytes: settings.stderr_tail_bytes,
+        report_path,
+    }
 }
 
 fn facts(settings: &Settings, command: &[OsString], run_id: RunId) -> Run {

@@ -35,6 +35,7 @@ mod account;
 mod directory;
 mod line;
 mod report;
+mod stderr;
 mod writer;
 
 use std::time::Duration;
@@ -48,7 +49,8 @@ use crate::record::{Begun, Run, TrainerExit, Usage};
 pub use account::{Account, Started, Stop};
 pub use directory::{Home, RunDirectory, Standing, read_account};
 pub use line::{Damage, read_lines};
-pub use report::{ReportReader, Snapshot, read_metrics_file, read_tail, snapshot};
+pub use report::{ReportReader, Snapshot, read_metrics_file, snapshot};
+pub use stderr::StderrTail;
 pub use writer::{Appended, Medium, Writer};
 
 /// The format that this program writes.

@@ -1,7 +1,6 @@
 //! What the trainer leaves in files: the report file that it appends to, and `--metrics-file`. Reads with bounds, skips
 //! and logs what is not to be used. Must never wait for the trainer or write to its files.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -90,20 +89,9 @@ impl ReportReader {
     }
 }
 
-/// Reads the last `limit_bytes` that were written to `file` after the byte `from_bytes`; `None` where it was truncated meanwhile.
-pub fn read_tail(file: &mut File, from_bytes: u64, limit_bytes: u64) -> io::Result<Option<Vec<u8>>> {
-    let size_bytes = file.metadata()?.len();
-    if size_bytes < from_bytes {
-        return Ok(None);
-    }
-    file.seek(SeekFrom::Start(from_bytes.max(size_bytes.saturating_sub(limit_bytes))))?;
-    let mut tail = Vec::new();
-    file.take(limit_bytes).read_to_end(&mut tail)?;
-    Ok(Some(tail))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
 
     use serde_json::json;
@@ -153,15 +141,5 @@ mod tests {
         assert_eq!(read_metrics_file(&path, before).unwrap(), json!({"loss": "NaN"}).as_object().cloned());
         appended(&mut File::create(&path).unwrap(), "{\"loss\": ");
         assert!(read_metrics_file(&path, before).is_err());
-    }
-
-    #[test]
-    fn the_tail_is_what_was_written_since_the_start() {
-        let mut file = tempfile::tempfile().unwrap();
-        appended(&mut file, "before;since");
-        assert_eq!(read_tail(&mut file, 7, 100).unwrap().unwrap(), b"since");
-        assert_eq!(read_tail(&mut file, 7, 2).unwrap().unwrap(), b"ce");
-        assert_eq!(read_tail(&mut file, 12, 2).unwrap().unwrap(), b"");
-        assert_eq!(read_tail(&mut file, 13, 2).unwrap(), None);
     }
 }

@@ -6,6 +6,7 @@ mod merge;
 mod report;
 mod run;
 mod status;
+mod tail;
 mod version;
 
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
@@ -13,4 +14,5 @@ pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, Row, merge};
 pub use report::{LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
 pub use run::{Begun, Progress, RecordId, Run, RunId};
 pub use status::{Reason, Status};
+pub use tail::readable_tail;
 pub use version::next_version;

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::keepers::Keepers;
-use crate::journal::{Appended, Ended, Event, Home, RunDirectory, Writer};
+use crate::journal::{Appended, Ended, Event, Home, RunDirectory, StderrTail, Writer};
 use crate::link::{Heard, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
@@ -23,6 +23,7 @@ pub(super) struct Guard {
     /// The trainer, from its fork until it was reaped.
     pub(super) trainer_pid: Option<i32>,
     finish_timeout: Duration,
+    stderr_tail: Option<StderrTail>,
     finished: bool,
 }
 
@@ -32,8 +33,9 @@ impl Guard {
         place: Option<(Home, RunDirectory)>,
         keepers: Keepers,
         finish_timeout: Duration,
+        stderr_tail: Option<StderrTail>,
     ) -> Self {
-        Self { writer, place, keepers, trainer_pid: None, finish_timeout, finished: false }
+        Self { writer, place, keepers, trainer_pid: None, finish_timeout, stderr_tail, finished: false }
     }
 
     fn directory(&self) -> Option<&RunDirectory> {
@@ -66,7 +68,9 @@ impl Guard {
     pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Option<io::Error>> {
         failpoint::reached("exited");
         let metrics = self.writer.account().metrics_file();
-        let written = self.write(Event::Ended(Ended { exit, usage, metrics, stderr_tail: None }), true)?;
+        let ran = matches!(exit, TrainerExit::Exited { .. } | TrainerExit::Signaled { .. });
+        let stderr_tail = self.stderr_tail.filter(|_| ran).and_then(|tail| tail.read());
+        let written = self.write(Event::Ended(Ended { exit, usage, metrics, stderr_tail }), true)?;
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)

@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::guard::Guard;
 use super::keepers::Keepers;
 use super::machine::{Action, Event, Limits, Machine};
-use crate::journal::{Begin, Home, Medium, RunDirectory, Writer};
+use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer};
 use crate::link::{Brief, Heard};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
@@ -38,6 +38,8 @@ pub struct Supervision {
     pub limits: Limits,
     /// Where the journal goes; without one it is kept in memory.
     pub place: Option<(Home, RunDirectory)>,
+    /// How much of the end of a failed run's stderr is kept, in bytes.
+    pub stderr_tail_bytes: u64,
     /// What the trainer reports to.
     pub report_path: Option<PathBuf>,
 }
@@ -71,7 +73,7 @@ pub struct Supervised {
 /// # Errors
 /// Where the kernel refuses what cannot be done without. The record is finalized all the same.
 pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError> {
-    let Supervision { command, begin, brief, limits, place, report_path } = supervision;
+    let Supervision { command, begin, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
     // From here on every signal is an event: one that came earlier has ended us as it would have ended the bare command.
     let signals = Signals::block_all()?;
     let directory = place.as_ref().map(|(_, run)| run);
@@ -85,7 +87,8 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
             warn_of_memory(&error);
         }
     }
-    let guard = Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout);
+    let guard =
+        Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout, StderrTail::begin(stderr_tail_bytes));
     let mut supervisor = Supervisor {
         machine: Machine::new(limits, clock::boot_time()),
         guard,
