@@ -38,7 +38,10 @@ pub(super) fn take_over(
     }
     let run_id = writer.account().begin.run.run_id.to_string();
     log::warn!(event = "takeover", run_id; "the supervisor has vanished");
-    stop_leftovers(&run_id)?;
+    // A group that the trainer made is its own; the one that it inherited is shared with the user's shell. The number can
+    // only be trusted where the trainer was held while it lived.
+    let group = writer.account().started.filter(|_| trainer.is_some()).map(|started| started.pid);
+    stop_leftovers(&run_id, group)?;
     let exit = exit_of(trainer)?;
     let metrics = writer.account().metrics_file();
     let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None };
@@ -81,18 +84,18 @@ fn take_lock(directory: &RunDirectory) -> io::Result<()> {
     Ok(())
 }
 
-fn stop_leftovers(run_id: &str) -> io::Result<()> {
-    if leftovers::signal_all(run_id, leftovers::Stop::Ask)? == 0 {
+fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
+    if leftovers::signal_all(run_id, group, leftovers::Stop::Ask)? == 0 {
         return Ok(());
     }
     let deadline = clock::boot_time() + GRACE;
     while clock::boot_time() < deadline {
         poll::pause(STEP)?;
-        if leftovers::signal_all(run_id, leftovers::Stop::Count)? == 0 {
+        if leftovers::signal_all(run_id, group, leftovers::Stop::Count)? == 0 {
             return Ok(());
         }
     }
-    let killed = leftovers::signal_all(run_id, leftovers::Stop::Kill)?;
+    let killed = leftovers::signal_all(run_id, group, leftovers::Stop::Kill)?;
     log::warn!(event = "leftovers_killed", run_id, processes = killed; "");
     Ok(())
 }

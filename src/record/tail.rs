@@ -41,8 +41,8 @@ mod tests {
 
     #[test]
     fn a_log_for_a_terminal_becomes_plain_text() {
-        let log = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b[0m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
-        assert_eq!(readable_tail(log, true).unwrap(), "100%|####\nTraceback:\n\tboom \u{FFFD}!");
+        let written = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b[0m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
+        assert_eq!(readable_tail(written, true).unwrap(), "100%|####\nTraceback:\n\tboom \u{FFFD}!");
         assert_eq!(readable_tail(b"only one line", true).unwrap(), "only one line");
         assert_eq!(readable_tail(b"first\nsecond\n", false).unwrap(), "first\nsecond");
         assert_eq!(readable_tail(b"\r\n\x1b[2K\n", false), None);

@@ -1,4 +1,4 @@
-//! Processes that a run left behind, found by the run's id in their environment: daemonised ones too.
+//! Processes that a run left behind, found by the run's id in their environment (daemonised ones too) or by their group.
 //! Acts through pidfds, so that a reused process id is never hit.
 
 use std::io;
@@ -17,9 +17,9 @@ pub enum Stop {
     Kill,
 }
 
-/// Signals every process that has `RUNWRAP_RUN_ID=run_id` in its environment, save this one. Returns how many there are.
-/// One that may not be looked at (another user's) is not ours to stop.
-pub fn signal_all(run_id: &str, stop: Stop) -> io::Result<usize> {
+/// Signals every process that has `RUNWRAP_RUN_ID=run_id` in its environment or is in the process group `group`, save this
+/// one. Returns how many there are. One that may not be looked at (another user's) is not ours to stop.
+pub fn signal_all(run_id: &str, group: Option<i32>, stop: Stop) -> io::Result<usize> {
     let marker = format!("RUNWRAP_RUN_ID={run_id}");
     let mut found = 0;
     for entry in std::fs::read_dir("/proc")? {
@@ -30,7 +30,7 @@ pub fn signal_all(run_id: &str, stop: Stop) -> io::Result<usize> {
         }
         let Some(pidfd) = PidFd::open(pid)? else { continue };
         // Looked at after the pidfd is open: what it refers to cannot be another process any more.
-        if !marked(pid, marker.as_bytes()) {
+        if !marked(pid, marker.as_bytes()) && (group.is_none() || group_of(pid) != group) {
             continue;
         }
         found += 1;
@@ -50,6 +50,15 @@ pub fn signal_all(run_id: &str, stop: Stop) -> io::Result<usize> {
 pub fn hold_trainer(run_id: &str, pid: i32) -> io::Result<Option<PidFd>> {
     let pidfd = PidFd::open(pid)?;
     Ok(pidfd.filter(|_| marked(pid, format!("RUNWRAP_RUN_ID={run_id}").as_bytes())))
+}
+
+/// The process group of `pid`, unless it is a zombie: that has ended.
+fn group_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which is in parentheses and may itself hold any character: state, parent, group.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let alive = fields.next()? != "Z";
+    fields.nth(1)?.parse().ok().filter(|_| alive)
 }
 
 fn marked(pid: i32, marker: &[u8]) -> bool {

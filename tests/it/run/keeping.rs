@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::site::{Site, kill, start};
+use crate::support::wait::wait_until;
 
 const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sleep 62";
 
@@ -75,4 +76,23 @@ fn a_pipe_or_command_substitution_ends_with_the_supervisor_and_not_with_the_keep
     let output = site.run(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "echo hi");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
     assert_eq!(site.keepers().len(), 1);
+}
+
+#[test]
+fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment() {
+    let site = Site::sqlite();
+    // The trainer leads a group of its own; its child has forgotten everything but its place.
+    let child = format!("env -i SITE={} sleep 61", site.path().display());
+    let program = format!(
+        "import os, subprocess, time; os.setpgid(0, 0); subprocess.Popen('{child}'.split()); \
+                           print('ready', flush=True); time.sleep(62)"
+    );
+    let mut running = start(site.runwrap(&["--", "python3", "-c", &program]).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    wait_until("the child has its new environment", || {
+        site.processes().iter().any(|process| process.command.starts_with("sleep"))
+    });
+    running.signal("KILL");
+    assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    site.quiet();
 }
