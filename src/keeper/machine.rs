@@ -18,7 +18,7 @@ pub(super) struct Facts {
 }
 
 /// What happens to a keeper.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Event {
     /// The journal was read (again).
     Looked(Facts),
@@ -230,3 +230,6 @@ impl Machine {
         self.due = Some(self.due.map_or(moment, |due| due.min(moment)));
     }
 }
+
+#[cfg(test)]
+mod tests;

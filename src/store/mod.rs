@@ -116,7 +116,7 @@ pub struct Filter {
 pub struct Entry(pub Map<String, Value>);
 
 /// What went wrong with a database, sorted by what follows from it. Never holds a password.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreError {
     /// It may work later: unreachable, busy, restarting, out of connections, read-only, full.
     #[error("{message}")]

@@ -45,7 +45,7 @@ pub struct Limits {
 }
 
 /// What happens to a supervisor.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Event {
     Keeper(ToSupervisor),
     /// The link is at its end, or a keeper could not be started.
@@ -148,6 +148,9 @@ impl Machine {
 
     /// Takes `event` at the boot time `now`.
     pub(super) fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+        if self.phase == Phase::Over {
+            return Vec::new();
+        }
         match event {
             Event::Keeper(news) => self.keeper_says(news),
             Event::KeeperGone => self.keeper_gone(now),
@@ -182,7 +185,9 @@ impl Machine {
         match news {
             ToSupervisor::Recorded(begun) => {
                 self.restarts = 0;
-                if std::mem::replace(&mut self.recorded, true) {
+                let known = std::mem::replace(&mut self.recorded, true);
+                // The end is the last event of a journal.
+                if known || matches!(self.phase, Phase::Finishing { .. }) {
                     return Vec::new();
                 }
                 let mut actions = vec![Action::Write { event: journal::Event::Recorded(begun), durable: false }];
@@ -379,3 +384,6 @@ fn stop_requested(signal: Received) -> Action {
         journal::Event::StopRequested { signal: signals::name(signal.number), sender_pid: pid, sender_uid: uid };
     Action::Write { event, durable: true }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The keeper's decisions: some stories told out, and what holds in any order of events.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::{Begun, RecordId};
+
+const SECOND: Duration = Duration::from_secs(1);
+const STARTED: Facts = Facts { started: true, ended: false };
+const ENDED: Facts = Facts { started: true, ended: true };
+
+fn keeper() -> Machine {
+    Machine::new(30 * SECOND, 3600 * SECOND, true, 0)
+}
+
+fn delivered(ended: bool) -> Event {
+    let begun = Some(Begun { record_id: RecordId("1".into()), version: None });
+    Event::Delivered(Delivered { begun, ended })
+}
+
+fn transient() -> Event {
+    Event::Failed(StoreError::Transient { message: "down".into() })
+}
+
+fn permanent() -> Event {
+    Event::Failed(StoreError::Permanent { message: "no right".into(), hint: "grant it".into() })
+}
+
+#[test]
+fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
+    let mut keeper = keeper();
+    assert_eq!(keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5), [Action::Attempt]);
+    keeper.step(delivered(false), SECOND, 0.5);
+    assert_eq!(keeper.wake_at(), None);
+    keeper.step(Event::Looked(STARTED), 2 * SECOND, 0.5);
+    assert_eq!(keeper.wake_at(), Some(3 * SECOND));
+    assert_eq!(keeper.step(Event::Time, 3 * SECOND, 0.5), [Action::Attempt]);
+    keeper.step(delivered(false), 4 * SECOND, 0.5);
+    assert_eq!(keeper.wake_at(), Some(34 * SECOND));
+}
+
+#[test]
+fn an_end_is_delivered_at_once_then_all_is_removed_and_it_goes() {
+    let mut keeper = keeper();
+    keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
+    keeper.step(delivered(false), SECOND, 0.5);
+    assert_eq!(keeper.step(Event::Looked(ENDED), 2 * SECOND, 0.5), [Action::Attempt]);
+    let last = keeper.step(delivered(true), 3 * SECOND, 0.5);
+    assert_eq!(last[1..], [Action::Remove, Action::Tell(ToSupervisor::Final), Action::Exit]);
+}
+
+#[test]
+fn an_end_that_comes_during_an_attempt_gets_one_of_its_own() {
+    let mut keeper = keeper();
+    keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(Event::Looked(ENDED), SECOND, 0.5), []);
+    keeper.step(delivered(false), SECOND, 0.5);
+    assert_eq!(keeper.step(Event::Time, SECOND, 0.5), [Action::Attempt]);
+}
+
+#[test]
+fn a_hung_attempt_is_left_behind_with_its_image() {
+    let mut keeper = keeper();
+    keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE / 2, 0.5), []);
+    assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE, 0.5), [Action::ReplaceImage { failures: 1 }]);
+}
+
+#[test]
+fn what_needs_a_person_is_said_once_and_not_tried_in_a_loop() {
+    let mut keeper = keeper();
+    keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
+    assert!(matches!(keeper.step(permanent(), SECOND, 0.5)[..], [Action::Tell(ToSupervisor::Failed { .. })]));
+    assert_eq!(keeper.wake_at(), None);
+    // The end is worth one more attempt.
+    assert_eq!(keeper.step(Event::Looked(ENDED), 2 * SECOND, 0.5), [Action::Attempt]);
+    keeper.step(permanent(), 3 * SECOND, 0.5);
+    assert_eq!(keeper.step(Event::SupervisorGone, 4 * SECOND, 0.5), [Action::Exit]);
+}
+
+#[test]
+fn without_a_supervisor_and_without_an_end_it_takes_over() {
+    let mut keeper = keeper();
+    keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
+    keeper.step(delivered(false), SECOND, 0.5);
+    assert_eq!(keeper.step(Event::SupervisorGone, 2 * SECOND, 0.5), [Action::TakeOver]);
+    assert_eq!(keeper.step(Event::TookOver, 2 * SECOND, 0.5), [Action::Attempt]);
+}
+
+#[test]
+fn a_run_that_has_ended_is_left_to_the_one_that_lingers() {
+    let mut keeper = keeper();
+    keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(Event::SupervisorGone, SECOND, 0.5), []);
+    assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), [Action::Linger]);
+}
+
+#[test]
+fn a_journal_in_memory_can_be_left_to_nobody() {
+    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0);
+    keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
+    keeper.step(Event::SupervisorGone, SECOND, 0.5);
+    assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), []);
+    assert!(keeper.wake_at().is_some());
+    keeper.step(Event::Time, 10 * SECOND, 0.5);
+    assert_eq!(keeper.step(transient(), 3601 * SECOND, 0.5), [Action::Exit]);
+}
+
+#[test]
+fn sigterm_while_the_supervisor_lives_loses_nothing_and_afterwards_is_one_last_try() {
+    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0);
+    keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(Event::Terminated, SECOND, 0.5), []);
+    assert_eq!(keeper.step(transient(), SECOND, 1.0), []);
+    keeper.step(Event::SupervisorGone, 2 * SECOND, 1.0);
+    keeper.step(Event::Time, 3 * SECOND, 1.0);
+    assert_eq!(keeper.step(transient(), 4 * SECOND, 1.0), [Action::Exit]);
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        any::<(bool, bool)>().prop_map(|(started, ended)| Event::Looked(Facts { started, ended })),
+        Just(Event::SupervisorGone),
+        Just(Event::Terminated),
+        Just(Event::Time),
+        any::<bool>().prop_map(delivered),
+        Just(transient()),
+        Just(permanent()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn in_any_order_of_events_one_attempt_at_a_time_and_an_end_is_never_forgotten(
+        on_disk in any::<bool>(),
+        events in prop::collection::vec((event(), 0..20_u32), 1..80),
+    ) {
+        let mut keeper = Machine::new(30 * SECOND, 600 * SECOND, on_disk, 0);
+        let (mut now, mut facts, mut under_way, mut alone, mut permanent) = (Duration::ZERO, Facts::default(), None, false, false);
+        for (event, seconds) in events {
+            now += seconds * SECOND;
+            let event = match event {
+                // The journal only grows, and nobody looks at it for a supervisor that has gone.
+                Event::Looked(looked) if !alone => {
+                    facts = Facts { started: facts.started || looked.started, ended: facts.ended || looked.ended };
+                    Event::Looked(facts)
+                }
+                Event::SupervisorGone if !alone => { alone = true; Event::SupervisorGone }
+                Event::Delivered(_) if under_way.is_some() => delivered(under_way.take().is_some_and(|facts: Facts| facts.ended)),
+                Event::Failed(error) if under_way.is_some() => {
+                    under_way = None;
+                    permanent |= !matches!(error, StoreError::Transient { .. });
+                    Event::Failed(error)
+                }
+                Event::Terminated => Event::Terminated,
+                Event::Looked(_) | Event::SupervisorGone | Event::Delivered(_) | Event::Failed(_) | Event::Time
+                | Event::TookOver | Event::NotOurs => Event::Time,
+            };
+            let mut gone = false;
+            let mut actions = keeper.step(event, now, 0.5);
+            if actions.contains(&Action::TakeOver) {
+                facts.ended = true;
+                actions = keeper.step(Event::TookOver, now, 0.5);
+            }
+            for action in actions {
+                match action {
+                    Action::Attempt => {
+                        prop_assert!(under_way.is_none(), "two attempts at once");
+                        under_way = Some(facts);
+                    }
+                    Action::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
+                    Action::Exit | Action::Linger | Action::ReplaceImage { .. } => gone = true,
+                    Action::Tell(_) | Action::TakeOver | Action::LookForLeftovers => {}
+                }
+            }
+            if gone {
+                break;
+            }
+            // With an end that is not delivered something is under way or due, unless a person must act first.
+            prop_assert!(!facts.ended || permanent || keeper.wake_at().is_some(), "the end is forgotten");
+        }
+    }
+}
