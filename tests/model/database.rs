@@ -1,0 +1,231 @@
+//! The database of the model: one row and a clock. What a statement does to the row is what the crate's own
+//! [`record::merge`](runwrap::record::merge) says, with small values; or, for the models that must fail, what a plausible
+//! mistake in the SQL would do. Must not know who sent a statement. Called by `protocol`.
+
+use std::hash::{Hash, Hasher};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use runwrap::record::{
+    Applied, Change, DatabaseClock, Ending, Presumption, Progress, Proof, Reason, Row, Run, RunId, Status, TrainerExit,
+    ending_of, merge,
+};
+use serde_json::Map;
+use uuid::Uuid;
+
+/// How the statements are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Statements {
+    /// As `record::merge` says: conditional on the state, in the statement itself.
+    AsMerged,
+    /// `UPDATE … WHERE run_id = …`: no condition on the state.
+    ByIdAlone,
+    /// `recover` looks for what is overdue, then updates what it found without asking again.
+    ReadThenWrite,
+    /// `UPDATE … WHERE status = 'training'`, the run's own journal no less than `recover`.
+    GuardedByTraining,
+    /// `INSERT` without a key: beginning twice is two records.
+    WithoutKey,
+}
+
+/// What is sent to the database, each committed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Statement {
+    Begin,
+    Heartbeat,
+    Finalize(Outcome),
+    /// `Proof::Lease`
+    PresumeOverdue,
+    /// `Proof::DeadJournal`
+    PresumeDead,
+}
+
+/// The end of a run as its journal tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    NotExecuted,
+    Exited { code: i32 },
+    SupervisorKilled,
+}
+
+/// As much of a row as decides what happens to it. Moments are only before or after: more than a lease ago, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) status: Status,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) presumed: bool,
+    /// The last sign of life is more than a lease ago, by the database's clock.
+    pub(crate) overdue: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Database {
+    pub(crate) up_for_a_lease: bool,
+    pub(crate) record: Option<Record>,
+    /// How many rows the run has in the user's table.
+    pub(crate) records: u8,
+}
+
+const LEASE_SECONDS: u32 = 300;
+const NOW_SECONDS: i64 = 1_000_000;
+
+fn seconds_ago(seconds: u32) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(NOW_SECONDS - i64::from(seconds))
+}
+
+impl Database {
+    pub(crate) const fn new() -> Self {
+        Self { up_for_a_lease: true, record: None, records: 0 }
+    }
+
+    /// A lease goes by without a sign of life, with the database up or down.
+    pub(crate) fn lease_passes(&mut self, up: bool) {
+        self.up_for_a_lease = up;
+        if let Some(record) = &mut self.record {
+            record.overdue = true;
+        }
+    }
+
+    /// What `recover` on another host looks for.
+    pub(crate) fn lists_as_overdue(&self) -> bool {
+        self.record.is_some_and(|record| record.overdue)
+            && self.merged(Statement::PresumeOverdue, self.record).1 == Applied::Written
+    }
+
+    /// Executes `statement` and commits.
+    pub(crate) fn execute(&mut self, statement: Statement, statements: Statements) -> Applied {
+        let (record, applied) = match (statements, statement, self.record) {
+            (Statements::ByIdAlone, _, Some(record)) => self.merged(statement, Some(record.forgotten())),
+            (Statements::ReadThenWrite, Statement::PresumeOverdue, Some(record)) => {
+                self.merged(Statement::PresumeDead, Some(record.forgotten()))
+            }
+            (Statements::GuardedByTraining, _, Some(record)) if record.status != Status::Training => {
+                (Some(record), Applied::Kept)
+            }
+            (Statements::WithoutKey, Statement::Begin, _) => self.merged(statement, None),
+            (_, _, record) => self.merged(statement, record),
+        };
+        if statement == Statement::Begin && applied == Applied::Written {
+            self.records += 1;
+        }
+        self.record = record;
+        applied
+    }
+
+    fn merged(&self, statement: Statement, record: Option<Record>) -> (Option<Record>, Applied) {
+        let up_since = seconds_ago(if self.up_for_a_lease { LEASE_SECONDS } else { 0 });
+        let clock = DatabaseClock { now: seconds_ago(0), up_since };
+        let (row, applied) = merge(record.map(Record::row), &statement.change(), clock);
+        (row.map(|row| Record::of(&row)), applied)
+    }
+}
+
+impl Record {
+    /// An end that the run's own journal told.
+    pub(crate) fn is_truth(self) -> bool {
+        self.reason.is_some() && !self.presumed
+    }
+
+    /// Whether it says what the journal says.
+    pub(crate) fn says(self, outcome: Outcome) -> bool {
+        let (status, reason, _) = ending_of(&outcome.trainer_exit(), None, false);
+        (self.status, self.reason, self.presumed) == (status, Some(reason), false)
+    }
+
+    /// What a statement without a condition on the state takes it for: anything goes.
+    fn forgotten(self) -> Self {
+        Self { status: Status::Training, reason: None, presumed: false, ..self }
+    }
+
+    fn of(row: &Row) -> Self {
+        let overdue = row.heartbeat_at < seconds_ago(row.lease_seconds);
+        Self { status: row.status, reason: row.reason, presumed: row.presumed, overdue }
+    }
+
+    fn row(self) -> Row {
+        Row {
+            status: self.status,
+            train_start_time: None,
+            train_end_time: None,
+            train_duration: None,
+            train_metrics: None,
+            model_path: None,
+            error_message: None,
+            reason: self.reason,
+            exit_code: None,
+            signal: None,
+            stop_signal: None,
+            pid: None,
+            usage: None,
+            presumed: self.presumed,
+            heartbeat_at: seconds_ago(if self.overdue { LEASE_SECONDS + 1 } else { 0 }),
+            last_seen_at: seconds_ago(0),
+            lease_seconds: LEASE_SECONDS,
+            recovered_at: None,
+            recovered_by: None,
+        }
+    }
+}
+
+// The words stand for the values: `Status` and `Reason` have no hash of their own.
+impl Hash for Record {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.status.as_str(), self.reason.map(Reason::as_str), self.presumed, self.overdue).hash(state);
+    }
+}
+
+impl Outcome {
+    fn trainer_exit(self) -> TrainerExit {
+        match self {
+            Self::NotExecuted => TrainerExit::NotExecuted { message: String::new() },
+            Self::Exited { code } => TrainerExit::Exited { code },
+            Self::SupervisorKilled => TrainerExit::Unknown { reason: Reason::SupervisorKilled, message: String::new() },
+        }
+    }
+}
+
+impl Statement {
+    fn change(self) -> Change {
+        match self {
+            Self::Begin => Change::Begin(run()),
+            Self::Heartbeat => Change::Heartbeat(Progress::default()),
+            Self::Finalize(outcome) => {
+                let (status, reason, error_message) = ending_of(&outcome.trainer_exit(), None, false);
+                let ending = Ending {
+                    status,
+                    reason,
+                    ended_at: seconds_ago(0),
+                    duration_seconds: 0,
+                    exit_code: None,
+                    signal: None,
+                    error_message,
+                    usage: None,
+                };
+                Change::Finalize(Progress::default(), ending)
+            }
+            Self::PresumeOverdue => presume(Proof::Lease),
+            Self::PresumeDead => presume(Proof::DeadJournal),
+        }
+    }
+}
+
+fn presume(proof: Proof) -> Change {
+    Change::Presume(Presumption { proof, seen_at: None, recovered_by: String::new(), message: String::new() })
+}
+
+fn run() -> Run {
+    Run {
+        run_id: RunId(Uuid::nil()),
+        name: String::new(),
+        version: None,
+        adopt: None,
+        set: Vec::new(),
+        begun_at: seconds_ago(0),
+        command: Vec::new(),
+        cwd: String::new(),
+        host: String::new(),
+        username: String::new(),
+        context: Map::new(),
+        model_path: None,
+        lease_seconds: LEASE_SECONDS,
+    }
+}

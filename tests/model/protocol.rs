@@ -1,0 +1,146 @@
+//! The protocol as a transition system: who may do what when, and what may go wrong at any moment. One run on one host,
+//! the database, and a `recover` here and one elsewhere. Nothing is counted: crashes, retries, heartbeats, outages and
+//! leases may come any number of times, and the state space is finite because none of them leaves a trace of its own.
+//!
+//! | in the model | in the crate |
+//! |---|---|
+//! | [`Supervisor`](crate::state::Supervisor), [`Action::StartKeeper`] … [`Action::SupervisorExits`] | `supervisor::machine`, `supervisor::guard` |
+//! | [`Delivery`](crate::state::Delivery), [`Action::Attempt`], [`Action::Answer`] | `delivery::Parcel::deliver`, `keeper::machine` |
+//! | [`Action::TakeOver`] | `keeper::takeover` |
+//! | [`Journal`](crate::state::Journal), [`Locks`](crate::state::Locks) | `journal` |
+//! | [`Database`](crate::database::Database) | `record::merge`, the very function |
+//!
+//! A partition is any number of statements that stay in flight while leases pass. The trainer's exec and the line that
+//! tells of it are one step; `--start-timeout`, `--finish-timeout` and `--linger` may run out at any moment.
+//! Left out: journals in memory, failing disks, permanent errors of the database, errors of the supervisor itself,
+//! `--require-database`.
+//! Must not judge: that is `properties`.
+
+use crate::database::{Statement, Statements};
+use crate::state::{Process, State};
+
+/// What is checked: the protocol, or one that differs in one point and must fail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Protocol {
+    pub(crate) statements: Statements,
+    /// The kernel kills the trainer when the supervisor dies.
+    pub(crate) parent_death_signal: bool,
+    /// Whoever takes a journal over takes its lock first.
+    pub(crate) locks: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    // The supervisor.
+    StartKeeper,
+    SpawnTrainer,
+    SpawnFails,
+    JournalEnd,
+    SupervisorExits,
+    // The trainer, and the kernel on its behalf.
+    TrainerExits {
+        code: i32,
+    },
+    ParentDeathSignal,
+    // The keeper or the recoverer, from the journal to the database.
+    Attempt(Process),
+    /// The statement is executed, and the answer arrives.
+    Answer(Process),
+    /// The statement is executed, and the answer is lost.
+    AnswerLost(Process),
+    /// The deadline passes. The statement stays on its way.
+    Abandon(Process),
+    Remove(Process),
+    TakeOver,
+    StartRecover,
+    /// `recover` on any host has seen that the lease has run out, and says so.
+    PresumeOverdue,
+    // What nobody asked for.
+    Execute(Statement),
+    KillSupervisor,
+    /// Killed, or it has lingered long enough.
+    KillKeeper,
+    KillRecoverer,
+    /// The database is up, and hears nothing of the run for a lease.
+    LeasePasses,
+    /// The database is down for a lease. A shorter outage is statements that stay on their way.
+    Outage,
+    DeleteRow,
+}
+
+impl Protocol {
+    pub(crate) const fn real() -> Self {
+        Self { statements: Statements::AsMerged, parent_death_signal: true, locks: true }
+    }
+
+    /// The state after `action`; `None` where it cannot happen.
+    pub(crate) fn step(self, state: &State, action: Action) -> Option<State> {
+        let mut next = state.clone();
+        let possible = match action {
+            Action::StartKeeper => next.start_keeper(),
+            Action::SpawnTrainer => next.spawn_trainer(),
+            Action::SpawnFails => next.spawn_fails(),
+            Action::JournalEnd => next.journal_end(),
+            Action::SupervisorExits => next.supervisor_exits(),
+            Action::TrainerExits { code } => next.trainer_exits(code),
+            Action::ParentDeathSignal => self.parent_death_signal && next.parent_death_signal(),
+            Action::Attempt(process) => next.attempt(process),
+            Action::Answer(process) => next.answer(process, self.statements),
+            Action::AnswerLost(process) => next.answer_lost(process, self.statements),
+            Action::Abandon(process) => next.abandon(process),
+            Action::Remove(process) => next.remove(process),
+            Action::TakeOver => next.take_over(),
+            Action::StartRecover => next.start_recover(self.locks),
+            Action::PresumeOverdue => next.presume_overdue(),
+            Action::Execute(statement) => next.execute(statement, self.statements),
+            Action::KillSupervisor => next.kill_supervisor(),
+            Action::KillKeeper => next.kill(Process::Keeper),
+            Action::KillRecoverer => next.kill(Process::Recoverer),
+            Action::LeasePasses => next.lease_passes(true),
+            Action::Outage => next.lease_passes(false),
+            Action::DeleteRow => next.delete_row(),
+        };
+        possible.then_some(next)
+    }
+
+    /// All that happens to `state` in one step.
+    pub(crate) fn steps(self, state: &State) -> impl Iterator<Item = (Action, State)> {
+        candidates(state).filter_map(move |action| self.step(state, action).map(|next| (action, next)))
+    }
+}
+
+/// Every action but [`Action::Execute`].
+const ACTIONS: [Action; 27] = [
+    Action::StartKeeper,
+    Action::SpawnTrainer,
+    Action::SpawnFails,
+    Action::JournalEnd,
+    Action::SupervisorExits,
+    Action::TrainerExits { code: 0 },
+    Action::TrainerExits { code: 1 },
+    Action::ParentDeathSignal,
+    Action::Attempt(Process::Keeper),
+    Action::Attempt(Process::Recoverer),
+    Action::Answer(Process::Keeper),
+    Action::Answer(Process::Recoverer),
+    Action::AnswerLost(Process::Keeper),
+    Action::AnswerLost(Process::Recoverer),
+    Action::Abandon(Process::Keeper),
+    Action::Abandon(Process::Recoverer),
+    Action::Remove(Process::Keeper),
+    Action::Remove(Process::Recoverer),
+    Action::TakeOver,
+    Action::StartRecover,
+    Action::PresumeOverdue,
+    Action::KillSupervisor,
+    Action::KillKeeper,
+    Action::KillRecoverer,
+    Action::LeasePasses,
+    Action::Outage,
+    Action::DeleteRow,
+];
+
+/// All that could happen in `state`; [`Protocol::step`] knows what can.
+pub(crate) fn candidates(state: &State) -> impl Iterator<Item = Action> {
+    ACTIONS.into_iter().chain(state.in_flight.iter().copied().map(Action::Execute))
+}
