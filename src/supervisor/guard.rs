@@ -86,6 +86,10 @@ impl Guard {
         }
     }
 
+    pub(super) const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
     /// The end is written, and no keeper is there to deliver it.
     pub(super) fn is_unkept(&self) -> bool {
         self.keepers.link_fd().is_none() && self.place.is_some()

@@ -11,7 +11,7 @@ use super::guard::Guard;
 use super::keepers::Keepers;
 use super::machine::{Action, Event, Limits, Machine};
 use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer};
-use crate::link::{Brief, Heard};
+use crate::link::{Brief, Heard, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
@@ -247,6 +247,12 @@ impl Supervisor {
 
     fn start_keeper(&mut self) {
         if let Err(error) = self.guard.start_keeper() {
+            // The last keeper died after it had removed the run: so it had delivered the end. Held by
+            // `a_keeper_that_dies_after_the_removal_costs_no_wait`.
+            if error.kind() == io::ErrorKind::NotFound && self.guard.is_finished() {
+                self.pending.push(Event::Keeper(ToSupervisor::Final));
+                return;
+            }
             log::info!(event = "keeper_not_started", error:%; "");
             self.pending.push(Event::KeeperGone);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::site::{Site, kill, start};
+use crate::support::site::{Site, kill, output, start};
 use crate::support::wait::wait_until;
 
 const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sleep 62";
@@ -95,4 +95,14 @@ fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment(
     running.signal("KILL");
     assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
     site.quiet();
+}
+
+#[test]
+fn a_keeper_that_dies_after_the_removal_costs_no_wait() {
+    let site = Site::sqlite();
+    let started = Instant::now();
+    let output = output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", "removed=kill"));
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(3), &b""[..]));
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(site.record()["exit_code"], 3);
 }
