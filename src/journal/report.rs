@@ -1,6 +1,7 @@
 //! What the trainer leaves in files: the report file that it appends to, and `--metrics-file`. Reads with bounds, skips
 //! and logs what is not to be used. Must never wait for the trainer or write to its files.
 
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,11 +9,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::record::{METRICS_BYTES_MAX, Report, parse_metrics, parse_report};
+use crate::record::{Collector, METRICS_BYTES_MAX, Report, parse_metrics, parse_report};
 use crate::sys::fs::open_plain;
 
-/// How much of a report file is read at once: one heartbeat must not become an hour of parsing.
-const READ_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How much of a report file is read at a heartbeat: it must not become an hour of parsing.
+const PIECE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How many such pieces are read at the end.
+const FINISHED_PIECES_MAX: u32 = 64;
 
 /// How a file looked at a moment: another file, or another content, looks otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,41 +52,56 @@ pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Op
 pub struct ReportReader {
     offset_bytes: u64,
     lines: u64,
-    report: Report,
+    collector: Collector,
 }
 
 impl ReportReader {
     /// Everything reported so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
-        &self.report
+        self.collector.report()
     }
 
-    /// Reads what has been appended since the last call. A last line without its newline waits for it, unless `finished`:
-    /// then nobody will write it any more. Bad lines are logged and skipped.
+    /// Reads what has been appended since the last call, or a good piece of it. If `finished`, nobody writes it any more: then
+    /// all of it, and a last line without its newline counts. Bad lines are logged and skipped.
     pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
-        let mut file = match open_plain(path) {
+        let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
+        let pieces = if finished { FINISHED_PIECES_MAX } else { 1 };
+        for _ in 0..pieces {
+            if !self.read_piece(&file, finished)? {
+                return Ok(());
+            }
+        }
+        if finished {
+            log::warn!(event = "report_cut", path:?; "the report file is too long: what is beyond a gibibyte is left out");
+        }
+        Ok(())
+    }
+
+    /// Reads one piece; whether there may be another.
+    fn read_piece(&mut self, mut file: &File, finished: bool) -> io::Result<bool> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.offset_bytes))?;
-        file.take(READ_BYTES_MAX).read_to_end(&mut bytes)?;
+        file.take(PIECE_BYTES_MAX).read_to_end(&mut bytes)?;
+        let full = bytes.len() as u64 == PIECE_BYTES_MAX;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        let full = bytes.len() as u64 == READ_BYTES_MAX;
-        // A single line that fills the whole read is far beyond what a line may have: step over it.
-        let used = if finished || (full && whole == 0) { bytes.len() } else { whole };
+        // A single line that fills the whole piece is far beyond what a line may have: step over it.
+        let all = if full { whole == 0 } else { finished };
+        let used = if all { bytes.len() } else { whole };
         for line in bytes[..used].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
             self.take(line);
         }
         self.offset_bytes += used as u64;
-        Ok(())
+        Ok(full)
     }
 
     fn take(&mut self, line: &[u8]) {
         self.lines += 1;
-        if let Err(error) = parse_report(line).and_then(|report| self.report.absorb(report)) {
+        if let Err(error) = parse_report(line).and_then(|report| self.collector.absorb(report)) {
             log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");
         }
     }
@@ -91,7 +109,6 @@ impl ReportReader {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
     use std::io::Write;
 
     use serde_json::json;

@@ -11,7 +11,7 @@ mod version;
 
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
 pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, Row, merge};
-pub use report::{LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
+pub use report::{Collector, LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
 pub use run::{Begun, Progress, RecordId, Run, RunId};
 pub use status::{Reason, Status};
 pub use tail::readable_tail;

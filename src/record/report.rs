@@ -38,18 +38,60 @@ impl Report {
     /// # Errors
     /// [`LineError::TooLong`] where all metrics together would pass [`METRICS_BYTES_MAX`]; `self` is then unchanged.
     pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
+        let mut collector = Collector::from(std::mem::take(self));
+        let result = collector.absorb(later);
+        *self = collector.report;
+        result
+    }
+}
+
+/// A report that grows by many lines, each at a cost of its own size and not of all that is known.
+#[derive(Clone, Debug, Default)]
+pub struct Collector {
+    report: Report,
+    /// What the metrics take as JSON, roughly: the limit is one of good sense, not of a format.
+    metrics_bytes: usize,
+}
+
+impl From<Report> for Collector {
+    fn from(report: Report) -> Self {
+        let metrics_bytes = report.metrics.iter().flatten().map(|(key, value)| entry_bytes(key, value)).sum();
+        Self { report, metrics_bytes }
+    }
+}
+
+impl Collector {
+    /// Everything reported so far.
+    #[must_use]
+    pub const fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// As [`Report::absorb`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn absorb(&mut self, later: Report) -> Result<(), LineError> {
         if let Some(metrics) = later.metrics {
-            let merged = merge_metrics(self.metrics.as_ref(), &metrics);
-            let bytes = Value::Object(merged.clone()).to_string().len();
+            let known = self.report.metrics.get_or_insert_default();
+            let added: usize = metrics.iter().map(|(key, value)| entry_bytes(key, value)).sum();
+            let replaced: usize = metrics.keys().filter_map(|key| Some(entry_bytes(key, known.get(key)?))).sum();
+            let bytes = self.metrics_bytes + added - replaced;
             if bytes > METRICS_BYTES_MAX {
                 return Err(LineError::TooLong { bytes });
             }
-            self.metrics = Some(merged);
+            self.metrics_bytes = bytes;
+            known.extend(metrics);
         }
-        self.model_path = later.model_path.or(self.model_path.take());
-        self.error = later.error.or(self.error.take());
+        self.report.model_path = later.model_path.or(self.report.model_path.take());
+        self.report.error = later.error.or(self.report.error.take());
         Ok(())
     }
+}
+
+/// What a key and its value take as JSON, with their punctuation.
+fn entry_bytes(key: &str, value: &Value) -> usize {
+    key.len() + value.to_string().len() + 4
 }
 
 /// `known` with every top-level key of `later` put in its place.
@@ -207,6 +249,26 @@ mod tests {
         known.absorb(Report::default()).unwrap();
         assert_eq!(Value::Object(known.metrics.unwrap()), json!({"a": 1, "b": 3}));
         assert_eq!((known.model_path.as_deref(), known.error.as_deref()), (Some("m"), Some("e")));
+    }
+
+    #[test]
+    fn many_lines_that_replace_one_another_stay_within_the_limit_and_cost_little() {
+        let mut collector = Collector::default();
+        let large = Value::String("x".repeat(METRICS_BYTES_MAX / 2));
+        let line = |key: &str, value: &Value| Report {
+            metrics: json!({key: value}).as_object().cloned(),
+            ..Report::default()
+        };
+        collector.absorb(line("large", &large)).unwrap();
+        for step in 0..100_000 {
+            collector.absorb(line("step", &json!(step))).unwrap();
+        }
+        for _ in 0..10 {
+            collector.absorb(line("large", &large)).unwrap();
+        }
+        assert!(collector.absorb(line("larger", &large)).is_err());
+        assert_eq!(collector.report().metrics.as_ref().unwrap()["step"], 99_999);
+        assert_eq!(Collector::from(collector.report().clone()).metrics_bytes, collector.metrics_bytes);
     }
 
     #[test]
