@@ -3,5 +3,6 @@
 
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
+pub(crate) mod procfs;
 pub(crate) mod site;
 pub(crate) mod wait;
