@@ -3,3 +3,4 @@
 
 mod cell;
 mod matrix;
+mod remains;
