@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Map, Value, json};
 
 use crate::support::procfs;
-use crate::support::site::{Running, Site, start};
+use crate::support::site::{Running, Site, output, start};
 use crate::support::wait::wait_until;
 
 /// Who is killed.
@@ -48,6 +49,15 @@ pub(super) enum Stops {
     Trainer,
     /// Nobody: the trainer says when it runs.
     Nobody,
+}
+
+/// Who delivers what is left in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TidyUp {
+    /// Another run with the same state directory.
+    LaterRun,
+    /// `runwrap recover`.
+    Recover,
 }
 
 /// A point of a run.
@@ -146,7 +156,7 @@ fn signal(pids: &[i32], name: &str) {
 }
 
 /// Does it, and asserts that the record is the only one, and true. `code` is what the trainer exits with.
-pub(super) fn check(site: &Site, point: &Point, victim: Victim, code: i32) {
+pub(super) fn check(site: &Site, point: &Point, victim: Victim, code: i32, by: TidyUp) {
     // The proof comes right before the end: a run without it has not completed.
     let script = format!("echo > ready; read -r line; echo \"$RUNWRAP_RUN_ID\" >> proof; exit {code}");
     let mut command = site.shell(&["--name", "killed", "--start-timeout", point.start_timeout], &script);
@@ -166,7 +176,7 @@ pub(super) fn check(site: &Site, point: &Point, victim: Victim, code: i32) {
         Victim::Both | Victim::All => false,
     };
     assert!(!survived || site.run_directories().is_empty(), "not delivered by the survivor");
-    run_later(site);
+    tidy_up(site, by);
     assert_true(site, point.phase.reasons(victim), code);
 }
 
@@ -184,17 +194,27 @@ fn go_on(site: &Site, supervisor: &mut Running) {
     supervisor.end();
 }
 
-/// Another run with the same state directory, which delivers what is left.
-fn run_later(site: &Site) {
-    assert!(site.run(&["--name", "later"], "true").status.success());
-    wait_until("the later run has tidied up", || site.run_directories().is_empty());
-    site.quiet();
+/// Delivers what is left.
+fn tidy_up(site: &Site, by: TidyUp) {
+    match by {
+        TidyUp::LaterRun => {
+            assert!(site.run(&["--name", "later"], "true").status.success());
+            wait_until("the later run has tidied up", || site.run_directories().is_empty());
+            site.quiet();
+        }
+        TidyUp::Recover => {
+            let recovered = output(&mut site.runwrap(&["recover"]));
+            assert!(recovered.status.success(), "{recovered:?}");
+        }
+    }
+    assert_eq!(site.run_directories(), Vec::<PathBuf>::new());
 }
 
 fn assert_true(site: &Site, reasons: &[&str], code: i32) {
     let records = site.records();
     let killed: Vec<&Map<String, Value>> = records.iter().filter(|record| record["name"] == "killed").collect();
-    assert_eq!((killed.len(), records.len()), (1, 2), "{records:?}");
+    assert_eq!(killed.len(), 1, "{records:?}");
+    assert!(records.iter().all(|record| record["status"] != "training"), "{records:?}");
     let record = killed[0];
     let own = if code == 0 { ("completed", "success") } else { ("failed", "exit") };
     let ends: BTreeSet<(&str, &str)> =
