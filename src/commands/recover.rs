@@ -43,6 +43,7 @@ fn from_journals(settings: &Settings) -> Result<(Vec<Recovered>, usize), Command
     }
     let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
     let home = Home::open(&settings.state_dir).map_err(unusable)?;
+    home.remove_remains().map_err(unusable)?;
     let mut done = Vec::new();
     let mut left = 0;
     for name in home.run_names().map_err(unusable)? {

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::writer::read_all;
 use super::{Account, Damage, read_lines};
@@ -19,6 +20,9 @@ const REPORT: &str = "report.jsonl";
 const WRITER: std::ops::Range<i64> = 0..1;
 /// The byte that the keeper holds.
 const KEEPER: std::ops::Range<i64> = 1..2;
+
+/// How long the making of a run's directory may take, with the process stopped meanwhile.
+const UNBORN_MAX: Duration = Duration::from_mins(1);
 
 /// The state directory, open.
 #[derive(Debug)]
@@ -88,9 +92,42 @@ impl Home {
     /// The names of all runs, the oldest first: a run's id begins with its time.
     pub fn run_names(&self) -> io::Result<Vec<OsString>> {
         let mut names = self.runs.names()?;
-        names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+        names.retain(|name| !is_hidden(name));
         names.sort();
         Ok(names)
+    }
+
+    /// Clears away what somebody left who died while making a run's directory, or while removing it: there is no story in
+    /// it. One directory's trouble is logged and stops no other.
+    pub fn remove_remains(&self) -> io::Result<()> {
+        for name in self.runs.names()? {
+            let removed = if is_hidden(&name) { self.remove_unborn(&name) } else { self.remove_emptied(&name) };
+            if let Err(error) = removed {
+                log::info!(event = "remains_left", run:? = name, error:%; "");
+            }
+        }
+        Ok(())
+    }
+
+    /// Its maker needs milliseconds until it is published; a dead one's lock is free.
+    fn remove_unborn(&self, name: &OsStr) -> io::Result<()> {
+        let directory = self.runs.open_child(name)?;
+        if directory.changed_within(UNBORN_MAX)? {
+            return Ok(());
+        }
+        if directory.contains(OsStr::new(LOCK)) && !try_lock(&directory.open_file(LOCK)?, &(WRITER.start..KEEPER.end))?
+        {
+            return Ok(());
+        }
+        for file in directory.names()? {
+            directory.remove_file(&file)?;
+        }
+        self.runs.remove_child(name)
+    }
+
+    /// The lock file is the last to be removed: a run without one was removed but for its directory.
+    fn remove_emptied(&self, name: &OsStr) -> io::Result<()> {
+        if self.runs.open_child(name)?.contains(OsStr::new(LOCK)) { Ok(()) } else { self.runs.remove_child(name) }
     }
 
     /// Opens a run's directory, without a lock.
@@ -186,6 +223,10 @@ impl RunDirectory {
 /// The name of a run that is being made.
 fn hidden(name: &OsStr) -> OsString {
     [OsStr::new("."), name].into_iter().collect()
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 fn journal_name(number: u32) -> String {

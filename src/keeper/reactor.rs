@@ -253,6 +253,9 @@ impl Keeper {
     /// Starts a process that delivers what earlier runs have left for this database, if they have.
     fn look_for_leftovers(&self) {
         let Some((home, _)) = &self.place else { return };
+        if let Err(error) = home.remove_remains() {
+            log::info!(event = "remains_left", error:%; "");
+        }
         let identity = self.brief.target.identity();
         let dead = |name: &OsString| match inspect(home, name, &identity) {
             Ok(Leftover::Dead(_)) => true,

@@ -7,12 +7,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, fsync, unlinkat};
+
+use super::clock;
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 const PLAIN_FILE: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
@@ -117,6 +120,12 @@ impl Directory {
     /// Makes what was created or removed here durable.
     pub fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
+    }
+
+    /// Whether a name was made or removed here within the last `limit`, by the wall clock.
+    pub fn changed_within(&self, limit: Duration) -> io::Result<bool> {
+        let changed = File::from(self.fd.try_clone()?).metadata()?.modified()?;
+        Ok(SystemTime::from(clock::wall_time()).duration_since(changed).map_or(true, |age| age < limit))
     }
 
     /// Whether `name` is there, without following a link.

@@ -4,7 +4,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test writes plain files and reads the plain clock")]
 
+mod database_faults;
 mod door;
+mod inject;
+mod kill;
 mod readme;
 mod run;
 mod store;

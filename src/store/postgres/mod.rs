@@ -22,6 +22,7 @@ use super::table::TableName;
 use super::{Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
 use crate::config::PostgresTarget;
 use crate::record::{Applied, Begun, Change, Run, RunId};
+use crate::sys::failpoint;
 
 pub(super) use self::schema::migrations_sql;
 
@@ -203,6 +204,9 @@ impl Store for PostgresStore {
             let run_id = run_id.to_string();
             session.row(&layout.words.fill(sql::LOCK_RUN), &[Some(&run_id)])?;
             let row = session.row(&layout.words.fill(statement), &[Some(&run_id), Some(&given)])?;
+            if matches!(change, Change::Finalize(..)) {
+                failpoint::reached("committing");
+            }
             let word = row.map(|row| session.text(&row, 0)).transpose()?.flatten();
             Ok(match word.as_deref() {
                 Some("written") => Applied::Written,

@@ -22,6 +22,7 @@ use super::entry::{RUN_COLUMNS, entry};
 use super::table::TableName;
 use super::{Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
 use crate::record::{Applied, Begun, Change, Run, RunId};
+use crate::sys::failpoint;
 
 pub(super) use self::schema::migrations_sql;
 
@@ -151,6 +152,9 @@ impl Store for SqliteStore {
                 return Ok(Applied::Kept);
             }
             let written = session.execute(of_run, &facts)?;
+            if matches!(change, Change::Finalize(..)) {
+                failpoint::reached("committing");
+            }
             Ok(if written > 0 { Applied::Written } else { Applied::Kept })
         })
     }

@@ -3,5 +3,8 @@
 
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
+pub(crate) mod procfs;
+pub(crate) mod proxy;
+pub(crate) mod release;
 pub(crate) mod site;
 pub(crate) mod wait;

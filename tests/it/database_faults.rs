@@ -1,0 +1,249 @@
+//! A database that misbehaves, at the start, during and at the end of a run: the trainer starts in time, hears its signals at
+//! once, runwrap ends in time, and the record is neither lost nor doubled nor wrong once the database is well again.
+
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::Client;
+use serde_json::json;
+
+use crate::support::postgres::{Postgres, connect};
+use crate::support::proxy::{Mode, Proxy};
+use crate::support::site::{Running, Site, output, start};
+use crate::support::wait::wait_until;
+
+/// What a run may wait for the database here, at the start and at the end.
+const WAIT: &str = "300ms";
+/// The same and what a busy machine needs besides.
+const WAIT_MAX: Duration = Duration::from_secs(4);
+/// What a signal may need to reach the trainer, and the trainer to say so: less than any wait for the database.
+const RELAY_MAX: Duration = Duration::from_secs(2);
+
+/// Since when the database is ill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Since {
+    Start,
+    Middle,
+    End,
+}
+
+const SINCE: [Since; 3] = [Since::Start, Since::Middle, Since::End];
+
+/// One run with the fault between `ill` and `well`, which comes after the end of the supervisor.
+fn check(site: &Site, since: Since, ill: impl FnOnce(), well: impl FnOnce()) {
+    let mut ill = Some(ill);
+    let mut fall_ill = |moment: Since| {
+        if moment == since {
+            ill.take().unwrap()();
+        }
+    };
+    // Only what a run says itself is hit.
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    fall_ill(Since::Start);
+    let script = "trap 'echo heard' USR1; echo ready; while ! [ -e go ]; do sleep 0.02; done; exit 3";
+    // What is hit in the end is the end, and no heartbeat.
+    let heartbeat = if since == Since::End { "1m" } else { "100ms" };
+    let options = ["--start-timeout", WAIT, "--finish-timeout", WAIT, "--heartbeat", heartbeat];
+    let began = Instant::now();
+    let mut running = start(site.shell(&options, script).stdout(Stdio::piped()).stderr(Stdio::null()));
+    assert_eq!(running.line(), "ready");
+    assert!(began.elapsed() < WAIT_MAX, "started after {:?}", began.elapsed());
+    if since != Since::Start {
+        // It is in the database, and heartbeats are on their way.
+        wait_until("the record", || site.records().first().is_some_and(|record| record["pid"].is_i64()));
+    }
+    fall_ill(Since::Middle);
+    if since == Since::Middle {
+        wait_until("an attempt is under way", || site.log().matches("event=attempt ").count() > 2);
+    }
+    relay(&mut running);
+    fall_ill(Since::End);
+    std::fs::write(site.path().join("go"), "").unwrap();
+    let ending = Instant::now();
+    assert_eq!(running.end().code(), Some(3));
+    assert!(ending.elapsed() < WAIT_MAX, "ended after {:?}", ending.elapsed());
+    well();
+    wait_until("delivery", || site.run_directories().is_empty());
+    site.quiet();
+    let record = site.record();
+    assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("exit")));
+    assert_eq!((&record["exit_code"], &record["presumed"]), (&json!(3), &json!(false)));
+}
+
+fn relay(running: &mut Running) {
+    let sent = Instant::now();
+    running.signal("USR1");
+    assert_eq!(running.line(), "heard");
+    assert!(sent.elapsed() < RELAY_MAX, "the signal took {:?}", sent.elapsed());
+}
+
+/// A place whose way to `server` leads through a proxy.
+fn behind_proxy(server: &Postgres) -> (Site, Proxy) {
+    let proxy = Proxy::before(server.port());
+    let name = server.new_database();
+    let url = format!("postgres://admin@127.0.0.1:{}/{name}?sslmode=disable", proxy.port());
+    (Site::with_url(&url), proxy)
+}
+
+/// The fault at each moment of a run, all at once.
+fn check_proxied(fault: Mode) {
+    thread::scope(|scope| {
+        for since in SINCE {
+            let cell = thread::Builder::new().name(format!("{fault:?} since {since:?}"));
+            let checking = move || {
+                let (site, proxy) = behind_proxy(Postgres::shared());
+                let well = || {
+                    let hits_once = matches!(fault, Mode::CutRequest(_) | Mode::CutReply(_));
+                    assert_eq!(proxy.mode(), if hits_once { Mode::Forward } else { fault }, "nothing was hit");
+                    proxy.set(Mode::Forward);
+                };
+                check(&site, since, || proxy.set(fault), well);
+                if fault == Mode::Refuse {
+                    attempts_are_in_the_log(&site.log());
+                }
+            };
+            let _joined_by_the_scope = cell.spawn_scoped(scope, checking).unwrap();
+        }
+    });
+}
+
+/// Each failed attempt with its number, from 0 in a row of failing ones, and its cause.
+fn attempts_are_in_the_log(log: &str) {
+    let failed: Vec<&str> = log.lines().filter(|line| line.contains("event=attempt_failed")).collect();
+    assert!(!failed.is_empty(), "{log}");
+    for line in &failed {
+        // One that was under way when the server went is cut, all later ones are refused.
+        assert!(line.contains("refused") || line.contains("reset"), "{line}");
+    }
+    assert!(failed[0].contains(" attempt=0 "), "{}", failed[0]);
+    assert!(failed.len() < 2 || failed[1].contains(" attempt=1 "), "{failed:?}");
+}
+
+#[test]
+fn a_database_that_refuses_delays_nothing_and_gets_one_true_record() {
+    check_proxied(Mode::Refuse);
+}
+
+#[test]
+fn a_database_that_hangs_delays_nothing_and_gets_one_true_record() {
+    check_proxied(Mode::Hang);
+}
+
+#[test]
+fn a_lost_answer_to_a_commit_neither_loses_nor_doubles_the_record() {
+    check_proxied(Mode::CutReply("COMMIT"));
+}
+
+#[test]
+fn a_commit_that_never_arrived_is_sent_again() {
+    check_proxied(Mode::CutRequest("COMMIT"));
+}
+
+#[test]
+fn a_slow_database_delays_nothing_and_gets_one_true_record() {
+    check_proxied(Mode::Delay(Duration::from_millis(50)));
+}
+
+#[test]
+fn a_server_that_freezes_during_a_run_delays_nothing_and_gets_one_true_record() {
+    let server = Postgres::private();
+    check(&Site::on(&server), Since::Middle, || server.freeze(), || server.thaw());
+}
+
+#[test]
+fn a_crash_of_the_server_loses_nothing() {
+    let server = Postgres::private();
+    for since in SINCE {
+        check(&Site::on(&server), since, || server.stop(), || server.start());
+    }
+}
+
+#[test]
+fn a_server_that_crashes_and_restarts_during_a_run_gets_its_heartbeats_again() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; exit 3");
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    wait_until("the record", || site.records().first().is_some_and(|record| record["pid"].is_i64()));
+    server.stop();
+    wait_until("a heartbeat has failed", || site.log().contains("event=attempt_failed"));
+    server.start();
+    let seen = site.record()["heartbeat_at"].clone();
+    wait_until("a heartbeat", || site.record()["heartbeat_at"] != seen);
+    running.close_stdin();
+    assert_eq!(running.end().code(), Some(3));
+    assert_eq!(site.record()["exit_code"], 3);
+    site.quiet();
+}
+
+/// A place in the shared server, and its superuser.
+fn with_superuser() -> (Site, Client, String) {
+    let server = Postgres::shared();
+    let name = server.new_database();
+    let site = Site::with_url(&format!("postgres://admin@127.0.0.1:{}/{name}?sslmode=disable", server.port()));
+    (site, connect(&server.target(&name)), name)
+}
+
+#[test]
+fn a_read_only_database_delays_nothing_and_gets_one_true_record() {
+    for since in SINCE {
+        let (site, mut superuser, name) = with_superuser();
+        let mut other = connect(&Postgres::shared().target("postgres"));
+        let mut set = |value: &str| {
+            superuser
+                .batch_execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}"))
+                .unwrap();
+        };
+        let well = || {
+            let reset = format!("BEGIN READ WRITE; ALTER DATABASE {name} RESET default_transaction_read_only; COMMIT");
+            other.batch_execute(&reset).unwrap();
+        };
+        check(&site, since, || set("on"), well);
+    }
+}
+
+/// The role may have as many connections as the test holds.
+#[test]
+fn a_server_out_of_connections_delays_nothing_and_gets_one_true_record() {
+    for since in SINCE {
+        let (_, mut superuser, name) = with_superuser();
+        superuser.batch_execute(&format!("CREATE ROLE {name} LOGIN; ALTER DATABASE {name} OWNER TO {name}")).unwrap();
+        let url = format!("postgres://{name}@127.0.0.1:{}/{name}?sslmode=disable", Postgres::shared().port());
+        let mut limit = |count: i32| {
+            superuser.batch_execute(&format!("ALTER ROLE {name} CONNECTION LIMIT {count}")).unwrap();
+        };
+        let mut second = connect(&Postgres::shared().target("postgres"));
+        let well = || second.batch_execute(&format!("ALTER ROLE {name} CONNECTION LIMIT -1")).unwrap();
+        check(&Site::with_url(&url), since, || limit(0), well);
+    }
+}
+
+#[test]
+fn a_row_that_somebody_holds_for_longer_than_the_exit_gets_its_end_afterwards() {
+    let (site, mut superuser, _) = with_superuser();
+    let superuser = std::cell::RefCell::new(&mut superuser);
+    let hold = || {
+        let statements = "BEGIN; SELECT * FROM training_records FOR UPDATE; SELECT * FROM runwrap_runs FOR UPDATE";
+        superuser.borrow_mut().batch_execute(statements).unwrap();
+    };
+    check(&site, Since::End, hold, || superuser.borrow_mut().batch_execute("ROLLBACK").unwrap());
+}
+
+#[test]
+fn the_second_host_is_asked_where_the_first_refuses_or_hangs() {
+    let server = Postgres::shared();
+    for fault in [Mode::Refuse, Mode::Hang] {
+        let proxy = Proxy::before(server.port());
+        let name = server.new_database();
+        let hosts = format!("127.0.0.1:{},127.0.0.1:{}", proxy.port(), server.port());
+        let site = Site::with_url(&format!("postgres://admin@{hosts}/{name}?sslmode=disable&connect_timeout=2"));
+        let well = || {
+            // Delivered over the second host while the first is still ill.
+            wait_until("delivery", || site.run_directories().is_empty());
+            proxy.set(Mode::Forward);
+        };
+        check(&site, Since::Middle, || proxy.set(fault), well);
+    }
+}

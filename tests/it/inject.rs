@@ -1,0 +1,224 @@
+//! The release binary, hit at its system calls: killed at the Nth call of a kind, or told that a write has failed, for N from
+//! the first to the last. No failpoint is needed for it, and none is in it. Needs strace.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use crate::support::procfs;
+use crate::support::release::release_binary;
+use crate::support::site::{Site, kill, output, start};
+use crate::support::wait::wait_until;
+
+/// What leaves a trace outside of the process that calls it.
+const EFFECTS: [&str; 14] = [
+    "write",
+    "pwrite64",
+    "fsync",
+    "fdatasync",
+    "renameat",
+    "unlink",
+    "unlinkat",
+    "mkdirat",
+    "ftruncate",
+    "sendto",
+    "clone",
+    "clone3",
+    "memfd_create",
+    "exit_group",
+];
+/// What a failing disk refuses.
+const WRITES: [&str; 4] = ["write", "pwrite64", "fsync", "fdatasync"];
+/// So many places are tried of a call that is made more often; the first and the last are always among them.
+const PLACES_MAX: usize = 10;
+/// Ends with 3, after a sign that it ran, and makes none of the calls above: only runwrap's own processes are hit.
+const SCRIPT: &str = ": > ran; exit 3";
+
+/// Whose calls are hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hit {
+    Supervisor,
+    /// Each thread of each process counts for itself: a keeper that replaces a killed one is killed again.
+    Everybody,
+}
+
+impl Hit {
+    const fn strace_options(self) -> &'static [&'static str] {
+        match self {
+            Self::Supervisor => &[],
+            Self::Everybody => &["-f"],
+        }
+    }
+}
+
+/// `runwrap -- sh -c SCRIPT`, the release binary, under strace. What strace saw is in the file `trace`.
+fn traced(site: &Site, hit: Hit, call: &str, injection: Option<&str>, script: &str) -> Command {
+    let plain = site.shell(&["--name", "hit", "--start-timeout", "200ms", "--finish-timeout", "200ms"], script);
+    let mut strace = Command::new("strace");
+    strace.args(hit.strace_options()).arg("-o").arg(trace_path(site)).arg(format!("--trace={call}"));
+    strace.args(injection.map(|injection| format!("--inject={call}:{injection}")));
+    strace.arg("--").arg(release_binary()).args(plain.get_args()).current_dir(site.path()).stdin(Stdio::null());
+    strace.env_clear().envs(plain.get_envs().filter_map(|(key, value)| value.map(|value| (key, value))));
+    strace
+}
+
+fn trace_path(site: &Site) -> PathBuf {
+    site.path().join("trace")
+}
+
+fn trace(site: &Site) -> String {
+    fs::read_to_string(trace_path(site)).unwrap_or_default()
+}
+
+/// How often one thread calls `call` at most, in a run that nobody hits.
+fn calls_max(hit: Hit, call: &str) -> usize {
+    let site = Site::sqlite();
+    assert_eq!(output(&mut traced(&site, hit, call, None, SCRIPT)).status.code(), Some(3));
+    let mut calls: BTreeMap<String, usize> = BTreeMap::new();
+    for line in trace(&site).lines().filter(|line| line.contains(&format!("{call}("))) {
+        let thread = if hit == Hit::Everybody { line.split(' ').next().unwrap_or_default() } else { "" };
+        *calls.entry(thread.to_owned()).or_default() += 1;
+    }
+    calls.into_values().max().unwrap_or(0)
+}
+
+/// From 1 to `last`, at most `PLACES_MAX` of them, evenly.
+fn places(last: usize) -> Vec<usize> {
+    let count = last.min(PLACES_MAX);
+    (0..count).map(|index| 1 + index * (last - 1) / (count - 1).max(1)).collect()
+}
+
+#[test]
+fn places_are_the_first_the_last_and_some_between() {
+    assert_eq!(places(0), Vec::<usize>::new());
+    assert_eq!(places(1), [1]);
+    assert_eq!(places(3), [1, 2, 3]);
+    let some = places(47);
+    assert_eq!((some.len(), some[0], some[PLACES_MAX - 1]), (PLACES_MAX, 1, 47));
+}
+
+/// Every place of every call, each call in a thread of its own.
+fn sweep(hit: Hit, calls: &[&'static str], check: impl Fn(&'static str, usize) + Sync) {
+    let check = &check;
+    thread::scope(|scope| {
+        for call in calls {
+            let cell = thread::Builder::new().name(format!("{hit:?} {call}"));
+            let sweeping = move || places(calls_max(hit, call)).into_iter().for_each(|place| check(call, place));
+            let _joined_by_the_scope = cell.spawn_scoped(scope, sweeping).unwrap();
+        }
+    });
+}
+
+/// Lets strace and what it traces come to the end of the supervisor, then ends what goes on delivering after it.
+fn run_hit(command: &mut Command, site: &Site) -> (Option<i32>, String) {
+    let mut strace = start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    let mut supervisor = None;
+    wait_until("the supervisor has ended", || {
+        // strace has other children first, to try what the kernel can do.
+        let is_ours = |pid: &i32| procfs::name(*pid).is_some_and(|name| name == "runwrap");
+        supervisor = supervisor.or_else(|| procfs::children(strace.pid()).into_iter().find(is_ours));
+        matches!(procfs::state(strace.pid()), None | Some('Z'))
+            || supervisor.is_some_and(|pid| matches!(procfs::state(pid), None | Some('Z')))
+    });
+    wait_until("what went on after it was killed, or has ended", || {
+        let others: Vec<i32> =
+            site.processes().iter().map(|process| process.pid).filter(|pid| *pid != strace.pid()).collect();
+        for pid in &others {
+            kill(*pid, "KILL");
+        }
+        others.is_empty()
+    });
+    let status = strace.end();
+    (status.code(), strace.line())
+}
+
+/// What died before it had a journal is cleared away once it is old.
+fn make_remains_old(site: &Site) {
+    let script = "for path in \"$1\"/.*-*; do ! [ -e \"$path\" ] || touch -d '1 hour ago' \"$path\"; done";
+    let mut aging = Command::new("sh");
+    aging.args(["-c", script, "sh"]).arg(site.state_dir().join("runs"));
+    assert!(aging.status().unwrap().success());
+}
+
+/// A later run delivers what is left; then there is at most one record of the run that was hit, and nothing else is left.
+fn reason_after_a_later_run(site: &Site) -> Option<String> {
+    make_remains_old(site);
+    assert!(site.run(&["--name", "later"], "true").status.success());
+    wait_until("the later run has tidied up", || site.run_directories().is_empty());
+    site.quiet();
+    let records = site.records();
+    let hit: Vec<_> = records.iter().filter(|record| record["name"] == "hit").collect();
+    assert!(hit.len() <= 1 && records.len() == hit.len() + 1, "{records:?}");
+    hit.first().map(|record| {
+        assert_eq!(record["status"], "failed", "{record:?}");
+        assert_eq!(record["reason"] == "exit", record["exit_code"] == 3, "{record:?}");
+        record["reason"].as_str().unwrap().to_owned()
+    })
+}
+
+fn check_killed(hit: Hit, call: &'static str, place: usize) {
+    let site = Site::sqlite();
+    let (code, _) = run_hit(&mut traced(&site, hit, call, Some(&format!("signal=KILL:when={place}")), SCRIPT), &site);
+    assert!(place > 1 || trace(&site).contains("killed by SIGKILL"), "nobody was hit: {}", trace(&site));
+    let ran = site.path().join("ran").exists();
+    let published = |path: &PathBuf| !path.file_name().unwrap().to_str().unwrap().starts_with('.');
+    let begun = ran || site.run_directories().iter().any(published);
+    let reason = reason_after_a_later_run(&site);
+    let context = format!("{call} {place}: exit code {code:?}, ran: {ran}");
+    match reason.as_deref() {
+        None => assert!(!begun, "{context}: lost"),
+        Some("exit") => assert!(ran, "{context}"),
+        // The trainer's own end was hit.
+        Some("signal") => assert_eq!((hit, call), (Hit::Everybody, "exit_group"), "{context}"),
+        Some(reason) => assert!(["supervisor_killed", "lost"].contains(&reason), "{context}: {reason}"),
+    }
+    assert!(code != Some(3) || reason.as_deref() == Some("exit"), "{context}: {reason:?}");
+}
+
+#[test]
+fn killed_at_any_call_of_the_supervisor_a_run_has_one_true_record() {
+    sweep(Hit::Supervisor, &EFFECTS, |call, place| check_killed(Hit::Supervisor, call, place));
+}
+
+#[test]
+fn killed_at_any_call_of_all_its_processes_a_run_has_one_true_record() {
+    sweep(Hit::Everybody, &EFFECTS, |call, place| check_killed(Hit::Everybody, call, place));
+}
+
+/// An I/O error at odd places, a full disk at even ones.
+fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, said: &str) {
+    let error = if place % 2 == 1 { "EIO" } else { "ENOSPC" };
+    let site = Site::sqlite();
+    let injection = format!("error={error}:when={place}");
+    let (code, line) = run_hit(&mut traced(&site, hit, call, Some(&injection), script), &site);
+    assert!(place > 1 || trace(&site).contains("(INJECTED)"), "nobody was hit: {}", trace(&site));
+    assert_eq!((code, line.as_str()), (Some(3), said), "{call} {place} {error}");
+    // Each new thread is hit again at its own Nth call: the keeper may never succeed, and is killed then. If the journal
+    // had no place on the disk either, it dies with it.
+    let in_memory = hit == Hit::Everybody && site.log().contains("event=no_journal");
+    let reason = reason_after_a_later_run(&site);
+    assert!(reason.as_deref() == Some("exit") || (in_memory && reason.is_none()), "{call} {place} {error}: {reason:?}");
+}
+
+#[test]
+fn an_error_at_any_write_of_the_supervisor_harms_neither_the_trainer_nor_its_record() {
+    let script = "echo out; : > ran; exit 3";
+    sweep(Hit::Supervisor, &WRITES, |call, place| check_error(Hit::Supervisor, call, place, script, "out"));
+}
+
+#[test]
+fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_record() {
+    sweep(Hit::Everybody, &WRITES, |call, place| check_error(Hit::Everybody, call, place, SCRIPT, ""));
+}
+
+#[test]
+fn the_release_binary_has_no_failpoints() {
+    let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+    let (release, own) = (text(release_binary()), text(Path::new(env!("CARGO_BIN_EXE_runwrap"))));
+    assert!(own.contains("RUNWRAP_FAILPOINTS"), "the search finds nothing where there is something");
+    for name in ["RUNWRAP_FAILPOINTS", "failpoint", "journal-begun", "before-spawn", "before-exec", "journal-sync"] {
+        assert!(!release.contains(name), "{name}");
+    }
+}

@@ -1,0 +1,123 @@
+//! The cells: each point of a run against each victim that is there then, all victims of a point at once.
+
+use std::thread;
+
+use super::cell::{Phase, Point, Stops, TidyUp, Victim, check};
+use crate::support::site::Site;
+
+/// No supervisor waits this long for a record that is held up.
+const PATIENT: &str = "1m";
+/// The trainer starts at once, recorded or not.
+const AT_ONCE: &str = "1ms";
+
+const JOURNAL_BEGUN: Point = point(Phase::Begun, "journal-begun=stop", Stops::Supervisor);
+const BEFORE_INSERT: Point = point(Phase::Opening, "inserting=stop", Stops::Keeper);
+const AFTER_INSERT: Point = point(Phase::Opening, "inserted=stop", Stops::Keeper);
+const BEFORE_EXEC: Point = point(Phase::Running, "before-exec=stop", Stops::Trainer);
+const EXECUTED: Point = point(Phase::Running, "running=stop", Stops::Supervisor);
+const RUNNING: Point = point(Phase::Running, "", Stops::Nobody);
+const EXITED: Point = point(Phase::Ended, "exited=stop", Stops::Supervisor);
+const JOURNALED: Point = point(Phase::Journaled, "ended=stop,finalizing=stop", Stops::SupervisorAndKeeper);
+const DELIVERING: Point = point(Phase::Journaled, "finalizing=stop", Stops::Keeper);
+const COMMITTING: Point = point(Phase::Journaled, "committing=stop", Stops::Keeper);
+const DELIVERED: Point = point(Phase::Journaled, "finalized=stop", Stops::Keeper);
+const REMOVED: Point = point(Phase::Journaled, "removed=stop", Stops::Keeper);
+
+const fn point(phase: Phase, failpoints: &'static str, stops: Stops) -> Point {
+    Point { phase, failpoints, stops, start_timeout: PATIENT }
+}
+
+/// Every victim of `point`, each in a place of its own.
+fn row(point: Point, code: i32, site: impl Fn() -> Site) {
+    rows(point, point.phase.victims(), code, site);
+}
+
+fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
+    thread::scope(|scope| {
+        for (index, victim) in victims.iter().enumerate() {
+            let site = site();
+            let by = if index % 2 == 0 { TidyUp::LaterRun } else { TidyUp::Recover };
+            // The thread's name is in the message of a failure.
+            let name = format!("{} {victim:?}", point.failpoints);
+            let cell = thread::Builder::new().name(name);
+            let _joined_by_the_scope =
+                cell.spawn_scoped(scope, move || check(&site, &point, *victim, code, by)).unwrap();
+        }
+    });
+}
+
+#[test]
+fn killed_before_there_is_a_keeper_the_run_is_found_by_the_next() {
+    row(JOURNAL_BEGUN, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_before_the_insert_there_is_one_true_record() {
+    row(BEFORE_INSERT, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_before_the_insert_while_the_trainer_runs_already_there_is_one_true_record() {
+    row(Point { phase: Phase::Running, start_timeout: AT_ONCE, ..BEFORE_INSERT }, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_after_the_insert_there_is_one_true_record() {
+    row(AFTER_INSERT, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_before_the_exec_there_is_one_true_record() {
+    row(BEFORE_EXEC, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_when_the_trainer_has_just_been_executed_there_is_one_true_record() {
+    row(EXECUTED, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_while_running_there_is_one_true_record() {
+    row(RUNNING, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_between_exit_and_journal_there_is_one_true_record() {
+    row(EXITED, 0, Site::sqlite);
+    row(EXITED, 3, Site::sqlite);
+}
+
+#[test]
+fn killed_between_journal_and_delivery_the_journaled_end_arrives() {
+    row(JOURNALED, 0, Site::sqlite);
+    row(JOURNALED, 3, Site::sqlite);
+}
+
+#[test]
+fn killed_before_the_finalize_the_journaled_end_arrives() {
+    row(DELIVERING, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_inside_the_transaction_of_the_finalize_the_journaled_end_arrives() {
+    row(COMMITTING, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_after_the_finalize_it_is_not_said_twice() {
+    row(DELIVERED, 0, Site::sqlite);
+}
+
+#[test]
+fn killed_after_the_journal_was_removed_nothing_is_missing() {
+    row(REMOVED, 0, Site::sqlite);
+}
+
+/// The same story with a server, where an insert or a finalize can be done without the keeper that sent it.
+#[test]
+fn killed_at_any_point_of_a_run_on_postgresql_there_is_one_true_record() {
+    let victims = [Victim::Supervisor, Victim::Keeper, Victim::Both];
+    for point in [BEFORE_INSERT, AFTER_INSERT, RUNNING, JOURNALED, COMMITTING, DELIVERED] {
+        rows(point, &victims, 0, Site::postgres);
+    }
+}

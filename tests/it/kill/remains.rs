@@ -1,0 +1,62 @@
+//! What is left of a run that died while its directory was being made, before it had a journal, or while it was being
+//! removed: it has no story to tell, and the next run removes it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::site::{Site, output};
+use crate::support::wait::wait_until;
+
+fn make_old(path: &Path) {
+    assert!(Command::new("touch").args(["-d", "1 hour ago"]).arg(path).status().unwrap().success());
+}
+
+/// What the state directory has seen: `young` is being made at the moment.
+struct Remains {
+    runs: PathBuf,
+    young: PathBuf,
+}
+
+impl Remains {
+    fn of(site: &Site) -> Self {
+        let runs = site.state_dir().join("runs");
+        assert!(site.run(&[], "true").status.success());
+        let young = runs.join(".01900000-0000-7000-8000-000000000004");
+        let remains = Self { runs, young };
+        remains.directory("01900000-0000-7000-8000-000000000001", &[]);
+        make_old(&remains.directory(".01900000-0000-7000-8000-000000000002", &[]));
+        let files = ["lock", "report.jsonl", "journal-1.jsonl"];
+        make_old(&remains.directory(".01900000-0000-7000-8000-000000000003", &files));
+        remains.directory(".01900000-0000-7000-8000-000000000004", &["lock"]);
+        remains
+    }
+
+    fn directory(&self, name: &str, files: &[&str]) -> PathBuf {
+        let path = self.runs.join(name);
+        fs::create_dir(&path).unwrap();
+        for file in files {
+            fs::write(path.join(file), "").unwrap();
+        }
+        path
+    }
+}
+
+/// The process died between the making of the directory and its publication, or after all files were removed.
+#[test]
+fn what_died_before_it_had_a_journal_or_while_it_was_removed_is_cleared_away() {
+    let site = Site::sqlite();
+    let remains = Remains::of(&site);
+    assert!(site.run(&[], "true").status.success());
+    wait_until("everything but the young one is gone", || site.run_directories() == [remains.young.clone()]);
+    assert_eq!(site.records().len(), 2);
+}
+
+#[test]
+fn recover_clears_away_what_died_before_it_had_a_journal() {
+    let site = Site::sqlite();
+    let remains = Remains::of(&site);
+    let recovered = output(&mut site.runwrap(&["recover", "--json"]));
+    assert_eq!((recovered.status.code(), &recovered.stdout[..]), (Some(0), &b"[]\n"[..]));
+    assert_eq!(site.run_directories(), [remains.young]);
+}

@@ -1,0 +1,19 @@
+//! The release binary: `RUNWRAP_RELEASE_BINARY`, which `scripts/test` sets, or else built here, once. Called by the tests
+//! that need the program as it is shipped.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+pub(crate) fn release_binary() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| std::env::var_os("RUNWRAP_RELEASE_BINARY").map_or_else(build, PathBuf::from))
+}
+
+fn build() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--quiet"]).env("CARGO_TARGET_DIR", root.join("target"));
+    assert!(cargo.current_dir(root).stdin(Stdio::null()).status().unwrap().success(), "cargo build --release");
+    root.join("target/release/runwrap")
+}
