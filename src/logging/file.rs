@@ -8,7 +8,7 @@
 //! `processes_that_append_and_rotate_at_once_tear_no_line`.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,13 @@ use crate::sys::fs::open_to_append;
 pub(super) struct LogFile {
     path: PathBuf,
     bytes_max: u64,
-    file: Option<File>,
+    file: Option<Opened>,
+}
+
+struct Opened {
+    file: File,
+    /// Device and inode.
+    identity: (u64, u64),
 }
 
 impl LogFile {
@@ -35,35 +41,25 @@ impl LogFile {
         self.current().map(drop)
     }
 
-    fn current(&mut self) -> io::Result<&File> {
-        let named = self.named();
-        let still_named = match &self.file {
-            Some(file) => {
-                let metadata = file.metadata()?;
-                named == Some((metadata.dev(), metadata.ino()))
-            }
-            None => false,
+    /// The file that the path names now, and what one look at the path tells of it.
+    fn current(&mut self) -> io::Result<(&File, Metadata)> {
+        let named = fs::symlink_metadata(&self.path).ok();
+        let opened = self.file.take().zip(named).filter(|(opened, named)| opened.identity == identity(named));
+        let (opened, metadata) = if let Some(both) = opened {
+            both
+        } else {
+            let file = open(&self.path)?;
+            let metadata = file.metadata()?;
+            (Opened { file, identity: identity(&metadata) }, metadata)
         };
-        if !still_named {
-            self.file = None;
-        }
-        match &mut self.file {
-            Some(file) => Ok(file),
-            none @ None => Ok(none.insert(open(&self.path)?)),
-        }
-    }
-
-    /// Device and inode of what the path names now.
-    fn named(&self) -> Option<(u64, u64)> {
-        fs::symlink_metadata(&self.path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+        Ok((&self.file.insert(opened).file, metadata))
     }
 
     /// Renames a full file away, unless another process is doing or has done so.
     fn rotate_if_full(&mut self) -> io::Result<()> {
         let bytes_max = self.bytes_max;
-        let file = self.current()?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() < bytes_max {
+        let (file, metadata) = self.current()?;
+        if metadata.len() < bytes_max {
             return Ok(());
         }
         if file.try_lock().is_err() {
@@ -73,7 +69,8 @@ impl LogFile {
         }
         // Only now, under the lock: between the look above and the lock another process may have rotated, and the
         // path may name the new file, which must not be renamed over the old one.
-        if self.named() == Some((metadata.dev(), metadata.ino())) {
+        let named = fs::symlink_metadata(&self.path).ok();
+        if named.as_ref().map(identity) == Some(identity(&metadata)) {
             #[expect(clippy::disallowed_methods, reason = "a log that a crash leaves under its old name is no loss")]
             fs::rename(&self.path, older(&self.path))?;
         }
@@ -85,14 +82,22 @@ impl LogFile {
 impl Write for LogFile {
     /// Appends a whole line in one write.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.rotate_if_full()?;
-        let mut file = self.current()?;
+        let bytes_max = self.bytes_max;
+        let (mut file, metadata) = self.current()?;
+        if metadata.is_file() && metadata.len() >= bytes_max {
+            self.rotate_if_full()?;
+            file = self.current()?.0;
+        }
         file.write(line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 fn open(path: &Path) -> io::Result<File> {
