@@ -21,6 +21,7 @@ pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
         failures: number("--failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or(0),
         linger: lingers.then(|| number("--linger").map(Duration::from_millis)),
     };
+    process::share_one_heap();
     let kept = keeper::run(role, |brief| {
         // Nobody hears of these two: without them the keeper still does what it is for.
         process::set_name(c"runwrap-keeper").ok();
