@@ -33,7 +33,7 @@ pub(super) fn command() -> Command {
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
-        .subcommands([list(), show(), recover(), report(), migrate(), completions(), keeper()])
+        .subcommands([list(), show(), recover(), report(), migrate(), completions()])
 }
 
 fn list() -> Command {
@@ -94,15 +94,6 @@ fn report() -> Command {
 fn completions() -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(clap_complete::Shell));
     Command::new("completions").about("Prints a completion script for a shell").arg(shell)
-}
-
-fn keeper() -> Command {
-    let arguments = Arg::new("arguments")
-        .num_args(0..)
-        .trailing_var_arg(true)
-        .allow_hyphen_values(true)
-        .value_parser(value_parser!(OsString));
-    Command::new("keeper").hide(true).disable_help_flag(true).arg(arguments)
 }
 
 /// A verb that opens a database.

@@ -32,9 +32,15 @@ pub enum Reply {
 /// A [`Reply`], where there is nothing to perform.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Reply> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // The verb that only runwrap itself gives: no user's to mistype, and the keeper of every run starts with it.
+    if let [_program, verb, own @ ..] = arguments.as_slice()
+        && verb == "keeper"
+    {
+        return Ok(Invocation { flags: Layer::default(), action: Action::Keeper { arguments: own.to_vec() } });
+    }
     let mut definition = definition::command();
     let verbs: Vec<String> = definition.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    let verbs: Vec<&str> = verbs.iter().map(String::as_str).filter(|verb| *verb != "keeper").collect();
+    let verbs: Vec<&str> = verbs.iter().map(String::as_str).collect();
     let matches = definition.try_get_matches_from_mut(&arguments).map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelp || error.kind() == ErrorKind::DisplayVersion {
             Reply::Text(error.render().to_string())
@@ -101,7 +107,6 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, Misuse> {
         "recover" => Action::Recover(RecoverArgs { json: own.get_flag("json") }),
         "migrate" => Action::Migrate(MigrateArgs { print: own.get_flag("print") }),
         "report" => Action::Report(report(own)?),
-        "keeper" => Action::Keeper { arguments: own.get_many("arguments").into_iter().flatten().cloned().collect() },
         other => return Err(Misuse::new(format!("there is no verb {other}"), "see runwrap --help")),
     })
 }

@@ -194,9 +194,17 @@ fn environment(added: &[(&str, OsString)]) -> io::Result<Vec<CString>> {
 }
 
 fn pair(key: &OsStr, value: &OsStr) -> io::Result<CString> {
-    c_string(&[key, value].join(OsStr::new("=")))
+    let mut pair = Vec::with_capacity(key.len() + value.len() + 2);
+    pair.extend_from_slice(key.as_bytes());
+    pair.push(b'=');
+    pair.extend_from_slice(value.as_bytes());
+    CString::new(pair).map_err(|_| nul_byte())
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
-    CString::new(text.as_bytes()).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a word contains a NUL byte"))
+    CString::new(text.as_bytes()).map_err(|_| nul_byte())
+}
+
+fn nul_byte() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a word contains a NUL byte")
 }
