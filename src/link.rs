@@ -3,6 +3,7 @@
 //! - The supervisor forks the keeper with four descriptors: [`LINK_FD`], [`BRIEF_FD`] (what it needs to know, in memory
 //!   only: there may be a password in it), [`JOURNAL_FD`] and, where the run has a directory, [`LOCK_FD`].
 //! - Supervisor to keeper: [`ToKeeper::Look`] only: the journal has grown. Everything else the keeper reads in the journal.
+//!   The first says that the beginning is durable; a keeper does nothing before it.
 //! - Keeper to supervisor: [`ToSupervisor`], at any time. `Recorded` at most once is new; `Final` is the last.
 //! - End-of-file at the supervisor: the keeper has died, or replaced itself in vain. Another is started; the journal tells it all.
 //! - End-of-file at the keeper: the supervisor has gone. With an end in the journal it ended as planned: deliver, linger.

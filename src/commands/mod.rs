@@ -71,11 +71,11 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 /// The settings of this call, and the log turned on as they say.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let (uid, entry) = sys::account::account();
-    let (name, home) = entry.unzip();
+    let (name, home) = entry.clone().unzip();
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
-    let settings = config::load(flags, &Account { uid, name, home })?;
+    let settings = config::load(flags, &Account { uid: *uid, name, home })?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         log::info!(event = "no_log_file", path:? = settings.log_file; "cannot write the log file: {error}");
     }

@@ -15,7 +15,7 @@ use crate::link::Brief;
 use crate::record::{RecordId, Run, RunId};
 use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervised, Supervision, supervise};
 use crate::sys::process::EndAs;
-use crate::sys::{clock, host};
+use crate::sys::{account, clock, host};
 
 /// Runs `command`, recorded. Returns how runwrap is to end; what went wrong on the way has been said.
 #[must_use]
@@ -116,7 +116,7 @@ fn facts(settings: &Settings, command: &[OsString], run_id: RunId) -> Run {
         begun_at: clock::wall_time(),
         command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         host: host::host_name(),
-        username: host::user_name(),
+        username: account::user_name(),
         context: context::gather(&cwd),
         cwd: text(&cwd),
         model_path: settings.model_path.as_deref().map(text),

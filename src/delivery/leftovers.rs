@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::Parcel;
 use crate::journal::{Account, Damage, Home, ReportReader, RunDirectory, Standing};
 use crate::record::{Presumption, Proof};
-use crate::sys::{clock, host};
+use crate::sys::{account, clock, host};
 
 /// A run that nobody looks after. Its locks are ours as long as this lives.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover
 /// Who recovers, and when: for the record.
 #[must_use]
 pub fn recoverer() -> (String, String) {
-    let by = format!("{}@{}", host::user_name(), host::host_name());
+    let by = format!("{}@{}", account::user_name(), host::host_name());
     (by, clock::wall_time().format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 

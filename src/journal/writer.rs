@@ -37,13 +37,13 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins the journal of a run, in `directory` or, without one, in memory. The first event is durable when this returns;
-    /// the error is why it is in memory although there is a directory.
+    /// Begins the journal of a run, in `directory` or, without one, in memory. The first event is durable after
+    /// [`Writer::settle`]; the error is why it is in memory although there is a directory.
     pub fn begin(directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Option<io::Error>)> {
         let entry = Entry { seq: 0, elapsed_us: 0, event: Event::Begin(Box::new(begin)) };
         let bytes = encode(&entry)?;
         let account = Account::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        let (placed, error) = match directory.map(|directory| new_file(directory, 1, &bytes)) {
+        let (placed, error) = match directory.map(|directory| written_file(directory, 1, &bytes)) {
             None => (None, None),
             Some(Ok(file)) => (Some(file), None),
             Some(Err(error)) => (None, Some(error)),
@@ -53,6 +53,21 @@ impl Writer {
             None => (in_memory(&bytes)?, Medium::Memory),
         };
         Ok((Self { file, medium, number: 1, bytes, account }, error))
+    }
+
+    /// Makes the beginning durable.
+    ///
+    /// # Errors
+    /// Only where not even memory is left.
+    pub fn settle(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
+        let Some(directory) = directory.filter(|_| self.medium == Medium::Disk) else { return Ok(Appended::Here) };
+        match sync(&self.file).and_then(|()| directory.sync()) {
+            Ok(()) => Ok(Appended::Here),
+            Err(error) => {
+                self.relocate(Some(directory))?;
+                Ok(Appended::Moved(error))
+            }
+        }
     }
 
     /// Goes on with a journal that somebody else began and whose lock is now ours. A torn last line is cut off.
@@ -139,9 +154,14 @@ pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     }
 }
 
-fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
+fn written_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
     let file = directory.create_journal(number)?;
     write_at(&file, bytes, 0)?;
+    Ok(file)
+}
+
+fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
+    let file = written_file(directory, number, bytes)?;
     sync(&file)?;
     directory.sync()?;
     Ok(file)

@@ -171,11 +171,12 @@ impl Lingerer {
         let waker = Waker::new()?;
         let done = waker.clone();
         let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store).map(drop);
-        let started = attempt::start(self.brief.target.clone(), options, work, move || {
-            if let Err(error) = done.wake() {
-                log::error!(event = "wake_failed", error:%; "");
-            }
-        });
+        let started =
+            attempt::start(self.brief.target.clone(), options, &attempt::Kept::default(), false, work, move || {
+                if let Err(error) = done.wake() {
+                    log::error!(event = "wake_failed", error:%; "");
+                }
+            });
         let receiver = match started {
             Ok(receiver) => receiver,
             Err(error) => return Ok(Some(Err(error))),

@@ -38,6 +38,8 @@ struct Keeper {
     machine: Machine,
     /// Events that are known already, before any that is waited for.
     pending: VecDeque<Event>,
+    /// The beginning is durable: the supervisor has said so, or an earlier image of this process knew.
+    looked: bool,
     /// Never closed, also when the other side has gone: an image that replaces this one finds it under its number.
     link: Link,
     alone: bool,
@@ -49,6 +51,7 @@ struct Keeper {
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
     waker: Waker,
+    kept: attempt::Kept,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     terminate: process::Termination,
 }
@@ -72,13 +75,15 @@ pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), Kee
         machine: Machine::new(brief.heartbeat, brief.linger, brief.journal_number.is_some(), failures),
         pending: VecDeque::new(),
         link,
+        looked: false,
         alone: false,
-        place: if brief.has_directory { place(&brief) } else { None },
+        place: None,
         account,
         trainer: None,
         journal,
         reader: ReportReader::default(),
         waker: Waker::new()?,
+        kept: attempt::Kept::default(),
         attempt: None,
         terminate: process::Termination::on_sigterm()?,
         brief,
@@ -103,8 +108,11 @@ fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
 
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
-        let first = self.look()?;
-        self.pending.push_back(first);
+        // A first image waits to be told: it was started while the beginning was still being made durable.
+        if self.machine.failures() > 0 {
+            let first = self.look()?;
+            self.pending.push_back(first);
+        }
         loop {
             let event = match self.pending.pop_front() {
                 Some(event) => event,
@@ -120,6 +128,9 @@ impl Keeper {
 
     /// Reads what the supervisor has written.
     fn look(&mut self) -> Result<Event, KeeperError> {
+        if !std::mem::replace(&mut self.looked, true) && self.brief.has_directory {
+            self.place = place(&self.brief);
+        }
         self.account = read_account(&self.journal)?;
         self.hold_trainer();
         Ok(Event::Looked(self.facts()))
@@ -162,9 +173,15 @@ impl Keeper {
                 Heard::Nothing => Event::Time,
                 Heard::Gone => {
                     self.alone = true;
+                    let told = self.looked;
+                    let looked = self.look()?;
+                    if !told && self.brief.has_directory && self.place.is_none() {
+                        // It died before the run had its name: so there was none.
+                        return Ok(Event::NotOurs);
+                    }
                     // First what the supervisor wrote and had no time to say.
                     self.pending.push_back(Event::SupervisorGone);
-                    self.look()?
+                    looked
                 }
             });
         }
@@ -224,7 +241,9 @@ impl Keeper {
                 log::error!(event = "wake_failed", run_id:%, error:%; "");
             }
         };
-        match attempt::start(self.brief.target.clone(), options, work, done) {
+        // Nothing comes after the end.
+        let keep = self.account.ended.is_none();
+        match attempt::start(self.brief.target.clone(), options, &self.kept, keep, work, done) {
             Ok(receiver) => self.attempt = Some(receiver),
             Err(error) => {
                 // Heard of like any other failure: at the next turn.

@@ -38,7 +38,7 @@ pub struct OpenOptions {
 }
 
 /// One connection to a database. Every method is one transaction, safe to repeat after an unknown outcome.
-pub trait Store {
+pub trait Store: Send {
     /// Brings the schema up to date. Returns how many migrations were applied.
     ///
     /// # Errors

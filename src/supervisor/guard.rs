@@ -42,8 +42,32 @@ impl Guard {
         self.place.as_ref().map(|(_, run)| run)
     }
 
+    /// Makes the beginning durable and gives the run its name, while its first keeper starts: that takes as long.
+    /// Returns why the journal is not where it should be, which the user must hear of, and whether there is a keeper.
+    pub(super) fn begin(&mut self) -> io::Result<(Option<io::Error>, io::Result<()>)> {
+        let started = self.spawn_keeper();
+        failpoint::reached("unsettled");
+        let directory = self.place.as_ref().map(|(_, run)| run);
+        let settled = self.writer.settle(directory)?;
+        // Also where the journal itself had to go into memory: the trainer reports to a file there.
+        let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
+        failpoint::reached("journal-begun");
+        match settled {
+            Appended::Here => self.keepers.look().map(|()| (published.err(), started)),
+            Appended::Moved(error) => {
+                self.keepers.kill()?;
+                Ok((Some(error), self.start_keeper()))
+            }
+        }
+    }
+
     /// Starts a keeper for the journal as it is.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
+        self.spawn_keeper()?;
+        self.keepers.look()
+    }
+
+    fn spawn_keeper(&mut self) -> io::Result<()> {
         if failpoint::fails("keeper-start") {
             return Err(io::Error::other("failpoint"));
         }

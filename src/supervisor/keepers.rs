@@ -30,7 +30,7 @@ impl Keepers {
         self.present.as_ref().map(|(_, link)| link.as_fd())
     }
 
-    /// Starts a keeper for the journal as it is now.
+    /// Starts a keeper for the journal as it is now. It does nothing before it is told to look.
     pub(super) fn start(&mut self, writer: &Writer, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
         self.brief.journal_number = writer.number_on_disk();

@@ -81,12 +81,6 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
     if let Some(error) = error {
         warn_of_memory(&error);
     }
-    if let Some((home, run)) = &place {
-        // Also where the journal itself had to go into memory: the trainer reports to a file there.
-        if let Err(error) = home.publish(run) {
-            warn_of_memory(&error);
-        }
-    }
     let guard =
         Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout, StderrTail::begin(stderr_tail_bytes));
     let mut supervisor = Supervisor {
@@ -97,11 +91,10 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
         report_path,
         trainer: None,
         executed: false,
-        oom_kills: OomKills::watch(),
+        oom_kills: OomKills::default(),
         usage: None,
         pending: Vec::new(),
     };
-    failpoint::reached("journal-begun");
     let end = supervisor.run()?;
     Ok(Supervised { end, unkept: supervisor.guard.is_unkept() })
 }
@@ -113,9 +106,14 @@ fn warn_of_memory(error: &io::Error) {
 
 impl Supervisor {
     fn run(&mut self) -> Result<EndAs, SupervisorError> {
-        if let Some(end) = self.perform(vec![Action::StartKeeper])? {
-            return Ok(end);
+        let (misplaced, started) = self.guard.begin()?;
+        if let Some(error) = misplaced {
+            warn_of_memory(&error);
         }
+        if let Err(error) = started {
+            self.no_keeper(&error);
+        }
+        self.oom_kills = OomKills::watch();
         loop {
             for event in self.next_events()? {
                 if matches!(event, Event::Executed { .. }) {
@@ -253,9 +251,13 @@ impl Supervisor {
                 self.pending.push(Event::Keeper(ToSupervisor::Final));
                 return;
             }
-            log::info!(event = "keeper_not_started", error:%; "");
-            self.pending.push(Event::KeeperGone);
+            self.no_keeper(&error);
         }
+    }
+
+    fn no_keeper(&mut self, error: &io::Error) {
+        log::info!(event = "keeper_not_started", error:%; "");
+        self.pending.push(Event::KeeperGone);
     }
 
     fn spawn(&mut self) {

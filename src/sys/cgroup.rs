@@ -17,8 +17,8 @@ enum Version {
     Two,
 }
 
-/// Counts out-of-memory kills from its making on.
-#[derive(Debug)]
+/// Counts out-of-memory kills from its making on; the default counts none.
+#[derive(Debug, Default)]
 pub struct OomKills {
     files: Vec<PathBuf>,
     before: u64,

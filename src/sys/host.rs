@@ -1,18 +1,11 @@
-//! Who and where this process is: host, user, process id, session.
+//! Where this process is: host, process id, session.
 
-use nix::unistd::{Pid, Uid, User, getpid, getsid};
+use nix::unistd::{Pid, getpid, getsid};
 
 /// The host's name, or `unknown`.
 #[must_use]
 pub fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-/// The effective user's name, or the number where the system knows no name.
-#[must_use]
-pub fn user_name() -> String {
-    let uid = Uid::effective();
-    User::from_uid(uid).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 #[must_use]

@@ -21,3 +21,9 @@ pub mod random;
 pub mod signals;
 pub mod spawn;
 pub mod wait;
+
+// The unwinder from the static library, which std would otherwise load as libgcc_s.so: at each of our two starts
+// that costs as much as an fsync.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[link(name = "gcc_eh")]
+unsafe extern "C" {}

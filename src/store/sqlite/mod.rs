@@ -47,12 +47,14 @@ pub(super) struct SqliteStore {
     path: PathBuf,
     table: TableName,
     options: OpenOptions,
+    /// What the tables look like, and the file's schema version at which they do.
+    layout: Option<(i64, Layout)>,
 }
 
 /// A transaction, the tables as it finds them, and the file for messages.
 struct Session<'a> {
     transaction: &'a Transaction<'a>,
-    layout: Layout,
+    layout: &'a Layout,
     path: &'a Path,
 }
 
@@ -60,7 +62,7 @@ impl SqliteStore {
     pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
         let table = schema::table_name(&options.table)?;
         let connection = connect::connect(path, options.statement_timeout)?;
-        Ok(Self { connection, path: path.to_owned(), table, options: options.clone() })
+        Ok(Self { connection, path: path.to_owned(), table, options: options.clone(), layout: None })
     }
 
     /// Runs `work` in a transaction of its own, after making sure that the tables are there.
@@ -71,7 +73,12 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let sorted = |error: rusqlite::Error| sort(&self.path, &error);
         let mut transaction = self.connection.transaction_with_behavior(behavior).map_err(sorted)?;
-        let mut layout = schema::read(&transaction, &self.path, &self.table)?;
+        let version = schema::version(&transaction, &self.path)?;
+        let remembered = self.layout.take().filter(|(as_of, _)| *as_of == version);
+        let mut layout = match remembered {
+            Some((_, layout)) => layout,
+            None => schema::read(&transaction, &self.path, &self.table)?,
+        };
         if !layout.is_ready() {
             if !self.options.migrate {
                 return Err(not_migrated(&format!("sqlite:{}", self.path.display())));
@@ -84,8 +91,10 @@ impl SqliteStore {
             transaction = self.connection.transaction_with_behavior(behavior).map_err(sorted)?;
             layout = schema::read(&transaction, &self.path, &self.table)?;
         }
-        let result = work(&Session { transaction: &transaction, layout, path: &self.path })?;
+        let result = work(&Session { transaction: &transaction, layout: &layout, path: &self.path })?;
         transaction.commit().map_err(sorted)?;
+        // Made tables have another version now, and are read once more.
+        self.layout = Some((version, layout));
         Ok(result)
     }
 }

@@ -49,6 +49,11 @@ pub(super) fn table_name(typed: &str) -> Result<TableName, StoreError> {
     }
 }
 
+/// A number that changes with every table.
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
+    connection.query_row("PRAGMA schema_version", [], |row| row.get(0)).map_err(|error| sort(path, &error))
+}
+
 /// Looks, and changes nothing.
 pub(super) fn read(connection: &Connection, path: &Path, table: &TableName) -> Result<Layout, StoreError> {
     let columns = columns(connection, path, &table.name)?;

@@ -28,8 +28,6 @@ pub(super) enum Victim {
 /// How far the run has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// There is a journal, and no keeper yet.
-    Begun,
     /// Keeper and supervisor; no trainer yet.
     Opening,
     /// The trainer has not ended.
@@ -74,7 +72,6 @@ impl Phase {
     /// Those that can be killed.
     pub(super) const fn victims(self) -> &'static [Victim] {
         match self {
-            Self::Begun => &[Victim::Supervisor, Victim::Group],
             Self::Opening => &[Victim::Supervisor, Victim::Keeper, Victim::Both, Victim::Group],
             Self::Running | Self::Ended | Self::Journaled => {
                 &[Victim::Supervisor, Victim::Keeper, Victim::Both, Victim::Group, Victim::Trainer, Victim::All]
@@ -85,10 +82,8 @@ impl Phase {
     /// The reasons that can be true; the trainer's own end among them stands as `trainer`.
     const fn reasons(self, victim: Victim) -> &'static [&'static str] {
         match (self, victim) {
-            (Self::Journaled, _)
-            | (_, Victim::Keeper)
-            | (Self::Begun | Self::Opening | Self::Ended, Victim::Trainer) => &["trainer"],
-            (Self::Begun, _) | (_, Victim::Both | Victim::All) => &["lost"],
+            (Self::Journaled, _) | (_, Victim::Keeper) | (Self::Opening | Self::Ended, Victim::Trainer) => &["trainer"],
+            (_, Victim::Both | Victim::All) => &["lost"],
             (Self::Opening | Self::Running, Victim::Supervisor | Victim::Group) => &["supervisor_killed"],
             (Self::Running, Victim::Trainer) => &["signal"],
             // A kernel that remembers the end of a process for others than its parent tells it.
@@ -171,8 +166,7 @@ pub(super) fn check(site: &Site, point: &Point, victim: Victim, code: i32, by: T
     supervisor.close_stdin();
     go_on(site, &mut supervisor);
     let survived = match victim {
-        Victim::Supervisor | Victim::Group => point.phase != Phase::Begun,
-        Victim::Keeper | Victim::Trainer => true,
+        Victim::Supervisor | Victim::Group | Victim::Keeper | Victim::Trainer => true,
         Victim::Both | Victim::All => false,
     };
     assert!(!survived || site.run_directories().is_empty(), "not delivered by the survivor");

@@ -10,7 +10,7 @@ const PATIENT: &str = "1m";
 /// The trainer starts at once, recorded or not.
 const AT_ONCE: &str = "1ms";
 
-const JOURNAL_BEGUN: Point = point(Phase::Begun, "journal-begun=stop", Stops::Supervisor);
+const JOURNAL_BEGUN: Point = point(Phase::Opening, "journal-begun=stop", Stops::Supervisor);
 const BEFORE_INSERT: Point = point(Phase::Opening, "inserting=stop", Stops::Keeper);
 const AFTER_INSERT: Point = point(Phase::Opening, "inserted=stop", Stops::Keeper);
 const BEFORE_EXEC: Point = point(Phase::Running, "before-exec=stop", Stops::Trainer);
@@ -47,7 +47,7 @@ fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
 }
 
 #[test]
-fn killed_before_there_is_a_keeper_the_run_is_found_by_the_next() {
+fn killed_before_the_keeper_is_told_there_is_one_true_record() {
     row(JOURNAL_BEGUN, 0, Site::sqlite);
 }
 

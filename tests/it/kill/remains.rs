@@ -3,9 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::support::site::{Site, output};
+use crate::support::procfs;
+use crate::support::site::{Site, output, start};
 use crate::support::wait::wait_until;
 
 fn make_old(path: &Path) {
@@ -59,4 +60,26 @@ fn recover_clears_away_what_died_before_it_had_a_journal() {
     let recovered = output(&mut site.runwrap(&["recover", "--json"]));
     assert_eq!((recovered.status.code(), &recovered.stdout[..]), (Some(0), &b"[]\n"[..]));
     assert_eq!(site.run_directories(), [remains.young]);
+}
+
+/// Its keeper is there already, and must not take over what has not begun.
+#[test]
+fn killed_before_it_has_its_name_a_run_leaves_nothing() {
+    let site = Site::sqlite();
+    let mut command = site.runwrap(&["--", "touch", "proof"]);
+    let mut supervisor = start(command.env("RUNWRAP_FAILPOINTS", "unsettled=stop").stderr(Stdio::null()));
+    wait_until("supervisor and keeper are there", || {
+        procfs::state(supervisor.pid()) == Some('T') && site.keepers().len() == 1
+    });
+    supervisor.signal("KILL");
+    supervisor.end();
+    site.quiet();
+    let unborn = site.run_directories();
+    assert_eq!(unborn.len(), 1);
+    make_old(&unborn[0]);
+    let recovered = output(&mut site.runwrap(&["recover", "--json"]));
+    assert_eq!((recovered.status.code(), &recovered.stdout[..]), (Some(0), &b"[]\n"[..]));
+    assert_eq!(site.run_directories(), Vec::<PathBuf>::new());
+    assert!(!site.path().join("proof").exists());
+    assert!(site.records().is_empty());
 }
