@@ -247,3 +247,35 @@ fn the_second_host_is_asked_where_the_first_refuses_or_hangs() {
         check(&site, Since::Middle, || proxy.set(fault), well);
     }
 }
+
+/// The primary dies for good, and what followed it takes its place.
+#[test]
+fn a_fail_over_to_the_standby_takes_the_run_with_it() {
+    let primary = Postgres::private();
+    let standby = primary.standby();
+    let name = primary.new_database();
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", primary.port(), standby.port());
+    let url = format!("postgres://admin@{hosts}/{name}?sslmode=disable&target_session_attrs=read-write");
+    let site = Site::with_url(&url);
+    let mut command =
+        site.shell(&["--heartbeat", "200ms", "--start-timeout", "30s"], "echo ready; read -r line; exit 3");
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let followed = || {
+        let found = connect(&standby.target(&name)).query("SELECT 1 FROM training_records", &[]);
+        found.is_ok_and(|rows| rows.len() == 1)
+    };
+    wait_until("the standby has the record", || {
+        let exists =
+            connect(&standby.target("postgres")).query("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]);
+        exists.is_ok_and(|rows| rows.len() == 1) && followed()
+    });
+    primary.stop();
+    standby.promote();
+    running.close_stdin();
+    assert_eq!(running.end().code(), Some(3));
+    wait_until("delivery", || site.run_directories().is_empty());
+    let record = site.record();
+    assert_eq!((&record["reason"], &record["exit_code"]), (&json!("exit"), &json!(3)));
+    site.quiet();
+}

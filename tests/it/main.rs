@@ -4,12 +4,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test writes plain files and reads the plain clock")]
 
+mod chaos;
 mod database_faults;
 mod door;
 mod inject;
 mod kill;
 mod readme;
 mod run;
+mod state_directory;
 mod store;
 mod support;
 mod verbs;

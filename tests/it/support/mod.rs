@@ -7,4 +7,5 @@ pub(crate) mod procfs;
 pub(crate) mod proxy;
 pub(crate) mod release;
 pub(crate) mod site;
+pub(crate) mod tmpfs;
 pub(crate) mod wait;

@@ -34,14 +34,8 @@ impl Postgres {
 
     /// A server of one's own, to be stopped, frozen and restarted at will.
     pub(crate) fn private() -> Self {
-        let directory = tempfile::Builder::new().prefix("runwrap-postgres-").tempdir().unwrap().keep();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let watchdog = Some(watchdog(&directory));
-        if is_root() {
-            succeed(Command::new("chown").arg(server_user()).arg(&directory));
-        }
-        let server = Self { directory, port, watchdog, databases: AtomicU32::new(0) };
-        let data = server.directory.join("data");
+        let server = Self::place();
+        let data = server.data();
         succeed(as_server(&program("initdb")).arg("-D").arg(&data).args([
             "--no-sync",
             "--auth=trust",
@@ -55,6 +49,40 @@ impl Postgres {
         server
     }
 
+    /// A hot standby of this server, following it.
+    pub(crate) fn standby(&self) -> Self {
+        let standby = Self::place();
+        let mut backup = as_server(&program("pg_basebackup"));
+        backup.arg("-D").arg(standby.data()).arg("-h").arg(&self.directory).args(["-p", &self.port.to_string()]);
+        succeed(backup.args(["-U", ADMIN, "-R", "-c", "fast", "--no-sync"]));
+        let config = standby.data().join("postgresql.conf");
+        let ours = format!("unix_socket_directories = '{}'\nport = {}\n", standby.directory.display(), standby.port);
+        let theirs = fs::read_to_string(&config).unwrap();
+        fs::write(&config, theirs + &ours).unwrap();
+        standby.start();
+        standby
+    }
+
+    /// Makes a standby the server that is written to.
+    pub(crate) fn promote(&self) {
+        succeed(self.control("promote").arg("-w"));
+    }
+
+    /// A directory and a port for a server, and who clears up after it.
+    fn place() -> Self {
+        let directory = tempfile::Builder::new().prefix("runwrap-postgres-").tempdir().unwrap().keep();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let watchdog = Some(watchdog(&directory));
+        if is_root() {
+            succeed(Command::new("chown").arg(server_user()).arg(&directory));
+        }
+        Self { directory, port, watchdog, databases: AtomicU32::new(0) }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
     fn configure(&self, data: &Path) {
         let settings = format!(
             "unix_socket_directories = '{}'\nlisten_addresses = '127.0.0.1'\nport = {}\nmax_connections = 250\n\
@@ -64,7 +92,7 @@ impl Postgres {
             self.directory.display(),
         );
         // `walled` comes in by password alone, `veiled` by TLS alone.
-        let access = "local all all trust\nhost all walled 127.0.0.1/32 scram-sha-256\n\
+        let access = "local all all trust\nlocal replication all trust\nhost all walled 127.0.0.1/32 scram-sha-256\n\
                       hostssl all veiled 127.0.0.1/32 trust\nhost all veiled 127.0.0.1/32 reject\n\
                       host all all 127.0.0.1/32 trust\n";
         let config = data.join("postgresql.conf");
@@ -102,7 +130,7 @@ impl Postgres {
 
     fn control(&self, verb: &str) -> Command {
         let mut command = as_server(&program("pg_ctl"));
-        command.arg(verb).arg("-D").arg(self.directory.join("data"));
+        command.arg(verb).arg("-D").arg(self.data());
         command
     }
 
@@ -116,7 +144,7 @@ impl Postgres {
     }
 
     fn signal(&self, signal: &str) {
-        let pid_file = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        let pid_file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
         let postmaster = pid_file.lines().next().unwrap().to_owned();
         succeed(Command::new("kill").arg(signal).arg(&postmaster));
         for child in children(&postmaster) {

@@ -1,0 +1,200 @@
+//! A state directory that somebody else prepared, that a newer runwrap has used, or whose disk is full: nobody is followed
+//! where they point to, nothing of others is touched, and the run goes on, recorded.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::postgres::{is_root, server_user};
+use crate::support::procfs;
+use crate::support::site::{Site, kill, output, start};
+use crate::support::tmpfs::SmallDisk;
+use crate::support::wait::wait_until;
+
+/// Runs a trainer that must not notice anything, and returns what runwrap said.
+#[track_caller]
+fn recorded(site: &Site) -> String {
+    let output = site.run(&[], "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; echo ran; exit 3");
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]));
+    let record = site.record();
+    assert_eq!((&record["exit_code"], &record["train_metrics"]), (&json!(3), &json!({"a": 1})));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn names(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_state_directory_of_another_user_is_not_used() {
+    let site = Site::sqlite();
+    let state_dir = if is_root() {
+        let state_dir = site.state_dir();
+        fs::create_dir_all(&state_dir).unwrap();
+        assert!(Command::new("chown").arg(server_user()).arg(&state_dir).status().unwrap().success());
+        state_dir
+    } else {
+        PathBuf::from("/var")
+    };
+    let before = names(&state_dir);
+    let output = site.run(&["--state-dir", state_dir.to_str().unwrap()], "exit 3");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(said.matches("belongs to user").count(), 1, "{said}");
+    assert_eq!(site.record()["exit_code"], 3);
+    let made: Vec<PathBuf> = names(&state_dir).into_iter().filter(|path| !before.contains(path)).collect();
+    assert!(made.iter().all(|path| path.ends_with("runwrap.log")), "{made:?}");
+}
+
+#[test]
+fn a_state_directory_that_others_may_write_is_not_used() {
+    let site = Site::sqlite();
+    fs::create_dir_all(site.state_dir()).unwrap();
+    fs::set_permissions(site.state_dir(), Permissions::from_mode(0o777)).unwrap();
+    let said = recorded(&site);
+    assert_eq!(said.matches("may be written by others (chmod go-w").count(), 1, "{said}");
+    assert!(!site.state_dir().join("runs").exists());
+}
+
+#[test]
+fn a_link_planted_for_the_runs_is_not_followed() {
+    let site = Site::sqlite();
+    let target = site.path().join("target");
+    fs::create_dir(&target).unwrap();
+    fs::create_dir_all(site.state_dir()).unwrap();
+    symlink(&target, site.state_dir().join("runs")).unwrap();
+    let said = recorded(&site);
+    assert_eq!(said.matches("cannot keep a journal").count(), 1, "{said}");
+    assert_eq!(names(&target), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_link_planted_for_the_log_is_not_followed() {
+    let site = Site::sqlite();
+    let target = site.path().join("target");
+    fs::write(&target, "mine\n").unwrap();
+    fs::create_dir_all(site.state_dir()).unwrap();
+    symlink(&target, site.state_dir().join("runwrap.log")).unwrap();
+    recorded(&site);
+    assert_eq!(fs::read_to_string(&target).unwrap(), "mine\n");
+    assert!(site.run_directories().is_empty());
+}
+
+/// A run of which everybody is dead, as its trainer leaves it. Returns its directory.
+fn dead_run(site: &Site) -> PathBuf {
+    let mut command = site.shell(&["--name", "dead"], "exit 0");
+    command.env("RUNWRAP_FAILPOINTS", "journal-begun=stop").stderr(Stdio::null());
+    let mut supervisor = start(&mut command);
+    let keeper = site.keeper_after(None);
+    let stopped = || procfs::state(supervisor.pid()) == Some('T');
+    wait_until("the supervisor has given the run its name", stopped);
+    kill(keeper, "KILL");
+    supervisor.signal("KILL");
+    supervisor.end();
+    site.quiet();
+    site.run_directories().into_iter().max().unwrap()
+}
+
+#[test]
+fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
+    let site = Site::sqlite();
+    let dead = dead_run(&site);
+    let target = site.path().join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("journal-1.jsonl"), "mine\n").unwrap();
+    fs::write(target.join("lock"), "").unwrap();
+    symlink(&target, dead.with_file_name("01900000-0000-7000-8000-000000000000")).unwrap();
+    let recovered = output(&mut site.runwrap(&["recover", "--json"]));
+    assert_eq!(recovered.status.code(), Some(125), "{recovered:?}");
+    assert_eq!(site.record()["reason"], "lost");
+    assert!(!dead.exists());
+    assert_eq!(fs::read_to_string(target.join("journal-1.jsonl")).unwrap(), "mine\n");
+    assert_eq!(names(&target).len(), 2);
+}
+
+#[test]
+fn a_link_planted_for_a_journal_is_not_followed() {
+    let site = Site::sqlite();
+    let dead = dead_run(&site);
+    let target = site.path().join("target");
+    fs::rename(dead.join("journal-1.jsonl"), &target).unwrap();
+    let before = fs::read(&target).unwrap();
+    symlink(&target, dead.join("journal-1.jsonl")).unwrap();
+    let recovered = output(&mut site.runwrap(&["recover", "--json"]));
+    assert_eq!(recovered.status.code(), Some(125), "{recovered:?}");
+    assert!(site.records().is_empty());
+    assert!(dead.exists());
+    assert_eq!(fs::read(&target).unwrap(), before);
+}
+
+#[test]
+fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
+    let site = Site::sqlite();
+    let newer = dead_run(&site);
+    let journal = newer.join("journal-1.jsonl");
+    let mut line = b"{\"format\":999,\"nobody\":\"knows\"".to_vec();
+    let crc = crc32fast::hash(&line);
+    line.extend(format!(",\"crc\":\"{crc:08x}\"}}\n").into_bytes());
+    fs::write(&journal, &line).unwrap();
+    let dead = dead_run(&site);
+    assert!(site.run(&["--name", "later"], "exit 3").stderr.is_empty());
+    wait_until("the other was delivered", || site.run_directories() == [newer.clone()]);
+    site.quiet();
+    let recovered = output(&mut site.runwrap(&["recover", "--json"]));
+    assert_eq!((recovered.status.code(), &recovered.stdout[..]), (Some(0), &b"[]\n"[..]));
+    assert_eq!(fs::read(&journal).unwrap(), line);
+    assert!(!dead.exists() && !site.state_dir().join("quarantine").exists());
+    let log = site.log();
+    assert!(log.contains("newer runwrap (journal format 999"), "{log}");
+    assert_eq!(site.records().len(), 2);
+}
+
+#[test]
+fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
+    let site = Site::sqlite();
+    let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
+    disk.fill();
+    let output = site.run(&[], "echo ran; exit 3");
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("cannot keep").count(), 1, "{said}");
+    assert_eq!(site.record()["exit_code"], 3);
+}
+
+#[test]
+fn a_disk_that_fills_up_during_the_run_loses_nothing() {
+    let site = Site::sqlite();
+    let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
+    // What the trainer says in the end does not fit any more.
+    let script = format!("{}; head -c 4000 /dev/zero | tr '\\0' x >&2; echo >&2; exit 3", disk.fill_command());
+    let log = site.path().join("stderr");
+    let mut command = site.shell(&[], &script);
+    let status = command.stderr(fs::File::create(&log).unwrap()).status().unwrap();
+    assert_eq!(status.code(), Some(3));
+    let record = site.record();
+    assert_eq!((&record["reason"], &record["exit_code"]), (&json!("exit"), &json!(3)));
+    assert!(record["error_message"].as_str().unwrap().contains("xxxx"), "{record:?}");
+    assert!(fs::read_to_string(&log).unwrap().contains("cannot keep the journal on disk"));
+}
+
+#[test]
+fn a_disk_that_is_full_under_the_database_gets_the_record_when_there_is_room_again() {
+    let site = Site::sqlite();
+    let place = site.path().join("database");
+    let Some(disk) = SmallDisk::mount(&place) else { return };
+    let url = format!("sqlite:{}", place.join("runs.db").display());
+    disk.fill();
+    let mut command = site.shell(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "echo ran; exit 3");
+    let ran = output(command.env("RUNWRAP_DATABASE_URL", &url));
+    assert_eq!((ran.status.code(), &ran.stdout[..]), (Some(3), &b"ran\n"[..]));
+    assert_eq!(site.run_directories().len(), 1);
+    disk.make_room();
+    wait_until("delivery", || site.run_directories().is_empty());
+    let listed = output(site.runwrap(&["list", "--json"]).env("RUNWRAP_DATABASE_URL", &url));
+    let records: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!((records.as_array().unwrap().len(), &records[0]["exit_code"]), (1, &json!(3)));
+    site.quiet();
+}
