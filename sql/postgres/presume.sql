@@ -45,7 +45,7 @@ closed AS (
     UPDATE {table} AS record
     SET
         train_end_time = CAST(to_char(overdue.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS {train_end_time.type}), -- when: train_end_time
-        train_duration = CAST(CAST(GREATEST(CAST(trunc(EXTRACT(EPOCH FROM overdue.ended_at - CAST(record.train_start_time AS timestamptz))) AS bigint), 0) AS text) AS {train_duration.type}), -- when: train_duration.known
+        train_duration = CASE WHEN record.train_start_time IS NOT NULL THEN CAST(CAST(GREATEST(CAST(trunc(EXTRACT(EPOCH FROM overdue.ended_at - CAST(record.train_start_time AS timestamptz))) AS bigint), 0) AS text) AS {train_duration.type}) END, -- when: train_duration.known
         error_message = CAST(left(COALESCE(CAST(record.error_message AS text) || '; ', '') || given.message, {error_message.length}) AS {error_message.type}), -- when: error_message
         status = CAST('failed' AS {status.type})
     FROM overdue, given

@@ -12,7 +12,7 @@ use crate::record::Status;
 use super::help;
 
 /// The verbs that open a database, and so take the options of [`Verbs::Every`].
-pub(super) const READING_VERBS: [&str; 4] = ["list", "show", "recover", "migrate"];
+pub(super) const READING_VERBS: [&str; 5] = ["list", "show", "recover", "finalize", "migrate"];
 
 pub(super) const LIMIT_DEFAULT: &str = "50";
 
@@ -33,7 +33,7 @@ pub(super) fn command() -> Command {
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
-        .subcommands([list(), show(), recover(), report(), migrate(), completions()])
+        .subcommands([list(), show(), recover(), finalize(), report(), migrate(), completions()])
 }
 
 fn list() -> Command {
@@ -62,6 +62,30 @@ fn show() -> Command {
 fn recover() -> Command {
     reading("recover", "Delivers what is left in the state directory, and ends the records of runs that are lost")
         .arg(json())
+}
+
+fn finalize() -> Command {
+    let text = |id: &'static str, long: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(id).long(long).value_name(value).value_parser(value_parser!(OsString)).help(help)
+    };
+    let id = Arg::new("id").value_name("ID").required(true).help("A record's id, or a run's id");
+    let status = Arg::new("status")
+        .long("status")
+        .value_name("STATUS")
+        .required(true)
+        .value_parser(PossibleValuesParser::new([Status::Completed, Status::Failed].map(Status::as_str)))
+        .help("How it ended");
+    let ended_at =
+        text("ended_at", "ended-at", "TIME", "When it ended, 2025-11-27T01:20:52Z; UTC where no zone is given");
+    let reason = text("explanation", "reason", "TEXT", "Why; kept as error_message");
+    let metrics = text("said_metrics", "metrics", "JSON", "Metrics, added to those that are known");
+    let model_path = text("reported_model_path", "model-path", "PATH", "Where the model is");
+    let force = Arg::new("force")
+        .long("force")
+        .action(ArgAction::SetTrue)
+        .help("Also where it has ended already, and not by presumption");
+    reading("finalize", "Ends a record by hand; keeps who did it, when, and what it said before")
+        .args([id, status, ended_at, reason, metrics, model_path, force])
 }
 
 fn migrate() -> Command {

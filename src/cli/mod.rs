@@ -11,10 +11,10 @@ use std::ffi::OsString;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 
-use crate::commands::{Action, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
+use crate::commands::{Action, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
 use crate::config::options::{Kind, OPTIONS, Verbs};
 use crate::config::{Layer, Origin};
-use crate::record::Status;
+use crate::record::{Status, parse_metrics, read_instant};
 
 pub use usage::Misuse;
 
@@ -105,9 +105,34 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, Misuse> {
         }),
         "show" => Action::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
         "recover" => Action::Recover(RecoverArgs { json: own.get_flag("json") }),
+        "finalize" => Action::Finalize(finalize(own)?),
         "migrate" => Action::Migrate(MigrateArgs { print: own.get_flag("print") }),
         "report" => Action::Report(report(own)?),
         other => return Err(Misuse::new(format!("there is no verb {other}"), "see runwrap --help")),
+    })
+}
+
+fn finalize(own: &ArgMatches) -> Result<FinalizeArgs, Misuse> {
+    let lossy = |id: &str| own.get_one::<OsString>(id).map(|text| text.to_string_lossy().into_owned());
+    let ended_at = lossy("ended_at").map(|text| {
+        read_instant(&text).ok_or_else(|| {
+            let hint = "write it as 2025-11-27T01:20:52Z or \"2025-11-27 01:20:52\"; without a zone it is UTC";
+            Misuse::new(format!("--ended-at {text} is no time"), hint)
+        })
+    });
+    let metrics = lossy("said_metrics").map(|text| {
+        parse_metrics(text.as_bytes()).map_err(|error| {
+            Misuse::new(format!("--metrics cannot be used: {error}"), "write a JSON object, as '{\"loss\": 0.12}'")
+        })
+    });
+    Ok(FinalizeArgs {
+        id: own.get_one("id").cloned().unwrap_or_default(),
+        completed: own.get_one::<String>("status").is_some_and(|word| word == Status::Completed.as_str()),
+        ended_at: ended_at.transpose()?,
+        explanation: lossy("explanation"),
+        metrics: metrics.transpose()?,
+        model_path: lossy("reported_model_path"),
+        force: own.get_flag("force"),
     })
 }
 

@@ -84,8 +84,32 @@ fn each_verb_takes_its_own_arguments() {
 fn help_hides_the_keeper_and_names_every_verb() {
     let Err(Reply::Text(help)) = parse(words("runwrap --help")) else { panic!("no help") };
     assert!(!help.contains("keeper"));
-    for verb in ["list", "show", "report", "migrate", "completions"] {
+    for verb in ["list", "show", "recover", "finalize", "report", "migrate", "completions"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
         assert!(matches!(parse(words(&format!("runwrap {verb} --help"))), Err(Reply::Text(_))), "{verb}");
+    }
+}
+
+#[test]
+fn an_end_said_by_hand_is_read_before_anything_is_asked() {
+    let said = FinalizeArgs {
+        id: "30".to_owned(),
+        completed: true,
+        ended_at: read_instant("2025-11-27T01:20:52Z"),
+        explanation: Some("why".to_owned()),
+        metrics: None,
+        model_path: None,
+        force: false,
+    };
+    let line = "runwrap finalize 30 --status completed --ended-at 2025-11-27T01:20:52Z --reason why";
+    assert_eq!(parsed(line).action, Action::Finalize(said));
+    for (line, what) in [
+        ("runwrap finalize 30 --status failed --ended-at soon", "--ended-at soon is no time"),
+        ("runwrap finalize 30 --status failed --metrics 1", "--metrics cannot be used"),
+        ("runwrap finalize 30", "finalize needs --status"),
+        ("runwrap finalize --status failed", "finalize needs <ID>"),
+    ] {
+        let Err(Reply::Misuse(misuse)) = parse(words(line)) else { panic!("{line}") };
+        assert!(misuse.message.starts_with(what), "{}", misuse.message);
     }
 }

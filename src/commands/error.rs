@@ -12,8 +12,8 @@ use crate::keeper::KeeperError;
 use crate::store::StoreError;
 use crate::supervisor::EXIT_RUNWRAP;
 
-/// Exit status: the database answered, and it has no such record.
-const EXIT_NO_SUCH_RECORD: u8 = 1;
+/// Exit status: the database answered, and the answer is no.
+const EXIT_NO: u8 = 1;
 
 /// Why a verb failed. Displays as a sentence without its period.
 #[derive(Debug, Error)]
@@ -26,6 +26,8 @@ pub enum CommandError {
     Database { purpose: &'static str, source: StoreError },
     #[error("there is no record {id} in {database}")]
     NoSuchRecord { id: String, database: String },
+    #[error("cannot finalize record {id}: {why}")]
+    NotFinalized { id: String, why: String, hint: &'static str },
     #[error("cannot use the state directory {}: {cause}", path.display())]
     StateDirectory { path: PathBuf, cause: io::Error },
     #[error("{left} of the runs in {} could not be delivered", path.display())]
@@ -48,6 +50,7 @@ impl CommandError {
                 Some("check that the database is up and is the one you mean; --start-timeout gives it more time")
             }
             Self::NoSuchRecord { .. } => Some("`runwrap list` shows the newest records and their ids"),
+            Self::NotFinalized { hint, .. } => Some(hint),
             Self::Report(error) => error.hint(),
             Self::StateDirectory { .. } => {
                 Some("--state-dir names another; it must be your own and writable by you alone")
@@ -62,7 +65,7 @@ impl CommandError {
     #[must_use]
     pub const fn exit_status(&self) -> u8 {
         match self {
-            Self::NoSuchRecord { .. } => EXIT_NO_SUCH_RECORD,
+            Self::NoSuchRecord { .. } | Self::NotFinalized { .. } => EXIT_NO,
             Self::Config(_)
             | Self::Keeper(_)
             | Self::StateDirectory { .. }

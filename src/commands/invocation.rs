@@ -3,6 +3,9 @@
 
 use std::ffi::OsString;
 
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
 use crate::config::Layer;
 use crate::record::Status;
 
@@ -23,6 +26,7 @@ pub enum Action {
     List(ListArgs),
     Show(ShowArgs),
     Recover(RecoverArgs),
+    Finalize(FinalizeArgs),
     Report(ReportArgs),
     Migrate(MigrateArgs),
     /// The hidden verb by which runwrap starts its keeper; the arguments are its own affair.
@@ -50,6 +54,21 @@ pub struct ShowArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoverArgs {
     pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalizeArgs {
+    /// A record's id or a run's.
+    pub id: String,
+    /// Else it failed.
+    pub completed: bool,
+    pub ended_at: Option<DateTime<Utc>>,
+    pub explanation: Option<String>,
+    pub metrics: Option<Map<String, Value>>,
+    /// As typed.
+    pub model_path: Option<String>,
+    /// Also against the truth.
+    pub force: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,11 +5,13 @@
 mod ask;
 mod context;
 mod error;
+mod finalize;
 mod invocation;
 mod keeper;
 mod list;
 mod migrate;
 mod recover;
+mod repaired;
 mod report;
 mod run;
 mod show;
@@ -22,7 +24,7 @@ use crate::supervisor::EXIT_RUNWRAP;
 use crate::{logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{Action, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
+pub use invocation::{Action, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
 
 /// Does what was typed, and says what went wrong with it.
 #[must_use]
@@ -62,6 +64,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
             list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
         }
         Action::Recover(RecoverArgs { json }) => recover::recover(&settings(flags)?, json)?,
+        Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
         Action::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,
     }

@@ -3,22 +3,17 @@
 
 use std::ffi::OsStr;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::ask::ask;
+use super::repaired::Repaired;
 use crate::commands::CommandError;
 use crate::config::Settings;
 use crate::delivery::{Leftover, inspect, recoverer};
 use crate::journal::Home;
 use crate::output;
 use crate::record::{Applied, Change, Presumption, Proof, RunId};
-use crate::store::{Entry, Store, StoreError};
-
-/// What became of one record.
-pub(super) struct Recovered {
-    before: Option<Entry>,
-    after: Option<Entry>,
-}
+use crate::store::{Store, StoreError};
 
 /// Recovers, and prints what was done.
 ///
@@ -28,16 +23,16 @@ pub(super) fn recover(settings: &Settings, json: bool) -> Result<(), CommandErro
     let (mut done, left) = from_journals(settings)?;
     done.extend(from_leases(settings)?);
     let text = if json {
-        output::json(&Value::Array(done.iter().map(as_json).collect()))
+        output::json(&Value::Array(done.iter().map(Repaired::as_json).collect()))
     } else {
-        done.iter().map(as_line).collect()
+        done.iter().map(Repaired::as_line).collect()
     };
     output::print(&text)?;
     if left > 0 { Err(CommandError::Left { left, path: settings.state_dir.clone() }) } else { Ok(()) }
 }
 
 /// Delivers the runs that nobody looks after. Also says how many could not be delivered.
-fn from_journals(settings: &Settings) -> Result<(Vec<Recovered>, usize), CommandError> {
+fn from_journals(settings: &Settings) -> Result<(Vec<Repaired>, usize), CommandError> {
     if !settings.state_dir.exists() {
         return Ok((Vec::new(), 0));
     }
@@ -66,7 +61,7 @@ fn from_journals(settings: &Settings) -> Result<(Vec<Recovered>, usize), Command
 ///
 /// # Errors
 /// It is, and could not be delivered.
-pub(super) fn deliver(settings: &Settings, home: &Home, name: &OsStr) -> Result<Option<Recovered>, CommandError> {
+pub(super) fn deliver(settings: &Settings, home: &Home, name: &OsStr) -> Result<Option<Repaired>, CommandError> {
     let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.join("runs").join(name), cause };
     let run = match inspect(home, name, &settings.database.identity()).map_err(unusable)? {
         Leftover::Dead(run) => run,
@@ -82,7 +77,7 @@ pub(super) fn deliver(settings: &Settings, home: &Home, name: &OsStr) -> Result<
     let recovered = ask(&settings, "deliver a run", move |store| {
         let before = store.show(&run_id.to_string())?;
         parcel.deliver(store)?;
-        Ok(Recovered { before, after: store.show(&run_id.to_string())? })
+        Ok(Repaired { before, after: store.show(&run_id.to_string())? })
     })?;
     home.remove_run(&run.directory).map_err(unusable)?;
     log::info!(event = "recovered", run_id:%; "");
@@ -90,7 +85,7 @@ pub(super) fn deliver(settings: &Settings, home: &Home, name: &OsStr) -> Result<
 }
 
 /// Presumes lost what is overdue.
-fn from_leases(settings: &Settings) -> Result<Vec<Recovered>, CommandError> {
+fn from_leases(settings: &Settings) -> Result<Vec<Repaired>, CommandError> {
     let overdue = ask(settings, "look for lost runs", |store| store.overdue())?;
     let mut done = Vec::new();
     for run_id in overdue {
@@ -101,14 +96,14 @@ fn from_leases(settings: &Settings) -> Result<Vec<Recovered>, CommandError> {
     Ok(done)
 }
 
-fn presume(store: &mut dyn Store, run_id: RunId, presumption: Presumption) -> Result<Option<Recovered>, StoreError> {
+fn presume(store: &mut dyn Store, run_id: RunId, presumption: Presumption) -> Result<Option<Repaired>, StoreError> {
     let before = store.show(&run_id.to_string())?;
     // Judged again in the statement: a heartbeat may have come meanwhile, or another recover.
     if store.apply(run_id, &Change::Presume(presumption))? != Applied::Written {
         return Ok(None);
     }
     log::info!(event = "presumed_lost", run_id:%; "");
-    Ok(Some(Recovered { before, after: store.show(&run_id.to_string())? }))
+    Ok(Some(Repaired { before, after: store.show(&run_id.to_string())? }))
 }
 
 fn lease_ran_out() -> Presumption {
@@ -119,35 +114,4 @@ fn lease_ran_out() -> Presumption {
         message: format!("lost: no sign of life within its lease; recovered by {by} at {when}"),
         recovered_by: by,
     }
-}
-
-fn as_json(recovered: &Recovered) -> Value {
-    let object = |entry: &Option<Entry>| entry.as_ref().map_or(Value::Null, |entry| Value::Object(entry.0.clone()));
-    json!({
-        "record_id": column(recovered.after.as_ref(), "id"),
-        "before": object(&recovered.before),
-        "after": object(&recovered.after),
-    })
-}
-
-fn column(entry: Option<&Entry>, name: &str) -> Value {
-    entry.and_then(|entry| entry.0.get(name)).cloned().unwrap_or_default()
-}
-
-/// `record 30 (cifar v12): training -> failed (lost), ended 2025-11-27 01:20:52 after 7h 20m 52s`
-fn as_line(recovered: &Recovered) -> String {
-    let text = |entry: Option<&Entry>, name: &str| match column(entry, name) {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text,
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => other.to_string(),
-    };
-    let after = recovered.after.as_ref();
-    let before =
-        if recovered.before.is_some() { text(recovered.before.as_ref(), "status") } else { "no record".to_owned() };
-    let ended = output::utc(&text(after, "train_end_time"));
-    let duration = column(after, "train_duration").as_u64().map_or_else(|| "-".to_owned(), output::duration);
-    let [id, name, version, status, reason] = ["id", "name", "version", "status", "reason"].map(|key| text(after, key));
-    let line =
-        format!("record {id} ({name} {version}): {before} -> {status} ({reason}), ended {ended} after {duration}");
-    format!("{}\n", output::printable(&line))
 }

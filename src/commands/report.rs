@@ -67,9 +67,7 @@ fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportErr
         line.insert("metrics".to_owned(), Value::Object(metrics));
     }
     if let Some(model_path) = &args.model_path {
-        let is_complete = Path::new(model_path).is_absolute() || model_path.contains("://");
-        let path = if is_complete { PathBuf::from(model_path) } else { directory()?.join(model_path) };
-        line.insert("model_path".to_owned(), json!(path.to_string_lossy()));
+        line.insert("model_path".to_owned(), json!(complete_path(model_path, directory)?));
     }
     if let Some(error) = &args.error {
         line.insert("error".to_owned(), json!(error));
@@ -77,6 +75,15 @@ fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportErr
     let line = Value::Object(line).to_string();
     parse_report(line.as_bytes())?;
     Ok(line)
+}
+
+/// A path as others can use it; a URL stays as it is.
+pub(super) fn complete_path(
+    typed: &str,
+    directory: impl FnOnce() -> Result<PathBuf, ReportError>,
+) -> Result<String, ReportError> {
+    let is_complete = Path::new(typed).is_absolute() || typed.contains("://");
+    if is_complete { Ok(typed.to_owned()) } else { Ok(directory()?.join(typed).to_string_lossy().into_owned()) }
 }
 
 /// A number as people and languages write it, or any other JSON; what is neither is a text.

@@ -2,37 +2,8 @@
 //! say the same in SQL, and the conformance suite drives both against [`merge`]. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Map, Value};
 
-use super::{Ending, Progress, Reason, Run, Status, elapsed_seconds, merge_metrics};
-
-/// What the database knows of one run: its row in the user's table, then its row in `runwrap_runs`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Row {
-    pub status: Status,
-    pub train_start_time: Option<DateTime<Utc>>,
-    pub train_end_time: Option<DateTime<Utc>>,
-    pub train_duration: Option<i64>,
-    pub train_metrics: Option<Map<String, Value>>,
-    pub model_path: Option<String>,
-    pub error_message: Option<String>,
-
-    pub reason: Option<Reason>,
-    pub exit_code: Option<i32>,
-    pub signal: Option<String>,
-    pub stop_signal: Option<String>,
-    pub pid: Option<i32>,
-    pub usage: Option<super::Usage>,
-    /// The end was presumed, not told by the run's own journal.
-    pub presumed: bool,
-    /// The last sign of life, by the database's clock: what a lease is judged by.
-    pub heartbeat_at: DateTime<Utc>,
-    /// The last sign of life, by the run's clock: what a presumed end is.
-    pub last_seen_at: DateTime<Utc>,
-    pub lease_seconds: u32,
-    pub recovered_at: Option<DateTime<Utc>>,
-    pub recovered_by: Option<String>,
-}
+use super::{Ending, Progress, Reason, Row, Run, Status, Watch, elapsed_seconds, merge_metrics};
 
 /// What may happen to a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,16 +61,24 @@ pub enum Applied {
 /// The row after `change`, and what became of the change. `None` is a run that the database does not know.
 #[must_use]
 pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option<Row>, Applied) {
-    match (row, change) {
-        (None, Change::Begin(run)) => (Some(first_row(run, clock)), Applied::Written),
-        (None, Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_)) => (None, Applied::Missing),
-        (Some(row), Change::Heartbeat(_) | Change::Finalize(..)) if row.is_truth() => (Some(row), Applied::Kept),
-        (Some(row), Change::Heartbeat(progress)) => (Some(row.alive(progress, clock)), Applied::Written),
-        (Some(row), Change::Finalize(progress, ending)) => (Some(row.ended(progress, ending)), Applied::Written),
-        (Some(row), Change::Presume(presumption)) if row.may_be_presumed(presumption.proof, clock) => {
-            (Some(row.presumed_lost(presumption, clock)), Applied::Written)
+    let Some(row) = row else {
+        return match change {
+            Change::Begin(run) => (Some(first_row(run, clock)), Applied::Written),
+            Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_) => (None, Applied::Missing),
+        };
+    };
+    match (row.watch, change) {
+        (_, Change::Begin(_)) => (Some(row), Applied::Kept),
+        (None, Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_)) => (Some(row), Applied::Missing),
+        (Some(_), Change::Heartbeat(_) | Change::Finalize(..)) if row.is_truth() => (Some(row), Applied::Kept),
+        (Some(watch), Change::Heartbeat(progress)) => (Some(row.alive(watch, progress, clock)), Applied::Written),
+        (Some(watch), Change::Finalize(progress, ending)) => {
+            (Some(row.ended(watch, progress, ending)), Applied::Written)
         }
-        (Some(row), Change::Begin(_) | Change::Presume(_)) => (Some(row), Applied::Kept),
+        (Some(watch), Change::Presume(presumption)) if row.may_be_presumed(watch, presumption.proof, clock) => {
+            (Some(row.presumed_lost(watch, presumption, clock)), Applied::Written)
+        }
+        (Some(_), Change::Presume(_)) => (Some(row), Applied::Kept),
     }
 }
 
@@ -119,36 +98,23 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
         pid: None,
         usage: None,
         presumed: false,
-        heartbeat_at: clock.now,
-        last_seen_at: run.begun_at,
-        lease_seconds: run.lease_seconds,
+        watch: Some(Watch { heartbeat_at: clock.now, last_seen_at: run.begun_at, lease_seconds: run.lease_seconds }),
         recovered_at: None,
         recovered_by: None,
     }
 }
 
 impl Row {
-    /// An end that only an operator's force may overwrite.
-    const fn is_truth(&self) -> bool {
-        self.reason.is_some() && !self.presumed
-    }
-
-    /// Whether the row in the user's table is runwrap's to write. It is not where the application, or a person,
-    /// has closed it meanwhile: then that stands, and only `runwrap_runs` learns what runwrap saw.
-    fn is_open(&self) -> bool {
-        self.status == Status::Training || (self.presumed && self.status == Status::Failed)
-    }
-
-    fn may_be_presumed(&self, proof: Proof, clock: DatabaseClock) -> bool {
-        let lease = TimeDelta::seconds(i64::from(self.lease_seconds));
+    fn may_be_presumed(&self, watch: Watch, proof: Proof, clock: DatabaseClock) -> bool {
+        let lease = TimeDelta::seconds(i64::from(watch.lease_seconds));
         let proven = match proof {
             Proof::DeadJournal => true,
-            Proof::Lease => clock.now > self.heartbeat_at + lease && clock.now >= clock.up_since + lease,
+            Proof::Lease => clock.now > watch.heartbeat_at + lease && clock.now >= clock.up_since + lease,
         };
         proven && self.status == Status::Training && self.reason.is_none()
     }
 
-    fn alive(mut self, progress: &Progress, clock: DatabaseClock) -> Self {
+    fn alive(mut self, watch: Watch, progress: &Progress, clock: DatabaseClock) -> Self {
         if self.is_open() {
             if self.presumed {
                 self.status = Status::Training;
@@ -160,12 +126,11 @@ impl Row {
             self.learn_record(progress);
         }
         self.reason = None;
-        self.heartbeat_at = clock.now;
-        self.learn_run(progress);
+        self.learn_run(Watch { heartbeat_at: clock.now, ..watch }, progress);
         self
     }
 
-    fn ended(mut self, progress: &Progress, ending: &Ending) -> Self {
+    fn ended(mut self, watch: Watch, progress: &Progress, ending: &Ending) -> Self {
         if self.is_open() {
             self.status = ending.status;
             self.train_end_time = Some(ending.ended_at);
@@ -178,7 +143,7 @@ impl Row {
         self.exit_code = ending.exit_code;
         self.signal.clone_from(&ending.signal);
         self.usage = ending.usage;
-        self.learn_run(progress);
+        self.learn_run(watch, progress);
         self
     }
 
@@ -191,17 +156,18 @@ impl Row {
         self.model_path = report.model_path.clone().or(self.model_path.take());
     }
 
-    fn learn_run(&mut self, progress: &Progress) {
+    fn learn_run(&mut self, watch: Watch, progress: &Progress) {
         self.pid = progress.pid.or(self.pid);
         self.stop_signal = progress.stop_signal.clone().or(self.stop_signal.take());
-        self.last_seen_at = self.last_seen_at.max(progress.seen_at.unwrap_or(self.last_seen_at));
+        self.watch = Some(watch.seen(progress.seen_at));
         self.presumed = false;
         self.recovered_at = None;
         self.recovered_by = None;
     }
 
-    fn presumed_lost(mut self, presumption: &Presumption, clock: DatabaseClock) -> Self {
-        let ended_at = self.last_seen_at.max(presumption.seen_at.unwrap_or(self.last_seen_at));
+    fn presumed_lost(mut self, watch: Watch, presumption: &Presumption, clock: DatabaseClock) -> Self {
+        let watch = watch.seen(presumption.seen_at);
+        let ended_at = watch.last_seen_at;
         self.status = Status::Failed;
         self.train_end_time = Some(ended_at);
         self.train_duration = self.train_start_time.map(|started_at| elapsed_seconds(ended_at - started_at));
@@ -211,7 +177,7 @@ impl Row {
         });
         self.reason = Some(Reason::Lost);
         self.presumed = true;
-        self.last_seen_at = ended_at;
+        self.watch = Some(watch);
         self.recovered_at = Some(clock.now);
         self.recovered_by = Some(presumption.recovered_by.clone());
         self
@@ -220,7 +186,7 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
     use uuid::Uuid;
 
     use super::*;
@@ -298,7 +264,8 @@ mod tests {
     #[test]
     fn beginning_twice_is_beginning_once() {
         let row = story(&[(1010, begin(), Applied::Kept)]);
-        assert_eq!((row.status, row.heartbeat_at, row.train_start_time), (Status::Training, at(1000), Some(at(1000))));
+        let heartbeat_at = row.watch.unwrap().heartbeat_at;
+        assert_eq!((row.status, heartbeat_at, row.train_start_time), (Status::Training, at(1000), Some(at(1000))));
     }
 
     #[test]
@@ -351,7 +318,7 @@ mod tests {
         ]);
         assert_eq!((row.status, row.reason, row.presumed), (Status::Training, None, false));
         assert_eq!((row.train_end_time, row.error_message, row.recovered_by), (None, None, None));
-        assert_eq!(row.heartbeat_at, at(1020));
+        assert_eq!(row.watch.unwrap().heartbeat_at, at(1020));
     }
 
     #[test]
@@ -382,6 +349,6 @@ mod tests {
             (1030, Change::Heartbeat(Progress::default()), Applied::Written),
         ]);
         assert_eq!(row.train_metrics, json!({"a": 1, "b": 2}).as_object().cloned());
-        assert_eq!((row.train_start_time, row.last_seen_at), (Some(at(1001)), at(1011)));
+        assert_eq!((row.train_start_time, row.watch.unwrap().last_seen_at), (Some(at(1001)), at(1011)));
     }
 }

@@ -1,17 +1,23 @@
 //! What a run is, how it can end, and the rules by which two accounts of it are merged.
 //! Owns the vocabulary of the whole crate. Pure: no I/O, no clock, no log. Everybody calls it.
 
+mod decide;
 mod ending;
+mod instant;
 mod merge;
 mod report;
+mod row;
 mod run;
 mod status;
 mod tail;
 mod version;
 
+pub use decide::{AHEAD_SECONDS_MAX, Decision, Verdict, decide};
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
-pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, Row, merge};
+pub use instant::read_instant;
+pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, merge};
 pub use report::{Collector, LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
+pub use row::{Row, Watch};
 pub use run::{Begun, Progress, RecordId, Run, RunId};
 pub use status::{Reason, Status};
 pub use tail::readable_tail;

@@ -92,7 +92,7 @@ fn add_progress(
 }
 
 /// `value` without NUL in any text or key. Reported metrics have none; those of a journal written by hand might.
-fn clean(value: Value) -> Value {
+pub(super) fn clean(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(without_nul(&text)),
         Value::Array(items) => Value::Array(items.into_iter().map(clean).collect()),

@@ -1,11 +1,12 @@
 //! One record as programs read it: a flat object, times in UTC, JSON as JSON. Owns the order of its keys and the
 //! reading of times as applications write them; must not ask a database. Called by both stores.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 
 use super::Entry;
 use super::columns::{Column, Columns};
+use crate::record::read_instant;
 
 /// The columns of `runwrap_runs` that an entry shows, in this order.
 pub(super) const RUN_COLUMNS: [&str; 23] = [
@@ -105,17 +106,6 @@ fn parsed(value: Value) -> Value {
 fn in_utc(value: Value) -> Value {
     let instant = value.as_str().and_then(read_instant);
     instant.map_or(value, |instant| json!(instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)))
-}
-
-/// An instant as databases and applications write it; without a zone it is UTC.
-pub(super) fn read_instant(text: &str) -> Option<DateTime<Utc>> {
-    if let Ok(zoned) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%F %T%.f%#z")) {
-        return Some(zoned.to_utc());
-    }
-    let naive = ["%FT%T%.f", "%F %T%.f", "%FT%R", "%F %R"];
-    let naive = naive.into_iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    let midnight = || NaiveDate::parse_from_str(text, "%F").ok()?.and_hms_opt(0, 0, 0);
-    Some(naive.or_else(midnight)?.and_utc())
 }
 
 #[cfg(test)]

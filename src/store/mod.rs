@@ -6,6 +6,7 @@ mod adoption;
 pub mod attempt;
 mod change;
 mod columns;
+mod decision;
 mod entry;
 mod postgres;
 mod sqlite;
@@ -21,7 +22,7 @@ use self::postgres::PostgresStore;
 use self::sqlite::SqliteStore;
 use self::table::TableName;
 use crate::config::DatabaseTarget;
-use crate::record::{Applied, Begun, Change, Run, RunId, Status};
+use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId, Status};
 
 /// How to open a database.
 #[derive(Clone, Debug)]
@@ -57,6 +58,12 @@ pub trait Store: Send {
     /// # Errors
     /// See [`StoreError`].
     fn apply(&mut self, run_id: RunId, change: &Change) -> Result<Applied, StoreError>;
+
+    /// Decides about a record by the rules of [`crate::record::decide`], whoever watches it.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn decide(&mut self, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError>;
 
     /// The runs whose lease has run out, by the database's clock, the oldest first.
     ///
@@ -114,6 +121,18 @@ pub struct Filter {
 /// `last_seen_seconds_ago`, judged by the database's clock, is there for a record in `training` that is watched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry(pub Map<String, Value>);
+
+/// What became of a decision, and the record before and after it, as one transaction saw them. `None` where it is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decided {
+    pub applied: Applied,
+    pub before: Option<Entry>,
+    pub after: Option<Entry>,
+}
+
+impl Decided {
+    const MISSING: Self = Self { applied: Applied::Missing, before: None, after: None };
+}
 
 /// What went wrong with a database, sorted by what follows from it. Never holds a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

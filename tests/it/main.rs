@@ -7,6 +7,7 @@
 mod chaos;
 mod database_faults;
 mod door;
+mod finalizing;
 mod inject;
 mod kill;
 mod readme;

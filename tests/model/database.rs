@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::record::{
     Applied, Change, DatabaseClock, Ending, Presumption, Progress, Proof, Reason, Row, Run, RunId, Status, TrainerExit,
-    ending_of, merge,
+    Watch, ending_of, merge,
 };
 use serde_json::Map;
 use uuid::Uuid;
@@ -137,7 +137,7 @@ impl Record {
     }
 
     fn of(row: &Row) -> Self {
-        let overdue = row.heartbeat_at < seconds_ago(row.lease_seconds);
+        let overdue = row.watch.is_some_and(|watch| watch.heartbeat_at < seconds_ago(watch.lease_seconds));
         Self { status: row.status, reason: row.reason, presumed: row.presumed, overdue }
     }
 
@@ -157,9 +157,11 @@ impl Record {
             pid: None,
             usage: None,
             presumed: self.presumed,
-            heartbeat_at: seconds_ago(if self.overdue { LEASE_SECONDS + 1 } else { 0 }),
-            last_seen_at: seconds_ago(0),
-            lease_seconds: LEASE_SECONDS,
+            watch: Some(Watch {
+                heartbeat_at: seconds_ago(if self.overdue { LEASE_SECONDS + 1 } else { 0 }),
+                last_seen_at: seconds_ago(0),
+                lease_seconds: LEASE_SECONDS,
+            }),
             recovered_at: None,
             recovered_by: None,
         }

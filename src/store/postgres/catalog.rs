@@ -3,12 +3,18 @@
 
 use serde::Deserialize;
 
+use crate::record::AHEAD_SECONDS_MAX;
 use crate::store::StoreError;
 use crate::store::columns::{Columns, OWN_COLUMNS};
-use crate::store::table::{TableName, literal};
+use crate::store::table::{TableName, literal, quote};
 use crate::store::template::Words;
 
 const METRICS_JSON: &str = include_str!("../../../sql/postgres/metrics_json.sql");
+const INSTANT_TIME: &str = include_str!("../../../sql/postgres/instant_time.sql");
+const INSTANT_TEXT: &str = include_str!("../../../sql/postgres/instant_text.sql");
+const INSTANT_NONE: &str = include_str!("../../../sql/postgres/instant_none.sql");
+const ENDED_AT: &str = include_str!("../../../sql/postgres/ended_at.sql");
+const ELAPSED: &str = include_str!("../../../sql/postgres/elapsed.sql");
 const METRICS_TEXT: &str = include_str!("../../../sql/postgres/metrics_text.sql");
 
 /// PostgreSQL's longest text, in characters, and more than any column declares.
@@ -70,6 +76,7 @@ pub(super) fn names(table: &TableName) -> Words {
         .with("runs", beside("runwrap_runs"))
         .with("migrations", beside("runwrap_migrations"))
         .with("record_table", literal(&table.name))
+        .with("ahead_seconds", AHEAD_SECONDS_MAX.to_string())
 }
 
 fn words(table: &TableName, columns: &Columns) -> Words {
@@ -85,6 +92,12 @@ fn words(table: &TableName, columns: &Columns) -> Words {
     }
     if columns.has("train_start_time") && columns.has("train_duration") {
         words.flags.insert("train_duration.known".into());
+    }
+    for name in ["train_start_time", "train_end_time", "created_at", "updated_at"] {
+        words.tokens.insert(format!("{name}.instant"), instant(columns, name));
+    }
+    for (token, expression) in [("ended_at", ENDED_AT), ("elapsed", ELAPSED)] {
+        words.tokens.insert(token.into(), words.fill(expression).trim_end().to_owned());
     }
     if let Some(metrics) = columns.get("train_metrics") {
         let json = ["json", "jsonb"].contains(&metrics.base_type.as_str());
@@ -103,4 +116,16 @@ fn words(table: &TableName, columns: &Columns) -> Words {
         words.flags.remove("id.unordered");
     }
     words
+}
+
+/// The column `name` of a row `record` as an instant; NULL where there is none in it.
+fn instant(columns: &Columns, name: &str) -> String {
+    let base_type = columns.get(name).map_or("", |column| column.base_type.as_str());
+    let expression = match base_type {
+        "date" => INSTANT_TIME,
+        time if time.starts_with("timestamp") => INSTANT_TIME,
+        "text" | "character varying" | "character" => INSTANT_TEXT,
+        _ => INSTANT_NONE,
+    };
+    Words::default().with("column", quote(name)).fill(expression).trim_end().to_owned()
 }

@@ -5,6 +5,7 @@
 mod begin;
 mod catalog;
 mod connect;
+mod decide;
 mod errors;
 mod passfile;
 mod schema;
@@ -19,9 +20,9 @@ use self::errors::Server;
 use super::change::{change_json, without_nul};
 use super::entry::{entry, json_object};
 use super::table::TableName;
-use super::{Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
+use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
 use crate::config::PostgresTarget;
-use crate::record::{Applied, Begun, Change, Run, RunId};
+use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
 
 pub(super) use self::schema::migrations_sql;
@@ -214,6 +215,10 @@ impl Store for PostgresStore {
                 Some(_) | None => Applied::Missing,
             })
         })
+    }
+
+    fn decide(&mut self, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
+        self.transaction(|session, layout| decide::decide(session, layout, record_id, decision))
     }
 
     fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {

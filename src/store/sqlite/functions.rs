@@ -1,16 +1,19 @@
-//! The two functions that runwrap gives to SQLite, so that its statements can follow the rules of `record` where SQL
+//! The functions that runwrap gives to SQLite, so that its statements can follow the rules of `record` where SQL
 //! has no words for them. Must be free of side effects. Called by `connect`.
 
+use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 
-use crate::record::{elapsed_seconds, merge_metrics};
-use crate::store::entry::{json_object, read_instant};
+use super::rows::instant_text;
+use crate::record::{elapsed_seconds, merge_metrics, read_instant};
+use crate::store::entry::json_object;
 
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("runwrap_merge_metrics", 2, flags, merged_metrics)?;
-    connection.create_scalar_function("runwrap_elapsed_seconds", 2, flags, elapsed)
+    connection.create_scalar_function("runwrap_elapsed_seconds", 2, flags, |context| Ok(elapsed(context)))?;
+    connection.create_scalar_function("runwrap_instant", 1, flags, |context| Ok(instant(context)))
 }
 
 /// `(known, later)`: both JSON texts or NULL. Without `later` the known text stays as it is, to the byte.
@@ -28,8 +31,17 @@ fn merged_metrics(context: &mut Context<'_>) -> rusqlite::Result<Option<String>>
 }
 
 /// `(started_at, ended_at)`: whole seconds, or NULL where one of them is no time.
-fn elapsed(context: &mut Context<'_>) -> rusqlite::Result<Option<i64>> {
-    let instant =
-        |at: usize| -> rusqlite::Result<_> { Ok(context.get::<Option<String>>(at)?.as_deref().and_then(read_instant)) };
-    Ok(instant(0)?.zip(instant(1)?).map(|(started_at, ended_at)| elapsed_seconds(ended_at - started_at)))
+fn elapsed(context: &Context<'_>) -> Option<i64> {
+    let instants = read(context, 0).zip(read(context, 1));
+    instants.map(|(started_at, ended_at)| elapsed_seconds(ended_at - started_at))
+}
+
+/// `(time)`: in the one form in which times compare as they stand, or NULL where it is none.
+fn instant(context: &Context<'_>) -> Option<String> {
+    read(context, 0).map(instant_text)
+}
+
+/// A time as applications write it. A number is none: nobody can tell seconds from milliseconds or days.
+fn read(context: &Context<'_>, argument: usize) -> Option<DateTime<Utc>> {
+    context.get_raw(argument).as_str().ok().and_then(read_instant)
 }

@@ -4,6 +4,7 @@
 
 mod begin;
 mod connect;
+mod decide;
 mod errors;
 mod functions;
 mod rows;
@@ -20,8 +21,8 @@ use self::schema::Layout;
 use super::change::{change_facts, without_nul};
 use super::entry::{RUN_COLUMNS, entry};
 use super::table::TableName;
-use super::{Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
-use crate::record::{Applied, Begun, Change, Run, RunId};
+use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
+use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
 
 pub(super) use self::schema::migrations_sql;
@@ -166,6 +167,10 @@ impl Store for SqliteStore {
             }
             Ok(if written > 0 { Applied::Written } else { Applied::Kept })
         })
+    }
+
+    fn decide(&mut self, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
+        self.transaction(TransactionBehavior::Immediate, |session| decide::decide(session, record_id, decision))
     }
 
     fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {

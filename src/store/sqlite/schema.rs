@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::errors::sort;
 use super::rows::{facts, query};
+use crate::record::AHEAD_SECONDS_MAX;
 use crate::store::columns::{Column, Columns, OWN_COLUMNS};
 use crate::store::table::{TableName, literal};
 use crate::store::template::Words;
@@ -19,7 +20,10 @@ const MIGRATE_RECORD: &str = include_str!("../../../sql/sqlite/migrate_record.sq
 const TRAINING_RECORDS: &str = include_str!("../../../sql/sqlite/training_records.sql");
 
 /// A number, whether a program that does not know it must stop, and the statements.
-const MIGRATIONS: [(u32, bool, &str); 1] = [(1, true, include_str!("../../../sql/sqlite/0001_runs.sql"))];
+const MIGRATIONS: [(u32, bool, &str); 2] = [
+    (1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
+    (2, false, include_str!("../../../sql/sqlite/0002_decided.sql")),
+];
 
 /// The tables as they are.
 pub(super) struct Layout {
@@ -133,6 +137,7 @@ fn names(table: &TableName) -> Words {
         .with("runs", "runwrap_runs".into())
         .with("migrations", "runwrap_migrations".into())
         .with("record_table", literal(&table.name))
+        .with("ahead_seconds", AHEAD_SECONDS_MAX.to_string())
 }
 
 fn words(table: &TableName, columns: &Columns) -> Words {
@@ -143,6 +148,11 @@ fn words(table: &TableName, columns: &Columns) -> Words {
     }
     if columns.has("train_start_time") && columns.has("train_duration") {
         words.flags.insert("train_duration.known".into());
+    }
+    for name in ["train_start_time", "train_end_time", "created_at", "updated_at"] {
+        let known = columns.has(name);
+        let instant = if known { format!("runwrap_instant(record.{name})") } else { "NULL".to_owned() };
+        words.tokens.insert(format!("{name}.instant"), instant);
     }
     let ordered = columns.get("id").is_some_and(|id| id.base_type.contains("int"));
     if ordered {

@@ -3,6 +3,7 @@
 
 mod adoption;
 mod beginning;
+mod deciding;
 mod foreign;
 mod merging;
 mod migrating;

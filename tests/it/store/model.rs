@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use runwrap::record::{
-    Applied, Change, DatabaseClock, Ending, Presumption, Progress, Proof, Reason, Report, Row, Run, Status, Usage,
-    merge,
+    Applied, Change, DatabaseClock, Decision, Ending, Presumption, Progress, Proof, Reason, RecordId, Report, Row, Run,
+    Status, Usage, Verdict, Watch, decide, merge,
 };
 use runwrap::store::{Entry, Store};
 use serde_json::{Map, Value, json};
@@ -25,6 +25,7 @@ enum Step {
     Finalize(Progress, Ending),
     /// The heartbeat is an hour old, or an hour ahead: nothing depends on how fast the test runs.
     Presume(Presumption, bool),
+    Decide(Decision),
     /// The application writes the status itself.
     Application(Status),
     RowDeleted,
@@ -74,12 +75,31 @@ fn presumption() -> impl Strategy<Value = Presumption> {
     })
 }
 
+fn verdict() -> impl Strategy<Value = Decision> {
+    let said = (option_of(&["checked the logs"]), progress(), any::<bool>());
+    // Before the start, after it, and an hour ahead.
+    (any::<bool>(), option_of(&[-5_i64, 40, 1 << 32]), said).prop_map(|(good, ended, (explanation, told, force))| {
+        Decision::Close(Verdict {
+            status: if good { Status::Completed } else { Status::Failed },
+            ended_at: ended.map(|seconds| if seconds > 99 { Utc::now() + TimeDelta::hours(1) } else { at(seconds) }),
+            explanation: explanation.map(str::to_owned),
+            metrics: told.report.metrics,
+            model_path: told.report.model_path,
+            force,
+            by: "eve".to_owned(),
+            at: at(0),
+            message: "ended by hand".to_owned(),
+        })
+    })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => Just(Step::Begin),
         5 => progress().prop_map(Step::Heartbeat),
         2 => (progress(), ending()).prop_map(|(progress, ending)| Step::Finalize(progress, ending)),
         4 => (presumption(), any::<bool>()).prop_map(|(presumption, overdue)| Step::Presume(presumption, overdue)),
+        2 => verdict().prop_map(Step::Decide),
         1 => proptest::sample::select(&[Status::Training, Status::Completed, Status::Failed][..]).prop_map(Step::Application),
         1 => Just(Step::RowDeleted),
     ]
@@ -90,37 +110,48 @@ struct Told<'a> {
     place: &'a Place,
     store: &'a mut dyn Store,
     run: &'a Run,
+    record_id: RecordId,
     expected: Option<Row>,
 }
 
 impl Told<'_> {
+    fn begin(&mut self) {
+        self.record_id = self.store.begin(self.run, None).unwrap().record_id;
+        self.expected = merge(self.expected.take(), &Change::Begin(self.run.clone()), clock()).0;
+    }
+
     fn step(&mut self, step: &Step) {
         let change = match step {
-            Step::Begin => Change::Begin(self.run.clone()),
+            Step::Begin => return self.begin(),
             Step::Heartbeat(progress) => Change::Heartbeat(progress.clone()),
             Step::Finalize(progress, ending) => Change::Finalize(progress.clone(), ending.clone()),
             Step::Presume(presumption, overdue) => {
                 let seconds = if *overdue { -3600 } else { 3600 };
                 self.place.set_heartbeat(self.run.run_id, seconds);
-                if let Some(row) = &mut self.expected {
-                    row.heartbeat_at = Utc::now() + TimeDelta::seconds(i64::from(seconds));
+                if let Some(watch) = self.expected.as_mut().and_then(|row| row.watch.as_mut()) {
+                    watch.heartbeat_at = Utc::now() + TimeDelta::seconds(i64::from(seconds));
                 }
                 Change::Presume(presumption.clone())
             }
+            Step::Decide(decision) => return self.decide(decision),
             Step::Application(status) => return self.application(*status),
             Step::RowDeleted => {
                 self.expected = None;
                 return self.place.sql(&format!("DELETE FROM training_records WHERE {}", self.own_row()));
             }
         };
-        // The tests' server has been up for longer than the lease.
-        let clock = DatabaseClock { now: Utc::now(), up_since: DateTime::UNIX_EPOCH };
-        let (row, expected) = merge(self.expected.take(), &change, clock);
+        let (row, expected) = merge(self.expected.take(), &change, clock());
         self.expected = row;
-        let applied = self.store.apply(self.run.run_id, &change).unwrap();
-        let is_begin = matches!(change, Change::Begin(_));
-        assert!(is_begin || applied == expected, "{applied:?}, not {expected:?}");
-        assert!(!is_begin || applied == Applied::Written);
+        assert_eq!(self.store.apply(self.run.run_id, &change).unwrap(), expected);
+    }
+
+    fn decide(&mut self, decision: &Decision) {
+        let (row, expected) = decide(self.expected.take(), decision, clock());
+        self.expected = row;
+        let decided = self.store.decide(&self.record_id, decision).unwrap();
+        assert_eq!(decided.applied, expected, "{decision:?}");
+        assert_eq!(decided.before == decided.after, expected != Applied::Written);
+        assert_eq!(decided.after, self.store.show(&self.record_id.0).unwrap());
     }
 
     fn application(&mut self, status: Status) {
@@ -134,21 +165,42 @@ impl Told<'_> {
     }
 
     fn own_row(&self) -> String {
-        let id = format!("SELECT record_id FROM runwrap_runs WHERE run_id = '{}'", self.run.run_id);
-        format!("CAST(id AS text) = ({id})")
+        format!("id = {}", self.record_id)
+    }
+
+    /// The application makes a record by itself.
+    fn insert(&mut self) {
+        self.place.sql(&format!(
+            "INSERT INTO training_records (status, train_start_time) VALUES ('training', '{}')",
+            at(1).format("%Y-%m-%d %H:%M:%S%.6f")
+        ));
+        self.record_id = RecordId(self.place.text("SELECT max(id) AS x FROM training_records").unwrap());
+        self.expected = self.shown();
+    }
+
+    fn shown(&mut self) -> Option<Row> {
+        self.store.show(&self.record_id.0).unwrap().map(|Entry(entry)| row(&entry))
     }
 
     fn compare(&mut self) {
-        let shown = self.store.show(&self.run.run_id.to_string()).unwrap().map(|Entry(entry)| row(&entry));
+        let shown = self.shown();
         let mut expected = self.expected.clone();
         // Which moment it was is the database's own affair.
         if let (Some(shown), Some(expected)) = (&shown, &mut expected) {
-            expected.heartbeat_at = shown.heartbeat_at;
+            assert_eq!(shown.watch.is_some(), expected.watch.is_some());
+            if let (Some(shown), Some(expected)) = (shown.watch, expected.watch.as_mut()) {
+                expected.heartbeat_at = shown.heartbeat_at;
+            }
             assert_eq!(shown.recovered_at.is_some(), expected.recovered_at.is_some());
             expected.recovered_at = shown.recovered_at;
         }
         assert_eq!(shown, expected);
     }
+}
+
+/// The tests' server has been up for longer than the lease.
+fn clock() -> DatabaseClock {
+    DatabaseClock { now: Utc::now(), up_since: DateTime::UNIX_EPOCH }
 }
 
 fn row(entry: &Map<String, Value>) -> Row {
@@ -173,10 +225,12 @@ fn row(entry: &Map<String, Value>) -> Row {
             cpu_system_seconds: entry["cpu_system_seconds"].as_f64().unwrap(),
             max_rss_bytes: entry["max_rss_bytes"].as_i64().unwrap(),
         }),
-        presumed: entry["presumed"].as_bool().unwrap(),
-        heartbeat_at: time("heartbeat_at").unwrap(),
-        last_seen_at: time("last_seen_at").unwrap(),
-        lease_seconds: u32::try_from(entry["lease_seconds"].as_i64().unwrap()).unwrap(),
+        presumed: entry["presumed"].as_bool().unwrap_or(false),
+        watch: time("heartbeat_at").map(|heartbeat_at| Watch {
+            heartbeat_at,
+            last_seen_at: time("last_seen_at").unwrap(),
+            lease_seconds: u32::try_from(entry["lease_seconds"].as_i64().unwrap()).unwrap(),
+        }),
         recovered_at: time("recovered_at"),
         recovered_by: text("recovered_by"),
     }
@@ -184,6 +238,17 @@ fn row(entry: &Map<String, Value>) -> Row {
 
 #[test]
 fn both_stores_and_the_rules_agree_on_every_story() {
+    tell(&step().boxed(), true);
+}
+
+#[test]
+fn both_stores_and_the_rules_agree_on_every_story_of_a_row_that_nothing_watches() {
+    let step = step().prop_filter("nobody runs it", |step| !matches!(step, Step::Begin)).boxed();
+    tell(&step, false);
+}
+
+/// Tells stories of `step`s, of a run or of a row that the application has inserted.
+fn tell(step: &BoxedStrategy<Step>, watched: bool) {
     let places = [Place::sqlite(), Place::postgres()];
     places[1].wait_until_up_for_a_second();
     let stores = RefCell::new(places.each_ref().map(|place| {
@@ -193,11 +258,16 @@ fn both_stores_and_the_rules_agree_on_every_story() {
     }));
     let mut runner = TestRunner::new(Config { cases: STORIES, ..Config::default() });
     runner
-        .run(&proptest::collection::vec(step(), 1..14), |steps| {
+        .run(&proptest::collection::vec(step.clone(), 1..14), |steps| {
             let run = Run { lease_seconds: 1, model_path: Some("/m/0".to_owned()), ..run("story") };
             for (place, store) in places.iter().zip(stores.borrow_mut().iter_mut()) {
-                let mut told = Told { place, store: store.as_mut(), run: &run, expected: None };
-                told.step(&Step::Begin);
+                let record_id = RecordId(String::new());
+                let mut told = Told { place, store: store.as_mut(), run: &run, record_id, expected: None };
+                if watched {
+                    told.begin();
+                } else {
+                    told.insert();
+                }
                 for step in &steps {
                     told.step(step);
                     told.compare();

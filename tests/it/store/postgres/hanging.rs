@@ -46,7 +46,7 @@ fn the_one_who_waits_is_woken_after_the_answer_is_there() {
     let done = move || wake.send(()).unwrap();
     let answer = attempt::start(place.target.clone(), place.options(), &kept, false, |store| store.migrate(), done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 1);
+    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 2);
 }
 
 #[test]

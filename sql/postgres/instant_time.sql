@@ -1,0 +1,1 @@
+CASE WHEN isfinite(record.{column}) THEN CAST(record.{column} AS timestamptz) END

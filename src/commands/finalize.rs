@@ -1,0 +1,89 @@
+//! `runwrap finalize`: an operator says how a record ended. Prints the record before and after. Called by `commands`.
+
+use std::env;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::ask::ask;
+use super::repaired::{Repaired, column, shown};
+use super::report::{ReportError, complete_path};
+use crate::commands::{CommandError, FinalizeArgs};
+use crate::config::Settings;
+use crate::delivery::recoverer;
+use crate::output;
+use crate::record::{Applied, Decision, RecordId, Status, Verdict, read_instant};
+use crate::store::Entry;
+use crate::sys::clock;
+
+/// Ends a record as `args` say.
+///
+/// # Errors
+/// There is no such record, its end is known already, the end that is given cannot be, or the database did not answer.
+pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), CommandError> {
+    let verdict = verdict(args)?;
+    let (id, decision) = (args.id.clone(), Decision::Close(verdict));
+    let decided = ask(settings, "finalize the record", move |store| {
+        let Some(entry) = store.show(&id)? else { return Ok(None) };
+        let record_id = RecordId(shown(&column(Some(&entry), "id")));
+        store.decide(&record_id, &decision).map(Some)
+    })?;
+    let missing = || CommandError::NoSuchRecord { id: args.id.clone(), database: settings.database.identity() };
+    let decided = decided.ok_or_else(missing)?;
+    match decided.applied {
+        Applied::Missing => Err(missing()),
+        Applied::Kept => Err(refusal(args, decided.before.as_ref())),
+        Applied::Written => {
+            warn_of_life(&args.id, decided.before.as_ref());
+            log::info!(event = "finalized", id = args.id, forced = args.force; "");
+            Ok(output::print(&Repaired { before: decided.before, after: decided.after }.as_line())?)
+        }
+    }
+}
+
+fn verdict(args: &FinalizeArgs) -> Result<Verdict, CommandError> {
+    let (by, when) = recoverer();
+    let directory = || env::current_dir().map_err(ReportError::NoDirectory);
+    let model_path = args.model_path.as_ref().map(|typed| complete_path(typed, directory)).transpose()?;
+    Ok(Verdict {
+        status: if args.completed { Status::Completed } else { Status::Failed },
+        ended_at: args.ended_at,
+        explanation: args.explanation.clone(),
+        metrics: args.metrics.clone(),
+        model_path,
+        force: args.force,
+        message: format!("ended by hand: {by} said so at {when}"),
+        by,
+        at: clock::wall_time(),
+    })
+}
+
+/// Why the rules kept what the record says.
+fn refusal(args: &FinalizeArgs, before: Option<&Entry>) -> CommandError {
+    let refused = |why: String, hint| CommandError::NotFinalized { id: args.id.clone(), why, hint };
+    let word = |name: &str| shown(&column(before, name));
+    let started_at = read_instant(&word("train_start_time"));
+    let is_before = |ended_at: DateTime<Utc>| started_at.is_some_and(|started_at| ended_at < started_at);
+    if args.ended_at.is_some_and(is_before) {
+        let why = format!("it started at {}, after the given end", output::utc(&word("train_start_time")));
+        return refused(why, "times are UTC: write +01:00 or another offset behind a local one");
+    }
+    if args.force || word("status") == Status::Training.as_str() {
+        return refused("the given end is still to come".to_owned(), "times are UTC, and the database's clock counts");
+    }
+    let (status, reason) = (word("status"), word("reason"));
+    refused(format!("it has ended already: {status} ({reason})"), "--force overrides what is known")
+}
+
+/// A run that still lives goes on, and what it tells later is not listened to any more.
+fn warn_of_life(id: &str, before: Option<&Entry>) {
+    let seen = column(before, "last_seen_seconds_ago");
+    let lease = column(before, "lease_seconds");
+    if let (Some(seen), Some(lease)) = (seen.as_i64(), lease.as_i64())
+        && column(before, "reason") == Value::Null
+        && seen <= lease
+    {
+        log::warn!(event = "finalized_alive", id, hint = "stop it; its own end will not change the record any more";
+            "the run of record {id} may still be alive: it was seen {}", output::ago(seen));
+    }
+}

@@ -1,0 +1,54 @@
+//! A record before and after it was repaired, as people and programs read it. Called by the verbs that repair.
+
+use serde_json::{Value, json};
+
+use crate::output;
+use crate::store::Entry;
+
+/// What became of one record; `None` where there was none.
+pub(super) struct Repaired {
+    pub(super) before: Option<Entry>,
+    pub(super) after: Option<Entry>,
+}
+
+impl Repaired {
+    pub(super) fn as_json(&self) -> Value {
+        let object = |entry: &Option<Entry>| entry.as_ref().map_or(Value::Null, |entry| Value::Object(entry.0.clone()));
+        json!({
+            "record_id": column(self.after.as_ref(), "id"),
+            "before": object(&self.before),
+            "after": object(&self.after),
+        })
+    }
+
+    /// `record 30 (cifar v12): training -> failed (lost), ended 2025-11-27 01:20:52 after 7h 20m 52s`
+    pub(super) fn as_line(&self) -> String {
+        let after = self.after.as_ref();
+        let text = |name: &str| shown(&column(after, name));
+        let before = self
+            .before
+            .as_ref()
+            .map_or_else(|| "no record".to_owned(), |before| shown(&column(Some(before), "status")));
+        let ended = output::utc(&text("train_end_time"));
+        let duration = column(after, "train_duration").as_u64().map_or_else(|| "-".to_owned(), output::duration);
+        let [id, name, version, status, reason] = ["id", "name", "version", "status", "reason"].map(text);
+        let called = [name, version].into_iter().filter(|word| word != "-").collect::<Vec<_>>().join(" ");
+        let called = if called.is_empty() { called } else { format!(" ({called})") };
+        let line = format!("record {id}{called}: {before} -> {status} ({reason}), ended {ended} after {duration}");
+        format!("{}\n", output::printable(&line))
+    }
+}
+
+/// What a record says in a column.
+pub(super) fn column(entry: Option<&Entry>, name: &str) -> Value {
+    entry.and_then(|entry| entry.0.get(name)).cloned().unwrap_or_default()
+}
+
+/// A value of a column as a word; a dash where it is not known.
+pub(super) fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}

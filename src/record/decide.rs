@@ -1,0 +1,91 @@
+//! What may be decided about a record from outside, whoever watches it or nobody: the rules, which the stores say again in
+//! SQL and the conformance suite drives against [`decide`]. What a run tells of itself is `merge`'s. Pure.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Map, Value};
+
+use super::{Applied, DatabaseClock, Reason, Row, Status, elapsed_seconds, merge_metrics};
+
+/// How far an end may lie ahead of the database's clock: the clocks of two machines differ a little.
+pub const AHEAD_SECONDS_MAX: i64 = 60;
+
+/// A decision about one record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// An operator says how it ended.
+    Close(Verdict),
+}
+
+/// How a record ended, by the word of an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// Not [`Status::Training`].
+    pub status: Status,
+    /// Without it a known end stays, else it is the last sign of life, else nobody knows.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// For `error_message`.
+    pub explanation: Option<String>,
+    pub metrics: Option<Map<String, Value>>,
+    pub model_path: Option<String>,
+    /// Also against an end that is truth already.
+    pub force: bool,
+    /// Who says so, for the `recovered_by` column.
+    pub by: String,
+    /// When, by the clock of whoever says so. Decides nothing.
+    pub at: DateTime<Utc>,
+    /// What `error_message` says of a failure that nobody explains.
+    pub message: String,
+}
+
+/// The row after `decision`, and what became of it. `None` is a record that does not exist.
+#[must_use]
+pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (Option<Row>, Applied) {
+    let Some(row) = row else { return (None, Applied::Missing) };
+    match decision {
+        Decision::Close(verdict) if row.may_be_closed(verdict, clock) => {
+            (Some(row.closed(verdict, clock)), Applied::Written)
+        }
+        Decision::Close(_) => (Some(row), Applied::Kept),
+    }
+}
+
+impl Row {
+    fn may_be_closed(&self, verdict: &Verdict, clock: DatabaseClock) -> bool {
+        let sensible = verdict.ended_at.is_none_or(|ended_at| {
+            ended_at <= clock.now + TimeDelta::seconds(AHEAD_SECONDS_MAX)
+                && self.train_start_time.is_none_or(|started_at| ended_at >= started_at)
+        });
+        sensible && (verdict.force || self.is_open())
+    }
+
+    fn closed(mut self, verdict: &Verdict, clock: DatabaseClock) -> Self {
+        let last_seen_at = self.watch.map(|watch| watch.last_seen_at).filter(|_| self.train_end_time.is_none());
+        self.end(verdict.ended_at.or(last_seen_at));
+        self.error_message = match (&verdict.explanation, verdict.status) {
+            (Some(explanation), _) => Some(explanation.clone()),
+            (None, Status::Completed) => None,
+            (None, Status::Failed | Status::Training) => {
+                self.error_message.filter(|_| !self.presumed).or_else(|| Some(verdict.message.clone()))
+            }
+        };
+        if let Some(metrics) = &verdict.metrics {
+            self.train_metrics = Some(merge_metrics(self.train_metrics.as_ref(), metrics));
+        }
+        self.model_path = verdict.model_path.clone().or(self.model_path);
+        self.status = verdict.status;
+        self.reason = Some(Reason::Manual);
+        self.presumed = false;
+        self.recovered_at = Some(clock.now);
+        self.recovered_by = Some(verdict.by.clone());
+        self
+    }
+
+    /// Writes down an end that is known, and the duration that follows from it.
+    fn end(&mut self, ended_at: Option<DateTime<Utc>>) {
+        let Some(ended_at) = ended_at else { return };
+        self.train_end_time = Some(ended_at);
+        if let Some(started_at) = self.train_start_time {
+            self.train_duration = Some(elapsed_seconds(ended_at - started_at));
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Reading an instant as databases, applications and people write it. Pure. Called by the stores and the command line.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+
+/// An instant as databases and applications write it; without a zone it is UTC.
+#[must_use]
+pub fn read_instant(text: &str) -> Option<DateTime<Utc>> {
+    if let Ok(zoned) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%F %T%.f%#z")) {
+        return Some(zoned.to_utc());
+    }
+    let naive = ["%FT%T%.f", "%F %T%.f", "%FT%R", "%F %R"];
+    let naive = naive.into_iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+    let midnight = || NaiveDate::parse_from_str(text, "%F").ok()?.and_hms_opt(0, 0, 0);
+    Some(naive.or_else(midnight)?.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_instant;
+
+    #[test]
+    fn an_instant_without_a_zone_is_utc_and_nonsense_is_none() {
+        for text in [
+            "2025-11-27T01:20:52Z",
+            "2025-11-27 01:20:52",
+            "2025-11-27 01:20:52Z",
+            "2025-11-27T02:20:52+01:00",
+            "2025-11-27 02:20:52.000+01",
+        ] {
+            assert_eq!(read_instant(text).unwrap().timestamp(), 1_764_206_452, "{text}");
+        }
+        for text in ["", "now", "01:20:52", "2025-13-01", "2025-11-27T25:00:00Z"] {
+            assert_eq!(read_instant(text), None, "{text}");
+        }
+    }
+}

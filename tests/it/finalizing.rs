@@ -1,0 +1,77 @@
+//! `runwrap finalize`: an operator's word, with the real binary in both databases.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::support::site::{Site, output, start};
+
+#[track_caller]
+fn finalize(site: &Site, arguments: &[&str]) -> (i32, String) {
+    let output = output(&mut site.runwrap(&[&["finalize"], arguments].concat()));
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), said)
+}
+
+#[test]
+fn the_truth_is_overridden_by_force_alone_and_the_audit_says_by_whom() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert_eq!(site.run(&["-n", "demo"], "exit 3").status.code(), Some(3));
+        let (status, said) = finalize(&site, &["1", "--status", "completed"]);
+        assert_eq!(status, 1);
+        assert!(said.starts_with("runwrap: cannot finalize record 1: it has ended already: failed (exit)"), "{said}");
+        assert!(said.contains("hint: --force"), "{said}");
+        let before = site.record();
+
+        let by_run = before["run_id"].as_str().unwrap();
+        let (status, said) = finalize(&site, &[by_run, "--status", "completed", "--force", "--model-path", "out/m.pt"]);
+        assert_eq!(status, 0, "{said}");
+        assert!(said.starts_with("record 1 (demo v1): failed -> completed (manual), ended 20"), "{said}");
+        let record = site.record();
+        let said = ["status", "reason", "error_message", "exit_code"].map(|name| record[name].clone());
+        assert_eq!(json!(said), json!(["completed", "manual", null, 3]));
+        assert_eq!(record["train_end_time"], before["train_end_time"]);
+        assert_eq!(record["model_path"], json!(site.path().join("out/m.pt")));
+        let audit = &record["context"]["finalized"][0];
+        assert_eq!((&audit["before"]["status"], &audit["reason"]), (&json!("failed"), &json!("exit")));
+        assert_eq!((&audit["by"], &audit["after"]["status"]), (&record["recovered_by"], &json!("completed")));
+        assert!(site.log().contains("event=finalized"), "{}", site.log());
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let site = Site::sqlite();
+    assert!(site.run(&[], "true").status.success());
+    let force = |at: &'static str| finalize(&site, &["1", "--status", "failed", "--force", "--ended-at", at]);
+    let (status, said) = force("2025-11-27 01:20:52");
+    assert!(status == 1 && said.contains("after the given end"), "{said}");
+    let (status, said) = force("2125-11-27T01:20:52+01:00");
+    assert!(status == 1 && said.contains("still to come"), "{said}");
+    let (status, said) = force("yesterday");
+    assert!(status == 125 && said.contains("--ended-at yesterday is no time"), "{said}");
+    let (status, said) = finalize(&site, &["1", "--status", "failed", "--metrics", "[1]"]);
+    assert!(status == 125 && said.contains("--metrics cannot be used"), "{said}");
+    assert_eq!(finalize(&site, &["1", "--status", "training"]).0, 125);
+    assert_eq!(finalize(&site, &["1"]).0, 125);
+    let (status, said) = finalize(&site, &["2", "--status", "failed"]);
+    assert!(status == 1 && said.contains("there is no record 2"), "{said}");
+    assert_eq!(site.record()["reason"], "success");
+}
+
+#[test]
+fn a_run_that_is_ended_by_hand_while_it_lives_is_named_and_changes_nothing_more() {
+    let site = Site::sqlite();
+    let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; exit 3");
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let (status, said) = finalize(&site, &["1", "--status", "failed", "--reason", "gave it up"]);
+    assert!(status == 0 && said.contains("may still be alive"), "{said}");
+    running.close_stdin();
+    assert_eq!(running.end().code(), Some(3));
+    site.quiet();
+    let record = site.record();
+    let said = ["status", "reason", "error_message", "exit_code"].map(|name| record[name].clone());
+    assert_eq!(json!(said), json!(["failed", "manual", "gave it up", Value::Null]));
+    assert!(site.run_directories().is_empty());
+}
