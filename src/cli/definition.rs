@@ -60,8 +60,21 @@ fn show() -> Command {
 }
 
 fn recover() -> Command {
+    let dry_run =
+        Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue).help("Say what would be done, and do nothing");
+    let stuck_after = Arg::new("stuck_after")
+        .long("stuck-after")
+        .value_name("DUR")
+        .value_parser(value_parser!(OsString))
+        .help("Also records in training that nothing watches and nothing was heard of for so long, as 24h");
+    let assume_end = Arg::new("assume_end")
+        .long("assume-end")
+        .value_name("END")
+        .value_parser(PossibleValuesParser::new(["unknown", "now"]))
+        .requires("stuck_after")
+        .help("What to write where nothing proves when such a record ended [default: unknown]");
     reading("recover", "Delivers what is left in the state directory, and ends the records of runs that are lost")
-        .arg(json())
+        .args([dry_run, stuck_after, assume_end, json()])
 }
 
 fn finalize() -> Command {

@@ -7,6 +7,7 @@ mod help;
 mod usage;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::error::ErrorKind;
@@ -104,12 +105,30 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, Misuse> {
             json: own.get_flag("json"),
         }),
         "show" => Action::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
-        "recover" => Action::Recover(RecoverArgs { json: own.get_flag("json") }),
+        "recover" => Action::Recover(recover(own)?),
         "finalize" => Action::Finalize(finalize(own)?),
         "migrate" => Action::Migrate(MigrateArgs { print: own.get_flag("print") }),
         "report" => Action::Report(report(own)?),
         other => return Err(Misuse::new(format!("there is no verb {other}"), "see runwrap --help")),
     })
+}
+
+fn recover(own: &ArgMatches) -> Result<RecoverArgs, Misuse> {
+    Ok(RecoverArgs {
+        json: own.get_flag("json"),
+        dry_run: own.get_flag("dry_run"),
+        stuck_after: duration(own, "stuck_after", "--stuck-after")?,
+        assume_now: own.get_one::<String>("assume_end").is_some_and(|word| word == "now"),
+    })
+}
+
+fn duration(own: &ArgMatches, id: &str, flag: &str) -> Result<Option<Duration>, Misuse> {
+    let Some(text) = own.get_one::<OsString>(id).map(|text| text.to_string_lossy()) else { return Ok(None) };
+    let refused = |error| {
+        let hint = "write a number and its unit: 30s, 5m or 24h";
+        Misuse::new(format!("{flag} {text} is no duration: {error}"), hint)
+    };
+    humantime::parse_duration(&text).map(Some).map_err(refused)
 }
 
 fn finalize(own: &ArgMatches) -> Result<FinalizeArgs, Misuse> {

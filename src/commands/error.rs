@@ -61,6 +61,11 @@ impl CommandError {
         }
     }
 
+    /// Whether it may work later without anybody's doing.
+    pub(super) const fn is_transient(&self) -> bool {
+        matches!(self, Self::Database { source: StoreError::Transient { .. }, .. })
+    }
+
     /// The exit status.
     #[must_use]
     pub const fn exit_status(&self) -> u8 {

@@ -2,6 +2,7 @@
 //! Plain data. Filled by `cli`, performed by the verbs.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -54,6 +55,12 @@ pub struct ShowArgs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoverArgs {
     pub json: bool,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+    /// Also what nothing watches, once nothing was heard of it for so long.
+    pub stuck_after: Option<Duration>,
+    /// The end of such a record is now where nothing proves another; else it stays unknown.
+    pub assume_now: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         Action::List(ListArgs { status, name, limit, json }) => {
             list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
         }
-        Action::Recover(RecoverArgs { json }) => recover::recover(&settings(flags)?, json)?,
+        Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
         Action::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,

@@ -1,60 +1,55 @@
-//! `runwrap recover`: delivers what is left in the state directory, then ends the records of runs whose lease has run out.
-//! Prints each record before and after. Called by `commands`.
+//! `runwrap recover`: delivers what is left in the state directory, then ends the records of runs whose lease has run out,
+//! and on demand those that nothing watches. Prints each record before and after. Called by `commands`.
 
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
+use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::Value;
 
 use super::ask::ask;
 use super::repaired::Repaired;
-use crate::commands::CommandError;
+use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
-use crate::delivery::{Leftover, inspect, recoverer};
+use crate::delivery::{DeadRun, Leftover, inspect, look, recoverer};
 use crate::journal::Home;
 use crate::output;
-use crate::record::{Applied, Change, Presumption, Proof, RunId};
-use crate::store::{Store, StoreError};
+use crate::record::{Applied, Change, Decision, Doubt, Presumption, Proof, RunId};
+use crate::store::{Store, StoreError, Suspect};
+
+/// One look at everything that may need recovery.
+struct Round<'a> {
+    settings: &'a Settings,
+    args: &'a RecoverArgs,
+    done: Vec<Repaired>,
+    /// The runs that have a journal here, dead or alive: its lock and its end know more than a lease.
+    journaled: HashSet<OsString>,
+    /// How many could not be delivered.
+    left: usize,
+}
 
 /// Recovers, and prints what was done.
 ///
 /// # Errors
 /// The state directory or the database cannot be used, or something could not be delivered; the rest was.
-pub(super) fn recover(settings: &Settings, json: bool) -> Result<(), CommandError> {
-    let (mut done, left) = from_journals(settings)?;
-    done.extend(from_leases(settings)?);
-    let text = if json {
-        output::json(&Value::Array(done.iter().map(Repaired::as_json).collect()))
+pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), CommandError> {
+    let mut round = Round { settings, args, done: Vec::new(), journaled: HashSet::new(), left: 0 };
+    let went = round.go();
+    // What was done is said, also where something else then failed.
+    let text = if args.json {
+        output::json(&Value::Array(round.done.iter().map(Repaired::as_json).collect()))
     } else {
-        done.iter().map(Repaired::as_line).collect()
+        round.done.iter().map(Repaired::as_line).collect()
     };
     output::print(&text)?;
-    if left > 0 { Err(CommandError::Left { left, path: settings.state_dir.clone() }) } else { Ok(()) }
-}
-
-/// Delivers the runs that nobody looks after. Also says how many could not be delivered.
-fn from_journals(settings: &Settings) -> Result<(Vec<Repaired>, usize), CommandError> {
-    if !settings.state_dir.exists() {
-        return Ok((Vec::new(), 0));
+    went?;
+    match round.left {
+        0 => Ok(()),
+        left => Err(CommandError::Left { left, path: settings.state_dir.clone() }),
     }
-    let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
-    let home = Home::open(&settings.state_dir).map_err(unusable)?;
-    home.remove_remains().map_err(unusable)?;
-    let mut done = Vec::new();
-    let mut left = 0;
-    for name in home.run_names().map_err(unusable)? {
-        match deliver(settings, &home, &name) {
-            Ok(recovered) => done.extend(recovered),
-            Err(error) => {
-                log::error!(event = "recover_failed", run:? = name, hint = error.hint(); "{error}");
-                left += 1;
-                // A database that does not answer will not answer for the next one either.
-                if matches!(error, CommandError::Database { source: StoreError::Transient { .. }, .. }) {
-                    return Err(error);
-                }
-            }
-        }
-    }
-    Ok((done, left))
 }
 
 /// Delivers the run `name`, if it is ours to deliver.
@@ -62,38 +57,148 @@ fn from_journals(settings: &Settings) -> Result<(Vec<Repaired>, usize), CommandE
 /// # Errors
 /// It is, and could not be delivered.
 pub(super) fn deliver(settings: &Settings, home: &Home, name: &OsStr) -> Result<Option<Repaired>, CommandError> {
-    let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.join("runs").join(name), cause };
-    let run = match inspect(home, name, &settings.database.identity()).map_err(unusable)? {
-        Leftover::Dead(run) => run,
-        left @ (Leftover::Alive | Leftover::Foreign { .. } | Leftover::Quarantined { .. } | Leftover::Newer { .. }) => {
-            left.log(name);
-            return Ok(None);
-        }
-    };
-    let parcel = run.parcel().map_err(unusable)?;
+    let left = inspect(home, name, &settings.database.identity()).map_err(|cause| unusable(settings, name, cause))?;
+    left.dead(name).map(|run| deliver_dead(settings, home, name, &run, false)).transpose()
+}
+
+/// Delivers `run`, or finds out what that would do.
+fn deliver_dead(
+    settings: &Settings,
+    home: &Home,
+    name: &OsStr,
+    run: &DeadRun,
+    rehearse: bool,
+) -> Result<Repaired, CommandError> {
+    let parcel = run.parcel().map_err(|cause| unusable(settings, name, cause))?;
     let run_id = run.account.begin.run.run_id;
     // The journal names its table, which need not be the one that is configured now.
     let settings = Settings { table: run.account.begin.table.clone(), ..settings.clone() };
-    let recovered = ask(&settings, "deliver a run", move |store| {
+    let repaired = ask(&settings, "deliver a run", move |store| {
+        if rehearse {
+            store.rehearse();
+        }
         let before = store.show(&run_id.to_string())?;
         parcel.deliver(store)?;
         Ok(Repaired { before, after: store.show(&run_id.to_string())? })
     })?;
-    home.remove_run(&run.directory).map_err(unusable)?;
-    log::info!(event = "recovered", run_id:%; "");
-    Ok(Some(recovered))
+    if !rehearse {
+        home.remove_run(&run.directory).map_err(|cause| unusable(&settings, name, cause))?;
+        log::info!(event = "recovered", run_id:%; "");
+    }
+    Ok(repaired)
 }
 
-/// Presumes lost what is overdue.
-fn from_leases(settings: &Settings) -> Result<Vec<Repaired>, CommandError> {
-    let overdue = ask(settings, "look for lost runs", |store| store.overdue())?;
-    let mut done = Vec::new();
-    for run_id in overdue {
-        let presumption = lease_ran_out();
-        let purpose = "end the record of a lost run";
-        done.extend(ask(settings, purpose, move |store| presume(store, run_id, presumption.clone()))?);
+fn unusable(settings: &Settings, name: &OsStr, cause: std::io::Error) -> CommandError {
+    CommandError::StateDirectory { path: settings.state_dir.join("runs").join(name), cause }
+}
+
+impl Round<'_> {
+    fn go(&mut self) -> Result<(), CommandError> {
+        self.deliver_journals()?;
+        self.presume_overdue()?;
+        match self.args.stuck_after {
+            Some(silent) => self.give_up_silent(silent),
+            None => Ok(()),
+        }
     }
-    Ok(done)
+
+    /// Delivers the runs that nobody looks after.
+    fn deliver_journals(&mut self) -> Result<(), CommandError> {
+        let state_dir = &self.settings.state_dir;
+        if !state_dir.exists() {
+            return Ok(());
+        }
+        let unusable = |cause| CommandError::StateDirectory { path: state_dir.clone(), cause };
+        let home = Home::open(state_dir).map_err(unusable)?;
+        if !self.args.dry_run {
+            home.remove_remains().map_err(unusable)?;
+        }
+        for name in home.run_names().map_err(unusable)? {
+            match self.deliver_journal(&home, &name) {
+                Ok(repaired) => self.done.extend(repaired),
+                Err(error) => {
+                    log::error!(event = "recover_failed", run:? = name, hint = error.hint(); "{error}");
+                    self.left += 1;
+                    // A database that does not answer will not answer for the next one either.
+                    if error.is_transient() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver_journal(&mut self, home: &Home, name: &OsStr) -> Result<Option<Repaired>, CommandError> {
+        let identity = self.settings.database.identity();
+        let left = if self.args.dry_run { look(home, name, &identity) } else { inspect(home, name, &identity) };
+        let left = left.map_err(|cause| unusable(self.settings, name, cause))?;
+        if matches!(left, Leftover::Dead(_) | Leftover::Alive) {
+            self.journaled.insert(name.to_owned());
+        }
+        let Some(run) = left.dead(name) else { return Ok(None) };
+        deliver_dead(self.settings, home, name, &run, self.args.dry_run).map(Some)
+    }
+
+    /// Presumes lost what is overdue.
+    fn presume_overdue(&mut self) -> Result<(), CommandError> {
+        let overdue = self.ask("look for lost runs", |store| store.overdue())?;
+        for run_id in overdue {
+            if self.journaled.contains(&OsString::from(run_id.to_string())) {
+                continue;
+            }
+            let presumption = lease_ran_out();
+            let repaired =
+                self.ask("end the record of a lost run", move |store| presume(store, run_id, presumption.clone()))?;
+            if repaired.is_some() && !self.args.dry_run {
+                log::info!(event = "presumed_lost", run_id:%; "");
+            }
+            self.done.extend(repaired);
+        }
+        Ok(())
+    }
+
+    /// Gives up what nothing watches and nothing was heard of.
+    fn give_up_silent(&mut self, silent: Duration) -> Result<(), CommandError> {
+        let silent_seconds = u32::try_from(silent.as_secs()).unwrap_or(u32::MAX);
+        let suspects = self.ask("look for stuck records", move |store| store.stuck(silent_seconds))?;
+        let (by, when) = recoverer();
+        let doubt = Doubt {
+            silent_seconds,
+            model_written_at: None,
+            assume_now: self.args.assume_now,
+            message: format!(
+                "stuck: in training without a sign of life for {} and nothing watched it; recovered by {by} at {when}",
+                humantime::format_duration(silent)
+            ),
+            by,
+        };
+        for suspect in suspects {
+            let doubt = doubt.clone();
+            let record_id = suspect.record_id.clone();
+            let repaired = self.ask("end a stuck record", move |store| give_up(store, &suspect, doubt.clone()))?;
+            if repaired.is_some() && !self.args.dry_run {
+                log::info!(event = "given_up", record_id:%; "");
+            }
+            self.done.extend(repaired);
+        }
+        Ok(())
+    }
+
+    /// As [`ask`], and in a dry run nothing of it lasts.
+    fn ask<T: Send + 'static>(
+        &self,
+        purpose: &'static str,
+        work: impl Fn(&mut dyn Store) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let rehearse = self.args.dry_run;
+        ask(self.settings, purpose, move |store| {
+            if rehearse {
+                store.rehearse();
+            }
+            work(store)
+        })
+    }
 }
 
 fn presume(store: &mut dyn Store, run_id: RunId, presumption: Presumption) -> Result<Option<Repaired>, StoreError> {
@@ -102,7 +207,6 @@ fn presume(store: &mut dyn Store, run_id: RunId, presumption: Presumption) -> Re
     if store.apply(run_id, &Change::Presume(presumption))? != Applied::Written {
         return Ok(None);
     }
-    log::info!(event = "presumed_lost", run_id:%; "");
     Ok(Some(Repaired { before, after: store.show(&run_id.to_string())? }))
 }
 
@@ -114,4 +218,19 @@ fn lease_ran_out() -> Presumption {
         message: format!("lost: no sign of life within its lease; recovered by {by} at {when}"),
         recovered_by: by,
     }
+}
+
+fn give_up(store: &mut dyn Store, suspect: &Suspect, doubt: Doubt) -> Result<Option<Repaired>, StoreError> {
+    // Looked at within the attempt, which is bounded: the file may be on a disk that does not answer.
+    let model_written_at = suspect.model_path.as_deref().and_then(written_at);
+    let decided = store.decide(&suspect.record_id, &Decision::GiveUp(Doubt { model_written_at, ..doubt }))?;
+    let repaired = Repaired { before: decided.before, after: decided.after };
+    Ok((decided.applied == Applied::Written).then_some(repaired))
+}
+
+/// When the file of a model was last written, if it is on this host.
+fn written_at(model_path: &str) -> Option<DateTime<Utc>> {
+    let path = Path::new(model_path);
+    let file = fs::metadata(path).ok().filter(|file| file.is_file() && path.is_absolute())?;
+    file.modified().ok().map(|written_at| DateTime::<Utc>::from(written_at).trunc_subsecs(6))
 }

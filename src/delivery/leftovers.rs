@@ -27,18 +27,40 @@ pub enum Leftover {
     Alive,
     /// It is meant for another database.
     Foreign { database: String },
-    /// Its journal is damaged; it is here now.
+    /// It died before it had begun: there is nothing to tell of it.
+    Unborn { directory: RunDirectory },
+    /// Its journal is damaged.
+    Damaged { damage: Damage, directory: RunDirectory },
+    /// Its journal was damaged; it is here now.
     Quarantined { damage: Damage, path: PathBuf },
     /// A newer runwrap wrote it; left as it is.
     Newer { damage: Damage },
 }
 
 impl Leftover {
+    /// The run, where it is ours to deliver; else says in the log why it stays.
+    #[must_use]
+    pub fn dead(self, name: &OsStr) -> Option<DeadRun> {
+        match self {
+            Self::Dead(run) => Some(*run),
+            left @ (Self::Alive
+            | Self::Foreign { .. }
+            | Self::Unborn { .. }
+            | Self::Damaged { .. }
+            | Self::Quarantined { .. }
+            | Self::Newer { .. }) => {
+                left.log(name);
+                None
+            }
+        }
+    }
+
     /// Says in the log why the run `name` stays where it is. Nothing of a run that is delivered or lives.
     pub fn log(&self, name: &OsStr) {
         match self {
-            Self::Dead(_) | Self::Alive => {}
+            Self::Dead(_) | Self::Alive | Self::Unborn { .. } => {}
             Self::Foreign { database } => log::info!(event = "run_left", run:? = name, database; ""),
+            Self::Damaged { damage, .. } => log::error!(event = "run_damaged", run:? = name, damage:%; ""),
             Self::Quarantined { damage, path } => {
                 log::error!(event = "run_quarantined", run:? = name, damage:%, path:?; "");
             }
@@ -47,11 +69,31 @@ impl Leftover {
     }
 }
 
-/// Looks at the run directory `name`, for whoever delivers to the database `identity`.
+/// Looks at the run directory `name`, for whoever delivers to the database `identity`. What is damaged is put aside, and
+/// what had not begun is removed.
 ///
 /// # Errors
 /// The directory is not one that we may use: another user's, a symbolic link, an unreadable disk.
 pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover> {
+    match look(home, name, identity)? {
+        Leftover::Unborn { directory } => home.remove_run(&directory).map(|()| Leftover::Alive),
+        Leftover::Damaged { damage, directory } => {
+            let path = home.quarantine(&directory)?;
+            Ok(Leftover::Quarantined { damage, path })
+        }
+        left @ (Leftover::Dead(_)
+        | Leftover::Alive
+        | Leftover::Foreign { .. }
+        | Leftover::Quarantined { .. }
+        | Leftover::Newer { .. }) => Ok(left),
+    }
+}
+
+/// As [`inspect`], and leaves everything where it is.
+///
+/// # Errors
+/// As there.
+pub fn look(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover> {
     let directory = match home.open_run(name) {
         Ok(directory) => directory,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leftover::Alive),
@@ -60,19 +102,15 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover
     if matches!(directory.standing()?, Standing::Alive) || !home.has_run(name) {
         return Ok(Leftover::Alive);
     }
-    match directory.read()? {
+    Ok(match directory.read()? {
         Ok((account, _, _)) if account.begin.database == identity => {
-            Ok(Leftover::Dead(Box::new(DeadRun { directory, account })))
+            Leftover::Dead(Box::new(DeadRun { directory, account }))
         }
-        Ok((account, _, _)) => Ok(Leftover::Foreign { database: account.begin.database }),
-        Err(damage @ Damage::NewerFormat { .. }) => Ok(Leftover::Newer { damage }),
-        // It died before it had begun: there is nothing to tell of it.
-        Err(Damage::Empty) => home.remove_run(&directory).map(|()| Leftover::Alive),
-        Err(damage @ Damage::Line { .. }) => {
-            let path = home.quarantine(&directory)?;
-            Ok(Leftover::Quarantined { damage, path })
-        }
-    }
+        Ok((account, _, _)) => Leftover::Foreign { database: account.begin.database },
+        Err(damage @ Damage::NewerFormat { .. }) => Leftover::Newer { damage },
+        Err(Damage::Empty) => Leftover::Unborn { directory },
+        Err(damage @ Damage::Line { .. }) => Leftover::Damaged { damage, directory },
+    })
 }
 
 /// Who recovers, and when: for the record.

@@ -11,7 +11,7 @@ use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
 use crate::store::{Store, StoreError};
 use crate::sys::failpoint;
 
-pub use leftovers::{DeadRun, Leftover, inspect, recoverer};
+pub use leftovers::{DeadRun, Leftover, inspect, look, recoverer};
 
 /// How long one attempt may take before it is abandoned.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);

@@ -14,6 +14,8 @@ pub const AHEAD_SECONDS_MAX: i64 = 60;
 pub enum Decision {
     /// An operator says how it ended.
     Close(Verdict),
+    /// It has been in training for too long, and nothing watches it.
+    GiveUp(Doubt),
 }
 
 /// How a record ended, by the word of an operator.
@@ -37,6 +39,34 @@ pub struct Verdict {
     pub message: String,
 }
 
+/// Why a record that nothing watches is given up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubt {
+    /// How long there must have been no sign of life, by the database's clock.
+    pub silent_seconds: u32,
+    /// When the model's file was last written, where it is at hand.
+    pub model_written_at: Option<DateTime<Utc>>,
+    /// Take the moment of the decision for the end where nothing proves another.
+    pub assume_now: bool,
+    /// Who recovers, for the `recovered_by` column.
+    pub by: String,
+    /// Who recovered it, when and why, for `error_message`.
+    pub message: String,
+}
+
+impl Doubt {
+    /// What `error_message` gains where the end is a sign of life, where it was assumed, and where nobody knows it.
+    #[must_use]
+    pub fn messages(&self) -> [String; 3] {
+        [
+            "the end is its last sign of life, how it ended nobody knows",
+            "nobody knows when or how it ended, the end is when it was recovered",
+            "nobody knows when or how it ended",
+        ]
+        .map(|end| format!("{}; {end}", self.message))
+    }
+}
+
 /// The row after `decision`, and what became of it. `None` is a record that does not exist.
 #[must_use]
 pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (Option<Row>, Applied) {
@@ -45,7 +75,10 @@ pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (O
         Decision::Close(verdict) if row.may_be_closed(verdict, clock) => {
             (Some(row.closed(verdict, clock)), Applied::Written)
         }
-        Decision::Close(_) => (Some(row), Applied::Kept),
+        Decision::GiveUp(doubt) if row.may_be_given_up(doubt, clock) => {
+            (Some(row.given_up(doubt, clock)), Applied::Written)
+        }
+        Decision::Close(_) | Decision::GiveUp(_) => (Some(row), Applied::Kept),
     }
 }
 
@@ -78,6 +111,47 @@ impl Row {
         self.recovered_at = Some(clock.now);
         self.recovered_by = Some(verdict.by.clone());
         self
+    }
+
+    /// A row that was given up once, and that the application has opened again, may be given up again.
+    fn may_be_given_up(&self, doubt: &Doubt, clock: DatabaseClock) -> bool {
+        let silent = TimeDelta::seconds(i64::from(doubt.silent_seconds));
+        self.status == Status::Training
+            && self.watch.is_none()
+            && matches!(self.reason, None | Some(Reason::Stuck))
+            && self.born_at().max(self.updated_at).is_some_and(|seen_at| clock.now > seen_at + silent)
+    }
+
+    fn given_up(mut self, doubt: &Doubt, clock: DatabaseClock) -> Self {
+        let [known, assumed, unknown] = doubt.messages();
+        let signs =
+            [self.updated_at, doubt.model_written_at].map(|sign| sign.filter(|at| self.proves_life(*at, clock)));
+        let (ended_at, message) = match self.train_end_time.or(signs[0].max(signs[1])) {
+            Some(ended_at) => (Some(ended_at), known),
+            None if doubt.assume_now => (Some(clock.now), assumed),
+            None => (None, unknown),
+        };
+        self.end(ended_at);
+        self.status = Status::Failed;
+        self.error_message = Some(match self.error_message {
+            None => message,
+            Some(known) => format!("{known}; {message}"),
+        });
+        self.reason = Some(Reason::Stuck);
+        self.presumed = true;
+        self.recovered_at = Some(clock.now);
+        self.recovered_by = Some(doubt.by.clone());
+        self
+    }
+
+    /// When it began, as far as the row says.
+    fn born_at(&self) -> Option<DateTime<Utc>> {
+        self.train_start_time.max(self.created_at)
+    }
+
+    /// What is as old as the row itself says nothing of how long it lived, and what is to come is no sign.
+    fn proves_life(&self, at: DateTime<Utc>, clock: DatabaseClock) -> bool {
+        at <= clock.now && self.born_at().is_none_or(|born_at| at >= born_at + TimeDelta::seconds(1))
     }
 
     /// Writes down an end that is known, and the duration that follows from it.

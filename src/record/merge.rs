@@ -91,6 +91,8 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
         train_metrics: None,
         model_path: run.model_path.clone(),
         error_message: None,
+        created_at: None,
+        updated_at: None,
         reason: None,
         exit_code: None,
         signal: None,

@@ -12,7 +12,7 @@ mod status;
 mod tail;
 mod version;
 
-pub use decide::{AHEAD_SECONDS_MAX, Decision, Verdict, decide};
+pub use decide::{AHEAD_SECONDS_MAX, Decision, Doubt, Verdict, decide};
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
 pub use instant::read_instant;
 pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, merge};

@@ -17,6 +17,9 @@ pub struct Row {
     pub train_metrics: Option<Map<String, Value>>,
     pub model_path: Option<String>,
     pub error_message: Option<String>,
+    /// When the row was inserted, and when the application last wrote it, where the table says so.
+    pub created_at: Option<DateTime<Utc>>,
+    pub updated_at: Option<DateTime<Utc>>,
 
     pub reason: Option<Reason>,
     pub exit_code: Option<i32>,

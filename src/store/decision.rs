@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Entry;
 use super::change::{clean, without_nul};
 use super::columns::Columns;
-use crate::record::{Decision, Reason, Verdict, merge_metrics};
+use crate::record::{Decision, Doubt, Reason, Verdict, merge_metrics};
 
 /// The key in the `context` of a run under which an operator's decisions are kept, the oldest first.
 const AUDIT: &str = "finalized";
@@ -22,7 +22,24 @@ pub(super) fn decision_facts(
 ) -> Map<String, Value> {
     match decision {
         Decision::Close(verdict) => verdict_facts(verdict, before, columns, instant),
+        Decision::GiveUp(doubt) => doubt_facts(doubt, instant),
     }
+}
+
+fn doubt_facts(doubt: &Doubt, instant: fn(DateTime<Utc>) -> String) -> Map<String, Value> {
+    let [known, assumed, unknown] = doubt.messages().map(|message| json!(without_nul(&message)));
+    named([
+        ("silent_seconds", json!(doubt.silent_seconds)),
+        ("model_written_at", json!(doubt.model_written_at.map(instant))),
+        ("assume_now", json!(doubt.assume_now)),
+        ("known", known),
+        ("assumed", assumed),
+        ("unknown", unknown),
+    ])
+}
+
+fn named<const N: usize>(facts: [(&str, Value); N]) -> Map<String, Value> {
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn verdict_facts(
@@ -37,7 +54,7 @@ fn verdict_facts(
     let known = before.0.get("train_metrics").and_then(Value::as_object);
     let metrics = verdict.metrics.as_ref().map(|metrics| clean(Value::Object(merge_metrics(known, metrics))));
     let text = |text: Option<String>| json!(text.as_deref().map(without_nul));
-    [
+    named([
         ("status", json!(verdict.status.as_str())),
         ("ended_at", json!(verdict.ended_at.map(instant))),
         ("explanation", text(explanation)),
@@ -45,18 +62,16 @@ fn verdict_facts(
         ("metrics", json!(metrics)),
         ("model_path", text(model_path)),
         ("forced", json!(verdict.force)),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    ])
 }
 
 /// What the run that describes the record says of the decision, once it has been applied.
 pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> Map<String, Value> {
     let (reason, presumed, by, context) = match decision {
         Decision::Close(verdict) => (Reason::Manual, false, &verdict.by, audited(verdict, before, after)),
+        Decision::GiveUp(doubt) => (Reason::Stuck, true, &doubt.by, Value::Null),
     };
-    [
+    named([
         // Of a record that no run describes yet.
         ("run_id", json!(Uuid::now_v7())),
         ("reason", json!(reason.as_str())),
@@ -64,10 +79,7 @@ pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> 
         ("recovered_by", json!(without_nul(by))),
         ("context", context),
         ("runwrap_version", json!(env!("CARGO_PKG_VERSION"))),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect()
+    ])
 }
 
 /// The context of the run, with what an operator changed at its end: who, when, before and after.

@@ -40,6 +40,9 @@ pub struct OpenOptions {
 
 /// One connection to a database. Every method is one transaction, safe to repeat after an unknown outcome.
 pub trait Store: Send {
+    /// From now on everything is done as ever, seen by this connection alone, and undone when it is closed.
+    fn rehearse(&mut self);
+
     /// Brings the schema up to date. Returns how many migrations were applied.
     ///
     /// # Errors
@@ -70,6 +73,12 @@ pub trait Store: Send {
     /// # Errors
     /// See [`StoreError`].
     fn overdue(&mut self) -> Result<Vec<RunId>, StoreError>;
+
+    /// The records in `training` that nothing watches, without a sign of life for so long, by the database's clock.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError>;
 
     /// The newest records that fit `filter`, newest first.
     ///
@@ -121,6 +130,14 @@ pub struct Filter {
 /// `last_seen_seconds_ago`, judged by the database's clock, is there for a record in `training` that is watched.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry(pub Map<String, Value>);
+
+/// A record that may be stuck.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    pub record_id: RecordId,
+    /// Where its model was to be written, if nothing that began later writes there.
+    pub model_path: Option<String>,
+}
 
 /// What became of a decision, and the record before and after it, as one transaction saw them. `None` where it is missing.
 #[derive(Clone, Debug, PartialEq)]

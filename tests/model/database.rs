@@ -150,6 +150,8 @@ impl Record {
             train_metrics: None,
             model_path: None,
             error_message: None,
+            created_at: None,
+            updated_at: None,
             reason: self.reason,
             exit_code: None,
             signal: None,

@@ -87,8 +87,8 @@ fn words(table: &TableName, columns: &Columns) -> Words {
         words.tokens.insert(format!("{name}.type"), column.type_name.clone());
         words.tokens.insert(format!("{name}.length"), column.length.unwrap_or(UNLIMITED).to_string());
     }
-    if !columns.has("version") {
-        words.flags.insert("version.absent".into());
+    for name in ["version", "model_path"].into_iter().filter(|name| !columns.has(name)) {
+        words.flags.insert(format!("{name}.absent"));
     }
     if columns.has("train_start_time") && columns.has("train_duration") {
         words.flags.insert("train_duration.known".into());

@@ -14,6 +14,7 @@ const FIND: &str = include_str!("../../../sql/postgres/decide_find.sql");
 const LOCK_RUNS: &str = include_str!("../../../sql/postgres/decide_lock_runs.sql");
 const LOCK_RECORD: &str = include_str!("../../../sql/postgres/decide_lock_record.sql");
 const CLOSE: &str = include_str!("../../../sql/postgres/decide_close.sql");
+const GIVE_UP: &str = include_str!("../../../sql/postgres/decide_give_up.sql");
 const SETTLE: &str = include_str!("../../../sql/postgres/decide_settle.sql");
 
 pub(super) fn decide(
@@ -33,6 +34,7 @@ pub(super) fn decide(
     let Some(before) = shown(session, layout, &id)? else { return Ok(Decided::MISSING) };
     let statement = match decision {
         Decision::Close(_) => CLOSE,
+        Decision::GiveUp(_) => GIVE_UP,
     };
     let facts = Value::Object(decision_facts(decision, &before, &layout.columns, instant_text)).to_string();
     let kept = Decided { applied: Applied::Kept, after: Some(before.clone()), before: Some(before.clone()) };

@@ -20,7 +20,7 @@ use self::errors::Server;
 use super::change::{change_json, without_nul};
 use super::entry::{entry, json_object};
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
+use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, Suspect, not_migrated};
 use crate::config::PostgresTarget;
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
@@ -34,6 +34,7 @@ mod sql {
     pub(super) const HEARTBEAT: &str = include_str!("../../../sql/postgres/heartbeat.sql");
     pub(super) const FINALIZE: &str = include_str!("../../../sql/postgres/finalize.sql");
     pub(super) const OVERDUE: &str = include_str!("../../../sql/postgres/overdue.sql");
+    pub(super) const STUCK: &str = include_str!("../../../sql/postgres/stuck.sql");
     pub(super) const PRESUME: &str = include_str!("../../../sql/postgres/presume.sql");
     pub(super) const LIST: &str = include_str!("../../../sql/postgres/list.sql");
     pub(super) const SHOW_RECORD: &str = include_str!("../../../sql/postgres/show_record.sql");
@@ -48,13 +49,23 @@ pub(super) struct PostgresStore {
     options: OpenOptions,
     /// What the tables look like. Read in the first transaction.
     layout: Option<Layout>,
+    rehearsal: Rehearsal,
+}
+
+/// Whether what is done is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rehearsal {
+    No,
+    Announced,
+    /// Within a transaction that nobody commits: what would be one is a savepoint in it.
+    Open,
 }
 
 impl PostgresStore {
     pub(super) fn open(target: &PostgresTarget, options: &OpenOptions) -> Result<Self, StoreError> {
         let table = TableName::parse(&options.table)?;
         let (client, server) = connect::connect(target, options.attempt)?;
-        Ok(Self { client, server, table, options: options.clone(), layout: None })
+        Ok(Self { client, server, table, options: options.clone(), layout: None, rehearsal: Rehearsal::No })
     }
 
     /// Runs `work` in a transaction of its own, after making sure that the tables are there.
@@ -110,7 +121,7 @@ impl PostgresStore {
 
     fn session(&mut self) -> Session<'_> {
         let timeout_ms = self.options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
-        Session { client: &mut self.client, server: &self.server, timeout_ms }
+        Session { client: &mut self.client, server: &self.server, timeout_ms, rehearsal: &mut self.rehearsal }
     }
 }
 
@@ -119,20 +130,34 @@ struct Session<'a> {
     client: &'a mut Client,
     server: &'a Server,
     timeout_ms: u128,
+    rehearsal: &'a mut Rehearsal,
 }
 
 impl Session<'_> {
     fn begin(&mut self) -> Result<(), StoreError> {
-        self.script(&sql::SESSION.replace("{timeout_ms}", &self.timeout_ms.to_string()))
+        if *self.rehearsal != Rehearsal::Open {
+            self.script(&sql::SESSION.replace("{timeout_ms}", &self.timeout_ms.to_string()))?;
+        }
+        if *self.rehearsal == Rehearsal::No {
+            return Ok(());
+        }
+        *self.rehearsal = Rehearsal::Open;
+        self.script("SAVEPOINT step")
     }
 
     /// Commits what went well and takes back what did not.
     fn end<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        let (commit, roll_back) = match *self.rehearsal {
+            Rehearsal::No => ("COMMIT", "ROLLBACK"),
+            Rehearsal::Announced | Rehearsal::Open => {
+                ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
+            }
+        };
         match result {
-            Ok(value) => self.script("COMMIT").map(|()| value),
+            Ok(value) => self.script(commit).map(|()| value),
             Err(error) => {
                 // The first error says what happened; a connection that cannot even roll back is rolled back by its end.
-                if let Err(second) = self.script("ROLLBACK") {
+                if let Err(second) = self.script(roll_back) {
                     log::debug!(event = "rollback_failed", error:% = second; "");
                 }
                 Err(error)
@@ -184,6 +209,10 @@ impl Session<'_> {
 }
 
 impl Store for PostgresStore {
+    fn rehearse(&mut self) {
+        self.rehearsal = Rehearsal::Announced;
+    }
+
     fn migrate(&mut self) -> Result<usize, StoreError> {
         self.layout = None;
         self.make_tables()
@@ -226,6 +255,17 @@ impl Store for PostgresStore {
             let rows = session.rows(&layout.words.fill(sql::OVERDUE), &[])?;
             let ids = rows.iter().map(|row| session.text(row, 0)).collect::<Result<Vec<_>, _>>()?;
             Ok(ids.into_iter().flatten().filter_map(|id| id.parse().ok().map(RunId)).collect())
+        })
+    }
+
+    fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError> {
+        self.transaction(|session, layout| {
+            let rows = session.rows(&layout.words.fill(sql::STUCK), &[Some(&silent_seconds.to_string())])?;
+            let suspect = |row: &Row| -> Result<Suspect, StoreError> {
+                let record_id = RecordId(session.text(row, 0)?.unwrap_or_default());
+                Ok(Suspect { record_id, model_path: session.text(row, 1)? })
+            };
+            rows.iter().map(suspect).collect()
         })
     }
 

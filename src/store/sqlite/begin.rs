@@ -157,7 +157,7 @@ impl Beginning<'_, '_> {
         let parameters = id.into_iter().chain(values.iter().map(|(_, value)| value.as_str()));
         let numbered =
             parameters.enumerate().map(|(at, value)| ((at + 1).to_string(), json!(without_nul(value)))).collect();
-        let rows = query(self.session.transaction, &words.fill(statement), &numbered)
+        let rows = query(self.session.connection, &words.fill(statement), &numbered)
             .map_err(|error| sort(self.session.path, &error))?;
         Ok(rows.first().and_then(|row| text(row, 0)))
     }

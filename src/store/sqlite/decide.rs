@@ -12,6 +12,7 @@ use crate::store::{Decided, Entry, StoreError};
 
 const FIND: &str = include_str!("../../../sql/sqlite/decide_find.sql");
 const CLOSE: &str = include_str!("../../../sql/sqlite/decide_close.sql");
+const GIVE_UP: &str = include_str!("../../../sql/sqlite/decide_give_up.sql");
 const SETTLE: &str = include_str!("../../../sql/sqlite/decide_settle.sql");
 
 pub(super) fn decide(session: &Session<'_>, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
@@ -21,6 +22,7 @@ pub(super) fn decide(session: &Session<'_>, record_id: &RecordId, decision: &Dec
     let Some(before) = shown(session, id)? else { return Ok(Decided::MISSING) };
     let statement = match decision {
         Decision::Close(_) => CLOSE,
+        Decision::GiveUp(_) => GIVE_UP,
     };
     let about = |mut facts: Facts| {
         facts.insert("record_id".into(), json!(id));

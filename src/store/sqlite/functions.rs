@@ -13,7 +13,8 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("runwrap_merge_metrics", 2, flags, merged_metrics)?;
     connection.create_scalar_function("runwrap_elapsed_seconds", 2, flags, |context| Ok(elapsed(context)))?;
-    connection.create_scalar_function("runwrap_instant", 1, flags, |context| Ok(instant(context)))
+    connection.create_scalar_function("runwrap_instant", 1, flags, |context| Ok(instant(context)))?;
+    connection.create_scalar_function("runwrap_latest", -1, flags, latest)
 }
 
 /// `(known, later)`: both JSON texts or NULL. Without `later` the known text stays as it is, to the byte.
@@ -39,6 +40,12 @@ fn elapsed(context: &Context<'_>) -> Option<i64> {
 /// `(time)`: in the one form in which times compare as they stand, or NULL where it is none.
 fn instant(context: &Context<'_>) -> Option<String> {
     read(context, 0).map(instant_text)
+}
+
+/// Of any number of times as `runwrap_instant` gives them, the latest; NULL where all are.
+fn latest(context: &mut Context<'_>) -> rusqlite::Result<Option<String>> {
+    let times = (0..context.len()).map(|argument| context.get::<Option<String>>(argument));
+    times.collect::<Result<Vec<_>, _>>().map(|times| times.into_iter().flatten().max())
 }
 
 /// A time as applications write it. A number is none: nobody can tell seconds from milliseconds or days.

@@ -12,7 +12,7 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 use serde_json::{Map, Value, json};
 
 use self::errors::sort;
@@ -21,7 +21,7 @@ use self::schema::Layout;
 use super::change::{change_facts, without_nul};
 use super::entry::{RUN_COLUMNS, entry};
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, not_migrated};
+use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, Suspect, not_migrated};
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
 
@@ -35,6 +35,7 @@ mod sql {
     pub(super) const FINALIZE_RECORD: &str = include_str!("../../../sql/sqlite/finalize_record.sql");
     pub(super) const FINALIZE_RUN: &str = include_str!("../../../sql/sqlite/finalize_run.sql");
     pub(super) const OVERDUE: &str = include_str!("../../../sql/sqlite/overdue.sql");
+    pub(super) const STUCK: &str = include_str!("../../../sql/sqlite/stuck.sql");
     pub(super) const PRESUME_RECORD: &str = include_str!("../../../sql/sqlite/presume_record.sql");
     pub(super) const PRESUME_RUN: &str = include_str!("../../../sql/sqlite/presume_run.sql");
     pub(super) const LIST: &str = include_str!("../../../sql/sqlite/list.sql");
@@ -50,11 +51,21 @@ pub(super) struct SqliteStore {
     options: OpenOptions,
     /// What the tables look like, and the file's schema version at which they do.
     layout: Option<(i64, Layout)>,
+    rehearsal: Rehearsal,
+}
+
+/// Whether what is done is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rehearsal {
+    No,
+    Announced,
+    /// Within a transaction that nobody commits: what would be one is a savepoint in it.
+    Open,
 }
 
 /// A transaction, the tables as it finds them, and the file for messages.
 struct Session<'a> {
-    transaction: &'a Transaction<'a>,
+    connection: &'a Connection,
     layout: &'a Layout,
     path: &'a Path,
 }
@@ -63,7 +74,8 @@ impl SqliteStore {
     pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Self, StoreError> {
         let table = schema::table_name(&options.table)?;
         let connection = connect::connect(path, options.statement_timeout)?;
-        Ok(Self { connection, path: path.to_owned(), table, options: options.clone(), layout: None })
+        let options = options.clone();
+        Ok(Self { connection, path: path.to_owned(), table, options, layout: None, rehearsal: Rehearsal::No })
     }
 
     /// Runs `work` in a transaction of its own, after making sure that the tables are there.
@@ -72,6 +84,9 @@ impl SqliteStore {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        if self.rehearsal != Rehearsal::No {
+            return self.rehearsed(work);
+        }
         let sorted = |error: rusqlite::Error| sort(&self.path, &error);
         let mut transaction = self.connection.transaction_with_behavior(behavior).map_err(sorted)?;
         let version = schema::version(&transaction, &self.path)?;
@@ -92,7 +107,7 @@ impl SqliteStore {
             transaction = self.connection.transaction_with_behavior(behavior).map_err(sorted)?;
             layout = schema::read(&transaction, &self.path, &self.table)?;
         }
-        let result = work(&Session { transaction: &transaction, layout: &layout, path: &self.path })?;
+        let result = work(&Session { connection: &transaction, layout: &layout, path: &self.path })?;
         transaction.commit().map_err(sorted)?;
         // Made tables have another version now, and are read once more.
         self.layout = Some((version, layout));
@@ -100,19 +115,45 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// As `transaction`, within the one that is never committed.
+    fn rehearsed<T>(&mut self, work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let connection = &self.connection;
+        let script = |text: &str| connection.execute_batch(text).map_err(|error| sort(&self.path, &error));
+        if self.rehearsal == Rehearsal::Announced {
+            script("BEGIN IMMEDIATE")?;
+            self.rehearsal = Rehearsal::Open;
+        }
+        script("SAVEPOINT step")?;
+        let steps = || {
+            if !schema::read(connection, &self.path, &self.table)?.is_ready() {
+                if !self.options.migrate {
+                    return Err(not_migrated(&format!("sqlite:{}", self.path.display())));
+                }
+                schema::make(connection, &self.path, &self.table)?;
+            }
+            let layout = schema::read(connection, &self.path, &self.table)?;
+            work(&Session { connection, layout: &layout, path: &self.path })
+        };
+        let result = steps();
+        script(if result.is_ok() { "RELEASE step" } else { "ROLLBACK TO step; RELEASE step" })?;
+        result
+    }
+}
+
 impl Session<'_> {
     fn execute(&self, statement: &str, facts: &Facts) -> Result<usize, StoreError> {
-        execute(self.transaction, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
+        execute(self.connection, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
     }
 
     fn query(&self, statement: &str, facts: &Facts) -> Result<Vec<Vec<Value>>, StoreError> {
-        query(self.transaction, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
+        query(self.connection, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
     }
 
     fn entries(&self, statement: &str, facts: &Facts) -> Result<Vec<Entry>, StoreError> {
         let run_columns = RUN_COLUMNS.map(|name| format!("run.{name}")).join(",\n    ");
         let statement = self.layout.words.with("run_columns", run_columns).fill(statement);
-        let rows = query(self.transaction, &statement, facts).map_err(|error| sort(self.path, &error))?;
+        let rows = query(self.connection, &statement, facts).map_err(|error| sort(self.path, &error))?;
         Ok(rows.into_iter().map(|row| self.entry(row)).collect())
     }
 
@@ -131,6 +172,10 @@ impl Session<'_> {
 }
 
 impl Store for SqliteStore {
+    fn rehearse(&mut self) {
+        self.rehearsal = Rehearsal::Announced;
+    }
+
     fn migrate(&mut self) -> Result<usize, StoreError> {
         let sorted = |error: rusqlite::Error| sort(&self.path, &error);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sorted)?;
@@ -177,6 +222,17 @@ impl Store for SqliteStore {
         self.transaction(TransactionBehavior::Deferred, |session| {
             let ids = session.query(sql::OVERDUE, &Facts::new())?.into_iter().flatten();
             Ok(ids.filter_map(|id| id.as_str()?.parse().ok().map(RunId)).collect())
+        })
+    }
+
+    fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError> {
+        let facts = rows::facts([("silent_seconds", json!(silent_seconds))]);
+        self.transaction(TransactionBehavior::Deferred, |session| {
+            let rows = session.query(sql::STUCK, &facts)?;
+            let text = |row: &[Value], at: usize| row.get(at).and_then(Value::as_str).map(str::to_owned);
+            let suspect =
+                |row: Vec<Value>| Some(Suspect { record_id: RecordId(text(&row, 0)?), model_path: text(&row, 1) });
+            Ok(rows.into_iter().filter_map(suspect).collect())
         })
     }
 

@@ -143,8 +143,8 @@ fn names(table: &TableName) -> Words {
 fn words(table: &TableName, columns: &Columns) -> Words {
     let mut words = names(table);
     words.flags.extend(OWN_COLUMNS.into_iter().filter(|name| columns.has(name)).map(str::to_owned));
-    if !columns.has("version") {
-        words.flags.insert("version.absent".into());
+    for name in ["version", "model_path"].into_iter().filter(|name| !columns.has(name)) {
+        words.flags.insert(format!("{name}.absent"));
     }
     if columns.has("train_start_time") && columns.has("train_duration") {
         words.flags.insert("train_duration.known".into());

@@ -120,3 +120,101 @@ fn a_damaged_journal_is_put_aside_and_stops_no_other() {
     assert_eq!(site.records()[0]["exit_code"], 3);
     assert!(site.log().contains("run_quarantined"));
 }
+
+/// A run of which everybody was killed, another whose host never came back, and a row that nothing watches.
+fn everything_to_recover(site: &Site) {
+    vanish(site, &SHORT_LEASE);
+    std::fs::remove_dir_all(site.state_dir()).unwrap();
+    let mut dead = site.shell(&[], "echo ready; exec sleep 60");
+    let mut dead = start(dead.stdout(Stdio::piped()));
+    assert_eq!(dead.line(), "ready");
+    kill(site.keeper_after(None), "STOP");
+    kill(dead.pid(), "STOP");
+    kill(site.keeper_after(None), "KILL");
+    dead.signal("KILL");
+    dead.end();
+    site.quiet();
+    site.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2025-11-26 18:00:00')");
+    site.sql("UPDATE training_records SET created_at = '2025-11-26 18:00:00' WHERE version IS NULL");
+}
+
+#[test]
+fn a_dry_run_prints_what_recover_would_do_and_changes_nothing() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        everything_to_recover(&site);
+        let arguments = ["recover", "--stuck-after", "24h", "--dry-run"];
+        let said = |arguments: &[&str]| String::from_utf8(output(&mut site.runwrap(arguments)).stdout).unwrap();
+        let mut rehearsed = String::new();
+        wait_until("the lease has run out", || {
+            rehearsed = said(&arguments);
+            rehearsed.lines().count() == 3
+        });
+        assert!(rehearsed.contains("record 3: training -> failed (stuck), ended - after -\n"), "{rehearsed}");
+        let records = site.records();
+        assert_eq!(said(&arguments), rehearsed);
+        assert!(records.iter().all(|record| record["status"] == "training"), "{records:?}");
+        assert_eq!(site.sql("SELECT count(*) FROM runwrap_runs WHERE reason IS NULL"), "2\n");
+        assert_eq!(site.run_directories().len(), 1);
+
+        assert_eq!(said(&arguments[..3]), rehearsed);
+        assert!(site.records().iter().all(|record| record["presumed"] == json!(true)));
+        assert!(site.run_directories().is_empty());
+        assert_eq!(said(&arguments[..3]), "");
+    }
+}
+
+#[test]
+fn a_dry_run_leaves_a_damaged_journal_where_it_is() {
+    let site = Site::sqlite();
+    vanish(&site, &[]);
+    let journal = site.run_directories()[0].join("journal-1.jsonl");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&journal, bytes).unwrap();
+    assert!(output(&mut site.runwrap(&["recover", "--dry-run"])).status.success());
+    assert!(journal.exists());
+}
+
+#[test]
+fn ten_recovers_at_once_give_up_each_stuck_record_once() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(site.runwrap(&["migrate"]).stdout(Stdio::null()).status().unwrap().success());
+        site.sql(
+            "INSERT INTO training_records (status, train_start_time, created_at) VALUES
+                ('training', '2025-11-26 18:00:00', '2025-11-26 18:00:00'),
+                ('training', '2025-11-26 18:00:00', '2025-11-26 18:00:00')",
+        );
+        let arguments = ["recover", "--stuck-after", "1d"];
+        let mut running: Vec<Running> =
+            (0..10).map(|_| start(site.runwrap(&arguments).stdout(Stdio::piped()))).collect();
+        let said: Vec<String> = running
+            .iter_mut()
+            .flat_map(|recover| [recover.line(), recover.line()])
+            .filter(|line| !line.is_empty())
+            .collect();
+        assert!(running.iter_mut().all(|recover| recover.end().success()));
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(site.sql("SELECT count(*) FROM runwrap_runs"), "2\n");
+    }
+}
+
+#[test]
+fn the_model_s_file_on_this_host_proves_how_long_a_stuck_record_lived() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(site.runwrap(&["migrate"]).stdout(Stdio::null()).status().unwrap().success());
+        let model = site.path().join("m.pt");
+        let written_at = std::time::SystemTime::now() - std::time::Duration::from_hours(30);
+        std::fs::File::create(&model).unwrap().set_modified(written_at).unwrap();
+        site.sql(&format!(
+            "INSERT INTO training_records (status, train_start_time, created_at, model_path) VALUES
+                ('training', '2025-11-26 18:00:00', '2025-11-26 18:00:00', '{}')",
+            model.display()
+        ));
+        let output = output(&mut site.runwrap(&["recover", "--json", "--stuck-after", "24h", "--assume-end", "now"]));
+        let recovered: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let after = &recovered[0]["after"];
+        let ended_at = after["train_end_time"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        assert_eq!(ended_at.timestamp_micros(), chrono::DateTime::<chrono::Utc>::from(written_at).timestamp_micros());
+        assert!(after["error_message"].as_str().unwrap().contains("the end is its last sign of life"), "{after}");
+    }
+}

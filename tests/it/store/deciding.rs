@@ -2,11 +2,12 @@
 
 use std::thread;
 
-use runwrap::record::{Applied, Change, Decision, RecordId, Run, Status, Verdict};
+use chrono::{DateTime, Utc};
+use runwrap::record::{Applied, Change, Decision, Doubt, Proof, RecordId, Run, Status, Verdict};
 use serde_json::{Value, json};
 
 use super::conformance;
-use super::place::{Place, at, begin, object, progress, run, success};
+use super::place::{Place, at, begin, object, presumption, progress, run, success};
 
 conformance!(
     an_operator_ends_a_record_that_nothing_watched,
@@ -15,6 +16,12 @@ conformance!(
     of_ten_operators_at_once_one_is_heard,
     a_record_in_any_table_is_ended_by_hand,
     a_record_that_is_not_there_is_missing,
+    a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life,
+    where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed,
+    what_is_watched_or_ended_or_young_is_not_stuck,
+    a_model_that_a_later_record_writes_too_proves_nothing,
+    a_stuck_record_in_any_table_is_given_up,
+    a_rehearsal_is_seen_by_itself_alone_and_leaves_nothing,
 );
 
 /// Says that it ended well.
@@ -168,4 +175,174 @@ fn a_record_that_is_not_there_is_missing(place: &Place) {
         assert_eq!(close(place, id, verdict()), Applied::Missing, "{id:?}");
     }
     assert_eq!(close(place, "1", verdict()), Applied::Written);
+}
+
+fn doubt() -> Doubt {
+    Doubt {
+        silent_seconds: 3600,
+        model_written_at: None,
+        assume_now: false,
+        by: "eve@desk".into(),
+        message: "stuck".into(),
+    }
+}
+
+fn give_up(place: &Place, id: &str, doubt: Doubt) -> Applied {
+    place.open().decide(&RecordId(id.into()), &Decision::GiveUp(doubt)).unwrap().applied
+}
+
+/// The ids of what is stuck, each with its model's path.
+fn stuck(place: &Place, silent_seconds: u32) -> Vec<(String, Option<String>)> {
+    let suspects = place.open().stuck(silent_seconds).unwrap();
+    suspects.into_iter().map(|suspect| (suspect.record_id.0, suspect.model_path)).collect()
+}
+
+fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql("ALTER TABLE training_records ADD COLUMN updated_at TIMESTAMP");
+    place.sql(
+        "INSERT INTO training_records (status, train_start_time, created_at, updated_at, train_metrics, error_message)
+         VALUES ('training', '2026-01-02 03:04:05.5', '2026-01-02 03:04:05', '2026-01-02 03:14:05.4', '{\"a\": 1}', 'slow')",
+    );
+    assert_eq!(stuck(place, 3600), [("1".to_owned(), None)]);
+    // An earlier sign changes nothing, and neither does one to come.
+    for seconds in [60, 1 << 32] {
+        let doubt = Doubt { model_written_at: Some(at(seconds)), ..doubt() };
+        assert_eq!(give_up(place, "1", doubt.clone()), Applied::Written);
+        assert_eq!(give_up(place, "1", doubt), Applied::Kept);
+        let message = "slow; stuck; the end is its last sign of life, how it ended nobody knows";
+        says(
+            place,
+            "1",
+            &[
+                ("status", json!("failed")),
+                ("reason", json!("stuck")),
+                ("presumed", json!(true)),
+                ("train_end_time", json!("2026-01-02T03:14:05.400Z")),
+                ("train_duration", json!(599)),
+                ("train_metrics", json!({"a": 1})),
+                ("error_message", json!(message)),
+                ("recovered_by", json!("eve@desk")),
+            ],
+        );
+        // The application was alive after all: it may get stuck again, in the row that is there already.
+        place.sql("UPDATE training_records SET status = 'training', train_end_time = NULL, error_message = 'slow'");
+        assert_eq!(place.count("runwrap_runs"), 1);
+    }
+    assert_eq!(give_up(place, "1", Doubt { model_written_at: Some(at(3600)), ..doubt() }), Applied::Written);
+    says(place, "1", &[("train_end_time", json!("2026-01-02T04:04:05.678901Z")), ("train_duration", json!(3600))]);
+}
+
+fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql(
+        "INSERT INTO training_records (status, train_start_time, created_at) VALUES
+            ('training', '2026-01-02 03:04:05', '2026-01-02 03:04:05'), ('training', NULL, '2026-01-02 03:04:05'),
+            ('training', '2026-01-02 03:04:05', '2026-01-02 03:04:05')",
+    );
+    // As old as the row itself: somebody wrote the model before.
+    assert_eq!(give_up(place, "1", Doubt { model_written_at: Some(at(0)), ..doubt() }), Applied::Written);
+    let unknown = json!("stuck; nobody knows when or how it ended");
+    let expected = [("train_end_time", Value::Null), ("train_duration", Value::Null), ("error_message", unknown)];
+    says(place, "1", &expected);
+    for id in ["2", "3"] {
+        assert_eq!(give_up(place, id, Doubt { assume_now: true, ..doubt() }), Applied::Written);
+        let shown = place.show(id);
+        let [ended_at, recovered_at] = ["train_end_time", "recovered_at"]
+            .map(|name| shown[name].as_str().unwrap().parse::<DateTime<Utc>>().unwrap());
+        assert!((recovered_at - ended_at).num_seconds().abs() < 60);
+        assert_eq!((shown["train_duration"].is_i64(), &shown["status"]), (id == "3", &json!("failed")));
+        assert!(shown["error_message"].as_str().unwrap().ends_with("the end is when it was recovered"));
+    }
+}
+
+fn what_is_watched_or_ended_or_young_is_not_stuck(place: &Place) {
+    let watched = run("watched");
+    begin(place, &watched);
+    let ended = run("ended");
+    begin(place, &ended);
+    place.open().apply(ended.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    let lost = run("lost");
+    begin(place, &lost);
+    place.open().apply(lost.run_id, &Change::Presume(presumption(Proof::DeadJournal))).unwrap();
+    // Its own clock is long past, and the database's has just seen it.
+    place.sql(
+        "UPDATE training_records SET created_at = '2020-01-01', train_start_time = '2020-01-01';
+         UPDATE training_records SET status = 'training' WHERE id = 2;
+         INSERT INTO training_records (status, created_at) VALUES ('completed', '2020-01-01'), ('failed', '2020-01-01')",
+    );
+    place.sql("INSERT INTO training_records (status) VALUES ('training')");
+    place.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2525-01-01')");
+    assert_eq!(stuck(place, 3600), []);
+    for id in ["1", "2", "3", "4", "5", "6", "7"] {
+        assert_eq!(give_up(place, id, doubt()), Applied::Kept, "{id}");
+    }
+    assert_eq!(give_up(place, "8", doubt()), Applied::Missing);
+}
+
+fn a_model_that_a_later_record_writes_too_proves_nothing(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql(
+        "INSERT INTO training_records (status, train_start_time, created_at, model_path) VALUES
+            ('training', '2026-01-02 03:04:05', '2026-01-02', '/m/latest.pt'),
+            ('training', '2026-01-02 04:04:05', '2026-01-02', '/m/2.pt'),
+            ('completed', '2026-01-03 03:04:05', '2026-01-02', '/m/latest.pt'),
+            ('training', '2026-01-04 03:04:05', '2026-01-02', '/m/latest.pt')",
+    );
+    let paths = [None, Some("/m/2.pt"), Some("/m/latest.pt")].map(|path| path.map(str::to_owned));
+    let ids = ["1", "2", "4"].map(str::to_owned);
+    assert_eq!(stuck(place, 3600), ids.into_iter().zip(paths).collect::<Vec<_>>());
+}
+
+fn a_stuck_record_in_any_table_is_given_up(place: &Place) {
+    let tables = [
+        "id TEXT PRIMARY KEY, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT, train_duration TEXT,
+         error_message VARCHAR(8), updated_at VARCHAR(40), model_path VARCHAR(10)",
+        "id CHAR(2) PRIMARY KEY, status CHAR(16), created_at DATE",
+        "id INTEGER PRIMARY KEY, status TEXT, train_start_time TIMESTAMP, train_end_time TIMESTAMP,
+         train_duration NUMERIC, run TEXT, found TEXT, given TEXT, ended_at TEXT, updated_at TIMESTAMP, known TEXT",
+    ];
+    for columns in tables {
+        place.sql(&format!("DROP TABLE IF EXISTS training_records; CREATE TABLE training_records ({columns})"));
+        place.sql("INSERT INTO training_records (id, status) VALUES ('10', 'training'), ('20', 'training')");
+        assert_eq!(stuck(place, 0), [], "nothing says how old they are");
+        if columns.contains("created_at") {
+            place.sql("UPDATE training_records SET created_at = '2026-01-02' WHERE id = '10'");
+        } else {
+            place.sql(
+                "UPDATE training_records SET train_start_time = '2026-01-02 03:04:05', updated_at = '2026-01-02 04:04:05'
+                 WHERE id = '10'",
+            );
+        }
+        assert_eq!(stuck(place, 3600), [("10".to_owned(), None)], "{columns}");
+        assert_eq!(give_up(place, "10", doubt()), Applied::Written, "{columns}");
+        let shown = place.show("10");
+        assert_eq!((shown["status"].as_str().unwrap().trim(), &shown["reason"]), ("failed", &json!("stuck")));
+        if columns.contains("train_end_time") {
+            assert_eq!(shown["train_end_time"], "2026-01-02T04:04:05Z");
+            assert_eq!(shown["train_duration"].to_string().trim_matches('"'), "3600", "{columns}");
+        }
+    }
+}
+
+fn a_rehearsal_is_seen_by_itself_alone_and_leaves_nothing(place: &Place) {
+    // The user's table alone: in a rehearsal even runwrap's own tables are made for nothing.
+    place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT, train_start_time TIMESTAMP)");
+    place.sql("INSERT INTO training_records VALUES (1, 'training', '2026-01-02 03:04:05')");
+    let mut store = place.open();
+    store.rehearse();
+    assert_eq!(store.stuck(3600).unwrap().len(), 1);
+    let id = RecordId("1".into());
+    assert_eq!(store.decide(&id, &Decision::GiveUp(doubt())).unwrap().applied, Applied::Written);
+    assert_eq!(store.show("1").unwrap().unwrap().0["status"], "failed");
+    assert!(store.begin(&Run { adopt: Some(id), ..run("refused") }, None).is_err());
+    assert_eq!((store.stuck(3600).unwrap(), store.show("2").unwrap()), (Vec::new(), None));
+    drop(store);
+    let tables = if place.is_postgres() {
+        "SELECT count(*) AS x FROM pg_tables WHERE tablename LIKE 'runwrap%'"
+    } else {
+        "SELECT count(*) AS x FROM sqlite_master WHERE name LIKE 'runwrap%'"
+    };
+    assert_eq!(place.text(tables).unwrap(), "0");
+    assert_eq!(place.text("SELECT status AS x FROM training_records").unwrap(), "training");
 }

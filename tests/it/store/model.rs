@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use runwrap::record::{
-    Applied, Change, DatabaseClock, Decision, Ending, Presumption, Progress, Proof, Reason, RecordId, Report, Row, Run,
-    Status, Usage, Verdict, Watch, decide, merge,
+    Applied, Change, DatabaseClock, Decision, Doubt, Ending, Presumption, Progress, Proof, Reason, RecordId, Report,
+    Row, Run, Status, Usage, Verdict, Watch, decide, merge,
 };
 use runwrap::store::{Entry, Store};
 use serde_json::{Map, Value, json};
@@ -93,6 +93,26 @@ fn verdict() -> impl Strategy<Value = Decision> {
     })
 }
 
+fn doubt() -> impl Strategy<Value = Decision> {
+    // Everything is silent for an hour by now, and nothing for a century.
+    let silent = proptest::sample::select(&[3600_u32, u32::MAX][..]);
+    (silent, option_of(&[0_i64, 30, 1 << 32]), any::<bool>()).prop_map(|(silent_seconds, written, assume_now)| {
+        Decision::GiveUp(Doubt {
+            silent_seconds,
+            model_written_at: written.map(at),
+            assume_now,
+            by: "eve".to_owned(),
+            message: "given up".to_owned(),
+        })
+    })
+}
+
+/// When an application says that its row started, was made and was written.
+fn times() -> impl Strategy<Value = [Option<DateTime<Utc>>; 3]> {
+    let seconds = (option_of(&[1_i64]), 0..3_i64, option_of(&[0_i64, 2, 60, 1 << 32]));
+    seconds.prop_map(|(started, created, updated)| [started, Some(created), updated].map(|seconds| seconds.map(at)))
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => Just(Step::Begin),
@@ -100,6 +120,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (progress(), ending()).prop_map(|(progress, ending)| Step::Finalize(progress, ending)),
         4 => (presumption(), any::<bool>()).prop_map(|(presumption, overdue)| Step::Presume(presumption, overdue)),
         2 => verdict().prop_map(Step::Decide),
+        2 => doubt().prop_map(Step::Decide),
         1 => proptest::sample::select(&[Status::Training, Status::Completed, Status::Failed][..]).prop_map(Step::Application),
         1 => Just(Step::RowDeleted),
     ]
@@ -169,10 +190,12 @@ impl Told<'_> {
     }
 
     /// The application makes a record by itself.
-    fn insert(&mut self) {
+    fn insert(&mut self, times: [Option<DateTime<Utc>>; 3]) {
+        let [started, created, updated] = times
+            .map(|time| time.map_or("NULL".to_owned(), |time| format!("'{}'", time.format("%Y-%m-%d %H:%M:%S%.6f"))));
         self.place.sql(&format!(
-            "INSERT INTO training_records (status, train_start_time) VALUES ('training', '{}')",
-            at(1).format("%Y-%m-%d %H:%M:%S%.6f")
+            "INSERT INTO training_records (status, train_start_time, created_at, updated_at)
+             VALUES ('training', {started}, {created}, {updated})"
         ));
         self.record_id = RecordId(self.place.text("SELECT max(id) AS x FROM training_records").unwrap());
         self.expected = self.shown();
@@ -193,6 +216,11 @@ impl Told<'_> {
             }
             assert_eq!(shown.recovered_at.is_some(), expected.recovered_at.is_some());
             expected.recovered_at = shown.recovered_at;
+            (expected.created_at, expected.updated_at) = (shown.created_at, shown.updated_at);
+            if expected.train_end_time.is_some_and(|end| (Utc::now() - end).num_seconds().abs() < 60) {
+                assert_eq!(shown.train_duration.is_some(), expected.train_duration.is_some());
+                (expected.train_end_time, expected.train_duration) = (shown.train_end_time, shown.train_duration);
+            }
         }
         assert_eq!(shown, expected);
     }
@@ -215,6 +243,8 @@ fn row(entry: &Map<String, Value>) -> Row {
         train_metrics: entry["train_metrics"].as_object().cloned(),
         model_path: text("model_path"),
         error_message: text("error_message"),
+        created_at: time("created_at"),
+        updated_at: time("updated_at"),
         reason: text("reason").map(|reason| Reason::parse(&reason).unwrap()),
         exit_code: small("exit_code"),
         signal: text("signal"),
@@ -238,35 +268,34 @@ fn row(entry: &Map<String, Value>) -> Row {
 
 #[test]
 fn both_stores_and_the_rules_agree_on_every_story() {
-    tell(&step().boxed(), true);
+    tell(&step().boxed(), &Just(None).boxed());
 }
 
 #[test]
 fn both_stores_and_the_rules_agree_on_every_story_of_a_row_that_nothing_watches() {
     let step = step().prop_filter("nobody runs it", |step| !matches!(step, Step::Begin)).boxed();
-    tell(&step, false);
+    tell(&step, &times().prop_map(Some).boxed());
 }
 
-/// Tells stories of `step`s, of a run or of a row that the application has inserted.
-fn tell(step: &BoxedStrategy<Step>, watched: bool) {
+/// Tells stories of `step`s, of a run or of a row that the application has inserted with these times.
+fn tell(step: &BoxedStrategy<Step>, inserted: &BoxedStrategy<Option<[Option<DateTime<Utc>>; 3]>>) {
     let places = [Place::sqlite(), Place::postgres()];
     places[1].wait_until_up_for_a_second();
     let stores = RefCell::new(places.each_ref().map(|place| {
-        let mut store = place.open();
-        store.migrate().unwrap();
-        store
+        place.open().migrate().unwrap();
+        place.sql("ALTER TABLE training_records ADD COLUMN updated_at TIMESTAMP");
+        place.open()
     }));
     let mut runner = TestRunner::new(Config { cases: STORIES, ..Config::default() });
     runner
-        .run(&proptest::collection::vec(step.clone(), 1..14), |steps| {
+        .run(&(proptest::collection::vec(step.clone(), 1..14), inserted.clone()), |(steps, inserted)| {
             let run = Run { lease_seconds: 1, model_path: Some("/m/0".to_owned()), ..run("story") };
             for (place, store) in places.iter().zip(stores.borrow_mut().iter_mut()) {
                 let record_id = RecordId(String::new());
                 let mut told = Told { place, store: store.as_mut(), run: &run, record_id, expected: None };
-                if watched {
-                    told.begin();
-                } else {
-                    told.insert();
+                match inserted {
+                    None => told.begin(),
+                    Some(times) => told.insert(times),
                 }
                 for step in &steps {
                     told.step(step);

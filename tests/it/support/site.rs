@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
 
@@ -58,6 +59,38 @@ impl Site {
 
     pub(crate) fn state_dir(&self) -> PathBuf {
         self.path().join(".local/state/runwrap")
+    }
+
+    /// Statements from outside, as an application or a person would run them. Returns the rows of the last one, as
+    /// `psql -At` prints them.
+    #[track_caller]
+    pub(crate) fn sql(&self, statements: &str) -> String {
+        let Some(path) = self.url.strip_prefix("sqlite:") else {
+            let psql =
+                Command::new("psql").args(["-XqAt", "-v", "ON_ERROR_STOP=1", &self.url, "-c", statements]).output();
+            let output = psql.unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            return String::from_utf8(output.stdout).unwrap();
+        };
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.busy_timeout(RUN_LIMIT).unwrap();
+        let mut rows = String::new();
+        for statement in statements.split(';').filter(|statement| !statement.trim().is_empty()) {
+            let mut prepared = connection.prepare(statement).unwrap();
+            let width = prepared.column_count();
+            let mut found = prepared.query([]).unwrap();
+            while let Some(row) = found.next().unwrap() {
+                let cells = (0..width).map(|at| match row.get_ref(at).unwrap() {
+                    ValueRef::Null => String::new(),
+                    ValueRef::Integer(number) => number.to_string(),
+                    ValueRef::Real(number) => number.to_string(),
+                    ValueRef::Text(text) | ValueRef::Blob(text) => String::from_utf8_lossy(text).into_owned(),
+                });
+                rows.push_str(&cells.collect::<Vec<_>>().join("|"));
+                rows.push('\n');
+            }
+        }
+        rows
     }
 
     /// The runs whose end the database does not have yet.

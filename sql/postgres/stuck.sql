@@ -1,0 +1,38 @@
+-- The records in training that nothing watches, without a sign of life for $1 seconds, each with its model's path where
+-- no later record has the same: what was written there since would be that one's. Whoever acts on it judges again in the
+-- statement that writes.
+WITH moment AS MATERIALIZED (
+    SELECT clock_timestamp() AS now
+),
+suspect AS (
+    SELECT
+        record.id,
+        record.model_path, -- when: model_path
+        {train_start_time.instant} AS started_at
+    FROM {table} AS record, moment
+    WHERE record.status = CAST('training' AS {status.type})
+        AND moment.now
+            > GREATEST({train_start_time.instant}, {created_at.instant}, {updated_at.instant})
+                + make_interval(secs => CAST($1 AS double precision))
+        AND NOT EXISTS (
+            SELECT
+            FROM {runs} AS runs
+            WHERE runs.record_table = {record_table}
+                AND runs.record_id = CAST(record.id AS text)
+                AND runs.reason IS DISTINCT FROM 'stuck'
+        )
+)
+SELECT
+    CAST(suspect.id AS text),
+    CAST(NULL AS text) -- when: model_path.absent
+    CASE -- when: model_path
+        WHEN NOT EXISTS ( -- when: model_path
+            SELECT -- when: model_path
+            FROM {table} AS record -- when: model_path
+            WHERE record.model_path = suspect.model_path -- when: model_path
+                AND {train_start_time.instant} > suspect.started_at -- when: model_path
+        ) -- when: model_path
+        THEN CAST(suspect.model_path AS text) -- when: model_path
+    END -- when: model_path
+FROM suspect
+ORDER BY suspect.id

@@ -1,0 +1,34 @@
+-- The records in training that nothing watches, without a sign of life for :silent_seconds, each with its model's path
+-- where no later record has the same: what was written there since would be that one's. Whoever acts on it judges again
+-- in the statement that writes.
+WITH suspect AS (
+    SELECT
+        record.id,
+        record.model_path, -- when: model_path
+        {train_start_time.instant} AS started_at
+    FROM {table} AS record
+    WHERE record.status = 'training'
+        AND strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || :silent_seconds || ' seconds')
+            > runwrap_latest({train_start_time.instant}, {created_at.instant}, {updated_at.instant})
+        AND NOT EXISTS (
+            SELECT 1
+            FROM {runs} AS run
+            WHERE run.record_table = {record_table}
+                AND run.record_id = CAST(record.id AS TEXT)
+                AND run.reason IS NOT 'stuck'
+        )
+)
+SELECT
+    CAST(suspect.id AS TEXT),
+    NULL -- when: model_path.absent
+    CASE -- when: model_path
+        WHEN NOT EXISTS ( -- when: model_path
+            SELECT 1 -- when: model_path
+            FROM {table} AS record -- when: model_path
+            WHERE record.model_path = suspect.model_path -- when: model_path
+                AND {train_start_time.instant} > suspect.started_at -- when: model_path
+        ) -- when: model_path
+        THEN CAST(suspect.model_path AS TEXT) -- when: model_path
+    END -- when: model_path
+FROM suspect
+ORDER BY suspect.id
