@@ -8,6 +8,7 @@ mod chaos;
 mod database_faults;
 mod door;
 mod finalizing;
+mod incident;
 mod inject;
 mod kill;
 mod readme;
