@@ -12,7 +12,7 @@ use crate::record::Status;
 use super::help;
 
 /// The verbs that open a database, and so take the options of [`Verbs::Every`].
-pub(super) const READING_VERBS: [&str; 5] = ["list", "show", "recover", "finalize", "migrate"];
+pub(super) const READING_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
 
 pub(super) const LIMIT_DEFAULT: &str = "50";
 
@@ -33,7 +33,7 @@ pub(super) fn command() -> Command {
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
-        .subcommands([list(), show(), recover(), finalize(), report(), migrate(), completions()])
+        .subcommands([list(), show(), check(), recover(), finalize(), report(), migrate(), completions()])
 }
 
 fn list() -> Command {
@@ -57,6 +57,18 @@ fn list() -> Command {
 fn show() -> Command {
     let id = Arg::new("id").value_name("ID").required(true).help("A record's id, or a run's id");
     reading("show", "Shows everything known of one record").args([id, json()])
+}
+
+fn check() -> Command {
+    let stuck_after = Arg::new("stuck_after")
+        .long("stuck-after")
+        .value_name("DUR")
+        .value_parser(value_parser!(OsString))
+        .default_value("24h")
+        .help("How long nothing may be heard of a record in training that nothing watches");
+    let fix = Arg::new("fix").long("fix").action(ArgAction::SetTrue).help("Repair what follows from the record itself");
+    reading("check", "Says what is wrong with the records, and what would repair it; exit status 1 if anything is")
+        .args([stuck_after, fix, json()])
 }
 
 fn recover() -> Command {

@@ -12,7 +12,9 @@ use std::time::Duration;
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 
-use crate::commands::{Action, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
+use crate::commands::{
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
+};
 use crate::config::options::{Kind, OPTIONS, Verbs};
 use crate::config::{Layer, Origin};
 use crate::record::{Status, parse_metrics, read_instant};
@@ -105,6 +107,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, Misuse> {
             json: own.get_flag("json"),
         }),
         "show" => Action::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
+        "check" => Action::Check(check(own)?),
         "recover" => Action::Recover(recover(own)?),
         "finalize" => Action::Finalize(finalize(own)?),
         "migrate" => Action::Migrate(MigrateArgs { print: own.get_flag("print") }),
@@ -120,6 +123,11 @@ fn recover(own: &ArgMatches) -> Result<RecoverArgs, Misuse> {
         stuck_after: duration(own, "stuck_after", "--stuck-after")?,
         assume_now: own.get_one::<String>("assume_end").is_some_and(|word| word == "now"),
     })
+}
+
+fn check(own: &ArgMatches) -> Result<CheckArgs, Misuse> {
+    let stuck_after = duration(own, "stuck_after", "--stuck-after")?.unwrap_or_default();
+    Ok(CheckArgs { json: own.get_flag("json"), fix: own.get_flag("fix"), stuck_after })
 }
 
 fn duration(own: &ArgMatches, id: &str, flag: &str) -> Result<Option<Duration>, Misuse> {

@@ -84,7 +84,7 @@ fn each_verb_takes_its_own_arguments() {
 fn help_hides_the_keeper_and_names_every_verb() {
     let Err(Reply::Text(help)) = parse(words("runwrap --help")) else { panic!("no help") };
     assert!(!help.contains("keeper"));
-    for verb in ["list", "show", "recover", "finalize", "report", "migrate", "completions"] {
+    for verb in ["list", "show", "check", "recover", "finalize", "report", "migrate", "completions"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
         assert!(matches!(parse(words(&format!("runwrap {verb} --help"))), Err(Reply::Text(_))), "{verb}");
     }
@@ -127,4 +127,13 @@ fn what_to_recover_is_read_before_anything_is_asked() {
     for line in ["--stuck-after 24", "--stuck-after -1h", "--assume-end now", "--stuck-after 1h --assume-end then"] {
         assert!(matches!(parse(words(&format!("runwrap recover {line}"))), Err(Reply::Misuse(_))), "{line}");
     }
+}
+
+#[test]
+fn a_check_takes_a_day_for_too_long() {
+    let day = Duration::from_hours(24);
+    let args = CheckArgs { json: false, fix: false, stuck_after: day };
+    assert_eq!(parsed("runwrap check").action, Action::Check(args));
+    let args = CheckArgs { json: true, fix: true, stuck_after: day * 2 };
+    assert_eq!(parsed("runwrap check --fix --json --stuck-after 2d").action, Action::Check(args));
 }

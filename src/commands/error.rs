@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::supervisor::EXIT_RUNWRAP;
 
 /// Exit status: the database answered, and the answer is no.
-const EXIT_NO: u8 = 1;
+pub(super) const EXIT_NO: u8 = 1;
 
 /// Why a verb failed. Displays as a sentence without its period.
 #[derive(Debug, Error)]

@@ -26,6 +26,7 @@ pub enum Action {
     },
     List(ListArgs),
     Show(ShowArgs),
+    Check(CheckArgs),
     Recover(RecoverArgs),
     Finalize(FinalizeArgs),
     Report(ReportArgs),
@@ -50,6 +51,15 @@ pub struct ShowArgs {
     /// A record's id or a run's.
     pub id: String,
     pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckArgs {
+    pub json: bool,
+    /// Repair what follows from a record itself.
+    pub fix: bool,
+    /// How long nothing may be heard of a record that nothing watches.
+    pub stuck_after: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! Called by `main`; `cli` fills the [`Invocation`].
 
 mod ask;
+mod check;
 mod context;
 mod error;
 mod finalize;
@@ -15,6 +16,7 @@ mod repaired;
 mod report;
 mod run;
 mod show;
+mod undelivered;
 
 use std::process::ExitCode;
 
@@ -24,7 +26,9 @@ use crate::supervisor::EXIT_RUNWRAP;
 use crate::{logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{Action, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs};
+pub use invocation::{
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
+};
 
 /// Does what was typed, and says what went wrong with it.
 #[must_use]
@@ -63,6 +67,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         Action::List(ListArgs { status, name, limit, json }) => {
             list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
         }
+        Action::Check(args) => return check::check(&settings(flags)?, &args),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,

@@ -11,10 +11,11 @@ use super::writer::read_all;
 use super::{Account, Damage, read_lines};
 use crate::record::RunId;
 use crate::sys::fs::Directory;
-use crate::sys::lock::try_lock;
+use crate::sys::lock::{is_held, try_lock};
 
 const LOCK: &str = "lock";
 const REPORT: &str = "report.jsonl";
+const QUARANTINE: &str = "quarantine";
 
 /// The byte of the lock file that the journal's writer holds.
 const WRITER: std::ops::Range<i64> = 0..1;
@@ -97,6 +98,15 @@ impl Home {
         Ok(names)
     }
 
+    /// What was put aside.
+    pub fn quarantined(&self) -> io::Result<Vec<PathBuf>> {
+        if !self.root.contains(OsStr::new(QUARANTINE)) {
+            return Ok(Vec::new());
+        }
+        let aside = self.root.open_child(OsStr::new(QUARANTINE))?;
+        Ok(aside.names()?.iter().map(|name| aside.path().join(name)).collect())
+    }
+
     /// Clears away what somebody left who died while making a run's directory, or while removing it: there is no story in
     /// it. One directory's trouble is logged and stops no other.
     pub fn remove_remains(&self) -> io::Result<()> {
@@ -150,7 +160,7 @@ impl Home {
 
     /// Puts a run aside whose journal is damaged, for a person to look at.
     pub fn quarantine(&self, run: &RunDirectory) -> io::Result<PathBuf> {
-        let target = self.root.make_child(OsStr::new("quarantine"))?;
+        let target = self.root.make_child(OsStr::new(QUARANTINE))?;
         self.runs.move_child(&run.name, &target)?;
         Ok(target.path().join(&run.name))
     }
@@ -182,6 +192,11 @@ impl RunDirectory {
     /// Takes the writer's byte; false while the supervisor, or somebody else, has it.
     pub fn try_lock_writer(&self) -> io::Result<bool> {
         try_lock(&self.lock, &WRITER)
+    }
+
+    /// Whether a supervisor, or a keeper in its place, still writes the journal.
+    pub fn is_written(&self) -> io::Result<bool> {
+        is_held(&self.lock, &WRITER)
     }
 
     /// Asks the kernel whether anybody looks after the run, and takes its place if not.

@@ -2,16 +2,20 @@
 //! Must not know where the data comes from, and must not be called while a trainer runs, save for [`complain`].
 //! Called by `logging`, the commands and `main`.
 
+mod array;
 mod human;
 mod printable;
+mod progress;
 mod table;
 
 use std::io::{self, ErrorKind, Write};
 
 use serde_json::Value;
 
+pub use array::Array;
 pub use human::{ago, duration, utc};
 pub use printable::{printable, printable_json};
+pub use progress::Progress;
 pub use table::{key_values, table};
 
 /// Writes `text` to stdout. A reader that went away (`runwrap list | head -1`) has had enough: that is success.

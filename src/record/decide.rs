@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use super::{Applied, DatabaseClock, Reason, Row, Status, elapsed_seconds, merge_metrics};
+use super::{Applied, DatabaseClock, Reason, Row, Status, elapsed_seconds, is_off, merge_metrics};
 
 /// How far an end may lie ahead of the database's clock: the clocks of two machines differ a little.
 pub const AHEAD_SECONDS_MAX: i64 = 60;
@@ -16,6 +16,8 @@ pub enum Decision {
     Close(Verdict),
     /// It has been in training for too long, and nothing watches it.
     GiveUp(Doubt),
+    /// What is missing or wrong in it follows from the rest.
+    Derive,
 }
 
 /// How a record ended, by the word of an operator.
@@ -78,6 +80,7 @@ pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (O
         Decision::GiveUp(doubt) if row.may_be_given_up(doubt, clock) => {
             (Some(row.given_up(doubt, clock)), Applied::Written)
         }
+        Decision::Derive => row.derived(),
         Decision::Close(_) | Decision::GiveUp(_) => (Some(row), Applied::Kept),
     }
 }
@@ -144,6 +147,25 @@ impl Row {
         self
     }
 
+    /// The end from start and duration, or the duration from start and end, where it is missing or more than a second off.
+    fn derived(mut self) -> (Option<Self>, Applied) {
+        let Some(started_at) = self.train_start_time.filter(|_| self.status != Status::Training) else {
+            return (Some(self), Applied::Kept);
+        };
+        match (self.train_end_time, self.train_duration) {
+            (None, Some(seconds)) if seconds >= 0 => {
+                self.train_end_time = TimeDelta::try_seconds(seconds).and_then(|by| started_at.checked_add_signed(by));
+            }
+            (Some(ended_at), known)
+                if ended_at >= started_at && known.is_none_or(|seconds| off(ended_at - started_at, seconds)) =>
+            {
+                self.train_duration = Some(elapsed_seconds(ended_at - started_at));
+            }
+            (None | Some(_), None | Some(_)) => return (Some(self), Applied::Kept),
+        }
+        (Some(self), Applied::Written)
+    }
+
     /// When it began, as far as the row says.
     fn born_at(&self) -> Option<DateTime<Utc>> {
         self.train_start_time.max(self.created_at)
@@ -162,4 +184,9 @@ impl Row {
             self.train_duration = Some(elapsed_seconds(ended_at - started_at));
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no run lasts for so many seconds that a float loses one")]
+fn off(elapsed: TimeDelta, duration_seconds: i64) -> bool {
+    is_off(elapsed, duration_seconds as f64)
 }

@@ -1,6 +1,7 @@
 //! What a run is, how it can end, and the rules by which two accounts of it are merged.
 //! Owns the vocabulary of the whole crate. Pure: no I/O, no clock, no log. Everybody calls it.
 
+mod consistency;
 mod decide;
 mod ending;
 mod instant;
@@ -12,6 +13,7 @@ mod status;
 mod tail;
 mod version;
 
+pub use consistency::{Cell, Examined, Finding, Kind, Repair, Watched, findings, is_off};
 pub use decide::{AHEAD_SECONDS_MAX, Decision, Doubt, Verdict, decide};
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
 pub use instant::read_instant;

@@ -67,6 +67,23 @@ impl Columns {
         self.0.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
+    /// What the statements may rely on: which of runwrap's columns there are, which are not, and which go together.
+    pub(super) fn flags(&self) -> Vec<String> {
+        let present = |name: &&str| self.has(name);
+        let mut flags: Vec<String> = OWN_COLUMNS.iter().filter(|name| present(name)).map(ToString::to_string).collect();
+        flags.extend(OWN_COLUMNS.iter().filter(|name| !present(name)).map(|name| format!("{name}.absent")));
+        for (flag, needed) in [
+            ("times.known", &["train_start_time", "train_end_time"][..]),
+            ("train_duration.known", &["train_start_time", "train_duration"]),
+            ("duration.known", &["train_start_time", "train_end_time", "train_duration"]),
+        ] {
+            if needed.iter().all(|name| self.has(name)) {
+                flags.push(flag.to_owned());
+            }
+        }
+        flags
+    }
+
     /// A table without these two cannot keep a record.
     pub(super) fn require(&self, table: &str) -> Result<(), StoreError> {
         for name in ["id", "status"] {

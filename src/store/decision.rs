@@ -23,6 +23,7 @@ pub(super) fn decision_facts(
     match decision {
         Decision::Close(verdict) => verdict_facts(verdict, before, columns, instant),
         Decision::GiveUp(doubt) => doubt_facts(doubt, instant),
+        Decision::Derive => Map::new(),
     }
 }
 
@@ -65,13 +66,14 @@ fn verdict_facts(
     ])
 }
 
-/// What the run that describes the record says of the decision, once it has been applied.
-pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> Map<String, Value> {
+/// What the run that describes the record says of the decision, once it has been applied; `None` where it says nothing of it.
+pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> Option<Map<String, Value>> {
     let (reason, presumed, by, context) = match decision {
         Decision::Close(verdict) => (Reason::Manual, false, &verdict.by, audited(verdict, before, after)),
         Decision::GiveUp(doubt) => (Reason::Stuck, true, &doubt.by, Value::Null),
+        Decision::Derive => return None,
     };
-    named([
+    Some(named([
         // Of a record that no run describes yet.
         ("run_id", json!(Uuid::now_v7())),
         ("reason", json!(reason.as_str())),
@@ -79,7 +81,7 @@ pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> 
         ("recovered_by", json!(without_nul(by))),
         ("context", context),
         ("runwrap_version", json!(env!("CARGO_PKG_VERSION"))),
-    ])
+    ]))
 }
 
 /// The context of the run, with what an operator changed at its end: who, when, before and after.

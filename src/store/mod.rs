@@ -8,6 +8,7 @@ mod change;
 mod columns;
 mod decision;
 mod entry;
+mod examine;
 mod postgres;
 mod sqlite;
 mod table;
@@ -22,7 +23,7 @@ use self::postgres::PostgresStore;
 use self::sqlite::SqliteStore;
 use self::table::TableName;
 use crate::config::DatabaseTarget;
-use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId, Status};
+use crate::record::{Applied, Begun, Change, Decision, Examined, RecordId, Run, RunId, Status};
 
 /// How to open a database.
 #[derive(Clone, Debug)]
@@ -79,6 +80,18 @@ pub trait Store: Send {
     /// # Errors
     /// See [`StoreError`].
     fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError>;
+
+    /// The next `limit` records in the order of their ids: those of them that may not be well.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn examine(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError>;
+
+    /// About how many records there are; `None` where the database does not know without counting for long.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    fn estimate(&mut self) -> Result<Option<u64>, StoreError>;
 
     /// The newest records that fit `filter`, newest first.
     ///
@@ -137,6 +150,24 @@ pub struct Suspect {
     pub record_id: RecordId,
     /// Where its model was to be written, if nothing that began later writes there.
     pub model_path: Option<String>,
+}
+
+/// Some records, in the order of their ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// How many were read.
+    pub read: u64,
+    /// The last of them; `None` behind the end of the table.
+    pub last: Option<RecordId>,
+    pub suspicious: Vec<Suspicious>,
+}
+
+/// A record that may not be well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suspicious {
+    /// As JSON shows it: a number or a text.
+    pub record_id: Value,
+    pub examined: Examined,
 }
 
 /// What became of a decision, and the record before and after it, as one transaction saw them. `None` where it is missing.

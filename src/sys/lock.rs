@@ -17,6 +17,13 @@ pub fn try_lock(file: &File, range: &Range<i64>) -> io::Result<bool> {
     }
 }
 
+/// Whether somebody else holds one of the bytes `range` of `file`. Takes nothing.
+pub fn is_held(file: &File, range: &Range<i64>) -> io::Result<bool> {
+    let mut answer = request(libc::F_WRLCK, range);
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut answer))?;
+    Ok(i32::from(answer.l_type) != libc::F_UNLCK)
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "the constants of fcntl.h are small ints in a struct of shorts")]
 fn request(kind: i32, range: &Range<i64>) -> libc::flock {
     libc::flock {

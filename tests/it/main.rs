@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test writes plain files and reads the plain clock")]
 
 mod chaos;
+mod checking;
 mod database_faults;
 mod door;
 mod finalizing;

@@ -13,6 +13,10 @@ const METRICS_JSON: &str = include_str!("../../../sql/postgres/metrics_json.sql"
 const INSTANT_TIME: &str = include_str!("../../../sql/postgres/instant_time.sql");
 const INSTANT_TEXT: &str = include_str!("../../../sql/postgres/instant_text.sql");
 const INSTANT_NONE: &str = include_str!("../../../sql/postgres/instant_none.sql");
+const SECONDS_NUMBER: &str = include_str!("../../../sql/postgres/seconds_number.sql");
+const SECONDS_INTERVAL: &str = include_str!("../../../sql/postgres/seconds_interval.sql");
+const SECONDS_TEXT: &str = include_str!("../../../sql/postgres/seconds_text.sql");
+const SECONDS_NONE: &str = include_str!("../../../sql/postgres/seconds_none.sql");
 const ENDED_AT: &str = include_str!("../../../sql/postgres/ended_at.sql");
 const ELAPSED: &str = include_str!("../../../sql/postgres/elapsed.sql");
 const METRICS_TEXT: &str = include_str!("../../../sql/postgres/metrics_text.sql");
@@ -83,16 +87,11 @@ fn words(table: &TableName, columns: &Columns) -> Words {
     let mut words = names(table);
     for name in OWN_COLUMNS {
         let Some(column) = columns.get(name) else { continue };
-        words.flags.insert(name.to_owned());
         words.tokens.insert(format!("{name}.type"), column.type_name.clone());
         words.tokens.insert(format!("{name}.length"), column.length.unwrap_or(UNLIMITED).to_string());
     }
-    for name in ["version", "model_path"].into_iter().filter(|name| !columns.has(name)) {
-        words.flags.insert(format!("{name}.absent"));
-    }
-    if columns.has("train_start_time") && columns.has("train_duration") {
-        words.flags.insert("train_duration.known".into());
-    }
+    words.flags.extend(columns.flags());
+    words.tokens.insert("train_duration.seconds".into(), seconds(columns, "train_duration"));
     for name in ["train_start_time", "train_end_time", "created_at", "updated_at"] {
         words.tokens.insert(format!("{name}.instant"), instant(columns, name));
     }
@@ -126,6 +125,17 @@ fn instant(columns: &Columns, name: &str) -> String {
         time if time.starts_with("timestamp") => INSTANT_TIME,
         "text" | "character varying" | "character" => INSTANT_TEXT,
         _ => INSTANT_NONE,
+    };
+    Words::default().with("column", quote(name)).fill(expression).trim_end().to_owned()
+}
+
+/// The column `name` of a row `record` as a number of seconds; NULL where there is none in it.
+fn seconds(columns: &Columns, name: &str) -> String {
+    let expression = match columns.get(name).map_or("", |column| column.base_type.as_str()) {
+        "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => SECONDS_NUMBER,
+        "interval" => SECONDS_INTERVAL,
+        "text" | "character varying" | "character" => SECONDS_TEXT,
+        _ => SECONDS_NONE,
     };
     Words::default().with("column", quote(name)).fill(expression).trim_end().to_owned()
 }

@@ -15,6 +15,7 @@ const LOCK_RUNS: &str = include_str!("../../../sql/postgres/decide_lock_runs.sql
 const LOCK_RECORD: &str = include_str!("../../../sql/postgres/decide_lock_record.sql");
 const CLOSE: &str = include_str!("../../../sql/postgres/decide_close.sql");
 const GIVE_UP: &str = include_str!("../../../sql/postgres/decide_give_up.sql");
+const DERIVE: &str = include_str!("../../../sql/postgres/decide_derive.sql");
 const SETTLE: &str = include_str!("../../../sql/postgres/decide_settle.sql");
 
 pub(super) fn decide(
@@ -35,6 +36,7 @@ pub(super) fn decide(
     let statement = match decision {
         Decision::Close(_) => CLOSE,
         Decision::GiveUp(_) => GIVE_UP,
+        Decision::Derive => DERIVE,
     };
     let facts = Value::Object(decision_facts(decision, &before, &layout.columns, instant_text)).to_string();
     let kept = Decided { applied: Applied::Kept, after: Some(before.clone()), before: Some(before.clone()) };
@@ -42,8 +44,10 @@ pub(super) fn decide(
         return Ok(kept);
     }
     let Some(after) = shown(session, layout, &id)? else { return Ok(Decided::MISSING) };
-    let settled = Value::Object(settlement(decision, &before, &after)).to_string();
-    session.rows(&layout.words.fill(SETTLE), &[Some(&id), Some(&settled)])?;
+    if let Some(settled) = settlement(decision, &before, &after) {
+        let settled = Value::Object(settled).to_string();
+        session.rows(&layout.words.fill(SETTLE), &[Some(&id), Some(&settled)])?;
+    }
     Ok(Decided { applied: Applied::Written, before: Some(before), after: shown(session, layout, &id)? })
 }
 

@@ -19,8 +19,9 @@ use self::catalog::Layout;
 use self::errors::Server;
 use super::change::{change_json, without_nul};
 use super::entry::{entry, json_object};
+use super::examine::page;
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, Suspect, not_migrated};
+use super::{Decided, Entry, Filter, OpenOptions, Page, Store, StoreError, Suspect, not_migrated};
 use crate::config::PostgresTarget;
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
@@ -34,6 +35,8 @@ mod sql {
     pub(super) const HEARTBEAT: &str = include_str!("../../../sql/postgres/heartbeat.sql");
     pub(super) const FINALIZE: &str = include_str!("../../../sql/postgres/finalize.sql");
     pub(super) const OVERDUE: &str = include_str!("../../../sql/postgres/overdue.sql");
+    pub(super) const EXAMINE: &str = include_str!("../../../sql/postgres/examine.sql");
+    pub(super) const ESTIMATE: &str = include_str!("../../../sql/postgres/estimate.sql");
     pub(super) const STUCK: &str = include_str!("../../../sql/postgres/stuck.sql");
     pub(super) const PRESUME: &str = include_str!("../../../sql/postgres/presume.sql");
     pub(super) const LIST: &str = include_str!("../../../sql/postgres/list.sql");
@@ -266,6 +269,30 @@ impl Store for PostgresStore {
                 Ok(Suspect { record_id, model_path: session.text(row, 1)? })
             };
             rows.iter().map(suspect).collect()
+        })
+    }
+
+    fn examine(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
+        self.transaction(|session, layout| {
+            let (after, limit) = (after.map(|id| id.0.as_str()), limit.to_string());
+            let rows = session.rows(&layout.words.fill(sql::EXAMINE), &[after, Some(&limit)])?;
+            let values = |row: &Row| -> Result<Vec<Value>, StoreError> {
+                let cells = (0..row.len()).map(|at| Ok(session.text(row, at)?.map_or(Value::Null, Value::String)));
+                let mut values = cells.collect::<Result<Vec<_>, StoreError>>()?;
+                if let Some(id) = values.get_mut(2) {
+                    *id = id.as_str().and_then(|id| serde_json::from_str(id).ok()).unwrap_or_default();
+                }
+                Ok(values)
+            };
+            Ok(page(&layout.columns, &rows.iter().map(values).collect::<Result<Vec<_>, _>>()?))
+        })
+    }
+
+    fn estimate(&mut self) -> Result<Option<u64>, StoreError> {
+        self.transaction(|session, layout| {
+            let row = session.row(sql::ESTIMATE, &[Some(&layout.table)])?;
+            let number = row.map(|row| session.text(&row, 0)).transpose()?.flatten();
+            Ok(number.and_then(|number| number.parse().ok()))
         })
     }
 

@@ -13,6 +13,7 @@ use crate::store::{Decided, Entry, StoreError};
 const FIND: &str = include_str!("../../../sql/sqlite/decide_find.sql");
 const CLOSE: &str = include_str!("../../../sql/sqlite/decide_close.sql");
 const GIVE_UP: &str = include_str!("../../../sql/sqlite/decide_give_up.sql");
+const DERIVE: &str = include_str!("../../../sql/sqlite/decide_derive.sql");
 const SETTLE: &str = include_str!("../../../sql/sqlite/decide_settle.sql");
 
 pub(super) fn decide(session: &Session<'_>, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
@@ -23,6 +24,7 @@ pub(super) fn decide(session: &Session<'_>, record_id: &RecordId, decision: &Dec
     let statement = match decision {
         Decision::Close(_) => CLOSE,
         Decision::GiveUp(_) => GIVE_UP,
+        Decision::Derive => DERIVE,
     };
     let about = |mut facts: Facts| {
         facts.insert("record_id".into(), json!(id));
@@ -33,7 +35,9 @@ pub(super) fn decide(session: &Session<'_>, record_id: &RecordId, decision: &Dec
         return Ok(Decided { applied: Applied::Kept, after: Some(before.clone()), before: Some(before) });
     }
     let Some(after) = shown(session, id)? else { return Ok(Decided::MISSING) };
-    session.execute(SETTLE, &about(settlement(decision, &before, &after)))?;
+    if let Some(settled) = settlement(decision, &before, &after) {
+        session.execute(SETTLE, &about(settled))?;
+    }
     Ok(Decided { applied: Applied::Written, before: Some(before), after: shown(session, id)? })
 }
 

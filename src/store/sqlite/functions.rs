@@ -1,20 +1,26 @@
 //! The functions that runwrap gives to SQLite, so that its statements can follow the rules of `record` where SQL
 //! has no words for them. Must be free of side effects. Called by `connect`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
 
 use super::rows::instant_text;
-use crate::record::{elapsed_seconds, merge_metrics, read_instant};
+use crate::record::{elapsed_seconds, is_off, merge_metrics, read_instant};
 use crate::store::entry::json_object;
+
+/// Longer than anything runs: a duration of more is none.
+const SECONDS_MAX: f64 = 1e12;
 
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function("runwrap_merge_metrics", 2, flags, merged_metrics)?;
     connection.create_scalar_function("runwrap_elapsed_seconds", 2, flags, |context| Ok(elapsed(context)))?;
     connection.create_scalar_function("runwrap_instant", 1, flags, |context| Ok(instant(context)))?;
-    connection.create_scalar_function("runwrap_latest", -1, flags, latest)
+    connection.create_scalar_function("runwrap_latest", -1, flags, latest)?;
+    connection.create_scalar_function("runwrap_is_off", 3, flags, |context| Ok(off(context)))?;
+    connection.create_scalar_function("runwrap_after", 2, flags, |context| Ok(after(context)))
 }
 
 /// `(known, later)`: both JSON texts or NULL. Without `later` the known text stays as it is, to the byte.
@@ -46,6 +52,31 @@ fn instant(context: &Context<'_>) -> Option<String> {
 fn latest(context: &mut Context<'_>) -> rusqlite::Result<Option<String>> {
     let times = (0..context.len()).map(|argument| context.get::<Option<String>>(argument));
     times.collect::<Result<Vec<_>, _>>().map(|times| times.into_iter().flatten().max())
+}
+
+/// `(started_at, ended_at, seconds)`: whether the duration does not fit, or NULL where one of them is none.
+fn off(context: &Context<'_>) -> Option<bool> {
+    let elapsed = read(context, 1)? - read(context, 0)?;
+    Some(is_off(elapsed, number(context, 2)?))
+}
+
+/// `(started_at, seconds)`: the time so long after, or NULL where one of them is none.
+fn after(context: &Context<'_>) -> Option<String> {
+    let seconds = number(context, 1).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is within the limits")]
+    let elapsed = TimeDelta::microseconds((seconds * 1e6).round() as i64);
+    read(context, 0)?.checked_add_signed(elapsed).map(instant_text)
+}
+
+/// A number, also one that is kept as text.
+fn number(context: &Context<'_>, argument: usize) -> Option<f64> {
+    match context.get_raw(argument) {
+        #[expect(clippy::cast_precision_loss, reason = "no run lasts for so many seconds that a float loses one")]
+        ValueRef::Integer(number) => Some(number as f64),
+        ValueRef::Real(number) => Some(number),
+        ValueRef::Text(text) => std::str::from_utf8(text).ok()?.trim().parse().ok(),
+        ValueRef::Null | ValueRef::Blob(_) => None,
+    }
 }
 
 /// A time as applications write it. A number is none: nobody can tell seconds from milliseconds or days.

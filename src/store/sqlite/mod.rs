@@ -20,8 +20,9 @@ use self::rows::{Facts, execute, query};
 use self::schema::Layout;
 use super::change::{change_facts, without_nul};
 use super::entry::{RUN_COLUMNS, entry};
+use super::examine::page;
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Store, StoreError, Suspect, not_migrated};
+use super::{Decided, Entry, Filter, OpenOptions, Page, Store, StoreError, Suspect, not_migrated};
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
 
@@ -35,6 +36,8 @@ mod sql {
     pub(super) const FINALIZE_RECORD: &str = include_str!("../../../sql/sqlite/finalize_record.sql");
     pub(super) const FINALIZE_RUN: &str = include_str!("../../../sql/sqlite/finalize_run.sql");
     pub(super) const OVERDUE: &str = include_str!("../../../sql/sqlite/overdue.sql");
+    pub(super) const EXAMINE: &str = include_str!("../../../sql/sqlite/examine.sql");
+    pub(super) const ESTIMATE: &str = include_str!("../../../sql/sqlite/estimate.sql");
     pub(super) const STUCK: &str = include_str!("../../../sql/sqlite/stuck.sql");
     pub(super) const PRESUME_RECORD: &str = include_str!("../../../sql/sqlite/presume_record.sql");
     pub(super) const PRESUME_RUN: &str = include_str!("../../../sql/sqlite/presume_run.sql");
@@ -233,6 +236,19 @@ impl Store for SqliteStore {
             let suspect =
                 |row: Vec<Value>| Some(Suspect { record_id: RecordId(text(&row, 0)?), model_path: text(&row, 1) });
             Ok(rows.into_iter().filter_map(suspect).collect())
+        })
+    }
+
+    fn examine(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
+        let facts = rows::facts([("after", json!(after)), ("limit", json!(limit))]);
+        self.transaction(TransactionBehavior::Deferred, |session| {
+            Ok(page(&session.layout.columns, &session.query(sql::EXAMINE, &facts)?))
+        })
+    }
+
+    fn estimate(&mut self) -> Result<Option<u64>, StoreError> {
+        self.transaction(TransactionBehavior::Deferred, |session| {
+            Ok(session.query(sql::ESTIMATE, &Facts::new())?.first().and_then(|row| row.first()?.as_u64()))
         })
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::errors::sort;
 use super::rows::{facts, query};
 use crate::record::AHEAD_SECONDS_MAX;
-use crate::store::columns::{Column, Columns, OWN_COLUMNS};
+use crate::store::columns::{Column, Columns};
 use crate::store::table::{TableName, literal};
 use crate::store::template::Words;
 use crate::store::{StoreError, too_new};
@@ -142,13 +142,7 @@ fn names(table: &TableName) -> Words {
 
 fn words(table: &TableName, columns: &Columns) -> Words {
     let mut words = names(table);
-    words.flags.extend(OWN_COLUMNS.into_iter().filter(|name| columns.has(name)).map(str::to_owned));
-    for name in ["version", "model_path"].into_iter().filter(|name| !columns.has(name)) {
-        words.flags.insert(format!("{name}.absent"));
-    }
-    if columns.has("train_start_time") && columns.has("train_duration") {
-        words.flags.insert("train_duration.known".into());
-    }
+    words.flags.extend(columns.flags());
     for name in ["train_start_time", "train_end_time", "created_at", "updated_at"] {
         let known = columns.has(name);
         let instant = if known { format!("runwrap_instant(record.{name})") } else { "NULL".to_owned() };

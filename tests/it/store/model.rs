@@ -121,6 +121,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (presumption(), any::<bool>()).prop_map(|(presumption, overdue)| Step::Presume(presumption, overdue)),
         2 => verdict().prop_map(Step::Decide),
         2 => doubt().prop_map(Step::Decide),
+        2 => Just(Step::Decide(Decision::Derive)),
         1 => proptest::sample::select(&[Status::Training, Status::Completed, Status::Failed][..]).prop_map(Step::Application),
         1 => Just(Step::RowDeleted),
     ]

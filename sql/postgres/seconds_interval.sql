@@ -1,0 +1,1 @@
+CAST(EXTRACT(EPOCH FROM record.{column}) AS double precision)

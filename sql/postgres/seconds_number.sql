@@ -1,0 +1,1 @@
+CAST(record.{column} AS double precision)

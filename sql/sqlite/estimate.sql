@@ -1,0 +1,3 @@
+-- How many records there are.
+SELECT count(*)
+FROM {table}

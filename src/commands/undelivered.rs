@@ -1,0 +1,93 @@
+//! The journals that wait for their delivery, for `check`. Looks at the state directory and leaves everything where it is.
+//! Called by `check`.
+
+use std::ffi::OsStr;
+use std::io;
+
+use serde_json::{Value, json};
+
+use crate::commands::CommandError;
+use crate::config::Settings;
+use crate::delivery::{Leftover, look};
+use crate::journal::{Account, Home};
+use crate::record::{Finding, Kind, Repair};
+
+/// What waits, each with its record's id where that is known.
+///
+/// # Errors
+/// The state directory cannot be used.
+pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, CommandError> {
+    if !settings.state_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
+    let home = Home::open(&settings.state_dir).map_err(unusable)?;
+    let identity = settings.database.identity();
+    let mut waiting = Vec::new();
+    for name in home.run_names().map_err(unusable)? {
+        match waits(&home, &name, &identity) {
+            Ok(found) => waiting.extend(found),
+            Err(cause) => {
+                let path = settings.state_dir.join("runs").join(&name);
+                let detail = format!("the journal of run {} cannot be read: {cause}", name.display());
+                waiting.push((Value::Null, finding(detail, format!("make {} your own again", path.display()))));
+            }
+        }
+    }
+    for path in home.quarantined().map_err(unusable)? {
+        let detail = format!("a damaged journal was put aside: {}", path.display());
+        let repair = "read what it still says, end its record with runwrap finalize, then remove it".to_owned();
+        waiting.push((Value::Null, finding(detail, repair)));
+    }
+    Ok(waiting)
+}
+
+fn finding(detail: String, repair: String) -> Finding {
+    Finding { kind: Kind::Undelivered, detail, repair: Repair::Do(repair) }
+}
+
+fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value, Finding)>> {
+    let run = format!("the journal of run {}", name.display());
+    let recover = || "runwrap recover".to_owned();
+    Ok(match look(home, name, identity)? {
+        Leftover::Dead(dead) => {
+            Some((record_id(&dead.account), finding(format!("{run} waits for its delivery"), recover())))
+        }
+        Leftover::Foreign { database } => {
+            let repair = format!("runwrap recover, with the --database-url of {database}");
+            Some((Value::Null, finding(format!("{run} is meant for another database, {database}"), repair)))
+        }
+        Leftover::Damaged { damage, .. } | Leftover::Quarantined { damage, .. } => Some((
+            Value::Null,
+            finding(format!("{run} is damaged: {damage}"), format!("{}, which puts it aside", recover())),
+        )),
+        Leftover::Newer { damage } => {
+            Some((Value::Null, finding(format!("{run}: {damage}"), "runwrap recover, by the newer runwrap".into())))
+        }
+        Leftover::Unborn { .. } => None,
+        Leftover::Alive => ended(home, name)?.map(|account| {
+            let detail = format!("{run} has an end, and its keeper is still delivering it");
+            (record_id(&account), finding(detail, "wait, or see in the log why the database does not take it".into()))
+        }),
+    })
+}
+
+/// The story of a run that has ended, and that only its keeper still looks after. A supervisor waits for the delivery itself.
+fn ended(home: &Home, name: &OsStr) -> io::Result<Option<Account>> {
+    let directory = match home.open_run(name) {
+        Ok(directory) => directory,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if directory.is_written()? {
+        return Ok(None);
+    }
+    let account = directory.read()?.ok().map(|(account, _, _)| account);
+    Ok(account.filter(|account| account.ended.is_some() && home.has_run(name)))
+}
+
+/// A number where it looks like one, as in the record.
+fn record_id(account: &Account) -> Value {
+    let known = account.recorded.as_ref().map(|begun| begun.record_id.0.as_str());
+    known.map_or(Value::Null, |id| id.parse::<i64>().map_or_else(|_| json!(id), |number| json!(number)))
+}

@@ -1,0 +1,66 @@
+//! How far something long has come, on the terminal of whoever waits for it. Nothing where stderr is none.
+//! Called by `commands`.
+
+use std::io::{self, IsTerminal, Write};
+
+const BAR_WIDTH: u64 = 30;
+
+/// A bar on the last line of a terminal.
+#[derive(Debug)]
+pub struct Progress {
+    total: Option<u64>,
+    visible: bool,
+}
+
+impl Progress {
+    /// A bar for about `total` records. Asks for that number only where somebody sees it.
+    ///
+    /// # Errors
+    /// That of `total`.
+    pub fn start<E>(total: impl FnOnce() -> Result<Option<u64>, E>) -> Result<Self, E> {
+        let visible = io::stderr().is_terminal();
+        let total = if visible { total()? } else { None };
+        Ok(Self { total, visible })
+    }
+
+    /// Shows that `done` records are done.
+    pub fn show(&self, done: u64) {
+        self.draw(&bar(done, self.total));
+    }
+
+    /// Clears the line, for what is to stand there.
+    pub fn clear(&self) {
+        self.draw("");
+    }
+
+    fn draw(&self, text: &str) {
+        if self.visible {
+            // A terminal that has gone away shows no progress, and needs none.
+            io::stderr().lock().write_all(format!("\r\x1b[K{text}").as_bytes()).ok();
+        }
+    }
+}
+
+fn bar(done: u64, total: Option<u64>) -> String {
+    // An estimate may be too low, or nought.
+    let Some(total) = total.filter(|total| *total > 0).map(|total| total.max(done)) else {
+        return format!("{done} records");
+    };
+    let filled = usize::try_from(done.saturating_mul(BAR_WIDTH) / total).unwrap_or_default();
+    let empty = usize::try_from(BAR_WIDTH).unwrap_or_default().saturating_sub(filled);
+    format!("[{}{}] {}% of {total} records", "#".repeat(filled), "-".repeat(empty), done.saturating_mul(100) / total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bar;
+
+    #[test]
+    fn a_bar_grows_to_its_end_and_not_beyond() {
+        assert_eq!(bar(0, Some(4)), "[------------------------------] 0% of 4 records");
+        assert_eq!(bar(1, Some(2)), "[###############---------------] 50% of 2 records");
+        assert_eq!(bar(9, Some(4)), "[##############################] 100% of 9 records");
+        assert_eq!(bar(9, Some(0)), "9 records");
+        assert_eq!(bar(9, None), "9 records");
+    }
+}

@@ -1,0 +1,225 @@
+//! `runwrap check`: every class of finding and nothing else, in tables of every kind, with the real binary.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::site::{Site, output, start};
+
+/// The exit status and the findings.
+#[track_caller]
+fn check(site: &Site, arguments: &[&str]) -> (i32, Vec<Value>) {
+    let output = output(&mut site.runwrap(&[&["check", "--json"], arguments].concat()));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// `id kind` of each finding.
+fn kinds(found: &[Value]) -> Vec<String> {
+    found.iter().map(|finding| format!("{} {}", finding["record_id"], finding["kind"].as_str().unwrap())).collect()
+}
+
+/// Tables as applications make them: with naive and with zoned times, and everything as text.
+fn tables(site: &Site) -> Vec<String> {
+    let (naive, zoned, id) = if site.url().starts_with("sqlite") {
+        ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "INTEGER")
+    } else {
+        ("TIMESTAMP WITHOUT TIME ZONE", "TIMESTAMP WITH TIME ZONE", "SERIAL")
+    };
+    let table = |start: &str, end: &str, duration: &str| {
+        format!(
+            "DROP TABLE IF EXISTS training_records;
+             CREATE TABLE training_records (id {id} PRIMARY KEY, status VARCHAR(16), train_start_time {start},
+                train_end_time {end}, train_duration {duration})"
+        )
+    };
+    vec![table(naive, naive, "INTEGER"), table(zoned, naive, "DOUBLE PRECISION"), table("TEXT", "TEXT", "TEXT")]
+}
+
+const SOUND: &str = "
+    INSERT INTO training_records VALUES
+        (1, 'completed', '2025-11-25 18:00:00.900000', '2025-11-26 01:53:45.100000', 28424),
+        (2, 'completed', '2025-11-25 18:00:00.900000', '2025-11-26 01:53:45.100000', 28425),
+        (3, 'failed', NULL, '2025-11-26 01:53:45', NULL),
+        (4, 'failed', NULL, NULL, NULL),
+        (5, 'completed', NULL, '2025-11-26 01:53:45', 12),
+        (6, 'training', '2525-11-25 18:00:00', NULL, NULL),
+        (7, 'training', NULL, NULL, NULL),
+        (8, 'completed', '2025-11-25 18:00:00', '2025-11-25 18:00:00', 0)";
+
+const UNSOUND: &str = "
+    INSERT INTO training_records VALUES
+        (11, 'training', '2025-11-25 18:00:00', NULL, NULL),
+        (12, 'completed', '2025-11-25 18:00:00', NULL, 60),
+        (13, 'completed', '2025-11-25 18:00:00', NULL, NULL),
+        (14, 'failed', '2025-11-25 18:00:00', '2025-11-25 18:02:00.5', NULL),
+        (15, 'failed', '2025-11-25 18:00:00', '2025-11-25 18:02:00', 118),
+        (16, 'completed', '2025-11-25 18:00:00', '2025-11-25 17:00:00', 3600),
+        (17, 'running', '2025-11-25 18:00:00', NULL, NULL),
+        (18, NULL, NULL, NULL, NULL)";
+
+#[test]
+fn every_class_is_found_and_nothing_else_in_tables_of_every_kind() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        for table in tables(&site) {
+            site.sql(&table);
+            site.sql(SOUND);
+            assert_eq!(check(&site, &[]), (0, Vec::new()), "{table}");
+            site.sql(UNSOUND);
+            let (status, found) = check(&site, &[]);
+            let expected = [
+                "11 stuck",
+                "12 missing-end",
+                "13 missing-end",
+                "13 missing-duration",
+                "14 missing-duration",
+                "15 duration-mismatch",
+                "16 end-before-start",
+                "17 unknown-status",
+                "18 unknown-status",
+            ];
+            assert_eq!((status, kinds(&found)), (1, expected.map(str::to_owned).to_vec()), "{table}");
+            assert_eq!(found[0]["repair"], "runwrap recover --stuck-after 24h");
+            assert!(found.iter().all(|finding| finding.as_object().unwrap().len() == 4), "{found:?}");
+            assert_eq!(kinds(&check(&site, &["--stuck-after", "36500d"]).1)[0], "12 missing-end");
+
+            // What follows from the record itself is repaired, and the rest is named again.
+            let (status, fixed) = check(&site, &["--fix"]);
+            let done: Vec<&str> = fixed
+                .iter()
+                .filter(|finding| finding["repair"] == "done")
+                .map(|fixed| fixed["kind"].as_str().unwrap())
+                .collect();
+            assert_eq!((status, done), (1, vec!["missing-end", "missing-duration", "duration-mismatch"]), "{table}");
+            let (status, left) = check(&site, &["--fix"]);
+            let left = kinds(&left);
+            let expected = [
+                "11 stuck",
+                "13 missing-end",
+                "13 missing-duration",
+                "16 end-before-start",
+                "17 unknown-status",
+                "18 unknown-status",
+            ];
+            assert_eq!((status, left), (1, expected.map(str::to_owned).to_vec()), "{table}");
+            let times = site.sql("SELECT train_duration FROM training_records WHERE id IN (12, 14, 15) ORDER BY id");
+            assert_eq!(times, "60\n120\n120\n");
+        }
+    }
+}
+
+#[test]
+fn what_recover_and_finalize_repair_is_found_no_more() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        site.sql(&tables(&site)[0]);
+        site.sql("INSERT INTO training_records VALUES (30, 'training', '2025-11-26 18:00:00', NULL, NULL), (31, 'done', NULL, NULL, NULL)");
+        assert_eq!(kinds(&check(&site, &[]).1), ["30 stuck", "31 unknown-status"]);
+        for arguments in
+            [&["recover", "--stuck-after", "24h"][..], &["finalize", "31", "--status", "completed", "--force"]]
+        {
+            assert!(output(&mut site.runwrap(arguments)).status.success());
+        }
+        // Nobody knows when it ended, and the record says so.
+        assert_eq!(check(&site, &[]), (0, Vec::new()));
+        let finalize = ["finalize", "30", "--status", "completed", "--ended-at", "2025-11-27T01:20:52Z"];
+        assert!(output(&mut site.runwrap(&finalize)).status.success());
+        assert_eq!(check(&site, &[]), (0, Vec::new()));
+    }
+}
+
+#[test]
+fn a_run_is_stuck_once_its_lease_has_run_out_and_not_before() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let mut command = site.shell(&["--lease", "30d"], "echo ready; read -r line");
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        // Its row looks old, and it lives.
+        site.sql(
+            "UPDATE training_records SET train_start_time = '2025-11-26 18:00:00', created_at = '2025-11-26 18:00:00'",
+        );
+        assert_eq!(check(&site, &[]), (0, Vec::new()));
+        site.sql("UPDATE runwrap_runs SET heartbeat_at = '2025-11-26 18:00:00', lease_seconds = 0");
+        let (status, found) = check(&site, &[]);
+        assert_eq!(
+            (status, found[0]["kind"].as_str(), found[0]["repair"].as_str()),
+            (1, Some("stuck"), Some("runwrap recover"))
+        );
+        running.close_stdin();
+        running.end();
+    }
+}
+
+#[test]
+fn journals_that_wait_are_named_wherever_they_are_meant_to_go() {
+    let site = Site::sqlite();
+    let away = format!("sqlite:{}/no/such/directory", site.path().join("runs.db").display());
+    let options = ["--start-timeout", "50ms", "--finish-timeout", "50ms", "--linger", "0s"];
+    // One meant for this database, which is a directory for now; one for another.
+    std::fs::create_dir(site.path().join("runs.db")).unwrap();
+    assert!(site.run(&options, "true").status.success());
+    std::fs::remove_dir(site.path().join("runs.db")).unwrap();
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    assert!(site.run(&[&options[..], &["--database-url", &away]].concat(), "true").status.success());
+    site.quiet();
+    let (status, found) = check(&site, &[]);
+    assert_eq!((status, kinds(&found)), (1, vec!["null undelivered".to_owned(), "null undelivered".to_owned()]));
+    assert_eq!(found[0]["repair"], "runwrap recover");
+    assert!(found[1]["detail"].as_str().unwrap().contains("meant for another database"), "{found:?}");
+    assert_eq!(site.run_directories().len(), 2);
+    assert!(output(&mut site.runwrap(&["recover"])).status.success());
+    assert_eq!(kinds(&check(&site, &[]).1).len(), 1);
+}
+
+#[test]
+fn a_damaged_journal_is_named_before_and_after_it_was_put_aside() {
+    let site = Site::sqlite();
+    assert!(site.run(&[], "true").status.success());
+    let run = site.state_dir().join("runs/0198f3c1-0000-7000-8000-000000000000");
+    std::fs::create_dir(&run).unwrap();
+    std::fs::write(run.join("lock"), "").unwrap();
+    std::fs::write(run.join("journal-1.jsonl"), "nonsense\n").unwrap();
+    let (status, found) = check(&site, &[]);
+    assert_eq!((status, kinds(&found)), (1, vec!["null undelivered".to_owned()]));
+    assert!(found[0]["detail"].as_str().unwrap().contains("is damaged") && run.exists(), "{found:?}");
+    output(&mut site.runwrap(&["recover"]));
+    let (status, found) = check(&site, &[]);
+    assert!(status == 1 && found[0]["detail"].as_str().unwrap().contains("put aside"), "{found:?}");
+}
+
+#[test]
+fn a_check_that_cannot_be_made_is_125_and_its_json_is_whole() {
+    let site = Site::with_url("postgres://u@127.0.0.1:1/d");
+    let output = output(&mut site.runwrap(&["check", "--json", "--start-timeout", "1s"]));
+    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(125), &b"[]\n"[..]));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("runwrap: cannot check the records: "));
+}
+
+#[test]
+fn a_large_table_is_checked_page_by_page_with_a_bar_on_a_terminal() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        site.sql(&tables(&site)[0]);
+        let numbers = if site.url().starts_with("sqlite") {
+            "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 25000)"
+        } else {
+            "WITH n AS (SELECT generate_series(1, 25000) AS n)"
+        };
+        site.sql(&format!(
+            "INSERT INTO training_records {numbers}
+             SELECT n, 'completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00', CASE WHEN n % 8000 = 0 THEN 7 ELSE 60 END FROM n"
+        ));
+        let (status, found) = check(&site, &[]);
+        let expected = [8000, 16000, 24000].map(|id| format!("{id} duration-mismatch"));
+        assert_eq!((status, kinds(&found)), (1, expected.to_vec()));
+        assert_eq!(found[0]["record_id"], json!(8000));
+        // PostgreSQL's planner counts the records only when it is told to.
+        site.sql("ANALYZE");
+        let typed = format!("{} check", env!("CARGO_BIN_EXE_runwrap"));
+        let mut terminal = Command::new("script");
+        terminal
+            .args(["-qec", &typed, "/dev/null"])
+            .envs(site.runwrap(&[]).get_envs().filter_map(|(key, value)| Some((key, value?))));
+        let seen = String::from_utf8(output(terminal.stdin(Stdio::null())).stdout).unwrap();
+        assert!(seen.contains("\r\x1b[K[") && seen.contains("% of "), "{seen:?}");
+        assert!(seen.contains("record 16000: duration-mismatch: its duration is 7 s"), "{seen:?}");
+    }
+}
