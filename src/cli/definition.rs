@@ -85,8 +85,14 @@ fn recover() -> Command {
         .value_parser(PossibleValuesParser::new(["unknown", "now"]))
         .requires("stuck_after")
         .help("What to write where nothing proves when such a record ended [default: unknown]");
+    let every = Arg::new("every")
+        .long("every")
+        .value_name("DUR")
+        .value_parser(value_parser!(OsString))
+        .conflicts_with("dry_run")
+        .help("Keep doing it, with this pause, until SIGTERM; tells systemd that it is alive");
     reading("recover", "Delivers what is left in the state directory, and ends the records of runs that are lost")
-        .args([dry_run, stuck_after, assume_end, json()])
+        .args([dry_run, stuck_after, assume_end, every, json()])
 }
 
 fn finalize() -> Command {

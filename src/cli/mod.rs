@@ -21,6 +21,9 @@ use crate::record::{Status, parse_metrics, read_instant};
 
 pub use usage::Misuse;
 
+/// The shortest pause between two rounds of `recover --every`.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
 /// What is to be said instead of doing anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -122,6 +125,12 @@ fn recover(own: &ArgMatches) -> Result<RecoverArgs, Misuse> {
         dry_run: own.get_flag("dry_run"),
         stuck_after: duration(own, "stuck_after", "--stuck-after")?,
         assume_now: own.get_one::<String>("assume_end").is_some_and(|word| word == "now"),
+        every: match duration(own, "every", "--every")? {
+            Some(pause) if pause < EVERY_MIN => {
+                return Err(Misuse::new("--every is too short to make sense", "the least is 1s; write 1m or more"));
+            }
+            pause => pause,
+        },
     })
 }
 

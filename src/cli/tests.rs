@@ -117,14 +117,21 @@ fn an_end_said_by_hand_is_read_before_anything_is_asked() {
 #[test]
 fn what_to_recover_is_read_before_anything_is_asked() {
     let day = Some(Duration::from_hours(24));
-    let args = RecoverArgs { json: true, dry_run: true, stuck_after: day, assume_now: true };
+    let args = RecoverArgs { json: true, dry_run: true, stuck_after: day, assume_now: true, every: None };
     assert_eq!(
         parsed("runwrap recover --json --dry-run --stuck-after 24h --assume-end now").action,
         Action::Recover(args)
     );
-    let args = RecoverArgs { json: false, dry_run: false, stuck_after: None, assume_now: false };
+    let args = RecoverArgs { json: false, dry_run: false, stuck_after: None, assume_now: false, every: None };
     assert_eq!(parsed("runwrap recover").action, Action::Recover(args));
-    for line in ["--stuck-after 24", "--stuck-after -1h", "--assume-end now", "--stuck-after 1h --assume-end then"] {
+    for line in [
+        "--stuck-after 24",
+        "--stuck-after -1h",
+        "--assume-end now",
+        "--stuck-after 1h --assume-end then",
+        "--every 1ms",
+        "--every 1m --dry-run",
+    ] {
         assert!(matches!(parse(words(&format!("runwrap recover {line}"))), Err(Reply::Misuse(_))), "{line}");
     }
 }

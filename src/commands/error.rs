@@ -32,6 +32,8 @@ pub enum CommandError {
     StateDirectory { path: PathBuf, cause: io::Error },
     #[error("{left} of the runs in {} could not be delivered", path.display())]
     Left { left: usize, path: PathBuf },
+    #[error("cannot run as a service: {0}")]
+    Service(io::Error),
     #[error("cannot report: {0}")]
     Report(#[from] ReportError),
     #[error("cannot write to stdout: {0}")]
@@ -57,6 +59,7 @@ impl CommandError {
             }
             Self::Left { .. } => Some("the log says why of each (--log-file); mend that and recover again"),
             Self::Config(error) => Some(error.hint()),
+            Self::Service(_) => Some("NOTIFY_SOCKET is the service manager's to set: unset it elsewhere"),
             Self::Keeper(_) | Self::Stdout(_) => None,
         }
     }
@@ -64,6 +67,11 @@ impl CommandError {
     /// Whether it may work later without anybody's doing.
     pub(super) const fn is_transient(&self) -> bool {
         matches!(self, Self::Database { source: StoreError::Transient { .. }, .. })
+    }
+
+    /// Whether it will go on until somebody mends it.
+    pub(super) const fn needs_a_person(&self) -> bool {
+        !self.is_transient() && !matches!(self, Self::Left { .. })
     }
 
     /// The exit status.
@@ -77,6 +85,7 @@ impl CommandError {
             | Self::Left { .. }
             | Self::Database { .. }
             | Self::Report(_)
+            | Self::Service(_)
             | Self::Stdout(_) => EXIT_RUNWRAP,
         }
     }

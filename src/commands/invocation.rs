@@ -71,6 +71,8 @@ pub struct RecoverArgs {
     pub stuck_after: Option<Duration>,
     /// The end of such a record is now where nothing proves another; else it stays unknown.
     pub assume_now: bool,
+    /// Do it again and again, with this pause, until SIGTERM.
+    pub every: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod recover;
 mod repaired;
 mod report;
 mod run;
+mod service;
 mod show;
 mod undelivered;
 

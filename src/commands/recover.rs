@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::ask::ask;
 use super::repaired::Repaired;
+use super::service::{Service, recover_every};
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
 use crate::delivery::{DeadRun, Leftover, inspect, look, recoverer};
@@ -24,6 +25,7 @@ use crate::store::{Store, StoreError, Suspect};
 struct Round<'a> {
     settings: &'a Settings,
     args: &'a RecoverArgs,
+    service: Option<&'a Service>,
     done: Vec<Repaired>,
     /// The runs that have a journal here, dead or alive: its lock and its end know more than a lease.
     journaled: HashSet<OsString>,
@@ -31,25 +33,42 @@ struct Round<'a> {
     left: usize,
 }
 
-/// Recovers, and prints what was done.
+/// Recovers, and prints what was done; with `--every` until SIGTERM.
 ///
 /// # Errors
 /// The state directory or the database cannot be used, or something could not be delivered; the rest was.
 pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), CommandError> {
-    let mut round = Round { settings, args, done: Vec::new(), journaled: HashSet::new(), left: 0 };
-    let went = round.go();
+    if let Some(pause) = args.every {
+        return recover_every(settings, args, pause);
+    }
     // What was done is said, also where something else then failed.
-    let text = if args.json {
-        output::json(&Value::Array(round.done.iter().map(Repaired::as_json).collect()))
-    } else {
-        round.done.iter().map(Repaired::as_line).collect()
-    };
-    output::print(&text)?;
-    went?;
-    match round.left {
+    let (done, went) = once(settings, args, None);
+    print(&done, args.json)?;
+    went
+}
+
+/// One round: what was done, and whether it all went well.
+pub(super) fn once(
+    settings: &Settings,
+    args: &RecoverArgs,
+    service: Option<&Service>,
+) -> (Vec<Repaired>, Result<(), CommandError>) {
+    let mut round = Round { settings, args, service, done: Vec::new(), journaled: HashSet::new(), left: 0 };
+    let went = round.go().and_then(|()| match round.left {
         0 => Ok(()),
         left => Err(CommandError::Left { left, path: settings.state_dir.clone() }),
-    }
+    });
+    (round.done, went)
+}
+
+/// Prints each record before and after.
+pub(super) fn print(done: &[Repaired], json: bool) -> Result<(), CommandError> {
+    let text = if json {
+        output::json(&Value::Array(done.iter().map(Repaired::as_json).collect()))
+    } else {
+        done.iter().map(Repaired::as_line).collect()
+    };
+    Ok(output::print(&text)?)
 }
 
 /// Delivers the run `name`, if it is ours to deliver.
@@ -114,10 +133,16 @@ impl Round<'_> {
             home.remove_remains().map_err(unusable)?;
         }
         for name in home.run_names().map_err(unusable)? {
+            if !self.goes_on() {
+                break;
+            }
             match self.deliver_journal(&home, &name) {
                 Ok(repaired) => self.done.extend(repaired),
                 Err(error) => {
-                    log::error!(event = "recover_failed", run:? = name, hint = error.hint(); "{error}");
+                    let is_new =
+                        self.service.is_none_or(|service| service.is_new(&format!("{}: {error}", name.display())));
+                    let level = if is_new { log::Level::Error } else { log::Level::Debug };
+                    log::log!(level, event = "recover_failed", run:? = name, hint = error.hint(); "{error}");
                     self.left += 1;
                     // A database that does not answer will not answer for the next one either.
                     if error.is_transient() {
@@ -144,6 +169,9 @@ impl Round<'_> {
     fn presume_overdue(&mut self) -> Result<(), CommandError> {
         let overdue = self.ask("look for lost runs", |store| store.overdue())?;
         for run_id in overdue {
+            if !self.goes_on() {
+                break;
+            }
             if self.journaled.contains(&OsString::from(run_id.to_string())) {
                 continue;
             }
@@ -174,6 +202,9 @@ impl Round<'_> {
             by,
         };
         for suspect in suspects {
+            if !self.goes_on() {
+                break;
+            }
             let doubt = doubt.clone();
             let record_id = suspect.record_id.clone();
             let repaired = self.ask("end a stuck record", move |store| give_up(store, &suspect, doubt.clone()))?;
@@ -183,6 +214,11 @@ impl Round<'_> {
             self.done.extend(repaired);
         }
         Ok(())
+    }
+
+    /// False once a service was asked to end. One look finishes what it has begun.
+    fn goes_on(&self) -> bool {
+        self.service.is_none_or(Service::goes_on)
     }
 
     /// As [`ask`], and in a dry run nothing of it lasts.

@@ -18,6 +18,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
+pub mod service_manager;
 pub mod signals;
 pub mod spawn;
 pub mod wait;

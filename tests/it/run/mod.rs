@@ -7,3 +7,4 @@ mod keeping;
 mod lingering;
 mod recovering;
 mod reporting;
+mod serving;

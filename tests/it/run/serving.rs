@@ -1,0 +1,78 @@
+//! `runwrap recover --every`: a service that outlives its database and ends when it is told to.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::postgres::Postgres;
+use crate::support::site::{Site, output, start};
+use crate::support::wait::wait_until;
+
+const STUCK: &str = "INSERT INTO training_records (status, train_start_time, created_at)
+    VALUES ('training', '2025-11-26 18:00:00', '2025-11-26 18:00:00')";
+
+fn migrated(site: &Site) {
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+}
+
+/// What the service manager hears next.
+#[track_caller]
+fn heard(manager: &UnixDatagram) -> String {
+    let mut bytes = [0; 64];
+    let length = manager.recv(&mut bytes).unwrap();
+    String::from_utf8(bytes[..length].to_vec()).unwrap()
+}
+
+#[test]
+fn a_service_recovers_again_and_again_says_that_it_lives_and_ends_at_sigterm() {
+    let site = Site::sqlite();
+    migrated(&site);
+    let socket = site.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut command = site.runwrap(&["recover", "--every", "1s", "--stuck-after", "24h"]);
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000").stdout(Stdio::piped());
+    let mut service = start(&mut command);
+    assert_eq!(heard(&manager), "READY=1");
+    for number in 1..3 {
+        site.sql(STUCK);
+        assert!(service.line().starts_with(&format!("record {number}: training -> failed (stuck)")));
+        assert_eq!(heard(&manager), "WATCHDOG=1");
+    }
+    service.signal("TERM");
+    assert_eq!(service.end().code(), Some(0));
+    wait_until("the last word", || heard(&manager) == "STOPPING=1");
+}
+
+#[test]
+fn a_service_outlives_an_outage_of_its_database_and_says_once_that_there_is_one() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    migrated(&site);
+    let mut command = site.runwrap(&["recover", "--every", "1s", "--stuck-after", "24h", "--start-timeout", "2s"]);
+    let errors = std::fs::File::create(site.path().join("errors")).unwrap();
+    let mut service = start(command.stdout(Stdio::piped()).stderr(errors));
+    site.sql(STUCK);
+    assert!(service.line().starts_with("record 1: training -> failed (stuck)"));
+    server.stop();
+    wait_until("two rounds that failed", || site.log().matches("event=round_failed").count() >= 2);
+    server.start();
+    site.sql(STUCK);
+    // A crash costs a sequence some numbers.
+    assert!(service.line().contains(": training -> failed (stuck)"));
+    service.signal("TERM");
+    assert_eq!(service.end().code(), Some(0));
+    let said = std::fs::read_to_string(site.path().join("errors")).unwrap();
+    assert!(said.starts_with("runwrap: cannot "), "{said}");
+    let complaints: Vec<&str> = said.lines().filter(|line| !line.contains("hint: ")).collect();
+    assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{said}");
+}
+
+#[test]
+fn a_service_ends_at_once_where_a_person_must_act_before_it_can_work() {
+    let site = Site::sqlite();
+    std::fs::create_dir(site.path().join("runs.db")).unwrap();
+    let output = output(&mut site.runwrap(&["recover", "--every", "1h"]));
+    assert_eq!(output.status.code(), Some(125));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("it is a directory"));
+}
