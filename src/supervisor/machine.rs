@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::relay::{Meaning, meaning};
+use super::deadlines::{Deadlines, take_due};
+use super::relay::{Meaning, Reach, meaning};
 use crate::journal;
 use crate::link::ToSupervisor;
 use crate::record::{Reason, TrainerExit};
@@ -50,7 +51,10 @@ pub(super) enum Event {
     Keeper(ToSupervisor),
     /// The link is at its end, or a keeper could not be started.
     KeeperGone,
-    Signal(Received),
+    Signal {
+        signal: Received,
+        reach: Reach,
+    },
     /// The command could not be executed, or not even forked.
     SpawnFailed {
         not_found: bool,
@@ -118,9 +122,8 @@ pub(super) struct Machine {
     held: Vec<Received>,
     stopped: bool,
     timed_out: bool,
-    /// When the present phase is over at the latest: the wait for the record, `--timeout`, the wait for the end's delivery.
-    deadline: Option<Duration>,
-    kill_at: Option<Duration>,
+    /// Of the wait for the record, of `--timeout`, of the wait for the end's delivery.
+    deadlines: Deadlines,
     restarts: u32,
     restart_at: Option<Duration>,
 }
@@ -134,8 +137,7 @@ impl Machine {
             held: Vec::new(),
             stopped: false,
             timed_out: false,
-            deadline: Some(now + limits.start_timeout),
-            kill_at: None,
+            deadlines: Deadlines::new(now + limits.start_timeout),
             restarts: 0,
             restart_at: None,
         }
@@ -143,7 +145,7 @@ impl Machine {
 
     /// When to come back with [`Event::Time`] at the latest.
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        [self.deadline, self.kill_at, self.restart_at].into_iter().flatten().min()
+        [self.deadlines.next(), self.restart_at].into_iter().flatten().min()
     }
 
     /// Takes `event` at the boot time `now`.
@@ -154,7 +156,7 @@ impl Machine {
         match event {
             Event::Keeper(news) => self.keeper_says(news),
             Event::KeeperGone => self.keeper_gone(now),
-            Event::Signal(signal) => self.signal(signal, now),
+            Event::Signal { signal, reach } => self.signal(signal, reach, now),
             Event::SpawnFailed { not_found, message } => {
                 let code = if not_found { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
                 let warning = Action::Warn { message: message.clone(), hint: String::new() };
@@ -170,11 +172,15 @@ impl Machine {
             Event::TrainerStopped { signal } => {
                 self.stopped = true;
                 // The terminal stops a job as a whole; a SIGSTOP is somebody's business with the trainer alone.
-                let job_control = [signals::SIGTSTP, signals::SIGTTIN, signals::SIGTTOU].contains(&signal);
-                if job_control { vec![Action::StopSelf] } else { Vec::new() }
+                if ![signals::SIGTSTP, signals::SIGTTIN, signals::SIGTTOU].contains(&signal) {
+                    return Vec::new();
+                }
+                self.deadlines.stop(now);
+                vec![Action::StopSelf]
             }
             Event::TrainerContinued => {
                 self.stopped = false;
+                self.deadlines.go_on(now);
                 Vec::new()
             }
             Event::Time => self.time(now),
@@ -236,7 +242,7 @@ impl Machine {
 
     fn start(&mut self) -> Vec<Action> {
         self.phase = Phase::Running;
-        self.deadline = None;
+        self.deadlines.begin_phase(None);
         let held = std::mem::take(&mut self.held);
         let sends = held.into_iter().map(|signal| Action::Send { signal: signal.number, value: signal.value });
         std::iter::once(Action::Spawn).chain(sends).collect()
@@ -244,7 +250,7 @@ impl Machine {
 
     /// The trainer was forked: `--timeout` runs from now on.
     pub(super) fn spawned(&mut self, now: Duration) {
-        self.deadline = self.limits.timeout.map(|timeout| now + timeout);
+        self.deadlines.begin_phase(self.limits.timeout.map(|timeout| now + timeout));
     }
 
     fn refuse(&mut self, message: String, hint: String) -> Vec<Action> {
@@ -252,9 +258,9 @@ impl Machine {
         vec![Action::Warn { message, hint }, Action::Abandon, Action::End(EndAs::Code(EXIT_RUNWRAP))]
     }
 
-    fn signal(&mut self, signal: Received, now: Duration) -> Vec<Action> {
+    fn signal(&mut self, signal: Received, reach: Reach, now: Duration) -> Vec<Action> {
         let send = Action::Send { signal: signal.number, value: signal.value };
-        match (self.phase, meaning(signal, self.limits.leads_session)) {
+        match (self.phase, meaning(signal, reach, self.limits.leads_session)) {
             (_, Meaning::Child) | (Phase::Over, _) => Vec::new(),
             (Phase::Opening, Meaning::Stop { .. }) => {
                 let name = signals::name(signal.number);
@@ -264,7 +270,8 @@ impl Machine {
                 actions.extend(self.finish(exit, EndAs::Signal(signal.number), now));
                 actions
             }
-            (Phase::Opening, Meaning::Other { relay: true }) => {
+            // Whomever it has reached, the trainer was not there yet.
+            (Phase::Opening, Meaning::Other { .. }) => {
                 if self.held.len() < HELD_MAX {
                     self.held.push(signal);
                 }
@@ -275,18 +282,13 @@ impl Machine {
                 if relay {
                     actions.push(send);
                     if self.limits.kill_after_stop {
-                        self.kill_at.get_or_insert(now + self.limits.kill_after);
+                        self.deadlines.kill_at_the_latest(now + self.limits.kill_after);
                     }
                 }
-                actions
-            }
-            // What continued us has continued the trainer too, unless it was meant for us alone.
-            (Phase::Running, Meaning::Continue) => {
                 if self.stopped {
-                    vec![send]
-                } else {
-                    Vec::new()
+                    actions.push(Action::Send { signal: signals::SIGCONT, value: None });
                 }
+                actions
             }
             (Phase::Running, Meaning::Other { relay }) => {
                 if relay {
@@ -296,8 +298,7 @@ impl Machine {
                 }
             }
             (Phase::Finishing { since, end }, Meaning::Stop { .. }) if now >= since + FINISH_PATIENCE => self.over(end),
-            (Phase::Opening, Meaning::Other { relay: false } | Meaning::Continue)
-            | (Phase::Finishing { .. }, Meaning::Stop { .. } | Meaning::Continue | Meaning::Other { .. }) => Vec::new(),
+            (Phase::Finishing { .. }, Meaning::Stop { .. } | Meaning::Other { .. }) => Vec::new(),
         }
     }
 
@@ -306,10 +307,10 @@ impl Machine {
         if take_due(&mut self.restart_at, now) {
             actions.push(Action::StartKeeper);
         }
-        if take_due(&mut self.kill_at, now) {
+        if self.deadlines.take_kill(now) {
             actions.push(Action::Send { signal: signals::SIGKILL, value: None });
         }
-        if take_due(&mut self.deadline, now) {
+        if self.deadlines.take_phase(now) {
             actions.extend(self.deadline_passed(now));
         }
         actions
@@ -330,7 +331,7 @@ impl Machine {
             }
             Phase::Running => {
                 self.timed_out = true;
-                self.kill_at = Some(now + self.limits.kill_after);
+                self.deadlines.kill_at(now + self.limits.kill_after);
                 let event = journal::Event::TimedOut { signal: signals::name(signals::SIGTERM) };
                 vec![
                     Action::Write { event, durable: true },
@@ -350,14 +351,13 @@ impl Machine {
 
     fn finish(&mut self, exit: TrainerExit, end: EndAs, now: Duration) -> Vec<Action> {
         self.phase = Phase::Finishing { since: now, end };
-        self.kill_at = None;
-        self.deadline = Some(now + self.limits.finish_timeout);
+        self.deadlines.begin_phase(Some(now + self.limits.finish_timeout));
         vec![Action::Finish(exit)]
     }
 
     fn over(&mut self, end: EndAs) -> Vec<Action> {
         self.phase = Phase::Over;
-        self.deadline = None;
+        self.deadlines.begin_phase(None);
         vec![Action::End(end)]
     }
 
@@ -369,10 +369,6 @@ impl Machine {
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => EndAs::Code(EXIT_RUNWRAP),
         }
     }
-}
-
-fn take_due(moment: &mut Option<Duration>, now: Duration) -> bool {
-    moment.take_if(|moment| *moment <= now).is_some()
 }
 
 fn stop_requested(signal: Received) -> Action {

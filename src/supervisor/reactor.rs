@@ -8,8 +8,10 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::guard::Guard;
+use super::hearing::Hearing;
 use super::keepers::Keepers;
 use super::machine::{Action, Event, Limits, Machine};
+use super::relay::Reach;
 use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer};
 use crate::link::{Brief, Heard, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
@@ -48,7 +50,7 @@ struct Supervisor {
     machine: Machine,
     // Dropped before everything below: its end must still be able to use the rest of the process.
     guard: Guard,
-    signals: Signals,
+    hearing: Hearing,
     command: Vec<OsString>,
     report_path: Option<PathBuf>,
     trainer: Option<Trainer>,
@@ -86,7 +88,7 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
     let mut supervisor = Supervisor {
         machine: Machine::new(limits, clock::boot_time()),
         guard,
-        signals,
+        hearing: Hearing::new(signals),
         command,
         report_path,
         trainer: None,
@@ -113,6 +115,8 @@ impl Supervisor {
         if let Err(error) = started {
             self.no_keeper(&error);
         }
+        // While the keeper gets going there is nothing else to do.
+        self.hearing.start_witness();
         self.oom_kills = OomKills::watch();
         loop {
             for event in self.next_events()? {
@@ -133,7 +137,7 @@ impl Supervisor {
     /// Waits for the next events. Never empty for ever: each wait is bounded.
     fn next_events(&mut self) -> Result<Vec<Event>, SupervisorError> {
         let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
-        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signals)), self.guard.keepers.link_fd(), exec_result];
+        let fds = [Some(std::os::fd::AsFd::as_fd(&self.hearing)), self.guard.keepers.link_fd(), exec_result];
         let [signal, link, exec] =
             readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
         let mut events = std::mem::take(&mut self.pending);
@@ -168,15 +172,16 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {
-        // As many as came; while they are taken no other process's flood can hold us here for ever.
-        for _ in 0..1024 {
-            let Some(signal) = self.signals.next()? else { break };
+        for (signal, mut reach) in self.hearing.take()? {
             if signal.number == signals::SIGCHLD {
                 self.look_at_children(events)?;
-            } else {
-                log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender; "");
-                events.push(Event::Signal(signal));
             }
+            // What the group gets reaches the trainer only while it is in it.
+            if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
+                reach = Reach::Alone;
+            }
+            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, reach:?; "");
+            events.push(Event::Signal { signal, reach });
         }
         Ok(())
     }
@@ -217,7 +222,7 @@ impl Supervisor {
                 Action::StartKeeper => self.start_keeper(),
                 Action::Spawn => {
                     failpoint::reached("before-spawn");
-                    self.spawn();
+                    self.spawn()?;
                 }
                 Action::Write { event, durable } => {
                     let moved = self.guard.write(event, durable);
@@ -232,6 +237,7 @@ impl Supervisor {
                     let moved = self.guard.finish(exit, self.usage.take());
                     self.report_move(moved)?;
                     self.guard.reap()?;
+                    self.hearing.dismiss_witness()?;
                 }
                 Action::StopSelf => process::stop_self()?,
                 Action::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
@@ -260,7 +266,7 @@ impl Supervisor {
         self.pending.push(Event::KeeperGone);
     }
 
-    fn spawn(&mut self) {
+    fn spawn(&mut self) -> Result<(), SupervisorError> {
         let account = self.guard.writer.account();
         let run = &account.begin.run;
         let mut added = vec![
@@ -269,14 +275,29 @@ impl Supervisor {
         ];
         added.extend(account.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
-        match spawn_trainer(&self.command, &added, self.signals.found_mask()) {
+        match spawn_trainer(&self.command, &added, self.hearing.signals.found_mask()) {
             Ok(trainer) => {
                 self.guard.trainer_pid = Some(trainer.pid);
                 self.trainer = Some(trainer);
                 self.machine.spawned(clock::boot_time());
+                self.take_earlier_signals()?;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
+        Ok(())
+    }
+
+    /// What is pending when the trainer has just been forked came before it, and the trainer has it from nobody else.
+    fn take_earlier_signals(&mut self) -> Result<(), SupervisorError> {
+        let mut events = Vec::new();
+        self.take_signals(&mut events)?;
+        for event in &mut events {
+            if let Event::Signal { reach, .. } = event {
+                *reach = Reach::Alone;
+            }
+        }
+        self.pending.extend(events);
+        Ok(())
     }
 
     /// The journal is somewhere else now: say so if it does not outlive us there.

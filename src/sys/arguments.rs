@@ -34,10 +34,24 @@ fn cover_in(line: &mut [u8], secret: &OsStr) {
 
 /// The addresses of the first byte of the command line and of the one behind its last.
 fn place() -> Option<(u64, u64)> {
+    let [start, end, ..] = places()?;
+    Some((start, end))
+}
+
+/// Where command line and environment lie, which stand one behind the other in the memory that the kernel shows of this
+/// process: the addresses of the first byte and of the one behind the last.
+pub(super) fn place_with_environment() -> Option<(u64, u64)> {
+    let [start, _, _, end] = places()?;
+    Some((start, end))
+}
+
+/// Start and end of the command line, start and end of the environment.
+fn places() -> Option<[u64; 4]> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     // The name of the program, in parentheses, may hold blanks. What follows it begins with field 3 of proc(5).
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(48 - 3);
-    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(48 - 3);
+    let places: Vec<u64> = fields.take(4).map(|field| field.parse().ok()).collect::<Option<_>>()?;
+    places.try_into().ok()
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod service_manager;
 pub mod signals;
 pub mod spawn;
 pub mod wait;
+pub mod witness;
 
 // The unwinder from the static library, which std would otherwise load as libgcc_s.so: at each of our two starts
 // that costs as much as an fsync.

@@ -90,6 +90,12 @@ pub fn send(pid: i32, signal: i32, value: Option<i32>) -> io::Result<()> {
     }
 }
 
+/// Whether `pid` is in this process's group. One that has gone has not left it.
+#[must_use]
+pub fn is_in_our_group(pid: i32) -> bool {
+    nix::unistd::getpgid(Some(Pid::from_raw(pid))).map_or(true, |group| group == nix::unistd::getpgrp())
+}
+
 /// Stops this process, as the terminal would: after the trainer has stopped. Returns when it is continued.
 pub fn stop_self() -> io::Result<()> {
     // SIGSTOP, not SIGTSTP: that one is blocked and would come back to us as an event.

@@ -2,14 +2,15 @@
 //! queue, so nothing is lost or merged that the kernel would not merge for a bare process. Must not decide what to do.
 
 use std::io;
+use std::mem::size_of;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// The signals that a thread raises in itself by an error of its own: never blocked, never relayed.
-const SYNCHRONOUS: [Signal; 7] =
-    [Signal::SIGSEGV, Signal::SIGFPE, Signal::SIGILL, Signal::SIGBUS, Signal::SIGABRT, Signal::SIGTRAP, Signal::SIGSYS];
+/// One signal as a signalfd has it, in bytes.
+pub(super) const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
 /// One signal, as the kernel handed it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,20 +32,18 @@ pub enum Sender {
     },
 }
 
-/// All signals that can be blocked, blocked and readable here.
+/// All signals that can be blocked, blocked and readable here. Also those that an error of our own raises: the kernel
+/// forces such a one on us all the same, so what can be read here was sent by somebody.
 pub struct Signals {
     fd: SignalFd,
     found: SigSet,
 }
 
 impl Signals {
-    /// Blocks every signal but the synchronous ones. The mask that was found is kept for the trainer.
+    /// Blocks every signal. The mask that was found is kept for the trainer.
     pub fn block_all() -> io::Result<Self> {
         let found = super::inherited::blocked();
-        let mut blocked = SigSet::all();
-        for signal in SYNCHRONOUS {
-            blocked.remove(signal);
-        }
+        let blocked = SigSet::all();
         blocked.thread_set_mask()?;
         let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd, found })
@@ -58,7 +57,27 @@ impl Signals {
 
     /// The next pending signal, if there is one.
     pub fn next(&self) -> io::Result<Option<Received>> {
-        let Some(info) = self.fd.read_signal()? else { return Ok(None) };
+        Ok(self.fd.read_signal()?.map(|info| Received::from_info(&info)))
+    }
+
+    /// Those that [`Signals::next`] would give now.
+    pub fn pending(&self) -> io::Result<Pending> {
+        // SAFETY: all-zero bytes are a valid, empty set.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: fills a valid, owned set.
+        Errno::result(unsafe { libc::sigpending(&raw mut set) })?;
+        Ok(Pending(set))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Received {
+    fn from_info(info: &libc::signalfd_siginfo) -> Self {
         let number = i32::try_from(info.ssi_signo).unwrap_or_default();
         let sender = match info.ssi_code {
             libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
@@ -67,13 +86,34 @@ impl Signals {
             _ => Sender::Kernel,
         };
         let value = (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_int);
-        Ok(Some(Received { number, sender, value }))
+        Self { number, sender, value }
+    }
+
+    /// What another process has read from its signalfd: whole records of [`RECORD_BYTES`].
+    pub(super) fn from_records(bytes: &[u8]) -> impl Iterator<Item = Self> {
+        bytes.chunks_exact(RECORD_BYTES).map(|record| {
+            // SAFETY: the chunk is as long as the struct, which is plain integers: any bytes are one, at any address.
+            let info = unsafe { record.as_ptr().cast::<libc::signalfd_siginfo>().read_unaligned() };
+            Self::from_info(&info)
+        })
     }
 }
 
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+/// The numbers of the signals that wait to be taken.
+#[derive(Clone, Copy)]
+pub struct Pending(libc::sigset_t);
+
+impl Pending {
+    #[must_use]
+    pub fn contains(&self, number: i32) -> bool {
+        // SAFETY: reads a valid set; a number that is none is an error code.
+        unsafe { libc::sigismember(&raw const self.0, number) == 1 }
+    }
+
+    /// Whether there is one that is more than news of a child.
+    #[must_use]
+    pub fn more_than_children(&self) -> bool {
+        (1..=libc::SIGRTMAX()).any(|number| number != SIGCHLD && self.contains(number))
     }
 }
 
@@ -95,5 +135,6 @@ pub(super) fn set_mask(mask: &SigSet) -> nix::Result<()> {
 }
 
 pub use libc::{
-    SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
+    SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU,
+    SIGURG, SIGVTALRM, SIGWINCH,
 };

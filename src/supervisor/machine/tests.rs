@@ -24,7 +24,12 @@ fn recorded() -> Event {
 }
 
 fn sent(number: i32) -> Event {
-    Event::Signal(Received { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None })
+    reached(number, Reach::Alone)
+}
+
+fn reached(number: i32, reach: Reach) -> Event {
+    let signal = Received { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
+    Event::Signal { signal, reach }
 }
 
 fn failed() -> ToSupervisor {
@@ -82,6 +87,48 @@ fn kill_after_bounds_a_relayed_stop_only_when_it_was_given() {
 }
 
 #[test]
+fn what_the_group_has_got_is_written_down_and_not_relayed() {
+    let mut machine = running(Limits { timeout: None, kill_after_stop: true, ..limits() });
+    let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
+    assert!(matches!(actions[..], [Action::Write { event: journal::Event::StopRequested { .. }, durable: true }]));
+    assert_eq!(machine.step(reached(10, Reach::Group), SECOND), []);
+    // Only a stop that we relayed is bounded.
+    assert_eq!(machine.wake_at(), None);
+}
+
+#[test]
+fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
+    let mut machine = running(limits());
+    assert_eq!(machine.step(Event::TrainerStopped { signal: signals::SIGSTOP }, SECOND), []);
+    assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
+    let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
+    assert_eq!(actions[1..], [send(signals::SIGCONT)]);
+    machine.step(Event::TrainerContinued, 2 * SECOND);
+    assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM)]);
+}
+
+#[test]
+fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
+    let mut machine = running(limits());
+    assert_eq!(machine.step(Event::TrainerStopped { signal: signals::SIGTSTP }, 10 * SECOND), [Action::StopSelf]);
+    assert_eq!(machine.wake_at(), None);
+    assert_eq!(machine.step(Event::Time, 500 * SECOND), []);
+    machine.step(Event::TrainerContinued, 510 * SECOND);
+    assert_eq!(machine.wake_at(), Some(560 * SECOND));
+    // A SIGSTOP is somebody's business with the trainer alone.
+    machine.step(Event::TrainerStopped { signal: signals::SIGSTOP }, 550 * SECOND);
+    assert_eq!(machine.step(Event::Time, 560 * SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
+    // The grace period stands still as well.
+    machine.step(Event::TrainerStopped { signal: signals::SIGTTIN }, 565 * SECOND);
+    machine.step(Event::TrainerContinued, 600 * SECOND);
+    assert_eq!(machine.wake_at(), Some(605 * SECOND));
+    // Its end is waited for again, whatever it was.
+    machine.step(Event::TrainerStopped { signal: signals::SIGTSTP }, 601 * SECOND);
+    machine.step(Event::TrainerEnded(TrainerExit::Exited { code: 0 }), 602 * SECOND);
+    assert_eq!(machine.wake_at(), Some(632 * SECOND));
+}
+
+#[test]
 fn a_timeout_terminates_then_kills_and_ends_with_124() {
     let mut machine = running(limits());
     let actions = machine.step(Event::Time, 60 * SECOND);
@@ -96,7 +143,9 @@ fn a_timeout_terminates_then_kills_and_ends_with_124() {
 fn signals_that_come_before_the_trainer_are_held_for_it() {
     let mut machine = Machine::new(limits(), Duration::ZERO);
     assert_eq!(machine.step(sent(10), SECOND), []);
-    assert_eq!(machine.step(recorded(), SECOND)[1..], [Action::Spawn, send(10)]);
+    // Also what the group has got: the trainer was not in it.
+    assert_eq!(machine.step(reached(signals::SIGWINCH, Reach::Group), SECOND), []);
+    assert_eq!(machine.step(recorded(), SECOND)[1..], [Action::Spawn, send(10), send(signals::SIGWINCH)]);
 }
 
 #[test]
@@ -117,7 +166,11 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Keeper(ToSupervisor::Final)),
         Just(Event::KeeperGone),
         (1..65).prop_map(sent),
-        (1..65).prop_map(|number| Event::Signal(Received { number, sender: Sender::Kernel, value: None })),
+        (1..65).prop_map(|number| reached(number, Reach::Group)),
+        (1..65).prop_map(|number| Event::Signal {
+            signal: Received { number, sender: Sender::Kernel, value: None },
+            reach: Reach::Unknown
+        }),
         Just(Event::Executed { pid: 1 }),
         Just(Event::SpawnFailed { not_found: true, message: String::new() }),
         (0..256).prop_map(|code| Event::TrainerEnded(TrainerExit::Exited { code })),
@@ -135,7 +188,7 @@ fn possible(event: &Event, spawned: bool, finished: bool) -> bool {
         | Event::TrainerEnded(_)
         | Event::TrainerStopped { .. }
         | Event::TrainerContinued => spawned && !finished,
-        Event::Keeper(_) | Event::KeeperGone | Event::Signal(_) | Event::Time => true,
+        Event::Keeper(_) | Event::KeeperGone | Event::Signal { .. } | Event::Time => true,
     }
 }
 

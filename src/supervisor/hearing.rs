@@ -1,0 +1,100 @@
+//! The signals to the supervisor, each with whom it has reached: our own queue and a witness's, compared.
+//! Must not decide what follows: `machine` does. Called by `reactor`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::relay::{Reach, reaches};
+use crate::sys::host;
+use crate::sys::signals::{self, Received, Sender, Signals};
+use crate::sys::witness::Witness;
+
+/// As many as are taken at once; while they are, no other process's flood can hold us here for ever.
+const TAKEN_MAX: usize = 1024;
+
+/// Our ears.
+pub(super) struct Hearing {
+    pub(super) signals: Signals,
+    witness: Option<Witness>,
+    /// What the witness has got and we have not taken yet.
+    records: Vec<Received>,
+}
+
+impl Hearing {
+    pub(super) const fn new(signals: Signals) -> Self {
+        Self { signals, witness: None, records: Vec::new() }
+    }
+
+    /// From now on there is somebody to compare with. Where there cannot be, signals from processes are relayed.
+    pub(super) fn start_witness(&mut self) {
+        match Witness::start(&self.signals) {
+            Ok(witness) => self.witness = Some(witness),
+            Err(error) => log::info!(event = "no_witness", error:%; ""),
+        }
+    }
+
+    /// The trainer has ended: nothing is relayed any more.
+    pub(super) fn dismiss_witness(&self) -> io::Result<()> {
+        self.witness.as_ref().map_or(Ok(()), Witness::dismiss)
+    }
+
+    /// The signals that are pending, in their order.
+    pub(super) fn take(&mut self) -> io::Result<Vec<(Received, Reach)>> {
+        let pending = self.signals.pending()?;
+        let is_wanted = pending.more_than_children();
+        if pending.contains(signals::SIGCONT)
+            && let Some(witness) = &self.witness
+        {
+            // Somebody may have stopped us all and continued only us.
+            witness.wake()?;
+        }
+        // Before the taking: what merges in the witness's queue from here on merges in ours. Held by
+        // `a_signal_to_the_group_arrives_once`.
+        if is_wanted {
+            self.ask();
+        }
+        let mut taken = Vec::new();
+        while taken.len() < TAKEN_MAX
+            && let Some(signal) = self.signals.next()?
+        {
+            taken.push(signal);
+        }
+        // After it: a signal that came while the witness was asked.
+        let is_wanted = is_wanted || taken.iter().any(|signal| signal.number != signals::SIGCHLD);
+        let is_known = is_wanted && self.ask();
+        let still_pending = self.signals.pending()?;
+        let told = reaches(&taken, &mut self.records, |number| still_pending.contains(number));
+        let heard = taken.into_iter().zip(told).filter(|(signal, _)| !is_from_us(signal));
+        Ok(heard.map(|(signal, reach)| (signal, if is_known { reach } else { reach.or_unknown() })).collect())
+    }
+
+    /// Adds what the witness has got; false where that is not to be learned.
+    fn ask(&mut self) -> bool {
+        let Some(witness) = &mut self.witness else { return false };
+        match witness.ask() {
+            Ok(records) => {
+                self.records.extend(records);
+                true
+            }
+            Err(error) => {
+                log::info!(event = "witness_silent", error:%; "");
+                let is_slow = error.kind() == io::ErrorKind::TimedOut;
+                if !is_slow || witness.wake().is_err() {
+                    self.witness = None;
+                }
+                false
+            }
+        }
+    }
+}
+
+/// Whether it is the kernel's word for an error of our own, such as a write to a closed pipe.
+fn is_from_us(signal: &Received) -> bool {
+    matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid())
+}
+
+impl AsFd for Hearing {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.signals.as_fd()
+    }
+}

@@ -1,0 +1,177 @@
+//! A tiny process in our process group that tells which signals the group has got: a signal that it has from the same
+//! sender as we was sent to the group, so the trainer has it already. It reads its signals only when it is asked, so that
+//! they merge in its queue as they do in ours. It is a fork of us that was never executed: it costs the pages that differ.
+//! Must not outlive us (parent-death signal; a closed socket), must hold no descriptor of the user's, and must not look
+//! like us: what is sent to all that are called runwrap must not seem to be sent to the group. Called by `supervisor`.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::prctl::{set_name, set_pdeathsig};
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+
+use super::arguments;
+use super::clock::boot_time;
+use super::pidfd::PidFd;
+use super::poll::readable_within;
+use super::signals::{RECORD_BYTES, Received, SIGCONT, SIGKILL, Signals};
+
+/// How long an answer may take. A signal waits for it, so this bounds what a witness that is stopped costs.
+const ANSWER_WAIT: Duration = Duration::from_millis(500);
+/// How long a killed witness may take to die.
+const DEATH_WAIT: Duration = Duration::from_secs(1);
+/// How many signals fit in one message. A shorter message is an answer's last.
+const MESSAGE_RECORDS: usize = 16;
+const NUMBER_BYTES: usize = size_of::<u32>();
+const MESSAGE_BYTES: usize = NUMBER_BYTES + MESSAGE_RECORDS * RECORD_BYTES;
+
+/// The witness of a supervisor that has blocked all signals.
+pub struct Witness {
+    process: PidFd,
+    socket: OwnedFd,
+    questions: u32,
+}
+
+impl Witness {
+    /// Forks one. Only to be called while this process has one thread.
+    pub fn start(signals: &Signals) -> io::Result<Self> {
+        // Found before the fork: the child calls nothing but system calls.
+        let Some(words) = arguments::place_with_environment() else {
+            return Err(io::Error::other("/proc/self/stat does not tell where the command line is"));
+        };
+        let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        let parent = getpid();
+        // SAFETY: the process has one thread, and the child calls nothing but system calls and ends without returning.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => {
+                drop(theirs);
+                // Nobody has reaped it: the number is still its own.
+                let process = PidFd::open(child.as_raw())?.ok_or_else(|| io::Error::from(Errno::ESRCH))?;
+                Ok(Self { process, socket, questions: 0 })
+            }
+            ForkResult::Child => {
+                if disguise(words, parent).is_ok() && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
+                {
+                    answer_questions();
+                }
+                // SAFETY: ends the forked child without running anything of the parent's.
+                unsafe { libc::_exit(0) }
+            }
+        }
+    }
+
+    /// The signals that it has got since it was last asked.
+    ///
+    /// # Errors
+    /// `TimedOut` if it does not answer in time; it may be asked again. Any other: it has gone.
+    pub fn ask(&mut self) -> io::Result<Vec<Received>> {
+        self.questions = self.questions.wrapping_add(1);
+        let number = self.questions.to_ne_bytes();
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        match send(self.socket.as_raw_fd(), &number, flags) {
+            Ok(_) => {}
+            // It has not read a hundred questions.
+            Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
+            Err(errno) => return Err(errno.into()),
+        }
+        let deadline = boot_time() + ANSWER_WAIT;
+        let mut known = Vec::new();
+        loop {
+            if !readable_within(&self.socket, deadline.saturating_sub(boot_time()))? {
+                // What it may yet say is the answer to an old question, and is thrown away.
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let mut message = [0; MESSAGE_BYTES];
+            let length = recv(self.socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT)?;
+            let Some((answers, records)) = message.get(..length).and_then(<[u8]>::split_first_chunk) else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            if *answers == number {
+                known.extend(Received::from_records(records));
+                if length < MESSAGE_BYTES {
+                    return Ok(known);
+                }
+            }
+        }
+    }
+
+    /// Lets it go on if somebody has stopped it.
+    pub fn wake(&self) -> io::Result<()> {
+        self.process.signal(SIGCONT)
+    }
+
+    /// Kills it, and does not wait for its death: that is a child's end like any other.
+    pub fn dismiss(&self) -> io::Result<()> {
+        self.process.signal(SIGKILL)
+    }
+
+    /// Without it the process group is as empty as it would be without runwrap.
+    fn end(&self) -> io::Result<()> {
+        self.dismiss()?;
+        readable_within(&self.process, DEATH_WAIT)?;
+        match waitid(Id::PIDFd(self.process.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+            Ok(_) | Err(Errno::ECHILD) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if let Err(error) = self.end() {
+            log::warn!(event = "witness_left", error:%; "");
+        }
+    }
+}
+
+/// In the child: it dies with its parent, and has a name, a command line and an environment of its own.
+fn disguise((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(Errno::ESRCH);
+    }
+    set_name(c"rw-witness")?;
+    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(end.saturating_sub(start))) else {
+        return Err(Errno::EFAULT);
+    };
+    // SAFETY: the kernel has put the words there, at the end of the stack; this copy of them is the child's own, and it
+    // looks at neither its arguments nor its environment.
+    unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
+    Ok(())
+}
+
+/// In the child: the socket becomes descriptor 0, the signals become 1, and all others are closed.
+fn keep_only(socket: RawFd, signals: RawFd) -> Result<(), Errno> {
+    // Neither is one of the first three: Rust's runtime has opened those that were closed.
+    for (from, to) in [(socket, 0), (signals, 1)] {
+        // SAFETY: two numbers; what stood at the second is not used in this process.
+        Errno::result(unsafe { libc::dup2(from, to) })?;
+    }
+    // SAFETY: numbers only; nothing in this process uses what it closes.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, libc::c_uint::MAX, 0) }).map(drop)
+}
+
+/// In the child: until the other end is closed.
+fn answer_questions() {
+    let mut message = [0_u8; MESSAGE_BYTES];
+    while recv(0, &mut message[..NUMBER_BYTES], MsgFlags::empty()) == Ok(NUMBER_BYTES) {
+        loop {
+            let room = &mut message[NUMBER_BYTES..];
+            // SAFETY: fills at most the owned bytes that it is given. A signalfd gives the signals of whoever reads it.
+            let read = unsafe { libc::read(1, room.as_mut_ptr().cast(), room.len()) };
+            // An error is the end of what is pending.
+            let length = NUMBER_BYTES + usize::try_from(read).unwrap_or(0);
+            if send(0, &message[..length], MsgFlags::MSG_NOSIGNAL) != Ok(length) {
+                return;
+            }
+            if length < MESSAGE_BYTES {
+                break;
+            }
+        }
+    }
+}
