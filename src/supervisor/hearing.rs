@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::relay::{Reach, reaches};
-use crate::sys::host;
 use crate::sys::signals::{self, Received, Sender, Signals};
 use crate::sys::witness::Witness;
+use crate::sys::{host, wait};
 
 /// As many as are taken at once; while they are, no other process's flood can hold us here for ever.
 const TAKEN_MAX: usize = 1024;
@@ -40,28 +40,28 @@ impl Hearing {
 
     /// The signals that are pending, in their order.
     pub(super) fn take(&mut self) -> io::Result<Vec<(Received, Reach)>> {
+        // Only these are taken: each was pending before the witness is asked, so the witness had it by then, if the group
+        // did. One that comes after that, and merges with another in one of the two queues alone, waits for the next time.
+        // Held by `every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent`.
         let pending = self.signals.pending()?;
-        let is_wanted = pending.more_than_children();
         if pending.contains(signals::SIGCONT)
             && let Some(witness) = &self.witness
         {
             // Somebody may have stopped us all and continued only us.
             witness.wake()?;
         }
-        // Before the taking: what merges in the witness's queue from here on merges in ours. Held by
-        // `a_signal_to_the_group_arrives_once`.
-        if is_wanted {
+        // A child's end, which is urgent, is no reason to ask; a SIGCHLD that somebody sends is.
+        if pending.more_than_children() || (pending.contains(signals::SIGCHLD) && !wait::any_has_changed()?) {
             self.ask();
         }
         let mut taken = Vec::new();
         while taken.len() < TAKEN_MAX
-            && let Some(signal) = self.signals.next()?
+            && let Some(signal) = self.signals.next(&pending)?
         {
             taken.push(signal);
         }
-        // After it: a signal that came while the witness was asked.
-        let is_wanted = is_wanted || taken.iter().any(|signal| signal.number != signals::SIGCHLD);
-        let is_known = is_wanted && self.ask();
+        // Again: what merged in our queue alone must not speak for another signal later.
+        let is_known = taken.iter().any(is_not_of_a_child) && self.ask();
         let still_pending = self.signals.pending()?;
         let told = reaches(&taken, &mut self.records, |number| still_pending.contains(number));
         let heard = taken.into_iter().zip(told).filter(|(signal, _)| !is_from_us(signal));
@@ -86,6 +86,11 @@ impl Hearing {
             }
         }
     }
+}
+
+/// Whether it is more than the kernel's news of a child.
+fn is_not_of_a_child(signal: &Received) -> bool {
+    signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
 }
 
 /// Whether it is the kernel's word for an error of our own, such as a write to a closed pipe.

@@ -85,7 +85,7 @@ pub(super) enum Action {
     },
     Send {
         signal: i32,
-        value: Option<i32>,
+        value: Option<usize>,
     },
     /// Let the guard write the end.
     Finish(TrainerExit),
@@ -261,7 +261,6 @@ impl Machine {
     fn signal(&mut self, signal: Received, reach: Reach, now: Duration) -> Vec<Action> {
         let send = Action::Send { signal: signal.number, value: signal.value };
         match (self.phase, meaning(signal, reach, self.limits.leads_session)) {
-            (_, Meaning::Child) | (Phase::Over, _) => Vec::new(),
             (Phase::Opening, Meaning::Stop { .. }) => {
                 let name = signals::name(signal.number);
                 let mut actions = vec![stop_requested(signal)];
@@ -298,7 +297,7 @@ impl Machine {
                 }
             }
             (Phase::Finishing { since, end }, Meaning::Stop { .. }) if now >= since + FINISH_PATIENCE => self.over(end),
-            (Phase::Finishing { .. }, Meaning::Stop { .. } | Meaning::Other { .. }) => Vec::new(),
+            (Phase::Finishing { .. } | Phase::Over, Meaning::Stop { .. } | Meaning::Other { .. }) => Vec::new(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
-use crate::sys::signals::{self, Signals};
+use crate::sys::signals::{self, Sender, Signals};
 use crate::sys::spawn::{Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint};
@@ -175,6 +175,9 @@ impl Supervisor {
         for (signal, mut reach) in self.hearing.take()? {
             if signal.number == signals::SIGCHLD {
                 self.look_at_children(events)?;
+                if signal.sender == Sender::Kernel {
+                    continue;
+                }
             }
             // What the group gets reaches the trainer only while it is in it.
             if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {

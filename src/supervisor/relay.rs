@@ -23,11 +23,9 @@ impl Reach {
     }
 }
 
-/// What a signal to runwrap means.
+/// What a signal to runwrap means. (The kernel's news of a child is none.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// A child has changed.
-    Child,
     /// Somebody asks runwrap to stop.
     Stop { relay: bool },
     /// Anything else.
@@ -48,9 +46,8 @@ pub(super) fn meaning(signal: Received, reach: Reach, leads_session: bool) -> Me
             _ => false,
         },
     };
-    match (signal.number, signal.sender) {
-        (signals::SIGCHLD, Sender::Kernel) => Meaning::Child,
-        (signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT, _) => Meaning::Stop { relay },
+    match signal.number {
+        signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT => Meaning::Stop { relay },
         _ => Meaning::Other { relay },
     }
 }
@@ -100,7 +97,6 @@ mod tests {
                 check(number, sender, Reach::Alone, false, Meaning::Other { relay: true });
             }
         }
-        check(signals::SIGCHLD, Sender::Kernel, Reach::Alone, false, Meaning::Child);
         check(signals::SIGCHLD, SENT, Reach::Alone, false, Meaning::Other { relay: true });
     }
 

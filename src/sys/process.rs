@@ -74,12 +74,11 @@ pub fn share_one_heap() {
 }
 
 /// Sends `signal` to the child `pid`, with its value if it came with one. A process that has gone is no error.
-pub fn send(pid: i32, signal: i32, value: Option<i32>) -> io::Result<()> {
+pub fn send(pid: i32, signal: i32, value: Option<usize>) -> io::Result<()> {
     let result = match value {
-        // SAFETY: the number is an int and the union is a plain word; both are checked by the kernel.
+        // SAFETY: the number is an int and the union is a plain word, which is handed on and never followed.
         Some(value) => unsafe {
-            let word = usize::try_from(value.cast_unsigned()).unwrap_or_default();
-            libc::sigqueue(pid, signal, libc::sigval { sival_ptr: std::ptr::without_provenance_mut(word) })
+            libc::sigqueue(pid, signal, libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value) })
         },
         // SAFETY: two integers, both checked by the kernel.
         None => unsafe { libc::kill(pid, signal) },

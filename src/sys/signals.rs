@@ -17,8 +17,8 @@ pub(super) const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 pub struct Received {
     pub number: i32,
     pub sender: Sender,
-    /// The value that came with `sigqueue`, for the signals that were sent so.
-    pub value: Option<i32>,
+    /// The value that came with `sigqueue`, an int or a pointer as a word, for the signals that were sent so.
+    pub value: Option<usize>,
 }
 
 /// Who sent a signal.
@@ -55,12 +55,20 @@ impl Signals {
         &self.found
     }
 
-    /// The next pending signal, if there is one.
-    pub fn next(&self) -> io::Result<Option<Received>> {
-        Ok(self.fd.read_signal()?.map(|info| Received::from_info(&info)))
+    /// The next pending signal of `those`, if there is one.
+    pub fn next(&self, those: &Pending) -> io::Result<Option<Received>> {
+        // SAFETY: all-zero bytes are a valid siginfo_t.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: a valid set, a struct to fill and a time, all owned.
+        match Errno::result(unsafe { libc::sigtimedwait(&raw const those.0, &raw mut info, &raw const at_once) }) {
+            Ok(_) => Ok(Some(Received::from_info(&info))),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
-    /// Those that [`Signals::next`] would give now.
+    /// Those that are pending now.
     pub fn pending(&self) -> io::Result<Pending> {
         // SAFETY: all-zero bytes are a valid, empty set.
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -77,16 +85,22 @@ impl AsFd for Signals {
 }
 
 impl Received {
-    fn from_info(info: &libc::signalfd_siginfo) -> Self {
-        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
-        let sender = match info.ssi_code {
-            libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => {
-                Sender::Process { pid: i32::try_from(info.ssi_pid).unwrap_or_default(), uid: info.ssi_uid }
-            }
-            _ => Sender::Kernel,
-        };
-        let value = (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_int);
-        Self { number, sender, value }
+    fn from_info(info: &libc::siginfo_t) -> Self {
+        // SAFETY: the kernel has filled it for every signal that a process has sent; see `new` for the others.
+        let pid = unsafe { info.si_pid() };
+        // SAFETY: as above.
+        let uid = unsafe { info.si_uid() };
+        // SAFETY: as above; any bytes are a valid word.
+        let value = unsafe { info.si_value() }.sival_ptr.addr();
+        Self::new(info.si_signo, info.si_code, (pid, uid), value)
+    }
+
+    /// `sender` and `value` mean something only for the codes that have them.
+    fn new(number: i32, code: i32, sender: (i32, u32), value: usize) -> Self {
+        let (pid, uid) = sender;
+        let is_sent = [libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL].contains(&code);
+        let sender = if is_sent { Sender::Process { pid, uid } } else { Sender::Kernel };
+        Self { number, sender, value: (code == libc::SI_QUEUE).then_some(value) }
     }
 
     /// What another process has read from its signalfd: whole records of [`RECORD_BYTES`].
@@ -94,7 +108,10 @@ impl Received {
         bytes.chunks_exact(RECORD_BYTES).map(|record| {
             // SAFETY: the chunk is as long as the struct, which is plain integers: any bytes are one, at any address.
             let info = unsafe { record.as_ptr().cast::<libc::signalfd_siginfo>().read_unaligned() };
-            Self::from_info(&info)
+            let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+            let pid = i32::try_from(info.ssi_pid).unwrap_or_default();
+            let value = usize::try_from(info.ssi_ptr).unwrap_or_default();
+            Self::new(number, info.ssi_code, (pid, info.ssi_uid), value)
         })
     }
 }

@@ -47,12 +47,16 @@ pub fn has_ended(pid: i32) -> io::Result<bool> {
     Ok(nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH))
 }
 
+/// Whether there is a change of any child to look at.
+pub fn any_has_changed() -> io::Result<bool> {
+    let all = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOWAIT;
+    Ok(wait_id(libc::P_ALL, 0, all)?.is_some())
+}
+
 /// Reaps the ended child `pid`.
 pub fn reap(pid: i32) -> io::Result<()> {
-    match nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid), Some(nix::sys::wait::WaitPidFlag::WNOHANG)) {
-        Ok(_) | Err(Errno::ECHILD) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
+    // Not by `nix`, to which a death by a real-time signal is an error.
+    wait_id(libc::P_PID, pid, libc::WEXITED).map(drop)
 }
 
 /// Reaps every ended child but `spared`: keepers, and the orphans that the first process of a container inherits.

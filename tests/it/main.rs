@@ -15,6 +15,7 @@ mod kill;
 mod readme;
 mod run;
 mod state_directory;
+mod signals;
 mod store;
 mod support;
 mod verbs;

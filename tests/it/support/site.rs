@@ -105,8 +105,15 @@ impl Site {
 
     /// `runwrap` with `arguments`, in this place and nothing of the tester's own environment.
     pub(crate) fn runwrap(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_runwrap"));
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        let mut command = self.program(env!("CARGO_BIN_EXE_runwrap"));
+        command.args(arguments);
+        command
+    }
+
+    /// `program` where [`Self::runwrap`] would run: to start runwrap itself, or to be compared with it.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.path()).env("PATH", std::env::var_os("PATH").unwrap());
         command.env("RUNWRAP_DATABASE_URL", &self.url).env("SITE", self.path());
         command

@@ -1,0 +1,177 @@
+//! How often a signal arrives, for each way to send it: a table of signals and ways, bare and under runwrap.
+
+use std::process::Command;
+
+use super::probe::{Conversation, Counts, LAST, Subject, count};
+use crate::support::site::{Running, Site, start};
+
+/// How a signal comes to runwrap.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// `kill PID`
+    Process,
+    /// `kill -PGID`, by somebody else.
+    GroupFromOutside,
+    /// `kill 0`, by the trainer.
+    GroupFromInside,
+    /// Python's `os.killpg` after `start_new_session=True`.
+    Killpg,
+    /// `kill %1` in a shell with job control.
+    Job,
+}
+
+const WAYS: [Way; 5] = [Way::Process, Way::GroupFromOutside, Way::GroupFromInside, Way::Killpg, Way::Job];
+
+const PYTHON: &str = "import os, subprocess, sys
+trainer = subprocess.Popen(sys.argv[1:], start_new_session=True, stdin=subprocess.DEVNULL)
+for line in sys.stdin:
+    os.killpg(trainer.pid, int(line))
+trainer.wait()";
+
+const SHELL: &str = r#"set -m; "$@" </dev/null & while read -r number; do kill -"$number" %1; done; wait %1"#;
+
+/// A probe and what sends it signals.
+struct Pair {
+    subject: Subject,
+    sender: Conversation,
+    way: Way,
+}
+
+impl Pair {
+    #[track_caller]
+    fn start(site: &Site, way: Way, wrapped: bool) -> Self {
+        let subject = match way {
+            Way::Process | Way::GroupFromOutside | Way::GroupFromInside => Subject::alone(site, wrapped),
+            Way::Killpg => Subject::start(arguments(site.program("python3"), &["-c", PYTHON]), wrapped),
+            Way::Job => Subject::start(arguments(site.program("bash"), &["-c", SHELL, "bash"]), wrapped),
+        };
+        Self { subject, sender: Conversation::sender(), way }
+    }
+
+    fn send(&mut self, number: i32) {
+        let Subject { talk, pid, group, .. } = &mut self.subject;
+        match self.way {
+            Way::Process => self.sender.ask(&format!("kill {pid} {number}")),
+            Way::GroupFromOutside => self.sender.ask(&format!("kill -{group} {number}")),
+            Way::GroupFromInside => talk.say(&format!("kill 0 {number}")),
+            Way::Killpg | Way::Job => talk.say(&number.to_string()),
+        }
+    }
+
+    /// Sends each of `numbers`, waits each time until it has arrived, and counts what came in all.
+    #[track_caller]
+    fn send_each(mut self, numbers: impl Iterator<Item = i32>) -> Counts {
+        let mut heard = Counts::new();
+        for number in numbers {
+            self.send(number);
+            self.subject.hears(number);
+            *heard.entry(number).or_default() += 1;
+        }
+        for (number, times) in count(&self.subject.rest()) {
+            *heard.entry(number).or_default() += times;
+        }
+        assert!(self.subject.talk.end().success());
+        heard
+    }
+}
+
+fn arguments(mut command: Command, words: &[&str]) -> Command {
+    command.args(words);
+    command
+}
+
+/// All but the last, those that cannot be caught, and those that the C library keeps for itself.
+fn all_signals() -> impl Iterator<Item = i32> {
+    (1..LAST).filter(|number| ![9, 19, 32, 33].contains(number))
+}
+
+/// Keeps all cores busy until it is dropped.
+fn load() -> Vec<Running> {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    (0..cores).map(|_| start(Command::new("sh").args(["-c", "while :; do :; done"]))).collect()
+}
+
+#[test]
+fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
+    let site = Site::sqlite();
+    for way in WAYS {
+        let twice = || all_signals().flat_map(|number| [number, number]);
+        let bare = Pair::start(&site, way, false).send_each(twice());
+        assert!(bare.len() == all_signals().count() && bare.values().all(|times| *times == 2), "{way:?}: {bare:?}");
+        let wrapped = Pair::start(&site, way, true).send_each(twice());
+        assert_eq!(wrapped, bare, "{way:?}");
+    }
+}
+
+#[test]
+fn a_signal_to_the_group_arrives_once() {
+    let site = Site::sqlite();
+    let _load = load();
+    for way in WAYS {
+        // One that is only relayed, one that is written down first, and one that is queued.
+        for number in [10, 15, 40] {
+            let heard = Pair::start(&site, way, true).send_each(std::iter::repeat_n(number, 50));
+            assert_eq!(heard, Counts::from([(number, 50)]), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn real_time_signals_arrive_all_in_their_order_and_with_their_values() {
+    let site = Site::sqlite();
+    let mut subject = Subject::alone(&site, true);
+    let mut sender = Conversation::sender();
+    for value in 0..300 {
+        sender.ask(&format!("queue {} 40 {value}", subject.pid));
+    }
+    let expected: Vec<String> = (0..300).map(|value| format!("40 {value}")).collect();
+    assert_eq!(subject.rest(), expected);
+}
+
+#[test]
+fn a_flood_of_real_time_signals_to_the_group_arrives_as_it_was_sent() {
+    let site = Site::sqlite();
+    let _load = load();
+    let mut subject = Subject::alone(&site, true);
+    let mut sender = Conversation::sender();
+    for _ in 0..300 {
+        sender.say(&format!("kill -{} 40", subject.group));
+    }
+    (0..300).for_each(|_| assert_eq!(sender.hear(), "sent"));
+    assert_eq!(count(&subject.rest()), Counts::from([(40, 300)]));
+}
+
+#[test]
+fn a_flood_of_one_signal_arrives_and_is_never_more_than_was_sent() {
+    let site = Site::sqlite();
+    for target in ["", "-"] {
+        let mut subject = Subject::alone(&site, true);
+        let mut sender = Conversation::sender();
+        for _ in 0..100 {
+            sender.say(&format!("kill {target}{} 10", subject.pid));
+        }
+        (0..100).for_each(|_| assert_eq!(sender.hear(), "sent"));
+        let times = count(&subject.rest())[&10];
+        assert!((1..=100).contains(&times), "{times}");
+    }
+}
+
+/// GNU timeout sends its signal to runwrap and then to the whole group: to a bare command these are mostly one, as the
+/// second comes before the first has been taken.
+#[test]
+fn timeout_around_runwrap_is_heard_as_often_as_around_the_bare_command() {
+    let site = Site::sqlite();
+    let start = |wrapped| Subject::start(arguments(site.program("timeout"), &["-s", "USR1", "3"]), wrapped);
+    let mut subjects: Vec<(bool, Subject)> =
+        [false, true].into_iter().cycle().take(40).map(|wrapped| (wrapped, start(wrapped))).collect();
+    let mut heard = [0, 0];
+    for (wrapped, subject) in &mut subjects {
+        subject.hears(10);
+        let more = count(&subject.rest()).get(&10).copied().unwrap_or(0);
+        assert!(more <= 1, "{wrapped}: {more} more");
+        heard[usize::from(*wrapped)] += 1 + more;
+    }
+    let [bare, wrapped] = heard;
+    // What relays all is heard twice each time: 40.
+    assert!(wrapped <= bare + 5, "{wrapped}, bare {bare}");
+}

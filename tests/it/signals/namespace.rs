@@ -1,0 +1,99 @@
+//! runwrap as the first process of a PID namespace, as in a container: real ones, by `unshare`.
+
+use std::process::{Command, Stdio};
+
+use super::probe::{Conversation, Counts, Subject, count, program};
+use crate::support::procfs;
+use crate::support::site::{Site, output, start};
+use crate::support::wait::wait_until;
+
+const UNSHARE: [&str; 3] = ["-pf", "--kill-child", "--mount-proc"];
+
+/// `runwrap OPTIONS -- sh -c SCRIPT` as the first process.
+fn first(site: &Site, script: &str) -> Command {
+    let mut command = site.program("unshare");
+    command.args(UNSHARE).args([env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c", script]);
+    command
+}
+
+#[test]
+fn as_the_first_process_a_fatal_signal_is_128_and_its_number() {
+    let site = Site::sqlite();
+    for number in [1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 31, 34, 64] {
+        let output = output(&mut first(&site, &format!("ulimit -c 0; kill -{number} $$")));
+        assert_eq!(output.status.code(), Some(128 + number));
+        let newest = &site.records()[0];
+        assert_eq!((&newest["status"], &newest["reason"]), (&"failed".into(), &"signal".into()));
+    }
+    assert_eq!(output(&mut first(&site, "exit 9")).status.code(), Some(9));
+}
+
+#[test]
+fn as_the_first_process_it_reaps_orphans() {
+    let site = Site::sqlite();
+    // Twenty whose parents have gone; then nobody may be left as a zombie.
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (sh -c 'exit 0' &); done
+        for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+            grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null || exit 0
+            sleep 0.1
+        done
+        exit 1";
+    assert_eq!(output(&mut first(&site, script)).status.code(), Some(0));
+}
+
+#[test]
+fn as_the_first_process_it_ends_with_the_trainer_and_not_with_its_orphans() {
+    let site = Site::sqlite();
+    let output = output(&mut first(&site, "(sleep 1000 </dev/null >/dev/null 2>&1 &); echo done; exit 4"));
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(4), &b"done\n"[..]));
+    site.quiet();
+}
+
+#[test]
+fn as_the_first_process_it_is_ended_by_what_it_is_asked_to_stop_with() {
+    let site = Site::sqlite();
+    for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("QUIT", 3)] {
+        let mut running = start(first(&site, "ulimit -c 0; echo ready; exec sleep 1000").stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        crate::support::site::kill(child_of(running.pid()), name);
+        assert_eq!(running.end().code(), Some(128 + number));
+        assert_eq!(site.records()[0]["reason"], "cancelled");
+    }
+}
+
+/// Signals that a first process without a handler would not even get.
+#[test]
+fn as_the_first_process_it_hands_on_every_signal_once() {
+    let site = Site::sqlite();
+    let mut command = site.program("unshare");
+    // In a session of its own, as a container's first process is.
+    command.args(UNSHARE).args(["setsid", env!("CARGO_BIN_EXE_runwrap"), "--", program()]);
+    let talk = Conversation::start(&mut command);
+    let runwrap = child_of(talk.pid());
+    let mut subject = Subject::hear_of(talk, true);
+    // Inside, everybody has another number.
+    assert_eq!(subject.pid, 1);
+    subject.pid = runwrap;
+    let mut sender = Conversation::sender();
+    let mut sent = Counts::new();
+    for number in (1..64).filter(|number| ![9, 19, 32, 33].contains(number)) {
+        sender.ask(&format!("kill {runwrap} {number}"));
+        subject.hears(number);
+        subject.talk.say(&format!("kill 0 {number}"));
+        subject.hears(number);
+        sent.insert(number, 2);
+    }
+    assert_eq!(count(&subject.rest()), Counts::new(), "{sent:?}");
+    assert!(subject.talk.end().success());
+}
+
+/// The only child of `unshare`.
+#[track_caller]
+fn child_of(unshare: i32) -> i32 {
+    let mut found = None;
+    wait_until("the first process", || {
+        found = procfs::children(unshare).first().copied();
+        found.is_some()
+    });
+    found.unwrap()
+}

@@ -1,0 +1,198 @@
+//! What comes with the relaying of a signal: what is written down first, who is continued, what comes before the trainer
+//! or between its fork and its exec, which deadlines run, and how a fatal signal ends runwrap.
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::probe::{Conversation, Counts, Subject, count, program};
+use crate::support::procfs;
+use crate::support::site::{Site, kill, output, start};
+use crate::support::wait::wait_until;
+
+/// Waits until a child of `pid` is stopped, and returns it.
+#[track_caller]
+fn stopped_child(pid: i32) -> i32 {
+    let mut found = None;
+    wait_until("a stopped child", || {
+        found = procfs::children(pid).into_iter().find(|child| procfs::state(*child) == Some('T'));
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+#[test]
+fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
+    let site = Site::sqlite();
+    for target in ["", "-"] {
+        // Blocked, so that the probe does not miss what comes before it is ready.
+        let mut command = site.program("env");
+        command.args(["--block-signal=USR1", env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
+        let talk = Conversation::start(command.env("RUNWRAP_FAILPOINTS", "before-spawn=stop"));
+        let pid = talk.pid();
+        wait_until("the supervisor stops", || procfs::state(pid) == Some('T'));
+        Conversation::sender().ask(&format!("kill {target}{pid} 10"));
+        kill(pid, "CONT");
+        let mut subject = Subject::hear_of(talk, true);
+        let mut heard = count(&subject.rest());
+        // What let the supervisor go on may come, too late or in time for the probe.
+        heard.remove(&18);
+        assert_eq!(heard, Counts::from([(10, 1)]), "target {target:?}");
+        // And it does not speak for one that is sent to runwrap alone.
+    }
+}
+
+#[test]
+fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
+    for (target, name) in [("", "TERM"), ("-", "TERM"), ("", "KILL"), ("-", "INT")] {
+        let site = Site::sqlite();
+        let mut command = site.shell(&[], "exit 0");
+        let mut running = start(command.process_group(0).env("RUNWRAP_FAILPOINTS", "before-exec=stop"));
+        let trainer = stopped_child(running.pid());
+        let number = json!(format!("SIG{name}"));
+        if name == "KILL" {
+            kill(trainer, name);
+        } else {
+            Conversation::sender().ask(&format!(
+                "kill {target}{} {}",
+                running.pid(),
+                if name == "INT" { 2 } else { 15 }
+            ));
+        }
+        assert_eq!(running.end().code(), None, "{target}{name}");
+        let record = site.record();
+        let reason = if name == "KILL" { "signal" } else { "cancelled" };
+        assert_eq!((&record["reason"], &record["signal"]), (&json!(reason), &number), "{target}{name}");
+        site.quiet();
+    }
+}
+
+#[test]
+fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
+    let site = Site::sqlite();
+    let mut subject = Subject::alone(&site, true);
+    kill(subject.probe, "STOP");
+    wait_until("the supervisor knows", || site.log().contains("change=SIGSTOP"));
+    Conversation::sender().ask(&format!("kill {} 15", subject.pid));
+    assert_eq!(count(&subject.rest()), Counts::from([(15, 1), (18, 1)]));
+}
+
+#[test]
+fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
+    let site = Site::sqlite();
+    // The trainer itself looks: what it reads was written before it was told.
+    let script = "trap 'grep -c stop_[r]equested \"${RUNWRAP_REPORT%/*}\"/journal-1.jsonl; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
+    for _ in 0..5 {
+        let mut running = start(site.shell(&[], script).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        running.signal("TERM");
+        assert_eq!(running.line(), "1");
+        assert_eq!(running.end().code(), Some(3));
+    }
+}
+
+#[test]
+fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
+    let site = Site::sqlite();
+    let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.02; done";
+    let mut running = start(site.shell(&["--kill-after", "200ms"], script).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    running.signal("TERM");
+    assert_eq!(running.end().signal(), Some(9));
+    assert_eq!(site.records()[0]["reason"], json!("cancelled"));
+    // Otherwise it may take as long as it likes: it is asked again and again, and nobody kills it.
+    let mut running = start(site.shell(&[], script).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(800) {
+        running.signal("TERM");
+        assert_eq!(running.line(), "asked");
+    }
+    running.signal("KILL");
+}
+
+#[test]
+fn deadlines_do_not_run_while_the_job_is_stopped() {
+    let site = Site::sqlite();
+    let mut command = site.shell(&["--timeout", "2s"], "echo ready; read -r line; exit 7");
+    let mut running = start(command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let began = Instant::now();
+    let mut sender = Conversation::sender();
+    sender.ask(&format!("kill -{} 20", running.pid()));
+    wait_until("the whole job is stopped", || procfs::state(running.pid()) == Some('T'));
+    wait_until("the deadline passes", || began.elapsed() > Duration::from_millis(2500));
+    sender.ask(&format!("kill -{} 18", running.pid()));
+    running.close_stdin();
+    assert_eq!(running.end().code(), Some(7));
+    assert_eq!(site.record()["reason"], json!("exit"));
+}
+
+#[test]
+fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_core() {
+    let site = Site::sqlite();
+    let survived = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
+    let numbers: Vec<i32> = (1..=64).filter(|number| !survived.contains(number)).collect();
+    // Ten at a time.
+    for some in numbers.chunks(10) {
+        let runs = some.iter().map(|number| {
+            let script = format!("ulimit -c 0; kill -{number} $$");
+            let command = format!("ulimit -c unlimited; exec {} -- sh -c '{script}'", env!("CARGO_BIN_EXE_runwrap"));
+            (*number, start(site.program("sh").args(["-c", &command])))
+        });
+        for (number, mut running) in runs.collect::<Vec<_>>() {
+            let status = running.end();
+            assert_eq!((status.signal(), status.core_dumped()), (Some(number), false), "{number}");
+        }
+    }
+    assert_eq!(site.records().len(), numbers.len());
+    let names = std::fs::read_dir(site.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_str().unwrap().starts_with("core")));
+}
+
+/// What the supervisor's own writes raise is nothing to the trainer.
+#[test]
+fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
+    let site = Site::sqlite();
+    // runwrap warns of the bad state directory on the closed pipe; the trainer writes nothing there.
+    std::fs::write(site.path().join("file"), "").unwrap();
+    let script = format!(
+        "{} -v --state-dir file/below -- sh -c 'exec 2>&-; sleep 0.3; exit 5'; echo $? >&3",
+        env!("CARGO_BIN_EXE_runwrap")
+    );
+    let pipeline = format!("exec 3>&1; {{ {script}; }} 2>&1 >/dev/null | :");
+    let output = output(site.program("sh").args(["-c", &pipeline]));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "5\n");
+}
+
+/// The trainer that has left the group does not get what is sent to the group by itself.
+#[test]
+fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
+    let site = Site::sqlite();
+    let mut command = site.runwrap(&["--", "setsid", program()]);
+    let talk = Conversation::start(command.process_group(0));
+    let mut subject = Subject::hear_of(talk, true);
+    assert_ne!(subject.group, subject.pid);
+    let mut sender = Conversation::sender();
+    for number in [2, 10, 40] {
+        sender.ask(&format!("kill -{} {number}", subject.pid));
+        subject.hears(number);
+    }
+    assert_eq!(subject.rest(), Vec::<String>::new());
+}
+
+/// `alarm` and then an exec: the classic timeout of a Perl one-liner.
+#[test]
+fn an_alarm_that_was_set_before_runwrap_reaches_the_trainer() {
+    let site = Site::sqlite();
+    let script =
+        "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.5); os.execv(sys.argv[1], sys.argv[1:])";
+    for command in [&[env!("CARGO_BIN_EXE_runwrap"), "--", "sleep", "60"][..], &["/bin/sleep", "60"]] {
+        let mut python = Command::new("python3");
+        python.args(["-c", script]).args(command).env("HOME", site.path()).env("RUNWRAP_DATABASE_URL", site.url());
+        assert_eq!(start(&mut python).end().signal(), Some(14), "{command:?}");
+    }
+    assert_eq!(site.record()["signal"], json!("SIGALRM"));
+}
