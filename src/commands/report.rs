@@ -119,7 +119,7 @@ mod tests {
         let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let owned = |text: Option<&str>| text.map(str::to_owned);
         line(&ReportArgs { metrics, model_path: owned(model_path), error: owned(error) }, || {
-            Ok(PathBuf::from("/work dir"))
+            Ok(PathBuf::from("/here dir"))
         })
     }
 
@@ -128,7 +128,7 @@ mod tests {
         let line = line_of(&[("loss", "0.12"), ("epoch", "3")], Some("out/m.pt"), Some("two\nlines")).unwrap();
         assert_eq!(
             line,
-            r#"{"metrics":{"loss":0.12,"epoch":3},"model_path":"/work dir/out/m.pt","error":"two\nlines"}"#
+            r#"{"metrics":{"loss":0.12,"epoch":3},"model_path":"/here dir/out/m.pt","error":"two\nlines"}"#
         );
         assert_eq!(line_of(&[], Some("s3://b/m"), None).unwrap(), r#"{"model_path":"s3://b/m"}"#);
         assert_eq!(line_of(&[], Some("/m"), None).unwrap(), r#"{"model_path":"/m"}"#);

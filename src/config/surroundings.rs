@@ -82,7 +82,7 @@ pub(super) mod world {
     }
 
     impl World {
-        /// User `ml` at home in `/home/ml`, now in `/work`, on a host where nothing else exists.
+        /// User `ml` at home in `/home/ml`, now in `/here`, on a host where nothing else exists.
         pub(in crate::config) fn new(variables: &[(&str, &str)]) -> Self {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             Self {
@@ -106,7 +106,7 @@ pub(super) mod world {
                     found.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
                 },
                 is_dir: &|path| self.directories.iter().any(|directory| Path::new(directory) == path),
-                cwd: Path::new("/work"),
+                cwd: Path::new("/here"),
                 account: &self.account,
             })
         }

@@ -101,7 +101,7 @@ fn the_text_counts_before_the_service_before_the_environment() {
     let target = postgres("service=ml", &world);
     assert_eq!((target.sslmode, target.target_session_attrs), (SslMode::VerifyFull, TargetSessionAttrs::ReadWrite));
     assert_eq!((target.application_name.as_str(), target.options.as_deref()), ("app", Some("-c x=1")));
-    assert_eq!((target.connect_timeout_seconds, target.passfile), (Some(7), Some("/work/pass".into())));
+    assert_eq!((target.connect_timeout_seconds, target.passfile), (Some(7), Some("/here/pass".into())));
     assert_eq!(target.sslrootcert, Some("/root.crt".into()));
     refused("service=none", &world, "there is no service \"none\"; define [none] in one of /home/ml/.pg_service.conf");
 }
@@ -110,7 +110,7 @@ fn the_text_counts_before_the_service_before_the_environment() {
 fn a_service_is_found_in_the_named_file_and_in_the_systems() {
     let files = |world: World| {
         world
-            .with_file("/work/own.conf", "[a]\nhost=own\n")
+            .with_file("/here/own.conf", "[a]\nhost=own\n")
             .with_file("/etc/pg/pg_service.conf", "[a]\nhost=system\n[b]\nhost=b\npassword=hunter2 x\n")
             .with_file(
                 "/etc/postgresql-common/pg_service.conf",
@@ -164,14 +164,14 @@ fn sqlite_is_a_path_in_the_forms_that_people_write() {
     let world = World::new(&[("XDG_DATA_HOME", "/data")]);
     for (text, path) in [
         ("sqlite:", "/data/runwrap/runwrap.db"),
-        ("sqlite:runs.db", "/work/runs.db"),
-        ("sqlite:./a/./runs.db", "/work/a/runs.db"),
-        ("sqlite:../runs.db", "/work/../runs.db"),
+        ("sqlite:runs.db", "/here/runs.db"),
+        ("sqlite:./a/./runs.db", "/here/a/runs.db"),
+        ("sqlite:../runs.db", "/here/../runs.db"),
         ("sqlite:/abs/my runs%20?.db", "/abs/my runs%20?.db"),
-        ("sqlite:///runs.db", "/work/runs.db"),
+        ("sqlite:///runs.db", "/here/runs.db"),
         ("sqlite:////abs/runs.db", "/abs/runs.db"),
         ("sqlite+pysqlite:////abs/runs.db", "/abs/runs.db"),
-        ("SQLite:x=y.db", "/work/x=y.db"),
+        ("SQLite:x=y.db", "/here/x=y.db"),
     ] {
         assert_eq!(parse(text, &world).unwrap(), DatabaseTarget::Sqlite(path.into()), "{text}");
     }

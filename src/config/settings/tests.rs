@@ -136,9 +136,9 @@ fn paths_are_absolute_and_urls_stay_as_they_are() {
     let flags =
         [(&options::STATE_DIR, "state"), (&options::METRICS_FILE, "./m.json"), (&options::MODEL_PATH, "out/./m.pt")];
     let settings = resolved(&World::new(&[]), &flags, "").unwrap();
-    assert_eq!(settings.log_file, Path::new("/work/state/runwrap.log"));
-    assert_eq!(settings.metrics_file, Some("/work/m.json".into()));
-    assert_eq!(settings.model_path, Some("/work/out/m.pt".into()));
+    assert_eq!(settings.log_file, Path::new("/here/state/runwrap.log"));
+    assert_eq!(settings.metrics_file, Some("/here/m.json".into()));
+    assert_eq!(settings.model_path, Some("/here/out/m.pt".into()));
     let settings = resolved(&World::new(&[("RUNWRAP_MODEL_PATH", "s3://bucket/m.pt")]), &[], "").unwrap();
     assert_eq!(settings.model_path, Some("s3://bucket/m.pt".into()));
 }
@@ -156,14 +156,14 @@ fn the_strongest_layer_that_speaks_of_verbosity_decides() {
 
 #[test]
 fn the_url_may_stand_in_a_file_of_its_own() {
-    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/work/url", "sqlite:a.db\r\n");
+    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a.db\r\n");
     let database = |world: &World, flags: &[(&'static OptionRow, &str)], content: &str| {
         resolved(world, flags, content).unwrap().database.identity()
     };
-    assert_eq!(database(&world, &[], "database_url = \"sqlite:c.db\""), "sqlite:/work/a.db");
-    assert_eq!(database(&world, &[(&options::DATABASE_URL, "sqlite:b.db")], ""), "sqlite:/work/b.db");
+    assert_eq!(database(&world, &[], "database_url = \"sqlite:c.db\""), "sqlite:/here/a.db");
+    assert_eq!(database(&world, &[(&options::DATABASE_URL, "sqlite:b.db")], ""), "sqlite:/here/b.db");
     let world = World::new(&[]).with_file("/run/url", "postgres://u:hunter2@h/db");
     assert_eq!(database(&world, &[], "database-url-file = \"/run/url\""), "postgres://h:5432/db");
-    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/work/url", "sqlite:a\n\n");
+    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a\n\n");
     refused(&world, &[], "", "more than one line");
 }
