@@ -98,8 +98,9 @@ fn every_example_of_a_verb_is_understood() {
     let verbs: Vec<&str> = lines.filter(|line| !line.starts_with("--")).collect();
     assert!(verbs.len() >= 5, "{verbs:?}");
     for line in verbs {
-        let output = Command::new(env!("CARGO_BIN_EXE_runwrap"))
-            .args(line.split_whitespace())
+        let output = Command::new("sh")
+            .args(["-c", &format!("\"$RUNWRAP\" {line}")])
+            .env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap"))
             .envs(
                 ["HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"].map(|variable| (variable, home.path())),
             )

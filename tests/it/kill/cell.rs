@@ -105,7 +105,8 @@ impl Run<'_> {
 
     fn trainer(&self) -> Option<i32> {
         let keeper = self.keeper();
-        procfs::children(self.supervisor).into_iter().find(|pid| Some(*pid) != keeper)
+        let is_witness = |pid: i32| procfs::name(pid).is_some_and(|name| name == "rw-witness");
+        procfs::children(self.supervisor).into_iter().find(|pid| Some(*pid) != keeper && !is_witness(*pid))
     }
 
     fn wait_for_stop(&self, stops: Stops) {
