@@ -72,9 +72,13 @@ impl Home {
         Ok(RunDirectory { path: self.runs.path().join(&name), directory, name, lock })
     }
 
-    /// Gives a new run its name, durably. Its journal has begun.
+    /// Gives a new run its name, durable after [`Home::sync_names`]. Its journal has begun.
     pub fn publish(&self, run: &RunDirectory) -> io::Result<()> {
-        self.runs.rename_child(&hidden(&run.name), &run.name)?;
+        self.runs.rename_child(&hidden(&run.name), &run.name)
+    }
+
+    /// Makes the names of the runs durable.
+    pub fn sync_names(&self) -> io::Result<()> {
         self.runs.sync()
     }
 

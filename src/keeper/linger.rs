@@ -171,12 +171,18 @@ impl Lingerer {
         let waker = Waker::new()?;
         let done = waker.clone();
         let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store).map(drop);
-        let started =
-            attempt::start(self.brief.target.clone(), options, &attempt::Kept::default(), false, work, move || {
+        let started = attempt::start(
+            self.brief.target.clone(),
+            options,
+            &mut attempt::Worker::default(),
+            false,
+            work,
+            move || {
                 if let Err(error) = done.wake() {
                     log::error!(event = "wake_failed", error:%; "");
                 }
-            });
+            },
+        );
         let receiver = match started {
             Ok(receiver) => receiver,
             Err(error) => return Ok(Some(Err(error))),

@@ -51,7 +51,7 @@ struct Keeper {
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
     waker: Waker,
-    kept: attempt::Kept,
+    worker: attempt::Worker,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     terminate: process::Termination,
 }
@@ -83,7 +83,7 @@ pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), Kee
         journal,
         reader: ReportReader::default(),
         waker: Waker::new()?,
-        kept: attempt::Kept::default(),
+        worker: attempt::Worker::default(),
         attempt: None,
         terminate: process::Termination::on_sigterm()?,
         brief,
@@ -108,10 +108,12 @@ fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
 
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
-        // A first image waits to be told: it was started while the beginning was still being made durable.
         if self.machine.failures() > 0 {
             let first = self.look()?;
             self.pending.push_back(first);
+        } else if let Err(error) = self.worker.prepare(self.brief.target.clone(), self.options()) {
+            // A first image waits to be told: it was started while the beginning was still being made durable.
+            log::info!(event = "not_prepared", run_id:% = self.brief.run_id, error:%; "");
         }
         loop {
             let event = match self.pending.pop_front() {
@@ -227,12 +229,7 @@ impl Keeper {
         let parcel = Parcel::of(&self.account, seen_us, report, self.machine.begun());
         let number = self.machine.failures();
         log::info!(event = "attempt", run_id:% = self.brief.run_id, attempt = number, what = parcel.describe(); "");
-        let options = OpenOptions {
-            table: self.brief.table.clone(),
-            migrate: self.brief.migrate,
-            attempt: usize::try_from(number).unwrap_or_default(),
-            statement_timeout: STATEMENT_TIMEOUT,
-        };
+        let options = self.options();
         let waker = self.waker.clone();
         let run_id = self.brief.run_id;
         let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store);
@@ -243,7 +240,7 @@ impl Keeper {
         };
         // Nothing comes after the end.
         let keep = self.account.ended.is_none();
-        match attempt::start(self.brief.target.clone(), options, &self.kept, keep, work, done) {
+        match attempt::start(self.brief.target.clone(), options, &mut self.worker, keep, work, done) {
             Ok(receiver) => self.attempt = Some(receiver),
             Err(error) => {
                 // Heard of like any other failure: at the next turn.
@@ -254,6 +251,15 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    fn options(&self) -> OpenOptions {
+        OpenOptions {
+            table: self.brief.table.clone(),
+            migrate: self.brief.migrate,
+            attempt: usize::try_from(self.machine.failures()).unwrap_or_default(),
+            statement_timeout: STATEMENT_TIMEOUT,
+        }
     }
 
     /// Here, and not where the work is done: an attempt can fail before it has a store to work with.

@@ -4,92 +4,158 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::{OpenOptions, Store, StoreError, open};
 use crate::config::DatabaseTarget;
 
-/// How long the connection to a file may wait for the next attempt: a run that ends at once need not open it twice.
-/// A server's connection never waits: its others may need it (thousands of runs, a hundred connections).
+/// How long a thread waits for its next attempt with what it has opened: a run that ends at once need not open a file twice.
+/// A server's connection never waits after an attempt: others may need it (thousands of runs, a hundred connections).
 const KEPT_MAX: Duration = Duration::from_secs(2);
 
-type Slot = (Mutex<Option<Box<dyn Store>>>, Condvar);
+/// An attempt, for a thread that has the store, or the error of its opening.
+type Job = Box<dyn FnOnce(Result<&mut dyn Store, StoreError>) -> Answer + Send>;
 
-/// A connection that waits for the next attempt, for a moment.
-#[derive(Clone, Default)]
-pub struct Kept(Arc<Slot>);
+/// What came of an attempt, not yet said.
+struct Answer {
+    say: Box<dyn FnOnce() + Send>,
+    /// The store is good for another attempt.
+    keep: bool,
+}
 
-impl Kept {
-    fn take(&self) -> Option<Box<dyn Store>> {
-        let store = self.0.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.0.1.notify_all();
-        store
+/// What a thread does.
+enum Turn {
+    /// It waits for an attempt, or opens the store meanwhile.
+    Idle,
+    Given(Job),
+    /// It is at work, or has gone: no attempt is to be given to it.
+    Gone,
+}
+
+#[derive(Clone)]
+struct Slot(Arc<(Mutex<Turn>, Condvar)>);
+
+/// The thread that may take the next attempt; none in the beginning.
+#[derive(Default)]
+pub struct Worker(Option<Slot>);
+
+impl Worker {
+    /// Opens `target` ahead of the first attempt, which is then to come within a moment.
+    ///
+    /// # Errors
+    /// Where the system refuses a thread.
+    pub fn prepare(&mut self, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
+        self.0 = Some(Slot::with_thread(Turn::Idle, target, options)?);
+        Ok(())
     }
 
-    fn put(&self, store: Box<dyn Store>) {
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
-    }
-
-    /// Waits until the next attempt has taken the connection; whatever is still there in the end is closed.
-    fn close_later(&self) {
-        let guard = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.0.1.wait_timeout_while(guard, KEPT_MAX, |store| store.is_some());
-        let left = waited.unwrap_or_else(PoisonError::into_inner).0.take();
-        drop(left);
+    fn give(&mut self, job: Job, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
+        let refused = match &self.0 {
+            Some(slot) => slot.give(job),
+            None => Some(job),
+        };
+        if let Some(job) = refused {
+            self.0 = Some(Slot::with_thread(Turn::Given(job), target, options)?);
+        }
+        Ok(())
     }
 }
 
-/// Starts an attempt: opens `target`, or takes the connection that is kept, and does `work` with it. The result is received
-/// from what is returned; `done` is called once it can be. After that the store is closed, since closing one can hang as
-/// well, or, with `keep`, left in `kept` for the next attempt.
+impl Slot {
+    fn with_thread(turn: Turn, target: DatabaseTarget, options: OpenOptions) -> Result<Self, StoreError> {
+        let slot = Self(Arc::new((Mutex::new(turn), Condvar::new())));
+        let own = slot.clone();
+        let identity = target.identity();
+        match thread::Builder::new().name("store".into()).spawn(move || own.work(&target, &options)) {
+            Ok(_never_joined) => Ok(slot),
+            Err(error) => Err(StoreError::Transient { message: format!("{identity}: cannot start a thread: {error}") }),
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives `job` to the thread, or back.
+    fn give(&self, job: Job) -> Option<Job> {
+        let mut turn = self.turn();
+        match *turn {
+            Turn::Idle => {
+                *turn = Turn::Given(job);
+                self.0.1.notify_one();
+                None
+            }
+            Turn::Given(_) | Turn::Gone => Some(job),
+        }
+    }
+
+    /// The next attempt, if it comes in time. No other is given after that.
+    fn wait(&self) -> Option<Job> {
+        let is_idle = |turn: &mut Turn| matches!(turn, Turn::Idle);
+        let waited = self.0.1.wait_timeout_while(self.turn(), KEPT_MAX, is_idle);
+        let mut turn = waited.unwrap_or_else(PoisonError::into_inner).0;
+        match std::mem::replace(&mut *turn, Turn::Gone) {
+            Turn::Given(job) => Some(job),
+            Turn::Idle | Turn::Gone => None,
+        }
+    }
+
+    /// The thread: opens the store and does one attempt after the other with it. Closing it can hang as well, and comes last.
+    fn work(&self, target: &DatabaseTarget, options: &OpenOptions) {
+        let mut store = guarded(target, || open(target, options));
+        while let Some(job) = self.wait() {
+            let Answer { say, keep } = job(match &mut store {
+                Ok(store) => Ok(store.as_mut()),
+                Err(error) => Err(error.clone()),
+            });
+            // Before the answer: whoever hears it may start the next attempt at once.
+            if keep {
+                *self.turn() = Turn::Idle;
+            }
+            say();
+            if !keep {
+                break;
+            }
+        }
+    }
+}
+
+/// The PostgreSQL client panics where it is refused a thread or a descriptor. Later there may be one.
+fn guarded<T>(target: &DatabaseTarget, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
+        Err(StoreError::Transient { message: format!("{}: the client failed unexpectedly", target.identity()) })
+    })
+}
+
+/// Starts an attempt: does `work` with what `worker` has open, or opens `target`. The result is received from what is returned;
+/// `done` is called once it can be. With `keep` a file stays open for the next attempt, for a moment.
 ///
 /// # Errors
 /// Where the system refuses a thread.
 pub fn start<T: Send + 'static>(
     target: DatabaseTarget,
     options: OpenOptions,
-    kept: &Kept,
+    worker: &mut Worker,
     keep: bool,
     work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
     done: impl FnOnce() + Send + 'static,
 ) -> Result<Receiver<Result<T, StoreError>>, StoreError> {
     let (sender, receiver) = channel();
-    let identity = target.identity();
-    let kept = kept.clone();
-    let attempt = move || {
-        let mut opened = kept.take();
-        let worked = catch_unwind(AssertUnwindSafe(|| {
-            let store = match &mut opened {
-                Some(store) => store,
-                none => none.insert(open(&target, &options)?),
-            };
-            work(store.as_mut())
-        }));
-        // The PostgreSQL client panics where it is refused a thread or a descriptor. Later there may be one.
-        let result = worked.unwrap_or_else(|_panic| {
-            Err(StoreError::Transient { message: format!("{}: the client failed unexpectedly", target.identity()) })
-        });
-        // Before the answer: whoever hears it may start the next attempt at once.
-        let keeping = keep && result.is_ok() && matches!(target, DatabaseTarget::Sqlite(_));
-        if keeping && let Some(store) = opened.take() {
-            kept.put(store);
-        }
-        if sender.send(result).is_err() {
-            log::debug!(event = "answer_too_late", database = target.identity(); "");
-        }
-        done();
-        drop(opened);
-        if keeping {
-            kept.close_later();
-        }
+    let of_job = target.clone();
+    let job = move |store: Result<&mut dyn Store, StoreError>| {
+        let result = guarded(&of_job, || work(store?));
+        let keep = keep && result.is_ok() && matches!(of_job, DatabaseTarget::Sqlite(_));
+        let say = move || {
+            if sender.send(result).is_err() {
+                log::debug!(event = "answer_too_late", database = of_job.identity(); "");
+            }
+            done();
+        };
+        Answer { say: Box::new(say), keep }
     };
-    let spawned = thread::Builder::new().name("store".into()).spawn(attempt);
-    match spawned {
-        Ok(_never_joined) => Ok(receiver),
-        Err(error) => Err(StoreError::Transient { message: format!("{identity}: cannot start a thread: {error}") }),
-    }
+    worker.give(Box::new(job), target, options).map(|()| receiver)
 }
 
 /// Makes an attempt and waits for it, but no longer than `deadline`.
@@ -103,7 +169,7 @@ pub fn within<T: Send + 'static>(
     work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let identity = target.identity();
-    let receiver = start(target, options, &Kept::default(), false, work, || {})?;
+    let receiver = start(target, options, &mut Worker::default(), false, work, || {})?;
     receiver.recv_timeout(deadline).unwrap_or_else(|error| {
         let message = match error {
             RecvTimeoutError::Timeout => {
@@ -113,4 +179,64 @@ pub fn within<T: Send + 'static>(
         };
         Err(StoreError::Transient { message })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// The thread that an attempt was made on.
+    #[track_caller]
+    fn attempt(worker: &mut Worker, target: &DatabaseTarget, keep: bool) -> ThreadId {
+        let work = |_store: &mut dyn Store| Ok(thread::current().id());
+        let answer = start(target.clone(), options(), worker, keep, work, || {}).unwrap();
+        answer.recv_timeout(LIMIT).unwrap().unwrap()
+    }
+
+    fn options() -> OpenOptions {
+        OpenOptions { table: "training_records".into(), migrate: true, attempt: 0, statement_timeout: LIMIT }
+    }
+
+    fn file(directory: &tempfile::TempDir) -> DatabaseTarget {
+        DatabaseTarget::Sqlite(directory.path().join("runs.db"))
+    }
+
+    #[test]
+    fn what_is_kept_or_opened_ahead_does_the_next_attempt_and_nothing_after_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = file(&directory);
+        let mut worker = Worker::default();
+        worker.prepare(target.clone(), options()).unwrap();
+        let first = attempt(&mut worker, &target, true);
+        assert_eq!(attempt(&mut worker, &target, false), first);
+        assert_ne!(attempt(&mut worker, &target, false), first);
+    }
+
+    #[test]
+    fn an_attempt_for_a_thread_that_has_gone_is_made_by_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = file(&directory);
+        let mut worker = Worker::default();
+        let first = attempt(&mut worker, &target, true);
+        let slot = worker.0.clone().unwrap();
+        *slot.turn() = Turn::Gone;
+        assert_ne!(attempt(&mut worker, &target, true), first);
+    }
+
+    #[test]
+    fn what_could_not_be_opened_ahead_is_the_error_of_the_attempt_and_the_next_one_opens_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = file(&directory);
+        std::fs::create_dir(directory.path().join("runs.db")).unwrap();
+        let mut worker = Worker::default();
+        worker.prepare(target.clone(), options()).unwrap();
+        let failed = start(target.clone(), options(), &mut worker, true, |_store| Ok(()), || {}).unwrap();
+        assert!(failed.recv_timeout(LIMIT).unwrap().is_err());
+        std::fs::remove_dir(directory.path().join("runs.db")).unwrap();
+        attempt(&mut worker, &target, true);
+    }
 }

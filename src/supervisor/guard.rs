@@ -47,13 +47,16 @@ impl Guard {
     pub(super) fn begin(&mut self) -> io::Result<(Option<io::Error>, io::Result<()>)> {
         let started = self.spawn_keeper();
         failpoint::reached("unsettled");
+        // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
+        // beginning, as a power failure may leave it, is a run that never was.
+        let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
         let settled = self.writer.settle(directory)?;
         // Also where the journal itself had to go into memory: the trainer reports to a file there.
-        let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
+        let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
         match settled {
-            Appended::Here => self.keepers.look().map(|()| (published.err(), started)),
+            Appended::Here => self.keepers.look().map(|()| (published.and(named).err(), started)),
             Appended::Moved(error) => {
                 self.keepers.kill()?;
                 Ok((Some(error), self.start_keeper()))

@@ -53,7 +53,9 @@ pub(super) fn begin(session: &Session<'_>, run: &Run, known: Option<&Begun>) -> 
 impl Beginning<'_, '_> {
     /// Makes the run's own row, or finds it. Returns what the database remembers of a beginning.
     fn claim(&self) -> Result<Option<Begun>, StoreError> {
-        self.session.execute(CLAIM, &run_facts(self.run, instant_text))?;
+        if self.session.execute(CLAIM, &run_facts(self.run, instant_text))? > 0 {
+            return Ok(None);
+        }
         let rows = self.session.query(KNOWN, &facts([("run_id", json!(self.run.run_id))]))?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(text(row, 0).map(|record_id| begun(record_id, text(row, 1))))

@@ -42,9 +42,10 @@ fn a_silent_server_does_not_hold_a_command_beyond_its_deadline() {
 fn the_one_who_waits_is_woken_after_the_answer_is_there() {
     let place = Place::postgres();
     let (wake, woken) = channel();
-    let kept = attempt::Kept::default();
+    let mut worker = attempt::Worker::default();
     let done = move || wake.send(()).unwrap();
-    let answer = attempt::start(place.target.clone(), place.options(), &kept, false, |store| store.migrate(), done);
+    let answer =
+        attempt::start(place.target.clone(), place.options(), &mut worker, false, |store| store.migrate(), done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 2);
 }
