@@ -1,11 +1,12 @@
 //! What helps to find a run's circumstances later: commit, job, container. A short list of names, never the whole
 //! environment and never a secret; nothing is executed, and what cannot be read quickly is left out.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+
+use crate::sys::fs::open_plain;
 
 /// Variables that schedulers and containers set, and the key under which each is kept.
 const VARIABLES: [(&str, &str); 9] = [
@@ -76,7 +77,7 @@ fn container_id() -> Option<String> {
 
 fn read(path: &Path) -> Option<String> {
     let mut text = String::new();
-    File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    open_plain(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)
 }
 
@@ -109,5 +110,12 @@ mod tests {
         assert_eq!(git_commit(&folder.path().join("tree")), Some(head.clone()));
         git(folder.path(), &["checkout", "-q", "--detach"]);
         assert_eq!(git_commit(folder.path()), Some(head));
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Command::new("mkfifo").arg(folder.path().join(".git")).status().unwrap().success());
+        assert_eq!(git_commit(folder.path()), None);
     }
 }

@@ -41,7 +41,10 @@ pub(super) fn take_over(
     // A group that the trainer made is its own; the one that it inherited is shared with the user's shell. The number can
     // only be trusted where the trainer was held while it lived.
     let group = writer.account().started.filter(|_| trainer.is_some()).map(|started| started.pid);
-    stop_leftovers(&run_id, group)?;
+    // What cannot be stopped is said; the run has ended all the same, and its end is not to be lost over it.
+    if let Err(error) = stop_leftovers(&run_id, group) {
+        log::error!(event = "leftovers_not_stopped", run_id, error:%; "");
+    }
     let exit = exit_of(trainer)?;
     let metrics = writer.account().metrics_file();
     let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None };

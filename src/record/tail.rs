@@ -17,7 +17,8 @@ fn last_drawn(line: &str) -> String {
     line.rsplit('\r').find(|drawn| !drawn.trim().is_empty()).unwrap_or_default().to_owned()
 }
 
-/// Without escape sequences (`ESC [ … letter`, `ESC ] … BEL`, `ESC` and one more) and other control characters, tabs aside.
+/// Without escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more) and other control characters,
+/// tabs aside.
 fn without_control(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     let mut rest = line.chars();
@@ -28,7 +29,11 @@ fn without_control(line: &str) -> String {
         }
         match rest.next() {
             Some('[') => drop(rest.find(|character| ('@'..='~').contains(character))),
-            Some(']') => drop(rest.find(|character| *character == '\u{7}')),
+            Some(']') => {
+                if rest.find(|character| matches!(character, '\u{7}' | '\u{1b}')) == Some('\u{1b}') {
+                    rest.next();
+                }
+            }
             Some(_) | None => {}
         }
     }
@@ -43,6 +48,8 @@ mod tests {
     fn a_log_for_a_terminal_becomes_plain_text() {
         let written = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b[0m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
         assert_eq!(readable_tail(written, true).unwrap(), "100%|####\nTraceback:\n\tboom \u{FFFD}!");
+        let link = b"see \x1b]8;;file:///a\x1b\\line 3\x1b]8;;\x1b\\, please";
+        assert_eq!(readable_tail(link, false).unwrap(), "see line 3, please");
         assert_eq!(readable_tail(b"only one line", true).unwrap(), "only one line");
         assert_eq!(readable_tail(b"first\nsecond\n", false).unwrap(), "first\nsecond");
         assert_eq!(readable_tail(b"\r\n\x1b[2K\n", false), None);
