@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::journal::{self, Event, RunDirectory, Writer};
 use crate::record::{Reason, TrainerExit};
 use crate::sys::pidfd::{Ended, PidFd};
-use crate::sys::{clock, leftovers, poll, signals};
+use crate::sys::{clock, failpoint, leftovers, poll, signals};
 
 /// How long the kernel may take to close what the supervisor had open.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
@@ -88,6 +88,9 @@ fn take_lock(directory: &RunDirectory) -> io::Result<()> {
 }
 
 fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
+    if failpoint::fails("leftovers") {
+        return Err(io::Error::other("failpoint"));
+    }
     if leftovers::signal_all(run_id, group, leftovers::Stop::Ask)? == 0 {
         return Ok(());
     }

@@ -27,6 +27,18 @@ fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
 }
 
 #[test]
+fn a_run_whose_leftovers_cannot_be_stopped_is_finalized_all_the_same() {
+    let site = Site::sqlite();
+    let mut command = site.shell(&[], "echo ready; exec sleep 62");
+    let mut running = start(command.env("RUNWRAP_FAILPOINTS", "leftovers=error").stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    running.signal("KILL");
+    assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    assert!(site.log().contains("leftovers_not_stopped"), "{}", site.log());
+    site.quiet();
+}
+
+#[test]
 fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
     let site = Site::sqlite();
     let mut running = start(site.shell(&[], SLEEPER).stdout(Stdio::piped()).process_group(0));
