@@ -171,18 +171,12 @@ impl Lingerer {
         let waker = Waker::new()?;
         let done = waker.clone();
         let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store).map(drop);
-        let started = attempt::start(
-            self.brief.target.clone(),
-            options,
-            &mut attempt::Worker::default(),
-            false,
-            work,
-            move || {
-                if let Err(error) = done.wake() {
-                    log::error!(event = "wake_failed", error:%; "");
-                }
-            },
-        );
+        let mut worker = attempt::Worker::default();
+        let started = attempt::start(self.brief.target.clone(), options, &mut worker, false, work, move || {
+            if let Err(error) = done.wake() {
+                log::error!(event = "wake_failed", error:%; "");
+            }
+        });
         let receiver = match started {
             Ok(receiver) => receiver,
             Err(error) => return Ok(Some(Err(error))),
@@ -194,7 +188,11 @@ impl Lingerer {
                 break;
             }
         }
-        Ok(receiver.try_recv().ok())
+        let answer = receiver.try_recv().ok();
+        if answer.is_some() {
+            worker.close();
+        }
+        Ok(answer)
     }
 
     /// The attempt hangs, and a thread with it: go on in a new image.

@@ -216,6 +216,7 @@ impl Keeper {
             }
             Action::LookForLeftovers => self.look_for_leftovers(),
             Action::Exit => {
+                self.worker.close();
                 log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
                 return Ok(ControlFlow::Break(()));
             }

@@ -2,6 +2,7 @@
 //! and one that hangs is left behind. Owns the thread; must never join it once it has overrun, or retry.
 //! Called by the keeper (`start`) and the commands (`within`).
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,10 @@ use crate::config::DatabaseTarget;
 /// How long a thread waits for its next attempt with what it has opened: a run that ends at once need not open a file twice.
 /// A server's connection never waits after an attempt: others may need it (thousands of runs, a hundred connections).
 const KEPT_MAX: Duration = Duration::from_secs(2);
+
+/// How long a file may take to be closed at the end. SQLite's log is put into the file then: what is left of it costs whoever
+/// opens the file next, and more with each run.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// An attempt, for a thread that has the store, or the error of its opening.
 type Job = Box<dyn FnOnce(Result<&mut dyn Store, StoreError>) -> Answer + Send>;
@@ -39,7 +44,13 @@ struct Slot(Arc<(Mutex<Turn>, Condvar)>);
 
 /// The thread that may take the next attempt; none in the beginning.
 #[derive(Default)]
-pub struct Worker(Option<Slot>);
+pub struct Worker(Option<Thread>);
+
+struct Thread {
+    slot: Slot,
+    /// Disconnected once the thread has closed what it had open.
+    ended: Receiver<Infallible>,
+}
 
 impl Worker {
     /// Opens `target` ahead of the first attempt, which is then to come within a moment.
@@ -47,33 +58,49 @@ impl Worker {
     /// # Errors
     /// Where the system refuses a thread.
     pub fn prepare(&mut self, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
-        self.0 = Some(Slot::with_thread(Turn::Idle, target, options)?);
+        self.0 = Some(Thread::start(Turn::Idle, target, options)?);
         Ok(())
+    }
+
+    /// Closes what is open, and does not wait for that for long. For a process that is about to end.
+    pub fn close(&mut self) {
+        let Some(Thread { slot, ended }) = self.0.take() else { return };
+        slot.dismiss();
+        if ended.recv_timeout(CLOSE_MAX) == Err(RecvTimeoutError::Timeout) {
+            log::info!(event = "not_closed"; "");
+        }
     }
 
     fn give(&mut self, job: Job, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
         let refused = match &self.0 {
-            Some(slot) => slot.give(job),
+            Some(thread) => thread.slot.give(job),
             None => Some(job),
         };
         if let Some(job) = refused {
-            self.0 = Some(Slot::with_thread(Turn::Given(job), target, options)?);
+            self.0 = Some(Thread::start(Turn::Given(job), target, options)?);
         }
         Ok(())
     }
 }
 
-impl Slot {
-    fn with_thread(turn: Turn, target: DatabaseTarget, options: OpenOptions) -> Result<Self, StoreError> {
-        let slot = Self(Arc::new((Mutex::new(turn), Condvar::new())));
+impl Thread {
+    fn start(turn: Turn, target: DatabaseTarget, options: OpenOptions) -> Result<Self, StoreError> {
+        let slot = Slot(Arc::new((Mutex::new(turn), Condvar::new())));
+        let (alive, ended) = channel();
         let own = slot.clone();
         let identity = target.identity();
-        match thread::Builder::new().name("store".into()).spawn(move || own.work(&target, &options)) {
-            Ok(_never_joined) => Ok(slot),
+        let work = move || {
+            own.work(&target, &options);
+            drop(alive);
+        };
+        match thread::Builder::new().name("store".into()).spawn(work) {
+            Ok(_never_joined) => Ok(Self { slot, ended }),
             Err(error) => Err(StoreError::Transient { message: format!("{identity}: cannot start a thread: {error}") }),
         }
     }
+}
 
+impl Slot {
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,6 +115,15 @@ impl Slot {
                 None
             }
             Turn::Given(_) | Turn::Gone => Some(job),
+        }
+    }
+
+    /// The thread is not to wait any longer.
+    fn dismiss(&self) {
+        let mut turn = self.turn();
+        if matches!(*turn, Turn::Idle) {
+            *turn = Turn::Gone;
+            self.0.1.notify_one();
         }
     }
 
@@ -169,8 +205,13 @@ pub fn within<T: Send + 'static>(
     work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let identity = target.identity();
-    let receiver = start(target, options, &mut Worker::default(), false, work, || {})?;
-    receiver.recv_timeout(deadline).unwrap_or_else(|error| {
+    let mut worker = Worker::default();
+    let receiver = start(target, options, &mut worker, false, work, || {})?;
+    let answer = receiver.recv_timeout(deadline);
+    if answer.is_ok() {
+        worker.close();
+    }
+    answer.unwrap_or_else(|error| {
         let message = match error {
             RecvTimeoutError::Timeout => {
                 format!("{identity} did not answer within {}", humantime::format_duration(deadline))
@@ -222,9 +263,21 @@ mod tests {
         let target = file(&directory);
         let mut worker = Worker::default();
         let first = attempt(&mut worker, &target, true);
-        let slot = worker.0.clone().unwrap();
-        *slot.turn() = Turn::Gone;
+        *worker.0.as_ref().unwrap().slot.turn() = Turn::Gone;
         assert_ne!(attempt(&mut worker, &target, true), first);
+    }
+
+    #[test]
+    fn what_is_closed_leaves_no_log_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = file(&directory);
+        let mut worker = Worker::default();
+        let work = |store: &mut dyn Store| store.migrate();
+        let answer = start(target, options(), &mut worker, true, work, || {}).unwrap();
+        answer.recv_timeout(LIMIT).unwrap().unwrap();
+        assert!(directory.path().join("runs.db-wal").exists());
+        worker.close();
+        assert!(!directory.path().join("runs.db-wal").exists());
     }
 
     #[test]

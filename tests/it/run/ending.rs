@@ -207,3 +207,16 @@ fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
     site.quiet();
     std::fs::remove_dir(&group).unwrap();
 }
+
+#[test]
+fn what_a_run_wrote_is_in_the_database_file_itself_when_its_keeper_has_gone() {
+    let site = Site::sqlite();
+    for _ in 0..5 {
+        assert!(site.run(&[], "true").status.success());
+        site.quiet();
+        assert!(
+            !site.path().join("runs.db-wal").exists(),
+            "the next to open the file reads what is left there, run by run"
+        );
+    }
+}
