@@ -1,13 +1,12 @@
 //! The hidden verb that a keeper runs, in a process that a supervisor started. Called by `commands`.
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use crate::keeper::{self, KeeperError, Role};
 use crate::logging;
 use crate::sys::process;
 
-/// Keeps a run, or what was left: `[--failures N] [--linger [UNTIL_MS]]`, as only keepers and supervisors say it.
+/// Keeps a run, or what was left: `[--linger] [--failures N] [--until-ms MS]`, as only keepers and supervisors say it.
 ///
 /// # Errors
 /// Where it was not started as a keeper is.
@@ -16,10 +15,10 @@ pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
         let at = arguments.iter().position(|word| word == flag)?;
         arguments.get(at + 1).and_then(|word| word.to_str()?.parse::<u64>().ok())
     };
-    let lingers = arguments.iter().any(|word| word == "--linger");
     let role = Role {
+        lingers: arguments.iter().any(|word| word == "--linger"),
         failures: number("--failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or(0),
-        linger: lingers.then(|| number("--linger").map(Duration::from_millis)),
+        until_ms: number("--until-ms"),
     };
     process::share_one_heap();
     let kept = keeper::run(role, |brief| {

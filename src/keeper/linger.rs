@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::KeeperError;
+use super::{KeeperError, Role};
 use crate::delivery::{ATTEMPT_DEADLINE, DeadRun, Leftover, Parcel, STATEMENT_TIMEOUT, backoff, inspect};
 use crate::journal::Home;
 use crate::link::{self, Brief};
@@ -40,13 +40,15 @@ enum Round {
     Done,
     /// The database does not answer, or not well enough.
     Failed,
+    /// The database does not answer, and a thread is left waiting for it.
+    Hung,
 }
 
-/// Delivers what is left until nothing is, or until `until` (boot time; by the brief's `linger` from now if `None`).
+/// Delivers what is left until nothing is, or until the role's end (by the brief's `linger` from now, if it has none).
 ///
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
-pub(super) fn linger(until: Option<Duration>, failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+pub(super) fn linger(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
     let brief_file = File::from(
         inherited::descriptor(link::BRIEF_FD).map_err(|cause| KeeperError::Descriptor { fd: link::BRIEF_FD, cause })?,
     );
@@ -55,8 +57,8 @@ pub(super) fn linger(until: Option<Duration>, failures: u32, prepare: impl FnOnc
     let mut lingerer = Lingerer {
         home: Home::open(&brief.state_dir)?,
         identity: brief.target.identity(),
-        until: until.unwrap_or_else(|| clock::boot_time() + brief.linger),
-        failures,
+        until: role.until().unwrap_or_else(|| clock::boot_time().saturating_add(brief.linger)),
+        failures: role.failures,
         given_up: HashSet::new(),
         terminate: process::Termination::on_sigterm()?,
         brief,
@@ -88,17 +90,23 @@ impl Lingerer {
 
     /// Tries until nothing is left; false if it gives up before.
     fn rounds(&mut self) -> Result<bool, KeeperError> {
-        let mut last_try = false;
         loop {
-            if self.round()? == Round::Done {
+            let round = self.round()?;
+            if round == Round::Done {
                 return Ok(true);
             }
-            if last_try || clock::boot_time() >= self.until {
+            if clock::boot_time() >= self.until {
                 log::warn!(event = "linger_gave_up", database = self.identity; "");
                 return Ok(false);
             }
             self.failures = self.failures.saturating_add(1);
-            last_try = readable_within(self.terminate.as_fd(), backoff(self.failures, random::fraction()))?;
+            if readable_within(self.terminate.as_fd(), backoff(self.failures, random::fraction()))? {
+                // One last try.
+                self.until = clock::boot_time();
+            }
+            if round == Round::Hung {
+                return Err(self.start_over().into());
+            }
         }
     }
 
@@ -106,7 +114,11 @@ impl Lingerer {
     fn round(&mut self) -> Result<Round, KeeperError> {
         while let Some((name, run)) = self.next()? {
             let run_id = run.account.begin.run.run_id;
-            match self.deliver(&run)? {
+            let Some(delivered) = self.deliver(&run)? else {
+                log::warn!(event = "attempt_hung", run_id:%, attempt = self.failures; "");
+                return Ok(Round::Hung);
+            };
+            match delivered {
                 Ok(()) => {
                     self.failures = 0;
                     if let Err(error) = self.home.remove_run(&run.directory) {
@@ -150,7 +162,8 @@ impl Lingerer {
         Ok(None)
     }
 
-    fn deliver(&self, run: &DeadRun) -> Result<Result<(), StoreError>, KeeperError> {
+    /// One attempt; `None` if it hangs.
+    fn deliver(&self, run: &DeadRun) -> io::Result<Option<Result<(), StoreError>>> {
         let parcel = run.parcel()?;
         log::info!(event = "attempt", run_id:% = run.account.begin.run.run_id, attempt = self.failures,
             what = parcel.describe(); "");
@@ -160,13 +173,9 @@ impl Lingerer {
             attempt: usize::try_from(self.failures).unwrap_or_default(),
             statement_timeout: STATEMENT_TIMEOUT,
         };
-        Ok(match self.attempt(options, parcel)? {
-            Some(result) => result,
-            None => return Err(self.start_over().into()),
-        })
+        self.attempt(options, parcel)
     }
 
-    /// One attempt; `None` if it hangs.
     fn attempt(&self, options: OpenOptions, parcel: Parcel) -> io::Result<Option<Result<(), StoreError>>> {
         let waker = Waker::new()?;
         let done = waker.clone();
@@ -195,12 +204,10 @@ impl Lingerer {
         Ok(answer)
     }
 
-    /// The attempt hangs, and a thread with it: go on in a new image.
+    /// A thread hangs: goes on in a new image.
     fn start_over(&self) -> io::Error {
-        log::warn!(event = "attempt_hung", database = self.identity, failures = self.failures; "");
-        let until = self.until.as_millis().to_string();
-        let failures = self.failures.saturating_add(1).to_string();
-        let words = ["runwrap", "keeper", "--failures", &failures, "--linger", &until];
-        spawn::replace_image(&words.map(str::to_owned), link::BRIEF_FD)
+        let until_ms = u64::try_from(self.until.as_millis()).ok();
+        let role = Role { lingers: true, failures: self.failures, until_ms };
+        spawn::replace_image(&role.words(), link::BRIEF_FD)
     }
 }

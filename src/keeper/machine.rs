@@ -43,10 +43,8 @@ pub(super) enum Action {
     TakeOver,
     /// The database has everything: remove the run's directory.
     Remove,
-    /// The attempt hangs: start over in a new image that remembers this many failures.
-    ReplaceImage {
-        failures: u32,
-    },
+    /// The attempt hangs: start over in a new image.
+    ReplaceImage,
     /// The run has ended, its journal is on disk and the database does not answer: leave it to the one that lingers.
     Linger,
     /// The database answers: see whether earlier runs have left something.
@@ -69,13 +67,21 @@ pub(super) struct Machine {
     failures: u32,
     /// When the next attempt is due. None: nothing to say, or a person must act first.
     due: Option<Duration>,
-    /// Since when the supervisor has been gone.
-    alone_since: Option<Duration>,
-    terminated: bool,
+    /// The supervisor has gone.
+    alone: bool,
+    /// When a keeper that is alone gives up: `linger` after it was left alone, or at once after a SIGTERM.
+    until: Option<Duration>,
 }
 
 impl Machine {
-    pub(super) const fn new(heartbeat: Duration, linger: Duration, on_disk: bool, failures: u32) -> Self {
+    /// `failures` and `until` are what an earlier image of this process has handed on, if there was one.
+    pub(super) const fn new(
+        heartbeat: Duration,
+        linger: Duration,
+        on_disk: bool,
+        failures: u32,
+        until: Option<Duration>,
+    ) -> Self {
         let facts = Facts { started: false, ended: false };
         Self {
             heartbeat,
@@ -86,8 +92,8 @@ impl Machine {
             attempt: None,
             failures,
             due: None,
-            alone_since: None,
-            terminated: false,
+            alone: false,
+            until,
         }
     }
 
@@ -99,6 +105,11 @@ impl Machine {
     /// The number of the next attempt in a row of failing ones, from 0.
     pub(super) const fn failures(&self) -> u32 {
         self.failures
+    }
+
+    /// The boot time at which a keeper that is alone gives up, once that is known.
+    pub(super) const fn until(&self) -> Option<Duration> {
+        self.until
     }
 
     /// When to come back with [`Event::Time`] at the latest.
@@ -122,9 +133,9 @@ impl Machine {
             Event::Delivered(delivered) => self.delivered(delivered, now),
             Event::Failed(error) => self.failed(error, now, random),
             Event::Terminated => {
-                self.terminated = true;
+                self.until = Some(now);
                 // While the supervisor lives there is an end to come: a stop of the whole service must not lose it.
-                if self.alone_since.is_some() {
+                if self.alone {
                     self.due = Some(now);
                 }
                 Vec::new()
@@ -155,7 +166,8 @@ impl Machine {
     }
 
     fn supervisor_gone(&mut self, now: Duration) -> Vec<Action> {
-        self.alone_since = Some(now);
+        self.alone = true;
+        self.until.get_or_insert(now.saturating_add(self.linger));
         if !self.facts.ended {
             return vec![Action::TakeOver];
         }
@@ -194,12 +206,11 @@ impl Machine {
         let news = match error {
             StoreError::Transient { .. } => {
                 self.plan(now + backoff(self.failures, random));
-                if self.alone_since.is_some() && self.on_disk && !self.terminated {
-                    return vec![Action::Linger];
-                }
-                let lingered = self.alone_since.is_some_and(|since| now >= since + self.linger);
-                let last_try = self.terminated && self.alone_since.is_some();
-                return if lingered || last_try { vec![Action::Exit] } else { Vec::new() };
+                return match (self.alone, self.on_disk) {
+                    (true, true) => vec![Action::Linger],
+                    (true, false) if self.is_over(now) => vec![Action::Exit],
+                    (true | false, _) => Vec::new(),
+                };
             }
             StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
             StoreError::Permanent { message, hint } => ToSupervisor::Failed { message, hint },
@@ -207,22 +218,26 @@ impl Machine {
         // The end has come meanwhile: one attempt of its own. Otherwise a person must act, and retrying helps nobody.
         self.due = (self.facts.ended && !attempted.ended).then_some(now);
         let mut actions = vec![Action::Tell(news)];
-        if self.alone_since.is_some() && self.facts.ended && self.due.is_none() {
+        if self.alone && self.facts.ended && self.due.is_none() {
             actions.push(Action::Exit);
         }
         actions
     }
 
     fn overrun(&mut self, now: Duration) -> Vec<Action> {
-        match self.attempt {
-            Some((deadline, _)) if now >= deadline && self.alone_since.is_some() && self.on_disk => {
-                vec![Action::Linger]
-            }
-            Some((deadline, _)) if now >= deadline => {
-                vec![Action::ReplaceImage { failures: self.failures.saturating_add(1) }]
-            }
-            Some(_) | None => Vec::new(),
+        if self.attempt.is_none_or(|(deadline, _)| now < deadline) {
+            return Vec::new();
         }
+        self.failures = self.failures.saturating_add(1);
+        match (self.alone, self.on_disk) {
+            (true, true) => vec![Action::Linger],
+            (true, false) if self.is_over(now) => vec![Action::Exit],
+            (true | false, _) => vec![Action::ReplaceImage],
+        }
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        self.until.is_some_and(|until| now >= until)
     }
 
     /// The next attempt, no later than `moment`.

@@ -22,10 +22,28 @@ pub use reactor::KeeperError;
 /// What this process is to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Role {
+    /// Deliver what was left, and look after no run.
+    pub lingers: bool,
     /// How often an earlier image of this process has failed in a row.
     pub failures: u32,
-    /// Deliver what was left, until this boot time at the latest (`None` within: as long as the brief says).
-    pub linger: Option<Option<Duration>>,
+    /// The boot time at which it gives up once its supervisor has gone, if an earlier image knew: in milliseconds, as
+    /// command lines have it.
+    pub until_ms: Option<u64>,
+}
+
+impl Role {
+    /// The command line of an image with this role.
+    fn words(self) -> Vec<String> {
+        let mut words = vec!["runwrap".to_owned(), "keeper".to_owned()];
+        words.extend(self.lingers.then(|| "--linger".to_owned()));
+        words.extend(["--failures".to_owned(), self.failures.to_string()]);
+        words.extend(self.until_ms.into_iter().flat_map(|until_ms| ["--until-ms".to_owned(), until_ms.to_string()]));
+        words
+    }
+
+    fn until(self) -> Option<Duration> {
+        self.until_ms.map(Duration::from_millis)
+    }
 }
 
 /// Keeps the run whose descriptors this process was given, or what was left. `prepare` is called with the brief before
@@ -34,8 +52,5 @@ pub struct Role {
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
 pub fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
-    match role.linger {
-        None => reactor::run(role.failures, prepare),
-        Some(until) => linger::linger(until, role.failures, prepare),
-    }
+    if role.lingers { linger::linger(role, prepare) } else { reactor::run(role, prepare) }
 }

@@ -10,6 +10,7 @@ use std::sync::mpsc::Receiver;
 
 use thiserror::Error;
 
+use super::Role;
 use super::machine::{Action, Event, Facts, Machine};
 use super::takeover::take_over;
 use crate::delivery::{Delivered, Leftover, Parcel, STATEMENT_TIMEOUT, inspect};
@@ -56,12 +57,12 @@ struct Keeper {
     terminate: process::Termination,
 }
 
-/// Keeps the run whose descriptors this process was given, until its end is delivered or given up. `failures` is how often an
-/// earlier image of this process has failed in a row; `prepare` is called with the brief before anything else is done.
+/// Keeps the run whose descriptors this process was given, until its end is delivered or given up. `prepare` is called with
+/// the brief before anything else is done.
 ///
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
-pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
     // All of them before anything else is opened, which could get one of their numbers.
     let link = Link::of(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
     let brief_file = File::from(inherit(link::BRIEF_FD)?);
@@ -72,7 +73,13 @@ pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), Kee
     prepare(&brief);
     let account = read_account(&journal)?;
     let mut keeper = Keeper {
-        machine: Machine::new(brief.heartbeat, brief.linger, brief.journal_number.is_some(), failures),
+        machine: Machine::new(
+            brief.heartbeat,
+            brief.linger,
+            brief.journal_number.is_some(),
+            role.failures,
+            role.until(),
+        ),
         pending: VecDeque::new(),
         link,
         looked: false,
@@ -88,7 +95,7 @@ pub(super) fn run(failures: u32, prepare: impl FnOnce(&Brief)) -> Result<(), Kee
         terminate: process::Termination::on_sigterm()?,
         brief,
     };
-    log::info!(event = "keeper_started", run_id:% = keeper.brief.run_id, failures; "");
+    log::info!(event = "keeper_started", run_id:% = keeper.brief.run_id, failures = role.failures; "");
     let result = keeper.keep();
     // Open till here: an image that replaces this one finds both under their numbers.
     drop((brief_file, lock));
@@ -203,16 +210,15 @@ impl Keeper {
                 self.pending.push_back(event);
             }
             Action::Remove => self.remove(),
-            Action::ReplaceImage { failures } => {
+            Action::ReplaceImage => {
+                let failures = self.machine.failures();
                 log::warn!(event = "attempt_hung", run_id:% = self.brief.run_id, failures; "");
-                let arguments = ["runwrap", "keeper", "--failures", &failures.to_string()].map(str::to_owned);
-                return Err(spawn::replace_image(&arguments, link::LOCK_FD).into());
+                return Err(spawn::replace_image(&self.role(false).words(), link::LOCK_FD).into());
             }
             Action::Linger => {
                 log::info!(event = "left_to_linger", run_id:% = self.brief.run_id; "");
-                let words = ["runwrap", "keeper", "--linger"].map(str::to_owned);
                 // Journal and lock are closed by it: the run is nobody's then, and whoever lingers may have it.
-                return Err(spawn::replace_image(&words, link::BRIEF_FD).into());
+                return Err(spawn::replace_image(&self.role(true).words(), link::BRIEF_FD).into());
             }
             Action::LookForLeftovers => self.look_for_leftovers(),
             Action::Exit => {
@@ -222,6 +228,12 @@ impl Keeper {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// What an image that replaces this one is to do.
+    fn role(&self, lingers: bool) -> Role {
+        let until_ms = self.machine.until().and_then(|until| u64::try_from(until.as_millis()).ok());
+        Role { lingers, failures: self.machine.failures(), until_ms }
     }
 
     fn start_attempt(&mut self) -> Result<(), KeeperError> {

@@ -10,7 +10,7 @@ const STARTED: Facts = Facts { started: true, ended: false };
 const ENDED: Facts = Facts { started: true, ended: true };
 
 fn keeper() -> Machine {
-    Machine::new(30 * SECOND, 3600 * SECOND, true, 0)
+    Machine::new(30 * SECOND, 3600 * SECOND, true, 0, None)
 }
 
 fn delivered(ended: bool) -> Event {
@@ -63,7 +63,18 @@ fn a_hung_attempt_is_left_behind_with_its_image() {
     let mut keeper = keeper();
     keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE / 2, 0.5), []);
-    assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE, 0.5), [Action::ReplaceImage { failures: 1 }]);
+    assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE, 0.5), [Action::ReplaceImage]);
+    assert_eq!(keeper.failures(), 1);
+}
+
+#[test]
+fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
+    for (until, last) in [(60, [Action::Exit]), (61, [Action::ReplaceImage])] {
+        let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 6, Some(until * SECOND));
+        keeper.step(Event::Looked(ENDED), 50 * SECOND, 0.5);
+        keeper.step(Event::SupervisorGone, 50 * SECOND, 0.5);
+        assert_eq!(keeper.step(Event::Time, 50 * SECOND + ATTEMPT_DEADLINE, 0.5), last);
+    }
 }
 
 #[test]
@@ -97,7 +108,7 @@ fn a_run_that_has_ended_is_left_to_the_one_that_lingers() {
 
 #[test]
 fn a_journal_in_memory_can_be_left_to_nobody() {
-    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0);
+    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
     keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
     keeper.step(Event::SupervisorGone, SECOND, 0.5);
     assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), []);
@@ -108,7 +119,7 @@ fn a_journal_in_memory_can_be_left_to_nobody() {
 
 #[test]
 fn sigterm_while_the_supervisor_lives_loses_nothing_and_afterwards_is_one_last_try() {
-    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0);
+    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
     keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(Event::Terminated, SECOND, 0.5), []);
     assert_eq!(keeper.step(transient(), SECOND, 1.0), []);
@@ -135,7 +146,7 @@ proptest! {
         on_disk in any::<bool>(),
         events in prop::collection::vec((event(), 0..20_u32), 1..80),
     ) {
-        let mut keeper = Machine::new(30 * SECOND, 600 * SECOND, on_disk, 0);
+        let mut keeper = Machine::new(30 * SECOND, 600 * SECOND, on_disk, 0, None);
         let (mut now, mut facts, mut under_way, mut alone, mut permanent) = (Duration::ZERO, Facts::default(), None, false, false);
         for (event, seconds) in events {
             now += seconds * SECOND;
@@ -169,7 +180,7 @@ proptest! {
                         under_way = Some(facts);
                     }
                     Action::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
-                    Action::Exit | Action::Linger | Action::ReplaceImage { .. } => gone = true,
+                    Action::Exit | Action::Linger | Action::ReplaceImage => gone = true,
                     Action::Tell(_) | Action::TakeOver | Action::LookForLeftovers => {}
                 }
             }

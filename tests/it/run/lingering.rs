@@ -1,5 +1,6 @@
 //! What a run leaves behind when the database does not answer: one process that lingers, and the next run.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::json;
@@ -46,6 +47,43 @@ fn linger_ends_by_itself() {
     assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
     site.quiet();
     assert_eq!(site.run_directories().len(), 1);
+}
+
+/// A site whose database accepts every connection and never says a word.
+fn hanging() -> (TcpListener, Site) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://nobody@127.0.0.1:{}/none", listener.local_addr().unwrap().port());
+    (listener, Site::with_url(&url))
+}
+
+#[test]
+fn linger_ends_by_itself_also_where_every_attempt_hangs() {
+    let (_listener, site) = hanging();
+    let options = [&IMPATIENT[..], &["--linger", "300ms"]].concat();
+    assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
+    site.quiet();
+    assert!(site.log().contains("event=linger_gave_up"));
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+#[test]
+fn sigterm_during_an_attempt_that_hangs_is_not_forgotten() {
+    let (_listener, site) = hanging();
+    assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
+    wait_until("its attempt has begun", || site.log().contains("event=attempt "));
+    kill(site.keeper_after(None), "TERM");
+    site.quiet();
+    assert!(site.log().contains("event=linger_gave_up"));
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+#[test]
+fn a_journal_in_memory_is_given_up_after_linger_also_where_every_attempt_hangs() {
+    let (_listener, site) = hanging();
+    std::fs::write(site.path().join("file"), "").unwrap();
+    let options = [&IMPATIENT[..], &["--linger", "300ms", "--state-dir", "file/state"]].concat();
+    assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
+    site.quiet();
 }
 
 /// Leaves the journal of a run that exited with 3 behind, and nobody to deliver it.
