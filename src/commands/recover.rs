@@ -71,15 +71,6 @@ pub(super) fn print(done: &[Repaired], json: bool) -> Result<(), CommandError> {
     Ok(output::print(&text)?)
 }
 
-/// Delivers the run `name`, if it is ours to deliver.
-///
-/// # Errors
-/// It is, and could not be delivered.
-pub(super) fn deliver(settings: &Settings, home: &Home, name: &OsStr) -> Result<Option<Repaired>, CommandError> {
-    let left = inspect(home, name, &settings.database.identity()).map_err(|cause| unusable(settings, name, cause))?;
-    left.dead(name).map(|run| deliver_dead(settings, home, name, &run, false)).transpose()
-}
-
 /// Delivers `run`, or finds out what that would do.
 fn deliver_dead(
     settings: &Settings,

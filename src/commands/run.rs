@@ -3,17 +3,18 @@
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::Path;
 
 use uuid::Uuid;
 
-use super::{CommandError, context, recover};
+use super::ask::ask;
+use super::context;
 use crate::config::{Settings, default_name};
-use crate::journal::{Begin, FORMAT, Home, RunDirectory, snapshot};
+use crate::delivery::Parcel;
+use crate::journal::{Begin, FORMAT, Home, RunDirectory, remove_temporary_report, snapshot, temporary_report};
 use crate::link::Brief;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervised, Supervision, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervised, Supervision, Unkept, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -26,11 +27,11 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     }));
     // The guard inside has finalized the run by the time that an error or a panic arrives here.
     let supervision = supervision(settings, command);
-    let run_id = supervision.brief.run_id;
+    let report_path = supervision.report_path.clone();
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision))) {
         Ok(Ok(Supervised { end, unkept })) => {
-            if unkept {
-                deliver_alone(settings, run_id);
+            if let Some(unkept) = unkept {
+                deliver_alone(settings, &unkept, report_path.as_deref());
             }
             end
         }
@@ -43,15 +44,23 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
 }
 
 /// No keeper could be started, not even in the end: the trainer has ended, so this process may use a database now.
-fn deliver_alone(settings: &Settings, run_id: RunId) {
-    let name = OsString::from(run_id.to_string());
+fn deliver_alone(settings: &Settings, unkept: &Unkept, report_path: Option<&Path>) {
+    let Unkept { account, place } = unkept;
+    let parcel = Parcel::of_ended(account, report_path);
     // The wait at the exit is bounded by another option than that of a verb.
-    let settings = &Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
-    let delivered = Home::open(&settings.state_dir)
-        .map_err(|cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause })
-        .and_then(|home| recover::deliver(settings, &home, &name));
-    if let Err(error) = delivered {
-        log::warn!(event = "not_delivered", run_id:%, hint = "runwrap recover delivers it"; "{error}");
+    let settings = Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
+    let run_id = account.begin.run.run_id;
+    if let Err(error) = ask(&settings, "deliver the run", move |store| parcel.deliver(store).map(drop)) {
+        let hint = if place.is_some() { "runwrap recover delivers it" } else { error.hint().unwrap_or_default() };
+        log::warn!(event = "not_delivered", run_id:%, hint; "{error}");
+        return;
+    }
+    let removed = match place {
+        Some((home, run)) => home.remove_run(run),
+        None => report_path.map_or(Ok(()), remove_temporary_report),
+    };
+    if let Err(error) = removed {
+        log::warn!(event = "remove_failed", run_id:%, error:%; "");
     }
 }
 
@@ -60,7 +69,9 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
     let place = place(&settings.state_dir, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
-        None => temporary_report(run_id),
+        None => temporary_report(run_id)
+            .inspect_err(|error| log::warn!(event = "no_report_file"; "the trainer cannot report: {error}"))
+            .ok(),
     };
     let begin = Begin {
         format: FORMAT,
@@ -131,20 +142,6 @@ fn place(state_dir: &Path, run_id: RunId) -> Option<(Home, RunDirectory)> {
         log::warn!(event = "no_journal", hint; "cannot keep a journal in {}: {error}", state_dir.display());
     })
     .ok()
-}
-
-/// Without a run directory the trainer reports to a file of its own, that only this user can read.
-fn temporary_report(run_id: RunId) -> Option<PathBuf> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
-    let made: io::Result<fs::File> = fs::OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
-    match made {
-        Ok(_) => Some(path),
-        Err(error) => {
-            log::warn!(event = "no_report_file"; "the trainer cannot report: {}: {error}", path.display());
-            None
-        }
-    }
 }
 
 fn text(path: &Path) -> String {

@@ -4,9 +4,10 @@
 
 mod leftovers;
 
+use std::path::Path;
 use std::time::Duration;
 
-use crate::journal::Account;
+use crate::journal::{Account, ReportReader};
 use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
 use crate::store::{Store, StoreError};
 use crate::sys::failpoint;
@@ -58,6 +59,19 @@ impl Parcel {
             None => Vec::new(),
         };
         Self { run: account.begin.run.clone(), recorded: account.recorded.clone(), begun, changes, last }
+    }
+
+    /// What a run has to say that has ended, to the process that has written its end and has no keeper.
+    /// `report_path` is what its trainer reported to.
+    #[must_use]
+    pub fn of_ended(account: &Account, report_path: Option<&Path>) -> Self {
+        let mut reader = ReportReader::default();
+        if let Some(path) = report_path
+            && let Err(error) = reader.read_on(path, true)
+        {
+            log::warn!(event = "report_unreadable", run_id:% = account.begin.run.run_id, path:?, error:%; "");
+        }
+        Self::of(account, account.last_elapsed_us, reader.report().clone(), false)
     }
 
     /// What a run has to say that nobody looks after any more: its end or, without one, that it is lost.

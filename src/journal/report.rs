@@ -1,15 +1,15 @@
 //! What the trainer leaves in files: the report file that it appends to, and `--metrics-file`. Reads with bounds, skips
 //! and logs what is not to be used. Must never wait for the trainer or write to its files.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::record::{Collector, METRICS_BYTES_MAX, Report, parse_metrics, parse_report};
+use crate::record::{Collector, METRICS_BYTES_MAX, Report, RunId, parse_metrics, parse_report};
 use crate::sys::fs::open_plain;
 
 /// How much of a report file is read at a heartbeat: it must not become an hour of parsing.
@@ -45,6 +45,28 @@ pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Op
     let mut text = Vec::new();
     open_plain(path)?.take(METRICS_BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
     parse_metrics(&text).map(Some).map_err(io::Error::other)
+}
+
+/// Makes the file that the trainer of a run without a directory reports to, for this user's eyes only.
+///
+/// # Errors
+/// There is no place for it either.
+pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
+    let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
+    let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+    File::options().append(true).create_new(true).mode(0o600).open(&path).map_err(named)?;
+    Ok(path)
+}
+
+/// Removes that file; one that the trainer has removed is no error.
+///
+/// # Errors
+/// The system's.
+pub fn remove_temporary_report(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Reads a growing report file, each line once.

@@ -14,7 +14,7 @@ use super::Role;
 use super::machine::{Action, Event, Facts, Machine};
 use super::takeover::take_over;
 use crate::delivery::{Delivered, Leftover, Parcel, STATEMENT_TIMEOUT, inspect};
-use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account};
+use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account, remove_temporary_report};
 use crate::link::{self, Brief, Heard, Link, ToKeeper};
 use crate::record::Report;
 use crate::store::{OpenOptions, StoreError, attempt};
@@ -364,9 +364,12 @@ impl Keeper {
     }
 
     fn remove(&mut self) {
-        if let Some((home, run)) = self.place.take()
-            && let Err(error) = home.remove_run(&run)
-        {
+        let removed = match (self.place.take(), &self.brief.report_path) {
+            (Some((home, run)), _) => home.remove_run(&run),
+            (None, Some(path)) if !self.brief.has_directory => remove_temporary_report(path),
+            (None, _) => Ok(()),
+        };
+        if let Err(error) = removed {
             // It will be delivered once more, to no effect, and removed then.
             log::warn!(event = "remove_failed", run_id:% = self.brief.run_id, error:%; "");
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::keepers::Keepers;
-use crate::journal::{Appended, Ended, Event, Home, RunDirectory, StderrTail, Writer};
+use crate::journal::{Account, Appended, Ended, Event, Home, RunDirectory, StderrTail, Writer};
 use crate::link::{Heard, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
@@ -14,6 +14,22 @@ use crate::sys::{clock, failpoint, poll, process, signals, wait};
 /// How long a trainer that is killed may take to die: it may sit in the kernel.
 const DEATH_WAIT: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(5);
+
+/// What became of a write, beyond that the journal has it.
+pub(super) struct Written {
+    /// Why the journal is not where it was, or should be.
+    pub(super) moved: Option<io::Error>,
+    /// Whether a keeper knows of it.
+    pub(super) told: io::Result<()>,
+}
+
+/// A run whose end is written, and no keeper is there to deliver it.
+#[derive(Debug)]
+pub struct Unkept {
+    pub account: Account,
+    /// Its directory, if it has one: the lock is held as long as this lives.
+    pub place: Option<(Home, RunDirectory)>,
+}
 
 /// A run that has begun and has no end yet.
 pub(super) struct Guard {
@@ -43,8 +59,7 @@ impl Guard {
     }
 
     /// Makes the beginning durable and gives the run its name, while its first keeper starts: that takes as long.
-    /// Returns why the journal is not where it should be, which the user must hear of, and whether there is a keeper.
-    pub(super) fn begin(&mut self) -> io::Result<(Option<io::Error>, io::Result<()>)> {
+    pub(super) fn begin(&mut self) -> io::Result<Written> {
         let started = self.spawn_keeper();
         failpoint::reached("unsettled");
         // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
@@ -55,13 +70,17 @@ impl Guard {
         // Also where the journal itself had to go into memory: the trainer reports to a file there.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
-        match settled {
-            Appended::Here => self.keepers.look().map(|()| (published.and(named).err(), started)),
-            Appended::Moved(error) => {
-                self.keepers.kill()?;
-                Ok((Some(error), self.start_keeper()))
+        Ok(match settled {
+            Appended::Here => {
+                Written { moved: published.and(named).err(), told: started.and_then(|()| self.keepers.look()) }
             }
-        }
+            Appended::Moved(error) => Written { moved: Some(error), told: self.replace_keeper() },
+        })
+    }
+
+    /// The keeper has the old file.
+    fn replace_keeper(&mut self) -> io::Result<()> {
+        self.keepers.kill().and_then(|()| self.start_keeper())
     }
 
     /// Starts a keeper for the journal as it is.
@@ -78,21 +97,16 @@ impl Guard {
     }
 
     /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
-    /// Returns the error that made it move, which the user must hear of.
-    pub(super) fn write(&mut self, event: Event, durable: bool) -> io::Result<Option<io::Error>> {
+    pub(super) fn write(&mut self, event: Event, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
-        match self.writer.append(directory, event, durable)? {
-            Appended::Here => self.keepers.look().map(|()| None),
-            Appended::Moved(error) => {
-                self.keepers.kill()?;
-                self.start_keeper()?;
-                Ok(Some(error))
-            }
-        }
+        Ok(match self.writer.append(directory, event, durable)? {
+            Appended::Here => Written { moved: None, told: self.keepers.look() },
+            Appended::Moved(error) => Written { moved: Some(error), told: self.replace_keeper() },
+        })
     }
 
     /// Writes the end. The only call that makes the guard do nothing when it is dropped.
-    pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Option<io::Error>> {
+    pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Written> {
         failpoint::reached("exited");
         let metrics = self.writer.account().metrics_file();
         let ran = matches!(exit, TrainerExit::Exited { .. } | TrainerExit::Signaled { .. });
@@ -117,9 +131,10 @@ impl Guard {
         self.finished
     }
 
-    /// The end is written, and no keeper is there to deliver it.
-    pub(super) fn is_unkept(&self) -> bool {
-        self.keepers.link_fd().is_none() && self.place.is_some()
+    /// The run, if its end is written and no keeper is there to deliver it.
+    pub(super) fn unkept(&mut self) -> Option<Unkept> {
+        let unkept = self.finished && self.keepers.link_fd().is_none();
+        unkept.then(|| Unkept { account: self.writer.account().clone(), place: self.place.take() })
     }
 
     /// Reaps the trainer, whose end is written.
@@ -160,7 +175,7 @@ impl Guard {
         let message = format!("{message}; the trainer was killed (the log says more)");
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
-        killed.and(finished.map(drop)).and(self.reap()).and(delivered)
+        killed.and(finished.and_then(|written| written.told)).and(self.reap()).and(delivered)
     }
 }
 

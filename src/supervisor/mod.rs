@@ -17,5 +17,6 @@ mod machine;
 mod reactor;
 mod relay;
 
+pub use guard::Unkept;
 pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, Limits};
 pub use reactor::{Supervised, Supervision, SupervisorError, supervise};

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::guard::Guard;
+use super::guard::{Guard, Unkept, Written};
 use super::hearing::Hearing;
 use super::keepers::Keepers;
 use super::machine::{Action, Event, Limits, Machine};
 use super::relay::Reach;
-use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer};
+use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer, remove_temporary_report};
 use crate::link::{Brief, Heard, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
@@ -62,12 +62,12 @@ struct Supervisor {
 }
 
 /// How a run was supervised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Supervised {
     /// How runwrap is to end.
     pub end: EndAs,
     /// No keeper was there in the end: what the journal says is the caller's to deliver.
-    pub unkept: bool,
+    pub unkept: Option<Unkept>,
 }
 
 /// Runs the trainer from beginning to end.
@@ -98,7 +98,7 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
         pending: Vec::new(),
     };
     let end = supervisor.run()?;
-    Ok(Supervised { end, unkept: supervisor.guard.is_unkept() })
+    Ok(Supervised { end, unkept: supervisor.guard.unkept() })
 }
 
 fn warn_of_memory(error: &io::Error) {
@@ -108,13 +108,11 @@ fn warn_of_memory(error: &io::Error) {
 
 impl Supervisor {
     fn run(&mut self) -> Result<EndAs, SupervisorError> {
-        let (misplaced, started) = self.guard.begin()?;
-        if let Some(error) = misplaced {
+        let Written { moved, told } = self.guard.begin()?;
+        if let Some(error) = moved {
             warn_of_memory(&error);
         }
-        if let Err(error) = started {
-            self.no_keeper(&error);
-        }
+        self.hear_of_keeper(told);
         // While the keeper gets going there is nothing else to do.
         self.hearing.start_witness();
         self.oom_kills = OomKills::watch();
@@ -228,24 +226,34 @@ impl Supervisor {
                     self.spawn()?;
                 }
                 Action::Write { event, durable } => {
-                    let moved = self.guard.write(event, durable);
-                    self.report_move(moved)?;
+                    let written = self.guard.write(event, durable);
+                    self.report(written)?;
                 }
                 Action::Send { signal, value } => {
-                    if let Some(pid) = self.guard.trainer_pid {
-                        process::send(pid, signal, value)?;
+                    if let Some(pid) = self.guard.trainer_pid
+                        && let Err(error) = process::send(pid, signal, value)
+                    {
+                        // Another user's now, as after `sudo`: that is no reason to give it up.
+                        let cause = process::error_text(&error);
+                        log::warn!(event = "not_signalled", pid;
+                            "cannot send {} to the trainer: {cause}", signals::name(signal));
                     }
                 }
                 Action::Finish(exit) => {
-                    let moved = self.guard.finish(exit, self.usage.take());
-                    self.report_move(moved)?;
+                    let written = self.guard.finish(exit, self.usage.take());
+                    self.report(written)?;
                     self.guard.reap()?;
                     self.hearing.dismiss_witness()?;
                 }
                 Action::StopSelf => process::stop_self()?,
                 Action::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
                 Action::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
-                Action::Abandon => self.guard.abandon()?,
+                Action::Abandon => {
+                    if self.guard.place.is_none() {
+                        self.report_path.as_deref().map_or(Ok(()), remove_temporary_report)?;
+                    }
+                    self.guard.abandon()?;
+                }
                 Action::End(end) => return Ok(Some(end)),
             }
         }
@@ -260,13 +268,15 @@ impl Supervisor {
                 self.pending.push(Event::Keeper(ToSupervisor::Final));
                 return;
             }
-            self.no_keeper(&error);
+            self.hear_of_keeper(Err(error));
         }
     }
 
-    fn no_keeper(&mut self, error: &io::Error) {
-        log::info!(event = "keeper_not_started", error:%; "");
-        self.pending.push(Event::KeeperGone);
+    fn hear_of_keeper(&mut self, told: io::Result<()>) {
+        if let Err(error) = told {
+            log::info!(event = "no_keeper", error:%; "");
+            self.pending.push(Event::KeeperGone);
+        }
     }
 
     fn spawn(&mut self) -> Result<(), SupervisorError> {
@@ -303,13 +313,16 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The journal is somewhere else now: say so if it does not outlive us there.
-    fn report_move(&self, written: io::Result<Option<io::Error>>) -> Result<(), SupervisorError> {
-        match written.map_err(SupervisorError::Journal)? {
+    /// The journal may be somewhere else now, and no keeper may know of it.
+    fn report(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
+        let Written { moved, told } = written.map_err(SupervisorError::Journal)?;
+        match moved {
+            // It does not outlive us there: the user must hear of it.
             Some(error) if self.guard.writer.medium() == Medium::Memory => warn_of_memory(&error),
             Some(error) => log::info!(event = "journal_moved", error:%; ""),
             None => {}
         }
+        self.hear_of_keeper(told);
         Ok(())
     }
 }

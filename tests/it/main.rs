@@ -1,5 +1,6 @@
 //! The one integration binary: everything that needs a real database, a real process or the real command line.
-//! Needs `--features failpoints` and what `scripts/test` installs; whatever is missing fails, nothing is skipped.
+//! Needs `--features failpoints` and what `scripts/test` installs; whatever is missing fails. What this user or this
+//! kernel may not do is skipped, and said on stderr.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test writes plain files and reads the plain clock")]

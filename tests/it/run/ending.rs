@@ -6,6 +6,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use crate::support::site::{Site, output, shell_status, start};
+use crate::support::skipped;
 
 #[test]
 fn exit_0_is_recorded_as_completed() {
@@ -184,7 +185,7 @@ fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
     let group = std::path::Path::new("/sys/fs/cgroup/memory").join(format!("runwrap-test-{}", std::process::id()));
     if std::fs::create_dir(&group).is_err() {
         // The kernel's own texts are tried on every machine: `sys::cgroup`.
-        std::io::Write::write_all(&mut std::io::stderr(), b"SKIPPED: no control group may be made here\n").unwrap();
+        skipped("no control group may be made here");
         return;
     }
     std::fs::write(group.join("memory.limit_in_bytes"), "50M").unwrap();

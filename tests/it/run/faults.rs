@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::postgres::Postgres;
+use crate::support::postgres::{Postgres, is_root};
 use crate::support::site::{Site, output, start};
+use crate::support::skipped;
 use crate::support::wait::wait_until;
 
 #[test]
@@ -95,9 +96,14 @@ fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts
 fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded() {
     let site = Site::sqlite();
     std::fs::write(site.path().join("file"), "").unwrap();
-    let output =
-        site.run(&["--state-dir", "file/state"], "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; exit 3");
+    std::fs::create_dir(site.path().join("tmp")).unwrap();
+    let mut command = site
+        .shell(&["--state-dir", "file/state"], "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; ls tmp; exit 3");
+    let output = output(command.env("TMPDIR", site.path().join("tmp")));
     assert_eq!(output.status.code(), Some(3));
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(report.starts_with("runwrap-"), "{report}");
+    wait_until("what the trainer reported to is removed", || !site.path().join("tmp").join(report.trim()).exists());
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.matches("cannot keep").count(), 1, "{said}");
     let record = site.record();
@@ -112,5 +118,66 @@ fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
         assert_eq!(output.status.code(), Some(3), "{point}");
         assert!(String::from_utf8(output.stderr).unwrap().contains("cannot keep the journal on disk"), "{point}");
         assert_eq!(site.record()["exit_code"], 3, "{point}");
+    }
+}
+
+#[test]
+fn a_journal_that_fails_where_no_keeper_can_be_started_harms_neither_the_training_nor_its_record() {
+    for point in ["journal-write=error", "journal-sync=error"] {
+        let site = Site::sqlite();
+        let points = format!("{point},keeper-start=error");
+        let script = "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; echo ran; exit 3";
+        let output = output(site.shell(&["--start-timeout", "50ms"], script).env("RUNWRAP_FAILPOINTS", points));
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]), "{point}");
+        let record = site.record();
+        assert_eq!((&record["exit_code"], &record["train_metrics"]), (&json!(3), &json!({"a": 1})), "{point}");
+        assert!(site.run_directories().is_empty(), "{point}");
+    }
+}
+
+#[test]
+fn a_database_that_complains_at_length_is_heard_in_short_and_no_keeper_dies_of_it() {
+    let site = Site::postgres();
+    assert!(site.run(&[], "true").status.success());
+    site.sql(
+        "CREATE FUNCTION complain() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no: %', repeat('x', 1000000); END $$",
+    );
+    site.sql("CREATE TRIGGER complain BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION complain()");
+    let output = site.run(&["--finish-timeout", "20s"], "exit 3");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("does not have the end of the run: ") && said.contains("no: xxx"), "{said:.1000}");
+    assert!(said.len() < 4096, "{}", said.len());
+    assert_eq!(site.log().matches("event=keeper_started").count(), 2);
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+#[test]
+fn a_trainer_that_may_not_be_signalled_goes_on_and_its_end_is_recorded() {
+    if !is_root() {
+        skipped("only root can start a trainer that it may not signal");
+        return;
+    }
+    for (options, deed, code, reason) in [
+        (&["-v"][..], Some("TERM"), 3, "cancelled"),
+        (&["--timeout", "50ms", "--kill-after", "50ms", "-v"], None, 124, "timeout"),
+    ] {
+        let site = Site::sqlite();
+        let mut command = site.program("setpriv");
+        command.args(["--bounding-set=-kill", "--inh-caps=-all", env!("CARGO_BIN_EXE_runwrap")]).args(options);
+        command.args(["--", "setpriv", "--reuid=65534", "--clear-groups"]);
+        command.args(["sh", "-c", "echo ready; read -r line; exit 3"]);
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        if let Some(name) = deed {
+            running.signal(name);
+        }
+        // The kernel lets a SIGCONT pass within a session.
+        let refused = if deed.is_some() { 1 } else { 2 };
+        wait_until("the kernel has refused", || site.log().matches("event=not_signalled").count() == refused);
+        running.close_stdin();
+        assert_eq!(running.end().code(), Some(code));
+        let record = site.record();
+        assert_eq!((&record["reason"], &record["exit_code"]), (&json!(reason), &json!(3)));
     }
 }

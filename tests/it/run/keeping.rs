@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::postgres::is_root;
 use crate::support::site::{Site, kill, output, start};
+use crate::support::skipped;
 use crate::support::wait::wait_until;
 
 const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sleep 62";
@@ -106,6 +108,43 @@ fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment(
     });
     running.signal("KILL");
     assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    site.quiet();
+}
+
+#[test]
+fn a_leftover_that_may_not_be_signalled_keeps_none_of_the_others_alive() {
+    if !is_root() {
+        skipped("only root can start a process that it may not signal");
+        return;
+    }
+    let site = Site::sqlite();
+    let mut command = site.program("setpriv");
+    command.args(["--bounding-set=-kill", "--inh-caps=-all", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c"]);
+    // The refused one has the lower number: it is met first.
+    let script = "setpriv --reuid=65534 --clear-groups sleep 61 & sleep 62 & sleep 63 & echo ready; wait";
+    let mut running = start(command.arg(script).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let sleepers =
+        || site.processes().into_iter().map(|process| process.command).filter(|words| words.starts_with("sleep"));
+    wait_until("all sleep", || sleepers().count() == 3);
+    running.signal("KILL");
+    assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    wait_until("the others have gone", || sleepers().map(|words| words.trim().to_owned()).eq(["sleep 61".to_owned()]));
+}
+
+#[test]
+fn what_was_left_running_is_asked_to_stop_and_killed_where_it_does_not() {
+    let site = Site::sqlite();
+    let polite = "setsid sh -c 'trap \"echo asked > asked; exit\" TERM; echo; while :; do sleep 0.01; done'";
+    let deaf = "setsid sh -c 'trap \"\" TERM; echo; while :; do sleep 0.01; done'";
+    let script = format!("({polite} & {deaf} &) | (read -r one; read -r other; echo ready; exec sleep 62)");
+    let mut running = start(site.shell(&[], &script).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    running.signal("KILL");
+    let killed = Instant::now();
+    assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+    assert_eq!(std::fs::read_to_string(site.path().join("asked")).unwrap(), "asked\n");
     site.quiet();
 }
 
