@@ -223,6 +223,9 @@ impl Keeper {
             Action::LookForLeftovers => self.look_for_leftovers(),
             Action::Exit => {
                 self.worker.close();
+                if self.alone {
+                    self.remove_temporary_report();
+                }
                 log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
                 return Ok(ControlFlow::Break(()));
             }
@@ -363,13 +366,20 @@ impl Keeper {
         }
     }
 
+    /// Where there is no directory the report is in a file of its own, of no use once the run is delivered or given up.
+    fn remove_temporary_report(&self) {
+        if let Some(path) = self.brief.report_path.as_ref().filter(|_| !self.brief.has_directory)
+            && let Err(error) = remove_temporary_report(path)
+        {
+            log::info!(event = "report_left", run_id:% = self.brief.run_id, path:?, error:%; "");
+        }
+    }
+
     fn remove(&mut self) {
-        let removed = match (self.place.take(), &self.brief.report_path) {
-            (Some((home, run)), _) => home.remove_run(&run),
-            (None, Some(path)) if !self.brief.has_directory => remove_temporary_report(path),
-            (None, _) => Ok(()),
-        };
-        if let Err(error) = removed {
+        self.remove_temporary_report();
+        if let Some((home, run)) = self.place.take()
+            && let Err(error) = home.remove_run(&run)
+        {
             // It will be delivered once more, to no effect, and removed then.
             log::warn!(event = "remove_failed", run_id:% = self.brief.run_id, error:%; "");
         }

@@ -81,9 +81,12 @@ fn sigterm_during_an_attempt_that_hangs_is_not_forgotten() {
 fn a_journal_in_memory_is_given_up_after_linger_also_where_every_attempt_hangs() {
     let (_listener, site) = hanging();
     std::fs::write(site.path().join("file"), "").unwrap();
+    std::fs::create_dir(site.path().join("tmp")).unwrap();
     let options = [&IMPATIENT[..], &["--linger", "300ms", "--state-dir", "file/state"]].concat();
-    assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
+    let mut command = site.shell(&options, "exit 3");
+    assert_eq!(command.env("TMPDIR", site.path().join("tmp")).status().unwrap().code(), Some(3));
     site.quiet();
+    assert!(std::fs::read_dir(site.path().join("tmp")).unwrap().next().is_none());
 }
 
 /// Leaves the journal of a run that exited with 3 behind, and nobody to deliver it.
