@@ -93,6 +93,38 @@ fn a_pipe_or_command_substitution_ends_with_the_supervisor_and_not_with_the_keep
 }
 
 #[test]
+fn the_keeper_holds_nothing_of_the_user_s_and_the_supervisor_has_one_thread() {
+    let site = Site::sqlite();
+    let mut shell = site.program("sh");
+    let script = format!("exec 7>held 8<.; exec {} -- sh -c 'echo ready; read -r line'", env!("CARGO_BIN_EXE_runwrap"));
+    let mut running = start(shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    site.record_that_is("training");
+    let keeper = site.keeper_after(None);
+    let link = |of: &str| std::fs::read_link(format!("/proc/{keeper}/{of}")).unwrap();
+    for fd in 0..3 {
+        assert_eq!(link(&format!("fd/{fd}")), std::path::Path::new("/dev/null"));
+    }
+    let own = [site.state_dir(), site.path().join("runs.db")];
+    for entry in std::fs::read_dir(format!("/proc/{keeper}/fd")).unwrap() {
+        // One that it has closed meanwhile was its own.
+        let Ok(target) = std::fs::read_link(entry.unwrap().path()) else { continue };
+        let name = target.to_str().unwrap();
+        let is_own = ["anon_inode:", "socket:", "/memfd:", "/dev/null"].iter().any(|kind| name.starts_with(kind))
+            || own.iter().any(|own| name.starts_with(own.to_str().unwrap()));
+        assert!(is_own, "{name}");
+    }
+    assert_eq!(link("cwd"), std::path::Path::new("/"));
+    let stat = std::fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap();
+    let session = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(3).unwrap();
+    assert_eq!(session, keeper.to_string());
+    assert_eq!(std::fs::read_dir(format!("/proc/{}/task", running.pid())).unwrap().count(), 1);
+    running.close_stdin();
+    running.end();
+    site.quiet();
+}
+
+#[test]
 fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment() {
     let site = Site::sqlite();
     // The trainer leads a group of its own; its child has forgotten everything but its place.

@@ -51,6 +51,32 @@ fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
 }
 
 #[test]
+fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_next_recover() {
+    let site = Site::postgres();
+    assert!(site.run(&[], "true").status.success());
+    site.sql("ALTER TABLE training_records ADD CONSTRAINT no_failures CHECK (status <> 'failed')");
+    let ended = site.run(&[], "exit 3");
+    assert_eq!(ended.status.code(), Some(3));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("no_failures") && said.contains("runwrap: hint: "), "{said}");
+    site.quiet();
+    assert_eq!(site.log().matches("event=attempt_failed").count(), 1);
+    let checked = output(&mut site.runwrap(&["check", "--json"]));
+    assert_eq!(checked.status.code(), Some(1));
+    let found: Vec<Value> = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["kind"], "undelivered");
+    let refused = output(&mut site.runwrap(&["recover"]));
+    assert_eq!(refused.status.code(), Some(125));
+    assert_eq!(site.run_directories().len(), 1);
+    site.sql("ALTER TABLE training_records DROP CONSTRAINT no_failures");
+    assert_eq!(recover(&site).len(), 1);
+    let records = site.records();
+    assert_eq!((&records[0]["reason"], &records[0]["exit_code"]), (&json!("exit"), &json!(3)));
+    assert!(site.run_directories().is_empty());
+}
+
+#[test]
 fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run_out() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &SHORT_LEASE);
