@@ -1,24 +1,32 @@
 //! The end of a log as an error message: readable text from what a program wrote for a terminal. Pure.
 
+/// Stands for what came before the first line that is kept of.
+const CUT: char = '…';
+
 /// The readable lines of `written`, the end of a log: without control characters, each progress bar as it was last drawn.
-/// `cut` says that more came before: then the first line is not whole and is left out. `None` where nothing is left.
+/// `cut` says that more came before: the first line may be the end of a longer one, which is kept, as the message is
+/// often at the end. `None` where nothing is left.
 #[must_use]
 pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
-    let text = String::from_utf8_lossy(written);
-    let lines = text.split('\n').skip(usize::from(cut && text.contains('\n')));
-    let lines: Vec<String> = lines.map(last_drawn).map(|line| without_control(&line)).collect();
-    let text = lines.join("\n");
+    // What is left of a character that was cut in two.
+    let halved = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
+    let mut text = String::from_utf8_lossy(&written[halved..]).into_owned();
+    if cut {
+        text.insert(0, CUT);
+    }
+    let text = text.split('\n').map(last_drawn).collect::<Vec<_>>().join("\n");
     let text = text.trim_matches('\n').trim_end();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// What a line looks like after all its carriage returns.
+/// What a line looks like after all its carriage returns: the last drawing that shows something.
 fn last_drawn(line: &str) -> String {
-    line.rsplit('\r').find(|drawn| !drawn.trim().is_empty()).unwrap_or_default().to_owned()
+    let mut drawings = line.rsplit('\r').map(without_control);
+    drawings.find(|drawn| !drawn.trim_start_matches(CUT).trim().is_empty()).unwrap_or_default()
 }
 
-/// Without escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more) and other control characters,
-/// tabs aside.
+/// Without escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more, with what may stand between)
+/// and other control characters, tabs aside.
 fn without_control(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     let mut rest = line.chars();
@@ -34,6 +42,8 @@ fn without_control(line: &str) -> String {
                     rest.next();
                 }
             }
+            // A character set, as `tput sgr0` says it: `ESC ( B`.
+            Some(' '..='/') => drop(rest.find(|character| !(' '..='/').contains(character))),
             Some(_) | None => {}
         }
     }
@@ -46,13 +56,25 @@ mod tests {
 
     #[test]
     fn a_log_for_a_terminal_becomes_plain_text() {
-        let written = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b[0m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
-        assert_eq!(readable_tail(written, true).unwrap(), "100%|####\nTraceback:\n\tboom \u{FFFD}!");
+        let written = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b(B\x1b[m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
+        assert_eq!(readable_tail(written, true).unwrap(), "…rt of a line\n100%|####\nTraceback:\n\tboom \u{FFFD}!");
         let link = b"see \x1b]8;;file:///a\x1b\\line 3\x1b]8;;\x1b\\, please";
         assert_eq!(readable_tail(link, false).unwrap(), "see line 3, please");
-        assert_eq!(readable_tail(b"only one line", true).unwrap(), "only one line");
         assert_eq!(readable_tail(b"first\nsecond\n", false).unwrap(), "first\nsecond");
-        assert_eq!(readable_tail(b"\r\n\x1b[2K\n", false), None);
-        assert_eq!(readable_tail(b"", false), None);
+        assert_eq!(readable_tail(b"boom\r\x1b[0m\n", false).unwrap(), "boom");
+        for (nothing, cut) in
+            [(&b"\r\n\x1b[2K\n"[..], false), (b"", false), (b"", true), (b"\x82\xac\x1b[m\n\r \n", true)]
+        {
+            assert_eq!(readable_tail(nothing, cut), None);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_longer_line_is_kept_and_marked() {
+        assert_eq!(readable_tail(b"only one line", true).unwrap(), "…only one line");
+        assert_eq!(readable_tail(b"and a newline\n", true).unwrap(), "…and a newline");
+        assert_eq!(readable_tail(b"\nwhole\n", true).unwrap(), "whole");
+        assert_eq!(readable_tail(b"##  \r 50%\n", true).unwrap(), " 50%");
+        assert_eq!(readable_tail("€ 5".as_bytes().get(1..).unwrap(), true).unwrap(), "… 5");
     }
 }

@@ -76,17 +76,3 @@ fn a_megabyte_too_much_is_refused_and_the_known_metrics_stay() {
     assert!(site.run(&[], script).status.success());
     assert_eq!(site.record()["train_metrics"], json!({"loss": 1, "acc": 2}));
 }
-
-#[test]
-fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
-    let site = Site::sqlite();
-    let log = std::fs::File::create(site.path().join("train.log")).unwrap();
-    let mut command =
-        site.shell(&["--stderr-tail", "40"], "seq 100 >&2; printf '10%%\\r99%%\\nboom\\033[0m\\n' >&2; exit 3");
-    assert_eq!(start(command.stderr(log)).end().code(), Some(3));
-    let message = site.record()["error_message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("exited with code 3\n") && message.ends_with("\n100\n99%\nboom"), "{message:?}");
-    let piped = site.run(&[], "echo boom >&2; exit 4");
-    assert_eq!((piped.status.code(), &piped.stderr[..]), (Some(4), &b"boom\n"[..]));
-    assert_eq!(site.records()[0]["error_message"], "exited with code 4");
-}

@@ -1,0 +1,212 @@
+//! Why a run failed: what it said last on its stderr, where that is a regular file, and what it reported itself. Nothing
+//! stands between the trainer and its stderr, so whatever else that is, or becomes, costs no more than the tail.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::site::{Site, output, start};
+
+/// The files that a log may be opened as: by `>`, by `>>`, for reading too, and by `<>`, over what is there already.
+const WAYS: [&str; 3] = [">", ">>", "<>"];
+
+fn log_of(site: &Site) -> PathBuf {
+    site.path().join("train.log")
+}
+
+/// The message of the newest record, without its first line, which says how the run ended.
+#[track_caller]
+fn tail(site: &Site) -> Option<String> {
+    let message = site.records()[0]["error_message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("exited with code 3"), "{message}");
+    message.split_once('\n').map(|(_, tail)| tail.to_owned())
+}
+
+/// The tail of a run of `script`, which ends with 3, whose stderr is a new file.
+#[track_caller]
+fn tail_of(site: &Site, options: &[&str], script: &str) -> Option<String> {
+    let mut command = site.shell(options, script);
+    assert_eq!(start(command.stderr(File::create(log_of(site)).unwrap())).end().code(), Some(3));
+    tail(site)
+}
+
+/// A shell in this place, whose `$RUNWRAP` is the program.
+fn shell(site: &Site, script: &str) -> Command {
+    let mut command = site.program("sh");
+    command.args(["-c", script]).env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap"));
+    command
+}
+
+#[test]
+fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
+    let site = Site::sqlite();
+    let script = "echo 'epoch 1' >&2; printf '10%%\\r99%%\\n\\033[31mboom\\033[0m\\a\\n' >&2; exit 3";
+    assert_eq!(tail_of(&site, &[], script).unwrap(), "epoch 1\n99%\nboom");
+    let log = fs::read(log_of(&site)).unwrap();
+    assert_eq!(log, b"epoch 1\n10%\r99%\n\x1b[31mboom\x1b[0m\x07\n", "the log itself is as it was written");
+    assert_eq!(tail_of(&site, &[], "exit 3"), None, "nothing was said");
+    assert_eq!(tail_of(&site, &[], "printf '\\n\\033[2K\\r\\n' >&2; exit 3"), None, "nothing readable was said");
+    assert_eq!(tail_of(&site, &["--stderr-tail", "0"], "echo boom >&2; exit 3"), None, "nothing is to be kept");
+}
+
+#[test]
+fn a_run_that_completed_keeps_no_tail() {
+    let site = Site::sqlite();
+    let mut command = site.shell(&[], "echo 'a warning' >&2");
+    assert!(start(command.stderr(File::create(log_of(&site)).unwrap())).end().success());
+    assert!(site.record()["error_message"].is_null());
+}
+
+#[test]
+fn a_trainer_s_own_word_stands_before_the_tail() {
+    let site = Site::sqlite();
+    let script = "echo '{\"error\": \"loss is NaN\"}' >> $RUNWRAP_REPORT; echo Traceback >&2; exit 3";
+    assert_eq!(tail_of(&site, &[], script).unwrap(), "loss is NaN\nTraceback");
+}
+
+/// The message is at the end of a line, however long the line.
+#[test]
+fn of_a_line_longer_than_the_tail_the_end_is_kept() {
+    let site = Site::sqlite();
+    let options = ["--stderr-tail", "30"];
+    let long = |rest: &str| format!("printf '%05000d bad shape{rest}' 0 >&2; exit 3");
+    assert_eq!(tail_of(&site, &options, &long("")).unwrap(), format!("…{} bad shape", "0".repeat(20)));
+    assert_eq!(tail_of(&site, &options, &long("\\n")).unwrap(), format!("…{} bad shape", "0".repeat(19)));
+    assert_eq!(
+        tail_of(&site, &options, &long("\\n\\033[0m\\n")).unwrap(),
+        format!("…{} bad shape", "0".repeat(14)),
+        "what follows is nothing to read"
+    );
+    assert_eq!(tail_of(&site, &options, &long("\\nbye\\n")).unwrap(), format!("…{} bad shape\nbye", "0".repeat(15)));
+    let bar = "printf '%05000d|\\r 50%%\\r100%%\\nboom\\n' 0 >&2; exit 3";
+    assert_eq!(tail_of(&site, &options, bar).unwrap(), "100%\nboom", "a bar is whole where it was drawn last");
+}
+
+#[test]
+fn a_character_that_the_tail_cuts_in_two_is_left_out() {
+    let site = Site::sqlite();
+    for limit in 5..13 {
+        // Three bytes each, and a newline.
+        let message = tail_of(&site, &["--stderr-tail", &limit.to_string()], "echo '€€€€€€' >&2; exit 3").unwrap();
+        assert_eq!(message, format!("…{}", "€".repeat((limit - 1) / 3)), "{limit} bytes");
+    }
+    let broken = tail_of(&site, &[], "printf 'boom \\342\\202' >&2; exit 3").unwrap();
+    assert_eq!(broken, "boom \u{FFFD}", "the trainer ended within a character");
+}
+
+#[test]
+fn what_was_in_the_log_before_the_run_is_not_its_tail_however_it_was_opened() {
+    let site = Site::sqlite();
+    for way in WAYS {
+        fs::write(log_of(&site), "of an earlier run\n".repeat(3)).unwrap();
+        let script = format!("exec 2{way}train.log; echo before >&2; $RUNWRAP -- sh -c 'echo boom >&2; exit 3'");
+        assert_eq!(output(&mut shell(&site, &script)).status.code(), Some(3), "{way}");
+        let kept = tail(&site);
+        // Over what was there already, the file does not grow: there is no telling what is new.
+        assert_eq!(kept.as_deref(), Some("boom").filter(|_| way != "<>"), "{way}");
+    }
+}
+
+#[test]
+fn runs_that_share_a_log_one_after_the_other_keep_their_own_ends() {
+    let site = Site::sqlite();
+    let run = |word: &str| format!("$RUNWRAP -- sh -c 'echo {word} >&2; exit 3'");
+    let script = format!("exec 2>train.log; {}; {}", run("first"), run("second"));
+    assert_eq!(output(&mut shell(&site, &script)).status.code(), Some(3));
+    let messages: Vec<_> = site.records().iter().map(|record| record["error_message"].clone()).collect();
+    assert_eq!(messages, ["exited with code 3\nsecond", "exited with code 3\nfirst"]);
+}
+
+#[test]
+fn runs_that_share_a_log_at_the_same_time_lose_nothing_of_it() {
+    let site = Site::sqlite();
+    let run = |word: &str| format!("$RUNWRAP --name {word} -- sh -c 'echo {word} >&2; exit 3' &");
+    let script = format!("exec 2>train.log; {} {} wait", run("first"), run("second"));
+    assert!(output(&mut shell(&site, &script)).status.success());
+    assert_eq!(fs::read_to_string(log_of(&site)).unwrap().len(), "first\nsecond\n".len());
+    for record in site.records() {
+        assert!(record["error_message"].as_str().unwrap().contains(record["name"].as_str().unwrap()), "{record:?}");
+    }
+}
+
+#[test]
+fn a_log_that_is_truncated_rotated_or_deleted_costs_nothing_but_the_tail() {
+    let site = Site::sqlite();
+    for (deed, kept) in [
+        // Shorter than it was when the run began: what is new in it is not to be told.
+        (": > train.log", None),
+        // By copytruncate, which leaves a hole before what is written next.
+        ("cp train.log train.log.1; : > train.log; echo more >&2", Some("more\nboom")),
+        // The trainer goes on writing to the same file, whatever its name is.
+        ("mv train.log train.log.1; : > train.log", Some("begun\nboom")),
+        ("rm train.log", Some("begun\nboom")),
+        // The name is something else by now, which must not be read.
+        ("rm train.log; mkfifo train.log", Some("begun\nboom")),
+        ("rm train.log; ln -s /etc/passwd train.log", Some("begun\nboom")),
+    ] {
+        let _old = fs::remove_file(log_of(&site));
+        fs::write(log_of(&site), "of an earlier run\n").unwrap();
+        let way = if kept == Some("more\nboom") { ">" } else { ">>" };
+        let script = format!("exec 2{way}train.log; $RUNWRAP -- sh -c 'echo begun >&2; {deed}; echo boom >&2; exit 3'");
+        assert_eq!(output(&mut shell(&site, &script)).status.code(), Some(3), "{deed}");
+        assert_eq!(tail(&site).as_deref(), kept, "{deed}");
+    }
+}
+
+/// Not even looked at: a read would take from a reader, wait for ever, or take what is typed.
+#[test]
+fn where_stderr_is_no_regular_file_nothing_is_read() {
+    let site = Site::sqlite();
+    let piped = site.run(&[], "echo boom >&2; exit 3");
+    assert_eq!((piped.status.code(), &piped.stderr[..]), (Some(3), &b"boom\n"[..]));
+    assert_eq!(tail(&site), None, "a pipe");
+
+    let fifo = site.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let end = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&fifo).unwrap();
+    let mut command = site.shell(&[], "echo boom >&2; exit 3");
+    assert_eq!(start(command.stderr(end.try_clone().unwrap())).end().code(), Some(3));
+    let mut left = [0; 16];
+    assert_eq!((&end).read(&mut left).unwrap(), 5, "what was written is still there for its reader");
+    assert_eq!((&left[..5], tail(&site)), (&b"boom\n"[..], None), "a FIFO");
+
+    // `script` gives its command a pty.
+    let mut terminal = site.program("script");
+    let inside = format!("{} -- sh -c 'echo boom >&2; exit 3'", env!("CARGO_BIN_EXE_runwrap"));
+    terminal.args(["-qec", &inside, "/dev/null"]);
+    let shown = output(&mut terminal);
+    assert_eq!((shown.status.code(), &shown.stdout[..]), (Some(3), &b"boom\r\n"[..]));
+    assert_eq!(tail(&site), None, "a terminal");
+
+    for script in ["exec 2>&-; $RUNWRAP -- sh -c 'exit 3'", "exec 2</; $RUNWRAP -- sh -c 'exit 3'"] {
+        assert_eq!(output(&mut shell(&site, script)).status.code(), Some(3), "{script}");
+        assert_eq!(tail(&site), None, "{script}");
+    }
+}
+
+/// The bytes that the calls in strace's file `trace` have read from the file at `path`.
+fn bytes_read(trace: &str, path: &Path) -> u64 {
+    let named = format!("<{}>", path.display());
+    let calls = trace.lines().filter(|line| line.contains(&named));
+    calls.filter_map(|line| line.rsplit_once(" = ")?.1.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn a_log_of_ten_gigabytes_costs_one_small_read() {
+    let site = Site::sqlite();
+    let log = OpenOptions::new().read(true).append(true).create(true).open(log_of(&site)).unwrap();
+    let plain = site.shell(&[], "truncate --size 10G train.log; printf '\\nboom\\n' >&2; exit 3");
+    let mut command = site.program("strace");
+    command.args(["-f", "-y", "--trace=read,pread64,readv,preadv,preadv2,mmap", "-o", "trace", "--"]);
+    command.arg(plain.get_program()).args(plain.get_args());
+    assert_eq!(start(command.stdout(Stdio::null()).stderr(log.try_clone().unwrap())).end().code(), Some(3));
+    assert_eq!(tail(&site).as_deref(), Some("boom"));
+    let mut end = [0; 6];
+    log.read_exact_at(&mut end, 10 << 30).unwrap();
+    assert_eq!(&end, b"\nboom\n");
+    let trace = fs::read_to_string(site.path().join("trace")).unwrap();
+    let read = bytes_read(&trace, &log_of(&site));
+    assert!((6..=4096).contains(&read), "{read} bytes were read of the log");
+}
