@@ -20,30 +20,31 @@ enum Version {
 /// Counts out-of-memory kills from its making on; the default counts none.
 #[derive(Debug, Default)]
 pub struct OomKills {
-    files: Vec<PathBuf>,
-    before: u64,
+    /// What counts, and how far it had counted.
+    before: Vec<(PathBuf, u64)>,
 }
 
 impl OomKills {
     /// Counts from now on. Counts nothing where there is no memory controller to ask.
     #[must_use]
     pub fn watch() -> Self {
-        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let files = counters(&groups);
-        let before = total(&files);
-        Self { files, before }
+        Self::of(counters(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()))
     }
 
-    /// Whether there was one since.
+    fn of(files: Vec<PathBuf>) -> Self {
+        Self { before: files.into_iter().filter_map(|file| count(&file).map(|count| (file, count))).collect() }
+    }
+
+    /// Whether there was one since. Each file is asked for itself: a group that is gone takes no other's count with it.
     #[must_use]
     pub fn rose(&self) -> bool {
-        total(&self.files) > self.before
+        self.before.iter().any(|(file, before)| count(file).is_some_and(|now| now > *before))
     }
 }
 
-fn total(files: &[PathBuf]) -> u64 {
-    // A group that is gone, or a kernel that does not count, adds nothing.
-    files.iter().filter_map(|file| fs::read_to_string(file).ok()).map(|text| kills(&text)).sum()
+/// `None` for a group that is gone, or a kernel that does not count.
+fn count(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok().and_then(|text| kills(&text))
 }
 
 /// The files that count for the groups in the text of `/proc/self/cgroup`.
@@ -75,9 +76,8 @@ fn group_of(groups: &str, version: Version) -> Option<&str> {
 }
 
 /// The `oom_kill` line of `memory.events` or `memory.oom_control`.
-fn kills(text: &str) -> u64 {
-    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+fn kills(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -86,10 +86,29 @@ mod tests {
 
     #[test]
     fn the_kernel_s_own_texts_are_read() {
-        assert_eq!(kills("low 0\nhigh 0\nmax 13\noom 2\noom_kill 1\noom_group_kill 0\n"), 1);
-        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), 7);
-        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\n"), 0);
-        assert_eq!(kills(""), 0);
+        assert_eq!(kills("low 0\nhigh 0\nmax 13\noom 2\noom_kill 1\noom_group_kill 0\n"), Some(1));
+        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), Some(7));
+        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\n"), None);
+        assert_eq!(kills("oom_kill many\n"), None);
+        assert_eq!(kills(""), None);
+    }
+
+    #[test]
+    fn a_kill_is_seen_in_any_group_also_where_another_has_gone() {
+        let place = tempfile::tempdir().unwrap();
+        let [own, parent, new] = ["own", "parent", "new"].map(|name| place.path().join(name));
+        let say = |file: &Path, count: u64| fs::write(file, format!("oom 0\noom_kill {count}\n")).unwrap();
+        say(&own, 3);
+        say(&parent, 40);
+        let kills = OomKills::of(vec![own.clone(), parent.clone(), new.clone()]);
+        assert!(!kills.rose());
+        say(&new, 5);
+        assert!(!kills.rose(), "nobody knows how far it had counted");
+        fs::remove_file(&parent).unwrap();
+        assert!(!kills.rose());
+        say(&own, 4);
+        assert!(kills.rose());
+        assert!(!OomKills::default().rose());
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod faults;
 mod guard;
 mod keeping;
 mod lingering;
+mod mirroring;
+mod out_of_memory;
 mod recovering;
 mod reporting;
 mod serving;

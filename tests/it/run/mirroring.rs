@@ -1,0 +1,137 @@
+//! The exit status: runwrap ends as the command did, for each code and each fatal signal, and dumps no core of its own.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use serde_json::json;
+
+use crate::support::site::{Site, output};
+
+/// Stopped or ignored by default, or the C library's own; the others end a process.
+const NOT_FATAL: [i32; 10] = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
+/// The kernel dumps core for them.
+const DUMPING: [i32; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
+
+/// Calls `check` with each of `numbers`, two at a time.
+fn two_at_a_time(numbers: &[i32], check: impl Fn(i32) + Sync) {
+    let check = &check;
+    std::thread::scope(|scope| {
+        for half in numbers.chunks(numbers.len().div_ceil(2)) {
+            let running = move || half.iter().copied().for_each(check);
+            let _joined_by_the_scope = std::thread::Builder::new().spawn_scoped(scope, running).unwrap();
+        }
+    });
+}
+
+fn fatal_signals() -> Vec<i32> {
+    (1..=64).filter(|number| !NOT_FATAL.contains(number)).collect()
+}
+
+#[test]
+fn every_exit_code_is_mirrored_and_recorded() {
+    let site = Site::sqlite();
+    let codes: Vec<i32> = (0..=255).collect();
+    two_at_a_time(&codes, |code| {
+        let output = site.run(&["--name", &code.to_string()], &format!("exit {code}"));
+        assert_eq!(output.status.code(), Some(code));
+        assert!(output.stderr.is_empty(), "{output:?}");
+    });
+    let mut recorded: Vec<i64> = Vec::new();
+    for record in site.records() {
+        let code = record["exit_code"].as_i64().unwrap();
+        assert_eq!(record["name"], code.to_string());
+        let (status, reason, message) = match code {
+            0 => ("completed", "success", json!(null)),
+            _ => ("failed", "exit", json!(format!("exited with code {code}"))),
+        };
+        assert_eq!((&record["status"], &record["reason"]), (&json!(status), &json!(reason)), "{code}");
+        assert_eq!((&record["error_message"], &record["signal"]), (&message, &json!(null)), "{code}");
+        recorded.push(code);
+    }
+    recorded.sort_unstable();
+    assert_eq!(recorded, (0..=255).collect::<Vec<i64>>());
+}
+
+#[test]
+fn death_by_a_signal_is_mirrored_and_recorded() {
+    let site = Site::sqlite();
+    let script = |number: i32| format!("ulimit -c 0; kill -{number} $$");
+    two_at_a_time(&fatal_signals(), |number| {
+        let bare = output(site.program("sh").args(["-c", &script(number)])).status;
+        let wrapped = site.run(&["--name", &number.to_string()], &script(number));
+        assert_eq!((wrapped.status, bare.signal()), (bare, Some(number)), "as it ends without runwrap");
+        assert!(wrapped.stderr.is_empty(), "{wrapped:?}");
+    });
+    let records = site.records();
+    assert_eq!(records.len(), fatal_signals().len());
+    for record in records {
+        let number: i32 = record["name"].as_str().unwrap().parse().unwrap();
+        assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("signal")), "{number}");
+        assert_eq!(record["signal"], name(number), "{number}");
+        assert_eq!(record["exit_code"], json!(null));
+    }
+}
+
+fn name(number: i32) -> String {
+    match number {
+        34 => "SIGRTMIN".to_owned(),
+        35.. => format!("SIGRTMIN+{}", number - 34),
+        _ => nix::sys::signal::Signal::try_from(number).unwrap().to_string(),
+    }
+}
+
+#[test]
+fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
+    let site = Site::sqlite();
+    let ended = |wrapped: bool, number: i32| -> ExitStatus {
+        let words = if wrapped { format!("exec {} -- ", env!("CARGO_BIN_EXE_runwrap")) } else { "exec ".to_owned() };
+        let script = format!("ulimit -c unlimited && {words}sh -c 'kill -{number} $$'");
+        output(site.program("sh").args(["-c", &script])).status
+    };
+    if !ended(false, 6).core_dumped() {
+        let message = b"SKIPPED: no process may dump core here (a hard limit, or kernel.core_pattern)\n";
+        std::io::Write::write_all(&mut std::io::stderr(), message).unwrap();
+        return;
+    }
+    for number in DUMPING {
+        remove_cores(&site);
+        assert_eq!(ended(false, number).into_raw(), number | 0x80, "bare");
+        // None here, where the pattern sends them elsewhere.
+        let cores = remove_cores(&site);
+        assert_eq!((ended(true, number).into_raw(), remove_cores(&site)), (number, cores), "under runwrap");
+    }
+}
+
+/// The core files in the directory where the trainer ran, which are all that a pattern without a path makes.
+fn remove_cores(site: &Site) -> usize {
+    let entries = fs::read_dir(site.path()).unwrap().map(|entry| entry.unwrap());
+    let cores: Vec<_> = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"core")).collect();
+    cores.iter().for_each(|core| fs::remove_file(core.path()).unwrap());
+    cores.len()
+}
+
+#[test]
+fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
+    let site = Site::sqlite();
+    fs::create_dir(site.path().join("directory")).unwrap();
+    fs::write(site.path().join("no-interpreter"), "#!/no/such/interpreter\n").unwrap();
+    assert!(site.program("chmod").args(["+x", "no-interpreter"]).status().unwrap().success());
+    for (command, code, message) in [
+        ("no-such-command", 127, "cannot run no-such-command: No such file or directory"),
+        ("./no-such-file", 127, "cannot run ./no-such-file: No such file or directory"),
+        ("./no-interpreter", 127, "cannot run ./no-interpreter: No such file or directory"),
+        ("/etc/passwd", 126, "cannot run /etc/passwd: Permission denied"),
+        ("./directory", 126, "cannot run ./directory: Permission denied"),
+        ("/etc/passwd/below", 126, "cannot run /etc/passwd/below: Not a directory"),
+    ] {
+        let output = output(&mut site.runwrap(&["--", command]));
+        assert_eq!(output.status.code(), Some(code), "{command}");
+        // As `env` does.
+        assert_eq!(Some(code), self::output(site.program("env").arg(command)).status.code(), "{command}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("runwrap: {message}\n"));
+        let newest = &site.records()[0];
+        assert_eq!((&newest["status"], &newest["reason"]), (&json!("failed"), &json!("spawn")));
+        assert_eq!((&newest["error_message"], &newest["pid"]), (&json!(message), &json!(null)));
+    }
+}
