@@ -7,6 +7,7 @@
 
 mod chaos;
 mod checking;
+mod container;
 mod database_faults;
 mod door;
 mod finalizing;

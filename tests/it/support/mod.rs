@@ -1,6 +1,7 @@
 //! What the tests stand on: servers that are really there and end with the tests. Must not assert anything about
 //! runwrap. Called by every module of the integration tests.
 
+pub(crate) mod container;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod procfs;
