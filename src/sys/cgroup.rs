@@ -82,6 +82,8 @@ fn kills(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -97,7 +99,9 @@ mod tests {
     fn a_kill_is_seen_in_any_group_also_where_another_has_gone() {
         let place = tempfile::tempdir().unwrap();
         let [own, parent, new] = ["own", "parent", "new"].map(|name| place.path().join(name));
-        let say = |file: &Path, count: u64| fs::write(file, format!("oom 0\noom_kill {count}\n")).unwrap();
+        let say = |file: &Path, count: u64| {
+            fs::File::create(file).unwrap().write_all(format!("oom 0\noom_kill {count}\n").as_bytes()).unwrap();
+        };
         say(&own, 3);
         say(&parent, 40);
         let kills = OomKills::of(vec![own.clone(), parent.clone(), new.clone()]);

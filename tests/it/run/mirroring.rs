@@ -107,7 +107,9 @@ fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
 fn remove_cores(site: &Site) -> usize {
     let entries = fs::read_dir(site.path()).unwrap().map(|entry| entry.unwrap());
     let cores: Vec<_> = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"core")).collect();
-    cores.iter().for_each(|core| fs::remove_file(core.path()).unwrap());
+    for core in &cores {
+        fs::remove_file(core.path()).unwrap();
+    }
     cores.len()
 }
 
