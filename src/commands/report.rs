@@ -40,6 +40,7 @@ impl ReportError {
             Self::Refused(LineError::Empty) => {
                 Some("give at least one of --metric NAME=VALUE, --model-path and --error")
             }
+            Self::Refused(LineError::TooDeep) => Some("report its parts as metrics of their own, or its text"),
             Self::Refused(LineError::NotJson { .. } | LineError::NotAnObject | LineError::WrongType { .. }) => None,
             Self::NoDirectory(_) => Some("give --model-path as an absolute path"),
             Self::Unwritable { .. } => Some("the file is there only while its run is: has the run ended?"),

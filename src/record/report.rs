@@ -9,6 +9,13 @@ use thiserror::Error;
 /// The most that one reported line, or all metrics of a run together, may take as JSON, in bytes.
 pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
 
+/// How many objects and lists may stand within one another. The journal and the record put metrics into objects of their
+/// own, and whoever reads these gives up at 128: what could not be read again must not be taken.
+const LEVELS_MAX: usize = 100;
+
+/// What some programs write before the first word of a file.
+const BYTE_ORDER_MARK: char = '\u{FEFF}';
+
 /// All that a trainer has reported so far. `None` is "nothing said", which never erases what was known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -26,6 +33,8 @@ pub enum LineError {
     NotJson { cause: String },
     #[error("not a JSON object")]
     NotAnObject,
+    #[error("more than {LEVELS_MAX} objects and lists stand within one another")]
+    TooDeep,
     #[error("\"{field}\" must be {expected}")]
     WrongType { field: &'static str, expected: &'static str },
     #[error("none of \"metrics\", \"model_path\" and \"error\" is in it")]
@@ -129,7 +138,10 @@ pub fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
     if text.len() > METRICS_BYTES_MAX {
         return Err(LineError::TooLong { bytes: text.len() });
     }
-    let strict = strict_json(&String::from_utf8_lossy(text));
+    let strict = strict_json(String::from_utf8_lossy(text).trim_start_matches(BYTE_ORDER_MARK));
+    if levels(&strict) > LEVELS_MAX {
+        return Err(LineError::TooDeep);
+    }
     let value = serde_json::from_str(&strict).map_err(|error| LineError::NotJson { cause: error.to_string() })?;
     match without_nul(value) {
         Value::Object(object) => Ok(object),
@@ -147,7 +159,24 @@ fn text(object: &mut Map<String, Value>, field: &'static str) -> Result<Option<S
     }
 }
 
-/// Turns Python's `NaN`, `Infinity` and `-Infinity` into strings and lone surrogate escapes into U+FFFD.
+/// How many objects and lists stand within one another in JSON, or in what resembles it.
+fn levels(strict: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in strict.bytes() {
+        match byte {
+            b'"' if !escaped => in_string = !in_string,
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        escaped = in_string && byte == b'\\' && !escaped;
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// Turns Python's `NaN`, `Infinity` and `-Infinity` into strings, lone surrogate escapes and NULs in strings into U+FFFD,
+/// and NULs elsewhere (a file that was cut while it was written to begins with them) into blanks.
 fn strict_json(text: &str) -> String {
     const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
     let mut strict = String::with_capacity(text.len());
@@ -161,7 +190,11 @@ fn strict_json(text: &str) -> String {
             word.len()
         } else {
             in_string ^= character == '"';
-            strict.push(character);
+            strict.push(match character {
+                '\0' if in_string => '\u{FFFD}',
+                '\0' => ' ',
+                other => other,
+            });
             character.len_utf8()
         };
         rest = &rest[taken..];
@@ -229,6 +262,27 @@ mod tests {
         );
         let report = parse_report(b"{\"model_path\": \"a\xffb\"}").unwrap();
         assert_eq!(report.model_path.unwrap(), "a\u{FFFD}b");
+        reads("\0\0{\"metrics\": {\"a\0\": \"x\0\\\\\0\"}}\0", &json!({"a\u{FFFD}": "x\u{FFFD}\\\u{FFFD}"}));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_a_carriage_return_are_no_part_of_a_line() {
+        reads("\u{FEFF}{\"metrics\": {\"a\": 1}}\r", &json!({"a": 1}));
+    }
+
+    #[test]
+    fn only_metrics_that_can_be_read_again_within_other_objects_are_taken() {
+        let nested = |levels: usize| format!("{{\"a\": {}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let metrics = parse_metrics(nested(LEVELS_MAX).as_bytes()).unwrap();
+        let mut within = Value::Object(metrics);
+        for _ in 0..20 {
+            within = json!([within]);
+        }
+        assert_eq!(serde_json::from_str::<Value>(&within.to_string()).unwrap(), within);
+        for levels in [LEVELS_MAX + 1, METRICS_BYTES_MAX / 4] {
+            assert_eq!(parse_metrics(nested(levels).as_bytes()), Err(LineError::TooDeep));
+        }
+        parse_metrics(format!("{{\"a\": \"\\\"{}\"}}", "[".repeat(1000)).as_bytes()).unwrap();
     }
 
     #[test]

@@ -76,3 +76,21 @@ fn a_megabyte_too_much_is_refused_and_the_known_metrics_stay() {
     assert!(site.run(&[], script).status.success());
     assert_eq!(site.record()["train_metrics"], json!({"loss": 1, "acc": 2}));
 }
+
+/// The journal puts metrics into objects of its own; one level more than its reader takes, and the whole journal of the run
+/// was damage and its record `training` for ever.
+#[test]
+fn metrics_of_any_depth_leave_a_record_with_its_end() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        for levels in [100, 101, 120, 126, 127, 128, 100_000] {
+            let script = format!(
+                "python3 -c 'print(\"{{\\\"deep\\\":\" + \"[\" * {0} + \"]\" * {0} + \"}}\")' > metrics.json
+                 echo \"{{\\\"metrics\\\":$(cat metrics.json)}}\" >> $RUNWRAP_REPORT",
+                levels - 1
+            );
+            assert!(site.run(&["--metrics-file", "metrics.json"], &script).status.success());
+            let record = site.records().swap_remove(0);
+            assert_eq!((&record["status"], record["train_metrics"].is_null()), (&json!("completed"), levels > 100));
+        }
+    }
+}
