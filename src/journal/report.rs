@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,10 @@ use crate::sys::fs::open_plain;
 const PIECE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How many such pieces are read at the end.
 const FINISHED_PIECES_MAX: u32 = 64;
+/// How many bad lines of a run are logged one by one: the log must still tell the story of its other runs.
+const LOGGED_LINES_MAX: u64 = 20;
+/// How much of what was read is compared at the next look.
+const SEEN_BYTES_MAX: usize = 256;
 
 /// How a file looked at a moment: another file, or another content, looks otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,11 +73,14 @@ pub fn remove_temporary_report(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads a growing report file, each line once.
+/// Reads a growing report file, each line once; one that was begun anew (`open(…, "w")`, a file renamed over it) from its start.
 #[derive(Debug, Default)]
 pub struct ReportReader {
     offset_bytes: u64,
+    /// The last bytes before the offset, by which the file is known again.
+    seen: Vec<u8>,
     lines: u64,
+    skipped: u64,
     collector: Collector,
 }
 
@@ -85,13 +92,26 @@ impl ReportReader {
     }
 
     /// Reads what has been appended since the last call, or a good piece of it. If `finished`, nobody writes it any more: then
-    /// all of it, and a last line without its newline counts. Bad lines are logged and skipped.
+    /// all of it, and a last line without its newline counts. Bad lines are skipped, and the first of them logged.
     pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
+        let skipped_before = self.skipped;
+        let result = self.read_pieces(path, finished);
+        if self.skipped > skipped_before.max(LOGGED_LINES_MAX) {
+            log::warn!(event = "report_lines_skipped", lines = self.skipped; "more reported lines were skipped");
+        }
+        result
+    }
+
+    fn read_pieces(&mut self, path: &Path, finished: bool) -> io::Result<()> {
         let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
+        if !self.knows(&file)? {
+            (self.offset_bytes, self.lines) = (0, 0);
+            self.seen.clear();
+        }
         let pieces = if finished { FINISHED_PIECES_MAX } else { 1 };
         for _ in 0..pieces {
             if !self.read_piece(&file, finished)? {
@@ -118,12 +138,26 @@ impl ReportReader {
             self.take(line);
         }
         self.offset_bytes += used as u64;
+        self.seen.extend_from_slice(&bytes[used.saturating_sub(SEEN_BYTES_MAX)..used]);
+        self.seen.drain(..self.seen.len().saturating_sub(SEEN_BYTES_MAX));
         Ok(full)
+    }
+
+    /// Whether the bytes before the offset still stand there.
+    fn knows(&self, file: &File) -> io::Result<bool> {
+        let mut there = vec![0; self.seen.len()];
+        match file.read_exact_at(&mut there, self.offset_bytes - self.seen.len() as u64) {
+            Ok(()) => Ok(there == self.seen),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn take(&mut self, line: &[u8]) {
         self.lines += 1;
-        if let Err(error) = parse_report(line).and_then(|report| self.collector.absorb(report)) {
+        let Err(error) = parse_report(line).and_then(|report| self.collector.absorb(report)) else { return };
+        self.skipped += 1;
+        if self.skipped <= LOGGED_LINES_MAX {
             log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");
         }
     }
@@ -158,6 +192,33 @@ mod tests {
         reader.read_on(file.path(), true).unwrap();
         assert_eq!(metrics(&reader), json!({"a": 1, "b": 2, "c": 3}));
         assert_eq!(reader.lines, 4);
+    }
+
+    #[test]
+    fn a_report_file_that_is_begun_anew_is_read_from_its_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("report");
+        let mut reader = ReportReader::default();
+        // Longer, shorter, as long, and as long but for a line more.
+        for content in [
+            "{\"metrics\": {\"a\": 1}}\n",
+            "{\"metrics\": {\"a\": 11}}\n",
+            "{\"metrics\": {\"b\": 3}}\n",
+            "{\"metrics\": {\"b\": 4}}\n",
+            "{\"metrics\": {\"b\": 5}}\n{\"metrics\": {\"c\": 6}}\n",
+        ] {
+            appended(&mut File::create(&path).unwrap(), content);
+            reader.read_on(&path, false).unwrap();
+            reader.read_on(&path, false).unwrap();
+        }
+        assert_eq!(metrics(&reader), json!({"a": 11, "b": 5, "c": 6}));
+        assert_eq!(reader.lines, 2);
+        let renamed = directory.path().join("renamed");
+        appended(&mut File::create(&renamed).unwrap(), "{\"metrics\": {\"b\": 7}}\n");
+        #[expect(clippy::disallowed_methods, reason = "as a trainer does it")]
+        std::fs::rename(&renamed, &path).unwrap();
+        reader.read_on(&path, true).unwrap();
+        assert_eq!(metrics(&reader)["b"], 7);
     }
 
     #[test]

@@ -77,6 +77,33 @@ fn a_megabyte_too_much_is_refused_and_the_known_metrics_stay() {
     assert_eq!(site.record()["train_metrics"], json!({"loss": 1, "acc": 2}));
 }
 
+/// Opened to be written anew at each epoch, as a newcomer does, and read at heartbeats in between.
+#[test]
+fn a_report_file_that_is_written_anew_says_the_latest() {
+    let site = Site::sqlite();
+    let script = "for epoch in 1 2 3; do echo \"{\\\"metrics\\\": {\\\"epoch\\\": $epoch}}\" > $RUNWRAP_REPORT; echo; read -r line; done";
+    let mut command = site.shell(&["--heartbeat", "100ms"], script);
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    for epoch in 1..=3 {
+        running.line();
+        wait_until("the metric of the epoch", || site.record()["train_metrics"] == json!({"epoch": epoch}));
+        running.say("");
+    }
+    assert_eq!(running.end().code(), Some(0));
+}
+
+/// Each in a line of the log would take minutes, and leave nothing else in it.
+#[test]
+fn a_million_bad_lines_neither_fill_the_log_nor_delay_the_end() {
+    let site = Site::sqlite();
+    let script = "echo '{\"metrics\": {\"loss\": 1}}' >> $RUNWRAP_REPORT; yes nonsense | head -n 1000000 >> $RUNWRAP_REPORT";
+    assert!(site.run(&[], script).status.success());
+    assert_eq!(site.record()["train_metrics"], json!({"loss": 1}));
+    let log = site.log();
+    assert!(log.contains("event=report_line_skipped line=2 ") && log.contains("event=report_lines_skipped lines=1000000"));
+    assert!(log.lines().count() < 100, "{}", log.lines().count());
+}
+
 /// The journal puts metrics into objects of its own; one level more than its reader takes, and the whole journal of the run
 /// was damage and its record `training` for ever.
 #[test]
