@@ -106,6 +106,11 @@ impl ReportReader {
         let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // What the trainer made of its file must not keep the run from being delivered.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied || !path.is_file() => {
+                log::warn!(event = "report_unreadable", path:? = path; "cannot use the report file: {error}");
+                return Ok(());
+            }
             Err(error) => return Err(error),
         };
         if !self.knows(&file)? {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::site::{Site, start};
+use crate::support::site::{Site, kill, output, start};
 use crate::support::wait::wait_until;
 
 fn runwrap() -> &'static str {
@@ -96,12 +96,59 @@ fn a_report_file_that_is_written_anew_says_the_latest() {
 #[test]
 fn a_million_bad_lines_neither_fill_the_log_nor_delay_the_end() {
     let site = Site::sqlite();
-    let script = "echo '{\"metrics\": {\"loss\": 1}}' >> $RUNWRAP_REPORT; yes nonsense | head -n 1000000 >> $RUNWRAP_REPORT";
+    let script =
+        "echo '{\"metrics\": {\"loss\": 1}}' >> $RUNWRAP_REPORT; yes nonsense | head -n 1000000 >> $RUNWRAP_REPORT";
     assert!(site.run(&[], script).status.success());
     assert_eq!(site.record()["train_metrics"], json!({"loss": 1}));
     let log = site.log();
-    assert!(log.contains("event=report_line_skipped line=2 ") && log.contains("event=report_lines_skipped lines=1000000"));
+    assert!(
+        log.contains("event=report_line_skipped line=2 ") && log.contains("event=report_lines_skipped lines=1000000")
+    );
     assert!(log.lines().count() < 100, "{}", log.lines().count());
+}
+
+#[test]
+fn a_report_file_that_is_none_any_more_is_waited_for_by_nobody() {
+    for other in [
+        "mkfifo $RUNWRAP_REPORT",
+        "mkfifo $RUNWRAP_REPORT.1; ln -s $RUNWRAP_REPORT.1 $RUNWRAP_REPORT",
+        "ln -s /dev/zero $RUNWRAP_REPORT",
+        "ln -s /dev/tty $RUNWRAP_REPORT",
+        "truncate -s 80M $RUNWRAP_REPORT",
+    ] {
+        let site = Site::sqlite();
+        let script = format!(
+            "echo '{{\"metrics\": {{\"loss\": 1}}}}' >> $RUNWRAP_REPORT; echo; read -r line; rm $RUNWRAP_REPORT; {other}; echo; read -r line"
+        );
+        let mut command = site.shell(&["--heartbeat", "100ms"], &script);
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        running.line();
+        wait_until("the metric", || site.record()["train_metrics"] == json!({"loss": 1}));
+        running.say("");
+        running.line();
+        let seen = site.record()["last_seen_at"].clone();
+        wait_until("another heartbeat", || site.record()["last_seen_at"] != seen);
+        // Stopped first: none of them may see the other die.
+        for signal in ["STOP", "KILL"] {
+            site.processes().into_iter().for_each(|process| kill(process.pid, signal));
+        }
+        site.quiet();
+        assert!(output(&mut site.runwrap(&["recover"])).status.success(), "{other}");
+        assert_eq!((&site.record()["reason"], &site.record()["train_metrics"]), (&json!("lost"), &json!({"loss": 1})));
+        assert!(site.run_directories().is_empty(), "{other}");
+    }
+}
+
+#[test]
+fn a_metrics_file_that_is_none_is_waited_for_by_nobody() {
+    for other in ["mkfifo m", "mkdir m", "ln -s /dev/zero m", "ln -s /dev/tty m", "ln -s m m", "truncate -s 8G m"] {
+        let site = Site::sqlite();
+        assert!(site.run(&["--metrics-file", "m"], other).status.success(), "{other}");
+        assert!(site.run(&["--metrics-file", "m"], "true").status.success(), "{other}");
+        for record in site.records() {
+            assert_eq!((&record["status"], &record["train_metrics"]), (&json!("completed"), &Value::Null), "{other}");
+        }
+    }
 }
 
 /// The journal puts metrics into objects of its own; one level more than its reader takes, and the whole journal of the run
