@@ -84,7 +84,7 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
-    let settings = config::load(flags, &Account { uid: *uid, name, home })?;
+    let settings = config::load(flags, &Account { uid: *uid, name, home }, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         log::info!(event = "no_log_file", path:? = settings.log_file; "cannot write the log file: {error}");
     }

@@ -37,20 +37,16 @@ fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &Raw)>, ConfigE
     Ok(first)
 }
 
-/// The URL in a file, without the newline at its end.
+/// The URL in a file, without the newlines at its end.
 fn read_url(row: &OptionRow, raw: &Raw, around: &Surroundings<'_>) -> Result<String, ConfigError> {
     let path = values::path(row, raw, around.cwd)?;
-    let mut text = (around.read)(&path).map_err(|error| {
+    let content = (around.read)(&path).map_err(|error| {
         raw.refused(row, format!("cannot read the file: {error}"), "name a readable file with the database URL in it")
     })?;
-    if text.ends_with('\n') {
-        text.pop();
-        if text.ends_with('\r') {
-            text.pop();
-        }
-    }
+    // The mark of byte order that some editors write before everything else.
+    let text = content.trim_start_matches('\u{FEFF}').trim_end_matches(['\r', '\n']);
     if text.contains('\n') {
         return Err(raw.refused(row, "the file has more than one line", "keep only the database URL in it"));
     }
-    Ok(text)
+    Ok(text.to_owned())
 }

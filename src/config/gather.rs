@@ -1,10 +1,8 @@
 //! The one place where configuration meets the real world: environment, files, current directory.
 //! Must not decide anything: `settings` does. Called by `commands`.
 
-use std::env;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::{env, io};
 
 use super::error::ConfigError;
 use super::layers::{Layer, Layers};
@@ -12,26 +10,22 @@ use super::settings::{Settings, resolve};
 use super::surroundings::{Account, Surroundings};
 use super::{file, options, values};
 
-/// Bounds the reading of whatever a variable points to: a device never ends.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
-/// The settings that the flags, this process's environment and the configuration file give together.
+/// The settings that the flags, this process's environment and the configuration file give together. `read` reads a small
+/// file, with bounds: a value may name a device that never ends, or a pipe that nobody writes to.
 ///
 /// # Errors
 /// The first value that cannot be used.
-pub fn load(flags: Layer, account: &Account) -> Result<Settings, ConfigError> {
+pub fn load(
+    flags: Layer,
+    account: &Account,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Settings, ConfigError> {
     // A directory that was removed meanwhile does not keep a program from running, so it must not keep a run from it.
     let from_shell = || env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
     let cwd = env::current_dir().or_else(|error| from_shell().ok_or(error)).map_err(|error| {
         ConfigError::new("the current directory", format!("it cannot be read: {error}"), "change to one that exists")
     })?;
-    let around = Surroundings {
-        variable: &|name| env::var_os(name),
-        read: &read_small_file,
-        is_dir: &Path::is_dir,
-        cwd: &cwd,
-        account,
-    };
+    let around = Surroundings { variable: &|name| env::var_os(name), read, is_dir: &Path::is_dir, cwd: &cwd, account };
     let environment = Layer::of_environment(around.variable);
     let mut layers = Layers { flags, environment, file: Layer::default() };
     layers.file = file_layer(&layers, &around)?;
@@ -59,13 +53,4 @@ fn file_layer(layers: &Layers, around: &Surroundings<'_>) -> Result<Layer, Confi
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-fn read_small_file(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {FILE_BYTES_MAX} bytes")));
-    }
-    Ok(text)
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -16,9 +16,15 @@ use nix::sys::stat::{Mode, fstatat, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, fsync, unlinkat};
 
 use super::clock;
+use super::poll::readable_within;
 
 const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 const PLAIN_FILE: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
+
+/// The most that [`read_small`] reads, in bytes.
+const SMALL_BYTES_MAX: u64 = 1024 * 1024;
+/// How long it waits for the end of a pipe.
+const SMALL_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// An open directory that only its owner, this user, may write.
 #[derive(Debug)]
@@ -138,6 +144,34 @@ impl Directory {
 /// Opens a plain file by path for reading, never waiting for a pipe's other end.
 pub fn open_plain(path: &Path) -> io::Result<File> {
     plain(File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?))
+}
+
+/// The text of a small file. Also of a pipe, as the shell's `<(…)` gives one: its other end is waited for, but not for long.
+pub fn read_small(path: &Path) -> io::Result<String> {
+    let file = File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?);
+    let deadline = clock::boot_time() + SMALL_WAIT_MAX;
+    let mut bytes = Vec::new();
+    loop {
+        if !readable_within(&file, deadline.saturating_sub(clock::boot_time()))? {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no end of it came within {SMALL_WAIT_MAX:?}"),
+            ));
+        }
+        let count = match (&file).take(SMALL_BYTES_MAX).read_to_end(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            result => result?,
+        };
+        if bytes.len() as u64 > SMALL_BYTES_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it is larger than {SMALL_BYTES_MAX} bytes"),
+            ));
+        }
+        if count == 0 {
+            return String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"));
+        }
+    }
 }
 
 /// Opens `path` for appending, made (0600) where it does not exist; a symbolic link is refused, and a pipe that nobody

@@ -128,6 +128,54 @@ fn a_file_with_the_url_must_be_readable_and_say_what_is_meant() {
     Door::new().with_config("database_url_file = \"/nowhere/url\"").refuses(&[], &["database_url_file", "cannot read"]);
 }
 
+/// Whatever stands where a small file should: it is not waited for, and not read to its end.
+#[test]
+fn what_is_no_small_file_is_refused_and_never_waited_for() {
+    let door = Door::new();
+    fs::write(door.path("latin"), b"name = \"\xe9\"").unwrap();
+    fs::create_dir(door.path("folder")).unwrap();
+    fs::File::create(door.path("sparse")).unwrap().set_len(1 << 33).unwrap();
+    std::os::unix::fs::symlink("loop", door.path("loop")).unwrap();
+    assert!(Command::new("mkfifo").arg(door.path("pipe")).status().unwrap().success());
+    let cases = [
+        ("folder", "directory"),
+        ("sparse", "larger than 1048576 bytes"),
+        ("/dev/zero", "larger than 1048576 bytes"),
+        ("latin", "not UTF-8"),
+        ("loop", "symbolic links"),
+        ("pipe", "no end of it came within 5s"),
+    ];
+    let refuses = &|name: &str, part: &str| {
+        door.refuses(&["--config", name], &[&format!("cannot use --config {name}: "), part]);
+        let path = door.path(name);
+        let with = |variable| Door::new().with(variable, path.to_str().unwrap());
+        with("RUNWRAP_DATABASE_URL_FILE").refuses(&[], &["cannot use RUNWRAP_DATABASE_URL_FILE=", part]);
+        with("PGSERVICEFILE")
+            .refuses(&["--database-url", "service=training"], &["cannot use --database-url: cannot read ", part]);
+    };
+    std::thread::scope(|scope| {
+        for (name, part) in cases {
+            scope.spawn(move || refuses(name, part));
+        }
+    });
+}
+
+#[test]
+fn a_file_with_the_url_may_be_a_pipe_of_the_shell_and_have_what_editors_add() {
+    for content in [r"sqlite:a.db", r"sqlite:a.db\r\n", r"\357\273\277sqlite:a.db\n\n"] {
+        let door = Door::new();
+        let call = format!(
+            "RUNWRAP_DATABASE_URL_FILE=<(printf '{content}') \"$RUNWRAP\" --config <(echo 'name = \"x\"') -- true"
+        );
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &call]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", door.home.path());
+        shell.env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap")).current_dir(door.home.path());
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(door.path("a.db").exists());
+    }
+}
+
 #[test]
 fn two_databases_at_once_are_refused() {
     Door::new()

@@ -164,6 +164,6 @@ fn the_url_may_stand_in_a_file_of_its_own() {
     assert_eq!(database(&world, &[(&options::DATABASE_URL, "sqlite:b.db")], ""), "sqlite:/here/b.db");
     let world = World::new(&[]).with_file("/run/url", "postgres://u:hunter2@h/db");
     assert_eq!(database(&world, &[], "database-url-file = \"/run/url\""), "postgres://h:5432/db");
-    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a\n\n");
+    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a\nsqlite:b\n");
     refused(&world, &[], "", "more than one line");
 }
