@@ -82,6 +82,9 @@ fn unknown_word(word: &str, arguments: &[OsString], verbs: &[&str]) -> Misuse {
     if let Some(verb) = verb_before(arguments, index, verbs) {
         return Misuse::new(format!("{verb} does not take {}", shown(word)), format!("see runwrap {verb} --help"));
     }
+    if word.trim().is_empty() {
+        return no_command();
+    }
     let hint = forgotten_separator(arguments, index);
     if word.starts_with('-') {
         let option = word.split('=').next().unwrap_or(word);
@@ -94,11 +97,32 @@ fn unknown_word(word: &str, arguments: &[OsString], verbs: &[&str]) -> Misuse {
             }
         };
     }
+    if let Some(hint) = verb_of_other_programs(word, arguments, index, verbs) {
+        return Misuse::new(format!("there is no verb {word}"), hint);
+    }
     match nearest(word, verbs.iter().copied()) {
         Some(verb) => {
             Misuse::new(format!("there is no verb {}", shown(word)), format!("did you mean {verb}? Else {hint}"))
         }
         None => Misuse::new(format!("there is no -- before {}", shown(word)), hint),
+    }
+}
+
+/// What was meant by a word at `index` that is a verb of most programs and none of runwrap's: here the absence of a verb runs
+/// a command, and help is an option.
+fn verb_of_other_programs(word: &str, arguments: &[OsString], index: usize, verbs: &[&str]) -> Option<String> {
+    let next = arguments.get(index + 1).map(|next| next.to_string_lossy());
+    match (word, next.as_deref()) {
+        ("run" | "exec" | "start", None | Some("--")) if arguments.len() <= index + 2 => Some(no_command().hint),
+        ("run" | "exec" | "start", _) => {
+            let (before, after) = (arguments.get(..index)?, arguments.get(index + 1..)?);
+            let without = [before, after].concat();
+            Some(forgotten_separator(&without, index))
+        }
+        ("help", Some(verb)) if verbs.contains(&verb) => Some(format!("see runwrap {verb} --help")),
+        ("help", _) => Some(SEE_HELP.to_owned()),
+        ("version", _) => Some("see runwrap --version".to_owned()),
+        _ => None,
     }
 }
 
@@ -113,11 +137,15 @@ fn verb_before(arguments: &[OsString], index: usize, verbs: &[&str]) -> Option<S
 fn forgotten_separator(arguments: &[OsString], index: usize) -> String {
     let mut meant = vec!["write runwrap".to_owned()];
     for (at, word) in arguments.iter().enumerate().skip(1) {
+        let word = word.to_string_lossy();
         if at == index {
             meant.push("--".to_owned());
         }
-        if word != "--" {
-            meant.push(shown(&word.to_string_lossy()));
+        if at == index && at + 1 == arguments.len() {
+            // A whole command line in one word, most often: as several words it is what was meant.
+            meant.extend(word.split_whitespace().map(shown));
+        } else if word != "--" {
+            meant.push(shown(&word));
         }
     }
     meant.join(" ")

@@ -109,25 +109,20 @@ pub(super) fn label(row: &OptionRow, raw: &Raw) -> Result<String, ConfigError> {
     Err(raw.refused(row, cause, "write a short text on one line"))
 }
 
-/// The name of a table: `NAME` or `SCHEMA.NAME`.
+/// The name of a table: `NAME` or `SCHEMA.NAME`, either in double quotes if need be. The store reads it, and knows more.
 ///
 /// # Errors
 /// Where it cannot be one.
 pub(super) fn table(row: &OptionRow, raw: &Raw) -> Result<String, ConfigError> {
-    /// Longer ones are cut off by PostgreSQL without an error: two tables would become one.
-    const IDENTIFIER_BYTES_MAX: usize = 63;
     let name = label(row, raw)?;
-    let parts: Vec<&str> = name.split('.').collect();
-    let sound = |part: &&str| {
-        !part.is_empty()
-            && part.len() <= IDENTIFIER_BYTES_MAX
-            && !part.contains(['"', '\'', ';'])
-            && part.trim() == *part
-    };
-    if parts.len() <= 2 && parts.iter().all(sound) {
+    // Outside of double quotes, within which a doubled one stands for itself.
+    let outside: Vec<&str> = name.split('"').step_by(2).collect();
+    let plain = |part: &&str| !part.contains(|character: char| character.is_whitespace() || "';".contains(character));
+    let parts = outside.iter().map(|part| part.matches('.').count()).sum::<usize>() + 1;
+    if parts <= 2 && name.matches('"').count() % 2 == 0 && outside.iter().all(plain) {
         return Ok(name);
     }
-    let hint = "write NAME or SCHEMA.NAME, without quotes, each part of 63 bytes at most";
+    let hint = "write NAME or SCHEMA.NAME; a part with blanks or dots in it stands in double quotes";
     Err(raw.refused(row, "it is not the name of a table", hint))
 }
 

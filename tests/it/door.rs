@@ -208,7 +208,7 @@ fn a_file_that_is_named_must_exist() {
 
 #[test]
 fn no_command_is_refused() {
-    for arguments in [&[][..], &["--"], &["--", ""], &["-v"], &["--timeout", "5m", "--"]] {
+    for arguments in [&[][..], &["--"], &["--", ""], &[""], &["-v"], &["--timeout", "5m", "--"]] {
         Door::new().refuses_call(arguments, &["there is no command to run", "write runwrap -- COMMAND"]);
     }
 }
@@ -222,6 +222,18 @@ fn a_forgotten_separator_is_put_where_it_belongs() {
         &["write runwrap --database-url … -- touch mark"],
     );
     Door::new().refuses_call(&["lst"], &["there is no verb lst", "did you mean list?"]);
+    for verb in ["run", "exec", "start"] {
+        Door::new().refuses_call(
+            &["-n", "x", verb, "--", "touch", "mark"],
+            &[&format!("there is no verb {verb}"), "write runwrap -n x -- touch mark"],
+        );
+        Door::new().refuses_call(&[verb, "touch", "mark"], &["write runwrap -- touch mark"]);
+        Door::new().refuses_call(&[verb], &["there is no verb", "write runwrap -- COMMAND"]);
+    }
+    Door::new().refuses_call(&["help"], &["there is no verb help", "see runwrap --help"]);
+    Door::new().refuses_call(&["help", "list"], &["see runwrap list --help"]);
+    Door::new().refuses_call(&["version"], &["see runwrap --version"]);
+    Door::new().refuses_call(&["touch mark"], &["write runwrap -- touch mark"]);
 }
 
 #[test]
@@ -257,6 +269,8 @@ fn values_that_make_no_sense_are_refused() {
         (["--timeout", "99999999999years"], "too l"),
         (["--stderr-tail", "4K"], "whole number"),
         (["--table", "a.b.c"], "not the name of a table"),
+        (["--table", "training records"], "double quotes"),
+        (["--table", "\"training records"], "double quotes"),
         (["--table", ""], "empty"),
         (["--name", ""], "empty"),
         (["--set", "status=completed"], "runwrap itself writes status"),
@@ -273,6 +287,16 @@ fn what_only_the_database_knows_is_refused_before_the_start_too() {
     Door::new()
         .refuses_after_asking(&["--set", "colour=red", "--", "touch", "mark"], &["--set colour", "no such column"]);
     Door::new().refuses_after_asking(&["--record-id", "999", "--", "touch", "mark"], &["--record-id 999"]);
+}
+
+#[test]
+fn a_name_of_a_table_with_blanks_stands_in_quotes() {
+    let table = ["--table", "\"training records, 2.0\""];
+    let door = Door::new();
+    let output = door.call(&[&table[..], &["--", "true"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let list = door.call(&[&table[..], &["list", "--json"]].concat());
+    assert!(String::from_utf8_lossy(&list.stdout).contains("\"completed\""), "{list:?}");
 }
 
 /// The run lasts for days, and its command line can be read by everybody on the host.
