@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use serde_json::json;
 
 use crate::support::site::{Site, output};
+use crate::support::skipped;
 
 /// Stopped or ignored by default, or the C library's own; the others end a process.
 const NOT_FATAL: [i32; 10] = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
@@ -90,8 +91,7 @@ fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
         output(site.program("sh").args(["-c", &script])).status
     };
     if !ended(false, 6).core_dumped() {
-        let message = b"SKIPPED: no process may dump core here (a hard limit, or kernel.core_pattern)\n";
-        std::io::Write::write_all(&mut std::io::stderr(), message).unwrap();
+        skipped("no process may dump core here (a hard limit, or kernel.core_pattern)");
         return;
     }
     for number in DUMPING {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::site::{Running, Site, kill, output, start};
+use super::skipped;
 
 const RUNWRAP: &str = "/usr/bin/runwrap";
 const PROGRAMS: [&str; 4] = ["/bin/sh", "/bin/sleep", "/bin/cat", "/usr/bin/tail"];
@@ -33,12 +33,8 @@ impl<'a> Container<'a> {
     /// The same with `options`, and with `resources`, as the OCI's specification names them.
     pub(crate) fn with(site: &'a Site, options: &[&str], script: &str, resources: &Value) -> Option<Self> {
         let container = Self::make(site, &[&[RUNWRAP], options, &["--", "sh", "-c", script]].concat(), resources);
-        let message = match container.obstacle(resources) {
-            None => return Some(container),
-            Some(why) => format!("SKIPPED: no container with the resources {resources} can be had here: {why}\n"),
-        };
-        // Past the harness, which hides what a test prints that does not fail.
-        std::io::stderr().write_all(message.as_bytes()).unwrap();
+        let Some(why) = container.obstacle(resources) else { return Some(container) };
+        skipped(&format!("no container with the resources {resources} can be had here: {why}"));
         None
     }
 
