@@ -102,7 +102,6 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
         kill_after: settings.kill_after,
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
-        leads_session: host::leads_session(),
     };
     log::info!(event = "run", run_id:%, name = begin.run.name, database = begin.database, table = begin.table; "");
     Supervision {

@@ -43,7 +43,7 @@ impl Hearing {
         // Only these are taken: each was pending before the witness is asked, so the witness had it by then, if the group
         // did. One that comes after that, and merges with another in one of the two queues alone, waits for the next time.
         // Held by `every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent`.
-        let pending = self.signals.pending()?;
+        let pending = signals::pending()?;
         if pending.contains(signals::SIGCONT)
             && let Some(witness) = &self.witness
         {
@@ -62,7 +62,7 @@ impl Hearing {
         }
         // Again: what merged in our queue alone must not speak for another signal later.
         let is_known = taken.iter().any(is_not_of_a_child) && self.ask();
-        let still_pending = self.signals.pending()?;
+        let still_pending = signals::pending()?;
         let told = reaches(&taken, &mut self.records, |number| still_pending.contains(number));
         let heard = taken.into_iter().zip(told).filter(|(signal, _)| !is_from_us(signal));
         Ok(heard.map(|(signal, reach)| (signal, if is_known { reach } else { reach.or_unknown() })).collect())

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::deadlines::{Deadlines, take_due};
-use super::relay::{Meaning, Reach, meaning};
+use super::events::{Action, Event};
+use super::relay::{Found, Meaning, Reach, meaning};
 use crate::journal;
 use crate::link::ToSupervisor;
 use crate::record::{Reason, TrainerExit};
@@ -41,63 +42,6 @@ pub struct Limits {
     pub kill_after_stop: bool,
     /// `--require-database`
     pub require_database: bool,
-    /// A closing terminal signals the leader of the session alone.
-    pub leads_session: bool,
-}
-
-/// What happens to a supervisor.
-#[derive(Clone, Debug)]
-pub(super) enum Event {
-    Keeper(ToSupervisor),
-    /// The link is at its end, or a keeper could not be started.
-    KeeperGone,
-    Signal {
-        signal: Received,
-        reach: Reach,
-    },
-    /// The command could not be executed, or not even forked.
-    SpawnFailed {
-        not_found: bool,
-        message: String,
-    },
-    /// The command runs.
-    Executed {
-        pid: i32,
-    },
-    TrainerEnded(TrainerExit),
-    TrainerStopped {
-        signal: i32,
-    },
-    TrainerContinued,
-    /// A moment that [`Machine::wake_at`] asked for, or any other.
-    Time,
-}
-
-/// What a supervisor is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Action {
-    StartKeeper,
-    Spawn,
-    /// Write an event down; durably before the next action, if so.
-    Write {
-        event: journal::Event,
-        durable: bool,
-    },
-    Send {
-        signal: i32,
-        value: Option<usize>,
-    },
-    /// Let the guard write the end.
-    Finish(TrainerExit),
-    /// The job is stopped: stop with it.
-    StopSelf,
-    Warn {
-        message: String,
-        hint: String,
-    },
-    /// The run never began: stop the keeper and remove the journal.
-    Abandon,
-    End(EndAs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,10 +61,14 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Machine {
     limits: Limits,
+    found: Found,
     phase: Phase,
     recorded: bool,
     held: Vec<Received>,
-    stopped: bool,
+    /// By which signal the trainer is stopped.
+    stopped: Option<i32>,
+    /// The job was told to stop and has not been continued since: not the trainer alone.
+    suspended: bool,
     timed_out: bool,
     /// Of the wait for the record, of `--timeout`, of the wait for the end's delivery.
     deadlines: Deadlines,
@@ -129,13 +77,15 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(limits: Limits, now: Duration) -> Self {
+    pub(super) fn new(limits: Limits, found: Found, now: Duration) -> Self {
         Self {
             limits,
+            found,
             phase: Phase::Opening,
             recorded: false,
             held: Vec::new(),
-            stopped: false,
+            stopped: None,
+            suspended: false,
             timed_out: false,
             deadlines: Deadlines::new(now + limits.start_timeout),
             restarts: 0,
@@ -169,18 +119,23 @@ impl Machine {
                 let end = self.end_of(&exit);
                 self.finish(exit, end, now)
             }
-            Event::TrainerStopped { signal } => {
-                self.stopped = true;
-                // The terminal stops a job as a whole; a SIGSTOP is somebody's business with the trainer alone.
-                if ![signals::SIGTSTP, signals::SIGTTIN, signals::SIGTTOU].contains(&signal) {
-                    return Vec::new();
-                }
-                self.deadlines.stop(now);
-                vec![Action::StopSelf]
+            Event::TrainerStopped { signal, in_foreground } => {
+                self.stopped = Some(signal);
+                self.suspended |= in_foreground;
+                self.stop_with_trainer(now)
             }
             Event::TrainerContinued => {
-                self.stopped = false;
+                self.stopped = None;
+                self.suspended = false;
                 self.deadlines.go_on(now);
+                Vec::new()
+            }
+            Event::Awake => {
+                self.suspended = false;
+                // Where the trainer is to go on, its time runs again when it does.
+                if self.stopped.is_none() {
+                    self.deadlines.go_on(now);
+                }
                 Vec::new()
             }
             Event::Time => self.time(now),
@@ -243,9 +198,21 @@ impl Machine {
     fn start(&mut self) -> Vec<Action> {
         self.phase = Phase::Running;
         self.deadlines.begin_phase(None);
-        let held = std::mem::take(&mut self.held);
-        let sends = held.into_iter().map(|signal| Action::Send { signal: signal.number, value: signal.value });
-        std::iter::once(Action::Spawn).chain(sends).collect()
+        let mut actions = vec![Action::Spawn];
+        for signal in std::mem::take(&mut self.held) {
+            if matches!(meaning(signal, Reach::Alone, self.found), Meaning::Stop { .. }) {
+                actions.push(stop_requested(signal));
+            }
+            actions.push(Action::Send { signal: signal.number, value: signal.value });
+        }
+        actions
+    }
+
+    fn hold(&mut self, signal: Received) -> Vec<Action> {
+        if self.held.len() < HELD_MAX {
+            self.held.push(signal);
+        }
+        Vec::new()
     }
 
     /// The trainer was forked: `--timeout` runs from now on.
@@ -258,9 +225,22 @@ impl Machine {
         vec![Action::Warn { message, hint }, Action::Abandon, Action::End(EndAs::Code(EXIT_RUNWRAP))]
     }
 
+    /// A stop that is somebody's business with the trainer alone stops nobody else: who continues it knows nothing of us.
+    fn stop_with_trainer(&mut self, now: Duration) -> Vec<Action> {
+        let Some(signal) = self.stopped.filter(|_| self.suspended) else { return Vec::new() };
+        self.deadlines.stop(now);
+        vec![Action::StopSelf { signal }]
+    }
+
     fn signal(&mut self, signal: Received, reach: Reach, now: Duration) -> Vec<Action> {
         let send = Action::Send { signal: signal.number, value: signal.value };
-        match (self.phase, meaning(signal, reach, self.limits.leads_session)) {
+        match (self.phase, meaning(signal, reach, self.found)) {
+            (Phase::Opening, Meaning::Stop { .. } | Meaning::Suspend { .. })
+                if self.found.blocked.contains(signal.number) =>
+            {
+                // It waits for the trainer, as it would without us.
+                self.hold(signal)
+            }
             (Phase::Opening, Meaning::Stop { .. }) => {
                 let name = signals::name(signal.number);
                 let mut actions = vec![stop_requested(signal)];
@@ -270,11 +250,11 @@ impl Machine {
                 actions
             }
             // Whomever it has reached, the trainer was not there yet.
-            (Phase::Opening, Meaning::Other { .. }) => {
-                if self.held.len() < HELD_MAX {
-                    self.held.push(signal);
-                }
-                Vec::new()
+            (Phase::Opening, Meaning::Other { .. }) => self.hold(signal),
+            // There is no trainer: we are the job.
+            (Phase::Opening | Phase::Finishing { .. }, Meaning::Suspend { .. }) => {
+                self.deadlines.stop(now);
+                vec![Action::StopSelf { signal: signal.number }]
             }
             (Phase::Running, Meaning::Stop { relay }) => {
                 let mut actions = vec![stop_requested(signal)];
@@ -284,20 +264,22 @@ impl Machine {
                         self.deadlines.kill_at_the_latest(now + self.limits.kill_after);
                     }
                 }
-                if self.stopped {
+                if self.stopped.is_some() {
                     actions.push(Action::Send { signal: signals::SIGCONT, value: None });
                 }
                 actions
             }
-            (Phase::Running, Meaning::Other { relay }) => {
-                if relay {
-                    vec![send]
-                } else {
-                    Vec::new()
-                }
+            (Phase::Running, Meaning::Suspend { relay }) => {
+                self.suspended = true;
+                let mut actions = if relay { vec![send] } else { Vec::new() };
+                actions.extend(self.stop_with_trainer(now));
+                actions
             }
+            (Phase::Running, Meaning::Other { relay: true }) => vec![send],
+            (Phase::Running, Meaning::Other { relay: false }) => Vec::new(),
             (Phase::Finishing { since, end }, Meaning::Stop { .. }) if now >= since + FINISH_PATIENCE => self.over(end),
-            (Phase::Finishing { .. } | Phase::Over, Meaning::Stop { .. } | Meaning::Other { .. }) => Vec::new(),
+            (Phase::Finishing { .. }, Meaning::Stop { .. } | Meaning::Other { .. })
+            | (Phase::Over, Meaning::Stop { .. } | Meaning::Suspend { .. } | Meaning::Other { .. }) => Vec::new(),
         }
     }
 

@@ -10,6 +10,7 @@
 //! Must never name a store. Called by `commands::run`.
 
 mod deadlines;
+mod events;
 mod guard;
 mod hearing;
 mod keepers;

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::events::{Action, Event};
 use super::guard::{Guard, Unkept, Written};
 use super::hearing::Hearing;
 use super::keepers::Keepers;
-use super::machine::{Action, Event, Limits, Machine};
-use super::relay::Reach;
+use super::machine::{Limits, Machine};
+use super::relay::{Found, Reach};
 use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer, remove_temporary_report};
 use crate::link::{Brief, Heard, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
@@ -21,7 +22,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, Sender, Signals};
 use crate::sys::spawn::{Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
-use crate::sys::{clock, failpoint};
+use crate::sys::{clock, failpoint, host, inherited, terminal};
 
 /// Why a run could not be supervised to its end. The guard has finalized it.
 #[derive(Debug, Error)]
@@ -78,6 +79,8 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
     let Supervision { command, begin, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
     // From here on every signal is an event: one that came earlier has ended us as it would have ended the bare command.
     let signals = Signals::block_all()?;
+    let found =
+        Found { leads_session: host::leads_session(), ignored: inherited::ignored(), blocked: signals.found_blocked() };
     let directory = place.as_ref().map(|(_, run)| run);
     let (writer, error) = Writer::begin(directory, begin).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
@@ -86,7 +89,7 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
     let guard =
         Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout, StderrTail::begin(stderr_tail_bytes));
     let mut supervisor = Supervisor {
-        machine: Machine::new(limits, clock::boot_time()),
+        machine: Machine::new(limits, found, clock::boot_time()),
         guard,
         hearing: Hearing::new(signals),
         command,
@@ -170,9 +173,10 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {
+        let mut of_children = false;
         for (signal, mut reach) in self.hearing.take()? {
             if signal.number == signals::SIGCHLD {
-                self.look_at_children(events)?;
+                of_children = true;
                 if signal.sender == Sender::Kernel {
                     continue;
                 }
@@ -184,7 +188,8 @@ impl Supervisor {
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, reach:?; "");
             events.push(Event::Signal { signal, reach });
         }
-        Ok(())
+        // Last: what has stopped or ended the trainer comes before its stop and its end.
+        if of_children { self.look_at_children(events) } else { Ok(()) }
     }
 
     fn look_at_children(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {
@@ -196,7 +201,10 @@ impl Supervisor {
             let Some(change) = wait::look(pid)? else { break };
             log::info!(event = "trainer", pid, change = change.describe(); "");
             match change {
-                ChildChange::Stopped { signal } => events.push(Event::TrainerStopped { signal }),
+                ChildChange::Stopped { signal } => {
+                    let in_foreground = process::group(pid).is_some_and(terminal::is_foreground_job);
+                    events.push(Event::TrainerStopped { signal, in_foreground });
+                }
                 ChildChange::Continued => events.push(Event::TrainerContinued),
                 ChildChange::Exited { .. } | ChildChange::Signaled { .. } => {
                     // An exec that failed ends the child too; what it wrote comes first.
@@ -245,7 +253,7 @@ impl Supervisor {
                     self.guard.reap()?;
                     self.hearing.dismiss_witness()?;
                 }
-                Action::StopSelf => process::stop_self()?,
+                Action::StopSelf { signal } => self.stop_self(signal)?,
                 Action::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
                 Action::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
                 Action::Abandon => {
@@ -258,6 +266,22 @@ impl Supervisor {
             }
         }
         Ok(None)
+    }
+
+    /// The terminal goes back to the shell, and to the trainer again when the job is in the foreground again.
+    fn stop_self(&mut self, signal: i32) -> Result<(), SupervisorError> {
+        let trainer = self.guard.trainer_pid;
+        // The shell gives the terminal to our group, which the trainer, a shell itself, may have left. Held by
+        // `a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back`.
+        let own_group = process::own_group();
+        let had = terminal::foreground_group().filter(|group| *group != own_group);
+        let trainers = had.filter(|group| trainer.and_then(process::group) == Some(*group));
+        process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::is_stopped_no_more(pid)?)))?;
+        if let Some(group) = trainers.filter(|_| terminal::foreground_group() == Some(own_group)) {
+            terminal::hand_over(group)?;
+        }
+        self.pending.push(Event::Awake);
+        Ok(())
     }
 
     fn start_keeper(&mut self) {

@@ -1,6 +1,15 @@
 //! Which signals the trainer gets from us: those that it has not got already. Pure. Called by `machine` and `hearing`.
 
-use crate::sys::signals::{self, Received, Sender};
+use crate::sys::signals::{self, Numbers, Received, Sender};
+
+/// What we were started with. The trainer is started with it as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// A closing terminal signals the leader of the session alone.
+    pub(super) leads_session: bool,
+    pub(super) ignored: Numbers,
+    pub(super) blocked: Numbers,
+}
 
 /// Whom a signal to us has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,28 +35,33 @@ impl Reach {
 /// What a signal to runwrap means. (The kernel's news of a child is none.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Somebody asks runwrap to stop.
+    /// Somebody asks runwrap to end.
     Stop { relay: bool },
+    /// The job is to stand still until it is continued.
+    Suspend { relay: bool },
     /// Anything else.
     Other { relay: bool },
 }
 
-/// What `signal` means for a supervisor that does or does not lead its session.
-pub(super) fn meaning(signal: Received, reach: Reach, leads_session: bool) -> Meaning {
+/// What `signal` means to a supervisor that was started so.
+pub(super) fn meaning(signal: Received, reach: Reach, found: Found) -> Meaning {
     let relay = match (reach, signal.sender) {
         (Reach::Group, Sender::Kernel | Sender::Process { .. }) => false,
         (Reach::Alone, Sender::Kernel | Sender::Process { .. }) => true,
         (Reach::Unknown, Sender::Process { .. }) => true,
         (Reach::Unknown, Sender::Kernel) => match signal.number {
             // The terminal tells the whole group; only when it closes it tells the session's leader alone.
-            signals::SIGHUP | signals::SIGCONT => leads_session,
+            signals::SIGHUP | signals::SIGCONT => found.leads_session,
             // A timer that was set before runwrap began has run out: the command's, not ours.
             signals::SIGALRM | signals::SIGVTALRM | signals::SIGPROF => true,
             _ => false,
         },
     };
     match signal.number {
+        // It was ignored before us (`nohup`): the trainer may think otherwise, but nobody has asked us.
+        number if found.ignored.contains(number) => Meaning::Other { relay },
         signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT => Meaning::Stop { relay },
+        signals::SIGTSTP | signals::SIGTTIN | signals::SIGTTOU => Meaning::Suspend { relay },
         _ => Meaning::Other { relay },
     }
 }
@@ -82,7 +96,20 @@ mod tests {
 
     #[track_caller]
     fn check(number: i32, sender: Sender, reach: Reach, leads_session: bool, expected: Meaning) {
-        assert_eq!(meaning(Received { number, sender, value: None }, reach, leads_session), expected);
+        let found = Found { leads_session, ..Found::default() };
+        assert_eq!(meaning(Received { number, sender, value: None }, reach, found), expected);
+    }
+
+    #[test]
+    fn a_stop_that_was_ignored_before_us_asks_nobody_and_is_relayed() {
+        let found = Found { ignored: [signals::SIGHUP, signals::SIGTSTP].into_iter().collect(), ..Found::default() };
+        for (number, expected) in [
+            (signals::SIGHUP, Meaning::Other { relay: true }),
+            (signals::SIGTSTP, Meaning::Other { relay: true }),
+            (signals::SIGTERM, Meaning::Stop { relay: true }),
+        ] {
+            assert_eq!(meaning(from(7, number), Reach::Alone, found), expected);
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
+use super::signals::Numbers;
+
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
@@ -39,10 +41,10 @@ extern "C" fn remember() {
     CLOSED.store(closed, Ordering::Relaxed);
 }
 
-/// Whether signal `number` was ignored when the process was started (`nohup`).
+/// The signals that were ignored when the process was started (`nohup`).
 #[must_use]
-pub fn was_ignored(number: i32) -> bool {
-    (1..=64).contains(&number) && IGNORED.load(Ordering::Relaxed) & (1 << (number - 1)) != 0
+pub fn ignored() -> Numbers {
+    Numbers(IGNORED.load(Ordering::Relaxed))
 }
 
 /// Those of the standard descriptors that were closed when the process was started.

@@ -21,6 +21,7 @@ pub mod random;
 pub mod service_manager;
 pub mod signals;
 pub mod spawn;
+pub mod terminal;
 pub mod wait;
 pub mod witness;
 

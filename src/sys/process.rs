@@ -89,16 +89,51 @@ pub fn send(pid: i32, signal: i32, value: Option<usize>) -> io::Result<()> {
     }
 }
 
+/// The process group of this process.
+#[must_use]
+pub fn own_group() -> i32 {
+    nix::unistd::getpgrp().as_raw()
+}
+
+/// The process group of `pid`, unless that has gone.
+#[must_use]
+pub fn group(pid: i32) -> Option<i32> {
+    nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
+}
+
 /// Whether `pid` is in this process's group. One that has gone has not left it.
 #[must_use]
 pub fn is_in_our_group(pid: i32) -> bool {
-    nix::unistd::getpgid(Some(Pid::from_raw(pid))).map_or(true, |group| group == nix::unistd::getpgrp())
+    group(pid).is_none_or(|group| group == own_group())
 }
 
-/// Stops this process, as the terminal would: after the trainer has stopped. Returns when it is continued.
-pub fn stop_self() -> io::Result<()> {
-    // SIGSTOP, not SIGTSTP: that one is blocked and would come back to us as an event.
-    Ok(raise(Signal::SIGSTOP)?)
+/// Stops this process by `number`, as the terminal or the trainer itself has stopped the trainer, unless that `is_due` no
+/// more. To be called with all signals blocked. Returns when it is continued, or at once where nobody could continue it
+/// (the kernel stops no orphaned process group).
+///
+/// Whoever continues us meanwhile must not find us stopped afterwards. A SIGCONT that comes after our own signal discards
+/// it; of one that came before it the trainer knows, or we have not taken it yet. Held by
+/// `a_job_that_is_continued_while_it_stops_goes_on`.
+pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Result<()> {
+    let signal = Signal::try_from(number)?;
+    if signals::pending()?.contains(libc::SIGCONT) || !is_due()? {
+        return Ok(());
+    }
+    if signal == Signal::SIGSTOP {
+        // Which cannot be blocked.
+        return Ok(raise(signal)?);
+    }
+    // The trainer may have had a handler where we were started with none.
+    set_default(number)?;
+    raise(signal)?;
+    if is_due()? {
+        let set = SigSet::from(signal);
+        set.thread_unblock()?;
+        set.thread_block()?;
+    } else {
+        signals::discard(signal)?;
+    }
+    Ok(())
 }
 
 /// Ends this process by `signal`, without a second core dump; as the first process of a container, or where the signal
@@ -123,14 +158,21 @@ pub fn error_text(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
+pub(super) fn set_default(number: i32) -> io::Result<()> {
+    // SAFETY: installs no handler, only the default.
+    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// Returns only if the signal did not kill.
 fn die_by(number: i32) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // A core pattern that is a pipe ignores the limit; a process that is not dumpable it does not.
     nix::sys::prctl::set_dumpable(false)?;
-    // SAFETY: installs no handler, only the default.
-    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR && number != libc::SIGKILL {
-        return Err(io::Error::last_os_error());
+    if number != libc::SIGKILL {
+        set_default(number)?;
     }
     nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     // SAFETY: two integers, both checked by the kernel.

@@ -45,8 +45,16 @@ impl Signals {
         let found = super::inherited::blocked();
         let blocked = SigSet::all();
         blocked.thread_set_mask()?;
+        // Where it is ignored, as some parents leave it, the kernel reaps our children and tells nobody of their end.
+        super::process::set_default(SIGCHLD)?;
         let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd, found })
+    }
+
+    /// The signals that were blocked before [`Signals::block_all`].
+    #[must_use]
+    pub fn found_blocked(&self) -> Numbers {
+        self.found.iter().map(|signal| signal as i32).collect()
     }
 
     /// The mask as it was before [`Signals::block_all`].
@@ -57,24 +65,34 @@ impl Signals {
 
     /// The next pending signal of `those`, if there is one.
     pub fn next(&self, those: &Pending) -> io::Result<Option<Received>> {
-        // SAFETY: all-zero bytes are a valid siginfo_t.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: a valid set, a struct to fill and a time, all owned.
-        match Errno::result(unsafe { libc::sigtimedwait(&raw const those.0, &raw mut info, &raw const at_once) }) {
-            Ok(_) => Ok(Some(Received::from_info(&info))),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
-            Err(errno) => Err(errno.into()),
-        }
+        Ok(take(&those.0)?.map(|info| Received::from_info(&info)))
     }
+}
 
-    /// Those that are pending now.
-    pub fn pending(&self) -> io::Result<Pending> {
-        // SAFETY: all-zero bytes are a valid, empty set.
-        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-        // SAFETY: fills a valid, owned set.
-        Errno::result(unsafe { libc::sigpending(&raw mut set) })?;
-        Ok(Pending(set))
+/// Those that are pending for this process now, which has blocked them.
+pub fn pending() -> io::Result<Pending> {
+    // SAFETY: all-zero bytes are a valid, empty set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: fills a valid, owned set.
+    Errno::result(unsafe { libc::sigpending(&raw mut set) })?;
+    Ok(Pending(set))
+}
+
+/// Takes a pending signal `number` back.
+pub(super) fn discard(number: Signal) -> io::Result<()> {
+    take(SigSet::from(number).as_ref()).map(drop)
+}
+
+/// The next pending signal of `those`, which are blocked.
+fn take(those: &libc::sigset_t) -> io::Result<Option<libc::siginfo_t>> {
+    // SAFETY: all-zero bytes are a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid set, a struct to fill and a time, all owned.
+    match Errno::result(unsafe { libc::sigtimedwait(those, &raw mut info, &raw const at_once) }) {
+        Ok(_) => Ok(Some(info)),
+        Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -113,6 +131,25 @@ impl Received {
             let value = usize::try_from(info.ssi_ptr).unwrap_or_default();
             Self::new(number, info.ssi_code, (pid, info.ssi_uid), value)
         })
+    }
+}
+
+/// Some signals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers(pub(super) u64);
+
+impl Numbers {
+    #[must_use]
+    pub const fn contains(self, number: i32) -> bool {
+        matches!(number, 1..=64) && self.0 & (1 << (number - 1)) != 0
+    }
+}
+
+impl FromIterator<i32> for Numbers {
+    /// What is not from 1 to 64 is no signal.
+    fn from_iter<I: IntoIterator<Item = i32>>(numbers: I) -> Self {
+        let bits = numbers.into_iter().filter(|number| matches!(number, 1..=64)).map(|number| 1 << (number - 1));
+        Self(bits.fold(0, std::ops::BitOr::bitor))
     }
 }
 

@@ -77,11 +77,12 @@ fn become_trainer(program: &CStr, argv: &[CString], env: &[CString], mask: &SigS
     if getppid() != parent {
         exit_child()
     }
-    // 4. What Rust's runtime changed: SIGPIPE, and standard descriptors that were closed.
-    if !inherited::was_ignored(libc::SIGPIPE)
-        && let Err(errno) = set_default(Signal::SIGPIPE)
-    {
-        return errno;
+    // 4. What Rust's runtime and we have changed: SIGPIPE, SIGCHLD, and standard descriptors that were closed.
+    for signal in [Signal::SIGPIPE, Signal::SIGCHLD] {
+        let is_ignored = inherited::ignored().contains(signal as i32);
+        if let Err(errno) = set_handler(signal, if is_ignored { SigHandler::SigIgn } else { SigHandler::SigDfl }) {
+            return errno;
+        }
     }
     for fd in inherited::closed_descriptors() {
         // SAFETY: closes a descriptor number of our own; nothing in this process uses it any more.
@@ -147,7 +148,7 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[RawF
         if let Ok(signal) = Signal::try_from(number)
             && !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)
         {
-            set_default(signal)?;
+            set_handler(signal, SigHandler::SigDfl)?;
         }
     }
     signals::set_mask(&SigSet::empty())?;
@@ -180,10 +181,11 @@ fn close_from(first: RawFd) {
     unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
-fn set_default(signal: Signal) -> Result<(), Errno> {
-    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    // SAFETY: installs no handler, only the default.
-    unsafe { sigaction(signal, &default) }.map(drop)
+/// `handler` is the default or none.
+fn set_handler(signal: Signal, handler: SigHandler) -> Result<(), Errno> {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: installs no function of ours.
+    unsafe { sigaction(signal, &action) }.map(drop)
 }
 
 fn exit_child() -> ! {

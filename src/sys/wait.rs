@@ -47,6 +47,11 @@ pub fn has_ended(pid: i32) -> io::Result<bool> {
     Ok(nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH))
 }
 
+/// Whether the child `pid`, which was seen stopped, is so no more: it was continued, or has ended.
+pub fn is_stopped_no_more(pid: i32) -> io::Result<bool> {
+    Ok(wait_id(libc::P_PID, pid, libc::WEXITED | libc::WCONTINUED | libc::WNOWAIT)?.is_some())
+}
+
 /// Whether there is a change of any child to look at.
 pub fn any_has_changed() -> io::Result<bool> {
     let all = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOWAIT;

@@ -15,7 +15,6 @@ fn limits() -> Limits {
         kill_after: 10 * SECOND,
         kill_after_stop: false,
         require_database: false,
-        leads_session: false,
     }
 }
 
@@ -40,9 +39,18 @@ fn send(signal: i32) -> Action {
     Action::Send { signal, value: None }
 }
 
+fn stop_self(signal: i32) -> Action {
+    Action::StopSelf { signal }
+}
+
+/// The trainer was stopped, and no shell waits for it to give the terminal back.
+fn stopped(signal: i32) -> Event {
+    Event::TrainerStopped { signal, in_foreground: false }
+}
+
 /// A machine whose trainer runs since the moment 0.
 fn running(limits: Limits) -> Machine {
-    let mut machine = Machine::new(limits, Duration::ZERO);
+    let mut machine = Machine::new(limits, Found::default(), Duration::ZERO);
     assert!(machine.step(recorded(), Duration::ZERO).contains(&Action::Spawn));
     machine.spawned(Duration::ZERO);
     machine
@@ -50,7 +58,7 @@ fn running(limits: Limits) -> Machine {
 
 #[test]
 fn the_trainer_waits_for_the_record_but_no_longer_than_its_timeout() {
-    let mut machine = Machine::new(limits(), Duration::ZERO);
+    let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
     assert_eq!(machine.wake_at(), Some(5 * SECOND));
     assert_eq!(machine.step(Event::Time, 4 * SECOND), []);
     assert_eq!(machine.step(Event::Time, 5 * SECOND).last(), Some(&Action::Spawn));
@@ -60,7 +68,7 @@ fn the_trainer_waits_for_the_record_but_no_longer_than_its_timeout() {
 
 #[test]
 fn a_required_database_that_does_not_answer_starts_nothing() {
-    let mut machine = Machine::new(Limits { require_database: true, ..limits() }, Duration::ZERO);
+    let mut machine = Machine::new(Limits { require_database: true, ..limits() }, Found::default(), Duration::ZERO);
     let actions = machine.step(Event::Time, 5 * SECOND);
     assert_eq!(actions[1..], [Action::Abandon, Action::End(EndAs::Code(EXIT_RUNWRAP))]);
 }
@@ -99,7 +107,7 @@ fn what_the_group_has_got_is_written_down_and_not_relayed() {
 #[test]
 fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
     let mut machine = running(limits());
-    assert_eq!(machine.step(Event::TrainerStopped { signal: signals::SIGSTOP }, SECOND), []);
+    assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
     let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
     assert_eq!(actions[1..], [send(signals::SIGCONT)]);
@@ -110,22 +118,72 @@ fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
 #[test]
 fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
     let mut machine = running(limits());
-    assert_eq!(machine.step(Event::TrainerStopped { signal: signals::SIGTSTP }, 10 * SECOND), [Action::StopSelf]);
+    let in_foreground = Event::TrainerStopped { signal: signals::SIGTSTP, in_foreground: true };
+    assert_eq!(machine.step(in_foreground.clone(), 10 * SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
     assert_eq!(machine.step(Event::Time, 500 * SECOND), []);
+    // We go on before the trainer does.
+    machine.step(Event::Awake, 509 * SECOND);
+    assert_eq!(machine.wake_at(), None);
     machine.step(Event::TrainerContinued, 510 * SECOND);
     assert_eq!(machine.wake_at(), Some(560 * SECOND));
-    // A SIGSTOP is somebody's business with the trainer alone.
-    machine.step(Event::TrainerStopped { signal: signals::SIGSTOP }, 550 * SECOND);
+    // What stops the trainer alone stops no job.
+    machine.step(stopped(signals::SIGSTOP), 550 * SECOND);
     assert_eq!(machine.step(Event::Time, 560 * SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
+    machine.step(Event::TrainerContinued, 561 * SECOND);
     // The grace period stands still as well.
-    machine.step(Event::TrainerStopped { signal: signals::SIGTTIN }, 565 * SECOND);
+    machine.step(in_foreground.clone(), 565 * SECOND);
     machine.step(Event::TrainerContinued, 600 * SECOND);
     assert_eq!(machine.wake_at(), Some(605 * SECOND));
     // Its end is waited for again, whatever it was.
-    machine.step(Event::TrainerStopped { signal: signals::SIGTSTP }, 601 * SECOND);
+    machine.step(in_foreground, 601 * SECOND);
     machine.step(Event::TrainerEnded(TrainerExit::Exited { code: 0 }), 602 * SECOND);
     assert_eq!(machine.wake_at(), Some(632 * SECOND));
+}
+
+#[test]
+fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer_alone() {
+    for (reach, sent) in [(Reach::Group, vec![]), (Reach::Alone, vec![send(signals::SIGTTIN)])] {
+        // In the one order, and in the other.
+        let mut machine = running(limits());
+        assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), sent);
+        assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), [stop_self(signals::SIGTTIN)]);
+        let mut machine = running(limits());
+        assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), []);
+        let expected = [sent, vec![stop_self(signals::SIGTTIN)]].concat();
+        assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), expected);
+        // It was continued: what comes later is another matter.
+        machine.step(Event::TrainerContinued, SECOND);
+        machine.step(Event::Awake, SECOND);
+        assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
+    }
+}
+
+#[test]
+fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
+    let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
+    assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), [stop_self(signals::SIGTSTP)]);
+    assert_eq!(machine.wake_at(), None);
+    machine.step(Event::Awake, 101 * SECOND);
+    assert_eq!(machine.wake_at(), Some(105 * SECOND));
+    machine.step(recorded(), 102 * SECOND);
+    machine.spawned(102 * SECOND);
+    machine.step(Event::TrainerEnded(TrainerExit::Exited { code: 0 }), 103 * SECOND);
+    assert_eq!(machine.step(sent(signals::SIGTSTP), 104 * SECOND), [stop_self(signals::SIGTSTP)]);
+    machine.step(Event::Awake, 204 * SECOND);
+    assert_eq!(machine.wake_at(), Some(233 * SECOND));
+}
+
+#[test]
+fn a_stop_that_is_blocked_waits_for_the_trainer() {
+    let found = Found { blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(), ..Found::default() };
+    let mut machine = Machine::new(limits(), found, Duration::ZERO);
+    assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), []);
+    assert_eq!(machine.step(sent(signals::SIGTERM), SECOND), []);
+    let actions = machine.step(recorded(), SECOND);
+    assert_eq!(actions[1..3], [Action::Spawn, send(signals::SIGTSTP)]);
+    assert!(matches!(actions[3], Action::Write { event: journal::Event::StopRequested { .. }, durable: true }));
+    assert_eq!(actions[4..], [send(signals::SIGTERM)]);
 }
 
 #[test]
@@ -141,7 +199,7 @@ fn a_timeout_terminates_then_kills_and_ends_with_124() {
 
 #[test]
 fn signals_that_come_before_the_trainer_are_held_for_it() {
-    let mut machine = Machine::new(limits(), Duration::ZERO);
+    let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(10), SECOND), []);
     // Also what the group has got: the trainer was not in it.
     assert_eq!(machine.step(reached(signals::SIGWINCH, Reach::Group), SECOND), []);
@@ -174,7 +232,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::Executed { pid: 1 }),
         Just(Event::SpawnFailed { not_found: true, message: String::new() }),
         (0..256).prop_map(|code| Event::TrainerEnded(TrainerExit::Exited { code })),
-        Just(Event::TrainerStopped { signal: signals::SIGTSTP }),
+        any::<bool>().prop_map(|in_foreground| Event::TrainerStopped { signal: signals::SIGTSTP, in_foreground }),
         Just(Event::TrainerContinued),
         Just(Event::Time),
     ]
@@ -188,7 +246,7 @@ fn possible(event: &Event, spawned: bool, finished: bool) -> bool {
         | Event::TrainerEnded(_)
         | Event::TrainerStopped { .. }
         | Event::TrainerContinued => spawned && !finished,
-        Event::Keeper(_) | Event::KeeperGone | Event::Signal { .. } | Event::Time => true,
+        Event::Keeper(_) | Event::KeeperGone | Event::Signal { .. } | Event::Awake | Event::Time => true,
     }
 }
 
@@ -197,7 +255,7 @@ proptest! {
     fn in_any_order_of_events_one_trainer_one_end_and_every_wait_is_bounded(
         events in prop::collection::vec((event(), 0..20_u32), 1..60),
     ) {
-        let mut machine = Machine::new(limits(), Duration::ZERO);
+        let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
         let mut now = Duration::ZERO;
         let (mut spawned, mut finished, mut ended) = (0, 0, 0);
         for (event, seconds) in events {
@@ -205,7 +263,11 @@ proptest! {
             if !possible(&event, spawned > 0, finished > 0) {
                 continue;
             }
-            let actions = machine.step(event, now);
+            let mut actions = machine.step(event, now);
+            if actions.iter().any(|action| matches!(action, Action::StopSelf { .. })) {
+                // Somebody lets us go on.
+                actions.extend(machine.step(Event::Awake, now));
+            }
             prop_assert!(ended == 0 || actions.is_empty(), "after the end: {actions:?}");
             for action in &actions {
                 match action {
@@ -213,7 +275,7 @@ proptest! {
                     Action::Finish(_) => finished += 1,
                     Action::End(_) => ended += 1,
                     Action::Send { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
-                    Action::StartKeeper | Action::Write { .. } | Action::StopSelf | Action::Warn { .. } | Action::Abandon => {}
+                    Action::StartKeeper | Action::Write { .. } | Action::StopSelf { .. } | Action::Warn { .. } | Action::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);

@@ -4,4 +4,5 @@ mod counting;
 mod namespace;
 mod probe;
 mod relaying;
+mod terminal;
 mod witness;

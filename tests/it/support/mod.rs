@@ -8,6 +8,7 @@ pub(crate) mod procfs;
 pub(crate) mod proxy;
 pub(crate) mod release;
 pub(crate) mod site;
+pub(crate) mod terminal;
 pub(crate) mod tmpfs;
 pub(crate) mod wait;
 

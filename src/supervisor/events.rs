@@ -1,0 +1,69 @@
+//! The words between `machine` and `reactor`: what happens to a supervisor, and what it is to do. Must not decide anything.
+
+use super::relay::Reach;
+use crate::journal;
+use crate::link::ToSupervisor;
+use crate::record::TrainerExit;
+use crate::sys::process::EndAs;
+use crate::sys::signals::Received;
+
+/// What happens to a supervisor.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Keeper(ToSupervisor),
+    /// The link is at its end, or a keeper could not be started.
+    KeeperGone,
+    Signal {
+        signal: Received,
+        reach: Reach,
+    },
+    /// The command could not be executed, or not even forked.
+    SpawnFailed {
+        not_found: bool,
+        message: String,
+    },
+    /// The command runs.
+    Executed {
+        pid: i32,
+    },
+    TrainerEnded(TrainerExit),
+    TrainerStopped {
+        signal: i32,
+        /// A shell waits for it to give the terminal back.
+        in_foreground: bool,
+    },
+    TrainerContinued,
+    /// We were stopped, and go on.
+    Awake,
+    /// A moment that `Machine::wake_at` asked for, or any other.
+    Time,
+}
+
+/// What a supervisor is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Action {
+    StartKeeper,
+    Spawn,
+    /// Write an event down; durably before the next action, if so.
+    Write {
+        event: journal::Event,
+        durable: bool,
+    },
+    Send {
+        signal: i32,
+        value: Option<usize>,
+    },
+    /// Let the guard write the end.
+    Finish(TrainerExit),
+    /// The job stops: stop with it, by the same signal.
+    StopSelf {
+        signal: i32,
+    },
+    Warn {
+        message: String,
+        hint: String,
+    },
+    /// The run never began: stop the keeper and remove the journal.
+    Abandon,
+    End(EndAs),
+}
