@@ -1,6 +1,7 @@
 //! What the process was started with, before Rust's runtime changes it: which signals were ignored, which of the
 //! three standard descriptors were closed, which signals were blocked. The trainer gets all of it back.
 
+use std::ffi::{CStr, CString, c_char};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -9,6 +10,11 @@ use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 
 use super::signals::Numbers;
+
+unsafe extern "C" {
+    // The C library's.
+    static environ: *const *const c_char;
+}
 
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
@@ -45,6 +51,28 @@ extern "C" fn remember() {
 #[must_use]
 pub fn ignored() -> Numbers {
     Numbers(IGNORED.load(Ordering::Relaxed))
+}
+
+/// The environment to the byte, also what std hides: an entry without a value.
+#[must_use]
+pub fn environment() -> Vec<CString> {
+    let mut entries = Vec::new();
+    // SAFETY: reads a pointer that nobody changes: runwrap sets no variable.
+    let mut place = unsafe { environ };
+    if place.is_null() {
+        return entries;
+    }
+    loop {
+        // SAFETY: the array ends with a null, and this is not beyond it.
+        let entry = unsafe { *place };
+        if entry.is_null() {
+            return entries;
+        }
+        // SAFETY: an entry is a string that ends with a NUL.
+        entries.push(unsafe { CStr::from_ptr(entry) }.to_owned());
+        // SAFETY: this entry is not the last.
+        place = unsafe { place.add(1) };
+    }
 }
 
 /// Those of the standard descriptors that were closed when the process was started.

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -112,9 +112,9 @@ pub fn spawn_keeper(
     let env = environment.iter().map(|(key, value)| pair(key, value)).collect::<io::Result<Vec<CString>>>()?;
     let null = OwnedFd::from(File::options().read(true).write(true).open("/dev/null")?);
     // Copied above all targets first: a descriptor that already has one of the low numbers must not be overwritten.
-    let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX) + 16;
-    let high =
-        fds.iter().map(|fd| fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(first_free))).collect::<Result<Vec<RawFd>, Errno>>()?;
+    // No higher than that: the limit may be low.
+    let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
+    let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
     let mut stack = vec![0; KEEPER_STACK_BYTES];
     let child = || {
         let _errno = become_keeper(&argv, &env, &null, &high);
@@ -125,14 +125,10 @@ pub fn spawn_keeper(
     let spawned = unsafe {
         clone(Box::new(child), &mut stack, CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD))
     };
-    for fd in high {
-        // SAFETY: the copy was made above and nobody else knows its number.
-        unsafe { libc::close(fd) };
-    }
     Ok(spawned?.as_raw())
 }
 
-fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[RawFd]) -> Result<(), Errno> {
+fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[OwnedFd]) -> Result<(), Errno> {
     setsid()?;
     chdir(c"/")?;
     for target in 0..3 {
@@ -140,7 +136,7 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[RawF
     }
     let mut next = 3;
     for fd in high {
-        duplicate(*fd, next)?;
+        duplicate(fd.as_raw_fd(), next)?;
         next += 1;
     }
     close_from(next);
@@ -170,6 +166,13 @@ pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Error {
     }
 }
 
+/// A copy of `fd` with the lowest free number that is not below `first`; close-on-exec.
+fn duplicate_above(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd, Errno> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(first))?;
+    // SAFETY: the kernel has just made it for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
     // SAFETY: in a child that is about to exec: what the number `to` stood for is not used again.
     Errno::result(unsafe { libc::dup2(from, to) }).map(drop)
@@ -194,9 +197,12 @@ fn exit_child() -> ! {
 }
 
 fn environment(added: &[(&str, OsString)]) -> io::Result<Vec<CString>> {
-    let kept = std::env::vars_os().filter(|(key, _)| !added.iter().any(|(name, _)| key == name));
-    let added = added.iter().map(|(name, value)| (OsString::from(name), value.clone()));
-    kept.chain(added).map(|(key, value)| pair(&key, &value)).collect()
+    let is_replaced = |entry: &CString| {
+        let key = entry.as_bytes().split(|byte| *byte == b'=').next();
+        added.iter().any(|(name, _)| key == Some(name.as_bytes()))
+    };
+    let kept = inherited::environment().into_iter().filter(|entry| !is_replaced(entry)).map(Ok);
+    kept.chain(added.iter().map(|(name, value)| pair(OsStr::new(name), value))).collect()
 }
 
 fn pair(key: &OsStr, value: &OsStr) -> io::Result<CString> {

@@ -23,15 +23,17 @@ pub(crate) type Counts = BTreeMap<i32, usize>;
 /// The compiled probe.
 pub(crate) fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
-    let (_kept, path) = BUILT.get_or_init(|| {
-        let directory = tempfile::TempDir::new().unwrap();
-        let path = directory.path().join("probe").to_str().unwrap().to_owned();
-        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/signals/probe.c");
-        let status = Command::new("cc").args(["-O1", "-Wall", "-Werror", "-o", &path]).arg(source).status().unwrap();
-        assert!(status.success(), "cc {status}");
-        (directory, path)
-    });
-    path
+    &BUILT.get_or_init(|| compile("probe")).1
+}
+
+/// The program `name`.c, in a directory that is kept for it.
+pub(crate) fn compile(name: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join(name).to_str().unwrap().to_owned();
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/signals/{name}.c"));
+    let status = Command::new("cc").args(["-O1", "-Wall", "-Werror", "-o", &path]).arg(source).status().unwrap();
+    assert!(status.success(), "cc {status}");
+    (directory, path)
 }
 
 /// A process that is told what to do on its stdin and says on its stdout what happens. Killed if the test ends first.

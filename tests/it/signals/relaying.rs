@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::probe::{Conversation, Counts, Subject, count, program};
 use crate::support::procfs;
-use crate::support::site::{Site, kill, output, start};
+use crate::support::site::{Site, kill, output, shell_status, start};
 use crate::support::wait::wait_until;
 
 /// Waits until a child of `pid` is stopped, and returns it.
@@ -150,6 +150,87 @@ fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_c
     assert_eq!(site.records().len(), numbers.len());
     let names = std::fs::read_dir(site.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(names.into_iter().all(|name| !name.to_str().unwrap().starts_with("core")));
+}
+
+/// Of parents that leave it ignored: the kernel then reaps children by itself and tells nobody of their end.
+#[test]
+fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
+    let site = Site::sqlite();
+    for (script, status) in [("exit 7", 7), ("kill -TERM $$", 143)] {
+        let mut command = site.program("env");
+        command.args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c", script]);
+        assert_eq!(shell_status(start(&mut command).end()), status, "{script}");
+    }
+    assert_eq!(site.records().len(), 2);
+    site.quiet();
+}
+
+#[test]
+fn a_stop_that_was_ignored_before_runwrap_asks_nobody_and_still_reaches_the_trainer() {
+    let site = Site::sqlite();
+    // To a trainer that leaves it ignored it is nothing, however often it comes and whatever follows a stop.
+    for name in ["HUP", "TERM"] {
+        let mut command = site.program("env");
+        command.args([&format!("--ignore-signal={name}"), env!("CARGO_BIN_EXE_runwrap"), "--kill-after", "1ms", "--"]);
+        command.args(["sh", "-c", "echo ready; read -r line; exit 5"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = start(&mut command);
+        assert_eq!(running.line(), "ready");
+        // The second is heard long after the first would have been followed by a kill.
+        for times in 1..=2 {
+            running.signal(name);
+            let heard = || site.log().matches(&format!("name=SIG{name}")).count();
+            wait_until("the supervisor has heard it", || heard() == times);
+        }
+        running.close_stdin();
+        assert_eq!(running.end().code(), Some(5), "{name}");
+        let record = &site.records()[0];
+        assert_eq!((&record["reason"], &record["stop_signal"]), (&json!("exit"), &json!(null)), "{name}");
+    }
+    // One that asks for it all the same gets it.
+    let mut command = site.program("env");
+    command.args(["--ignore-signal=HUP", env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
+    let mut subject = Subject::hear_of(Conversation::start(&mut command), true);
+    let mut sender = Conversation::sender();
+    for target in ["", "-"] {
+        sender.ask(&format!("kill {target}{} 1", subject.pid));
+        subject.hears(1);
+    }
+    assert_eq!(subject.rest(), Vec::<String>::new());
+}
+
+/// A trainer that unblocks it later gets then what came meanwhile, also what came before the trainer.
+#[test]
+fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
+    // Unblocked by the probe: it hears all that has waited.
+    for (failpoint, wrapped) in [("before-spawn=stop", true), ("before-exec=stop", true), ("", false)] {
+        let site = Site::sqlite();
+        let mut command = site.program("env");
+        command.args(["--block-signal=TERM"]).process_group(0).env("RUNWRAP_FAILPOINTS", failpoint);
+        // To both it comes while nothing of the probe has begun.
+        let script = if wrapped { "exec \"$@\"" } else { "kill -STOP $$; exec \"$@\"" };
+        command.args(["sh", "-c", script, "sh"]);
+        if wrapped {
+            command.args([env!("CARGO_BIN_EXE_runwrap"), "--"]);
+        }
+        let talk = Conversation::start(command.arg(program()));
+        let pid = talk.pid();
+        let stopped = if failpoint == "before-exec=stop" { stopped_child(pid) } else { pid };
+        wait_until("it stops", || procfs::state(stopped) == Some('T'));
+        Conversation::sender().ask(&format!("kill {pid} 15"));
+        if stopped != pid {
+            wait_until("the supervisor has heard it", || site.log().contains("name=SIGTERM"));
+        }
+        kill(stopped, "CONT");
+        let mut subject = Subject::hear_of(talk, wrapped);
+        let mut heard = count(&subject.rest());
+        // What let it go on.
+        heard.remove(&18);
+        assert_eq!(heard, Counts::from([(15, 1)]), "{failpoint}");
+        assert_eq!(subject.talk.end().code(), Some(0), "{failpoint}");
+        if wrapped {
+            assert_eq!(site.record()["stop_signal"], json!("SIGTERM"), "{failpoint}");
+        }
+    }
 }
 
 /// What the supervisor's own writes raise is nothing to the trainer.

@@ -32,7 +32,7 @@ pub(crate) struct Terminal {
     /// Keyboard and screen; none once the window was closed.
     window: Option<File>,
     /// Of the device that the programs have.
-    name: String,
+    pub(crate) name: String,
     /// What was shown and nobody has looked for yet.
     unseen: String,
     /// All of it, for a failure.
