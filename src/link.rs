@@ -52,6 +52,8 @@ pub struct Brief {
     pub log_file: PathBuf,
     pub heartbeat: Duration,
     pub linger: Duration,
+    /// How long the supervisor waits for its run's end to be delivered.
+    pub finish_timeout: Duration,
 }
 
 impl Brief {

@@ -94,6 +94,7 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
         log_file: settings.log_file.clone(),
         heartbeat: settings.heartbeat,
         linger: settings.linger,
+        finish_timeout: settings.finish_timeout,
     };
     let limits = Limits {
         start_timeout: settings.start_timeout,

@@ -16,7 +16,7 @@ use crate::journal::Home;
 use crate::link::{self, Brief};
 use crate::store::{OpenOptions, StoreError, attempt};
 use crate::sys::poll::{Waker, readable, readable_within};
-use crate::sys::{clock, inherited, process, random, spawn};
+use crate::sys::{clock, failpoint, inherited, process, random, spawn};
 
 /// How often the state directory is looked at again although everything that was found in it was delivered.
 const ROUNDS_MAX: u32 = 1000;
@@ -63,6 +63,7 @@ pub(super) fn linger(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Kee
         terminate: process::Termination::on_sigterm()?,
         brief,
     };
+    failpoint::reached("lingering");
     let result = lingerer.work();
     // Open till here: an image that replaces this one finds it under its number.
     drop(brief_file);

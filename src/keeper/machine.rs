@@ -49,6 +49,8 @@ pub(super) enum Action {
     Linger,
     /// The database answers: see whether earlier runs have left something.
     LookForLeftovers,
+    /// Give a little time to whoever delivers them.
+    AwaitLeftovers,
     Exit,
 }
 
@@ -185,11 +187,13 @@ impl Machine {
         self.failures = 0;
         let mut actions: Vec<Action> =
             delivered.begun.map(|begun| Action::Tell(ToSupervisor::Recorded(begun))).into_iter().collect();
-        if first && !delivered.ended {
+        if first {
             actions.push(Action::LookForLeftovers);
         }
         if delivered.ended {
-            actions.extend([Action::Remove, Action::Tell(ToSupervisor::Final), Action::Exit]);
+            // What ends with the supervisor, as everything in a container does, must have had its time before.
+            let last = [Action::Remove, Action::AwaitLeftovers, Action::Tell(ToSupervisor::Final), Action::Exit];
+            actions.extend(last);
         } else if self.facts.ended {
             self.plan(now);
         } else if self.facts.started && !attempted.started {

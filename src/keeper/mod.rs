@@ -9,6 +9,7 @@
 //! `machine` decides, `reactor` waits and does. Must never write to the journal while the supervisor lives.
 //! Called by the hidden command `keeper`.
 
+mod earlier;
 mod linger;
 mod machine;
 mod reactor;

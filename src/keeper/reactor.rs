@@ -1,25 +1,25 @@
 //! Waits, makes one event of what came, and does what `machine` says. Decides nothing.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use thiserror::Error;
 
-use super::Role;
 use super::machine::{Action, Event, Facts, Machine};
 use super::takeover::take_over;
-use crate::delivery::{Delivered, Leftover, Parcel, STATEMENT_TIMEOUT, inspect};
+use super::{Role, earlier};
+use crate::delivery::{Delivered, Parcel, STATEMENT_TIMEOUT};
 use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account, remove_temporary_report};
 use crate::link::{self, Brief, Heard, Link, ToKeeper};
 use crate::record::Report;
 use crate::store::{OpenOptions, StoreError, attempt};
 use crate::sys::pidfd::PidFd;
-use crate::sys::poll::{Waker, readable};
+use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, inherited, leftovers, process, random, spawn};
 
 /// Why a keeper could not work at all.
@@ -31,8 +31,8 @@ pub enum KeeperError {
     System(#[from] io::Error),
 }
 
-/// More directories than this are not looked at for leftovers at the start of a run; `recover` looks at all.
-const LEFTOVERS_LOOKED_AT_MAX: usize = 1000;
+/// A run that is over waits no longer than this until they are delivered, nor than half of `--finish-timeout`.
+const LEFTOVERS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 struct Keeper {
     brief: Brief,
@@ -55,6 +55,8 @@ struct Keeper {
     worker: attempt::Worker,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     terminate: process::Termination,
+    /// Delivers what earlier runs have left.
+    lingerer: Option<PidFd>,
 }
 
 /// Keeps the run whose descriptors this process was given, until its end is delivered or given up. `prepare` is called with
@@ -93,6 +95,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
         worker: attempt::Worker::default(),
         attempt: None,
         terminate: process::Termination::on_sigterm()?,
+        lingerer: None,
         brief,
     };
     log::info!(event = "keeper_started", run_id:% = keeper.brief.run_id, failures = role.failures; "");
@@ -220,7 +223,10 @@ impl Keeper {
                 // Journal and lock are closed by it: the run is nobody's then, and whoever lingers may have it.
                 return Err(spawn::replace_image(&self.role(true).words(), link::BRIEF_FD).into());
             }
-            Action::LookForLeftovers => self.look_for_leftovers(),
+            Action::LookForLeftovers => {
+                self.lingerer = self.place.as_ref().and_then(|(home, _)| earlier::look(home, &self.brief));
+            }
+            Action::AwaitLeftovers => self.await_leftovers()?,
             Action::Exit => {
                 self.worker.close();
                 if self.alone {
@@ -291,43 +297,9 @@ impl Keeper {
         }
     }
 
-    /// Starts a process that delivers what earlier runs have left for this database, if they have.
-    fn look_for_leftovers(&self) {
-        let Some((home, _)) = &self.place else { return };
-        if let Err(error) = home.remove_remains() {
-            log::info!(event = "remains_left", error:%; "");
-        }
-        let identity = self.brief.target.identity();
-        let dead = |name: &OsString| match inspect(home, name, &identity) {
-            Ok(Leftover::Dead(_)) => true,
-            Ok(left) => {
-                left.log(name);
-                false
-            }
-            Err(error) => {
-                log::warn!(event = "run_unreadable", run:? = name, error:%; "");
-                false
-            }
-        };
-        let found = home.run_names().is_ok_and(|names| names.iter().take(LEFTOVERS_LOOKED_AT_MAX).any(dead));
-        if !found {
-            return;
-        }
-        if let Err(error) = self.start_lingering() {
-            // The next run will try again.
-            log::warn!(event = "linger_not_started", run_id:% = self.brief.run_id, error:%; "");
-        }
-    }
-
-    fn start_lingering(&self) -> io::Result<()> {
-        process::ignore_children()?;
-        let brief = self.brief.write()?;
-        let nothing = File::open("/dev/null")?;
-        let environment: Vec<_> = std::env::vars_os().collect();
-        let pid =
-            spawn::spawn_keeper(&["runwrap", "keeper", "--linger"], &environment, &[nothing.as_fd(), brief.as_fd()])?;
-        log::info!(event = "linger_started", run_id:% = self.brief.run_id, linger_pid = pid; "");
-        Ok(())
+    fn await_leftovers(&self) -> io::Result<()> {
+        let limit = LEFTOVERS_WAIT_MAX.min(self.brief.finish_timeout / 2);
+        self.lingerer.as_ref().map_or(Ok(()), |lingerer| readable_within(lingerer, limit).map(drop))
     }
 
     /// All that the trainer has reported by now.

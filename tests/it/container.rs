@@ -107,6 +107,22 @@ fn a_container_that_never_reached_its_database_leaves_its_journal_to_recover_out
     assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
 }
 
+/// All that is in a container ends with its first process: also whoever still delivers what an earlier run has left.
+#[test]
+fn a_run_that_is_over_at_once_records_what_a_killed_container_has_left() {
+    let site = Site::sqlite();
+    let Some(container) = Container::of(&site, STUBBORN) else { return };
+    let mut running = container.start();
+    assert_eq!(running.line(), "ready");
+    container.kill_all();
+    running.end();
+    site.quiet();
+    assert_eq!(Container::of(&site, "exit 0").unwrap().run().status.code(), Some(0));
+    let reasons: Vec<Value> = site.records().iter().map(|record| record["reason"].clone()).collect();
+    assert_eq!(json!(reasons), json!(["success", "lost"]));
+    assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
+}
+
 /// Inside, both have the same process ids; only the kernel's lock tells the living from the dead.
 #[test]
 fn a_run_in_another_container_on_the_same_volume_is_left_alone() {

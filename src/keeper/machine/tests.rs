@@ -46,7 +46,8 @@ fn an_end_is_delivered_at_once_then_all_is_removed_and_it_goes() {
     keeper.step(delivered(false), SECOND, 0.5);
     assert_eq!(keeper.step(Event::Looked(ENDED), 2 * SECOND, 0.5), [Action::Attempt]);
     let last = keeper.step(delivered(true), 3 * SECOND, 0.5);
-    assert_eq!(last[1..], [Action::Remove, Action::Tell(ToSupervisor::Final), Action::Exit]);
+    let expected = [Action::Remove, Action::AwaitLeftovers, Action::Tell(ToSupervisor::Final), Action::Exit];
+    assert_eq!(last[1..], expected);
 }
 
 #[test]
@@ -181,7 +182,7 @@ proptest! {
                     }
                     Action::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
                     Action::Exit | Action::Linger | Action::ReplaceImage => gone = true,
-                    Action::Tell(_) | Action::TakeOver | Action::LookForLeftovers => {}
+                    Action::Tell(_) | Action::TakeOver | Action::LookForLeftovers | Action::AwaitLeftovers => {}
                 }
             }
             if gone {

@@ -114,6 +114,23 @@ fn the_next_run_delivers_what_an_earlier_one_left() {
     site.quiet();
 }
 
+/// What hangs on to a run that is over may be killed with it, as in a container; but the run does not wait for ever.
+#[test]
+fn what_an_earlier_run_left_is_delivered_before_the_next_one_ends_unless_that_takes_long() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    leave_one(&site, &server);
+    let mut stopped = site.shell(&[], "exit 0");
+    let stopped = output(stopped.env("RUNWRAP_FAILPOINTS", "lingering=stop"));
+    assert_eq!((stopped.status.code(), &stopped.stderr[..]), (Some(0), &b""[..]), "long before --finish-timeout");
+    assert_eq!(site.run_directories().len(), 1);
+    kill(site.keeper_after(None), "KILL");
+    site.quiet();
+    assert!(site.run(&[], "exit 0").status.success());
+    assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
+    site.quiet();
+}
+
 #[test]
 fn a_journal_is_never_delivered_to_another_database() {
     let server = Postgres::private();

@@ -1,0 +1,55 @@
+//! What earlier runs have left: whether there is something for this run's database, and a process of its own that delivers it.
+//! Must not deliver anything itself: that one might hang. Called by `reactor`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::delivery::{Leftover, inspect};
+use crate::journal::Home;
+use crate::link::Brief;
+use crate::sys::pidfd::PidFd;
+use crate::sys::{process, spawn};
+
+/// More directories than this are not looked at at the start of a run; `recover` looks at all.
+const LOOKED_AT_MAX: usize = 1000;
+
+/// Starts a process that delivers what earlier runs have left, if they have.
+pub(super) fn look(home: &Home, brief: &Brief) -> Option<PidFd> {
+    if let Err(error) = home.remove_remains() {
+        log::info!(event = "remains_left", error:%; "");
+    }
+    let identity = brief.target.identity();
+    let dead = |name: &OsString| match inspect(home, name, &identity) {
+        Ok(Leftover::Dead(_)) => true,
+        Ok(left) => {
+            left.log(name);
+            false
+        }
+        Err(error) => {
+            log::warn!(event = "run_unreadable", run:? = name, error:%; "");
+            false
+        }
+    };
+    if !home.run_names().is_ok_and(|names| names.iter().take(LOOKED_AT_MAX).any(dead)) {
+        return None;
+    }
+    start_lingering(brief).unwrap_or_else(|error| {
+        // The next run will try again.
+        log::warn!(event = "linger_not_started", run_id:% = brief.run_id, error:%; "");
+        None
+    })
+}
+
+/// `None` if it has ended already.
+fn start_lingering(brief: &Brief) -> io::Result<Option<PidFd>> {
+    process::ignore_children()?;
+    let written = brief.write()?;
+    let nothing = File::open("/dev/null")?;
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let pid =
+        spawn::spawn_keeper(&["runwrap", "keeper", "--linger"], &environment, &[nothing.as_fd(), written.as_fd()])?;
+    log::info!(event = "linger_started", run_id:% = brief.run_id, linger_pid = pid; "");
+    PidFd::open(pid)
+}
