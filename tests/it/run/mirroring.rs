@@ -137,3 +137,14 @@ fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
         assert_eq!((&newest["error_message"], &newest["pid"]), (&json!(message), &json!(null)));
     }
 }
+
+#[test]
+fn a_script_that_names_no_interpreter_is_run_by_the_shell_as_env_does() {
+    let site = Site::sqlite();
+    fs::write(site.path().join("script"), "exit 5\n").unwrap();
+    assert!(site.program("chmod").args(["+x", "script"]).status().unwrap().success());
+    assert_eq!(site.program("env").arg("./script").status().unwrap().code(), Some(5));
+    assert_eq!(site.runwrap(&["--", "./script"]).status().unwrap().code(), Some(5));
+    let record = site.record();
+    assert_eq!((&record["reason"], &record["command"]), (&json!("exit"), &json!(["./script"])));
+}
