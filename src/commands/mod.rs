@@ -86,7 +86,14 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
     let settings = config::load(flags, &Account { uid: *uid, name, home }, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
-        log::info!(event = "no_log_file", path:? = settings.log_file; "cannot write the log file: {error}");
+        let path = settings.log_file.display();
+        if settings.origins.get(config::options::LOG_FILE.key).is_none_or(|origin| *origin == config::Origin::Default) {
+            // What is wrong with the state directory is said with the journal, if anything is.
+            log::info!(event = "no_log_file"; "cannot write the log file {path}: {error}");
+        } else {
+            let hint = "name a file of your own with --log-file, or leave it out; nothing else depends on it";
+            log::warn!(event = "no_log_file", hint; "cannot write the log file {path}: {error}");
+        }
     }
     if let Err(error) = covered {
         log::warn!(event = "url_not_covered", hint = "give it as RUNWRAP_DATABASE_URL_FILE instead";

@@ -43,6 +43,19 @@ pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
     }
 }
 
+/// Waits until `fd` takes bytes, or can only fail; false if `limit` passes first.
+pub fn writable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
+    let deadline = boot_time() + limit;
+    loop {
+        match nix::poll::poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], timeout_until(Some(deadline))) {
+            Ok(0) | Err(Errno::EINTR) if boot_time() < deadline => {}
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::EINTR) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
 /// Lets `pause` pass, for the few waits that have no descriptor (a lock, another process's end). Callers bound their loops.
 pub fn pause(pause: Duration) -> io::Result<()> {
     readable([], Some(boot_time() + pause)).map(|[]| ())

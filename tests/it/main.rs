@@ -14,6 +14,7 @@ mod finalizing;
 mod incident;
 mod inject;
 mod kill;
+mod logging;
 mod readme;
 mod run;
 mod signals;

@@ -1,0 +1,72 @@
+//! What runwrap says of its work, to people and to its log, where the place it says it to is full, stuck, read-only or none.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::process::{Command, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use serde_json::json;
+
+use crate::support::site::{Site, output, start};
+
+/// A pipe that takes no byte more, with the end that nobody reads.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let set = |flags| fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
+    set(OFlag::O_NONBLOCK);
+    for bytes in [&[b'x'; 4096][..], b"x"] {
+        while writer.write(bytes).inspect_err(|error| assert_eq!(error.kind(), ErrorKind::WouldBlock)).is_ok() {}
+    }
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    (reader, writer)
+}
+
+/// As behind Ctrl-S, or before a pager that nobody scrolls: the supervisor must go on hearing signals.
+#[test]
+fn a_reader_of_stderr_that_stopped_reading_delays_nothing() {
+    let site = Site::sqlite();
+    let (_unread, stderr) = full_pipe();
+    let mut command = site
+        .shell(&["-v", "--state-dir", "/proc/none"], "trap 'exit 7' TERM; echo ready; while :; do read -r line; done");
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr));
+    assert_eq!(running.line(), "ready");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(7));
+    assert_eq!((&site.record()["exit_code"], &site.record()["stop_signal"]), (&json!(7), &json!("SIGTERM")));
+}
+
+#[test]
+fn a_log_file_that_was_named_and_cannot_be_written_is_said_once_and_stops_nothing() {
+    let site = Site::sqlite();
+    fs::create_dir(site.path().join("folder")).unwrap();
+    symlink("elsewhere", site.path().join("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(site.path().join("pipe")).status().unwrap().success());
+    for name in ["folder", "link", "pipe", "/proc/none/log"] {
+        let output = site.run(&["--log-file", name], "echo ran");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"ran\n"[..]), "{said}");
+        assert_eq!(said.matches("cannot write the log file").count(), 1, "{name}: {said}");
+        assert!(said.contains("hint: "), "{said}");
+    }
+    // These take what they are given, or not, and are opened all the same.
+    for name in ["/dev/null", "/dev/full"] {
+        let output = site.run(&["--log-file", name], "echo ran");
+        assert_eq!((output.status.code(), &output.stdout[..], &output.stderr[..]), (Some(0), &b"ran\n"[..], &b""[..]));
+    }
+    assert!(!site.path().join("elsewhere").exists());
+    assert_eq!(site.records().len(), 6);
+}
+
+/// A reader that never reads: lines are dropped, and nobody waits.
+#[test]
+fn a_log_that_is_a_full_pipe_delays_nothing() {
+    let site = Site::sqlite();
+    let pipe = site.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut filled = File::options().read(true).write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&pipe).unwrap();
+    while filled.write(&[b'x'; 4096]).is_ok() {}
+    let output = output(&mut site.shell(&["--log-file", "pipe"], "exit 3"));
+    assert_eq!((output.status.code(), &output.stderr[..]), (Some(3), &b""[..]));
+    assert_eq!(site.record()["exit_code"], 3);
+}
