@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::file;
 use crate::config::layers::Layer;
+use crate::config::options::Kind;
 use crate::config::surroundings::world::World;
 use std::path::Path;
 
@@ -75,6 +76,74 @@ fn a_flag_counts_before_a_variable_before_the_file_before_the_default() {
     let in_file = Origin::File { path: FILE.into(), key: "heartbeat".to_owned() };
     assert_eq!(heartbeat(&World::new(&[("RUNWRAP_HEARTBEAT", "")]), &[], content), (4, in_file));
     assert_eq!(heartbeat(&World::new(&[]), &[], ""), (30, Origin::Default));
+}
+
+/// Three values of each kind, that no default has and that differ once they are read.
+fn three_values(row: &OptionRow) -> [&'static str; 3] {
+    match row.kind {
+        // Enough to tell the layers apart that a switch has: on in one, off in the next.
+        Kind::Switch => ["true", "false", "true"],
+        Kind::Duration if row.key == "heartbeat" => ["41s", "42s", "43s"],
+        Kind::Duration => ["11m", "12m", "13m"],
+        Kind::Bytes => ["11", "12", "13"],
+        Kind::Secret if row.key == "database_url" => ["sqlite:/1", "sqlite:/2", "sqlite:/3"],
+        Kind::Secret | Kind::Text | Kind::Path | Kind::Repeated => ["/1", "/2", "/3"],
+    }
+}
+
+/// What of the settings `row` decides, as one text: all of it but the origins.
+fn decided(
+    world: &World,
+    flags: &[(&'static OptionRow, &str)],
+    content: &str,
+) -> (String, BTreeMap<&'static str, Origin>) {
+    let settings = resolved(world, flags, content).unwrap();
+    (format!("{:?}", Settings { origins: BTreeMap::new(), ..settings.clone() }), settings.origins)
+}
+
+#[test]
+fn every_option_is_taken_from_its_flag_before_its_variable_before_the_file_before_the_default() {
+    for row in OPTIONS.into_iter().filter(|row| row.key != options::CONFIG.key) {
+        let [by_flag, by_variable, by_file] = three_values(row);
+        let url_files = |world: World| {
+            ["/1", "/2", "/3"].iter().fold(world, |world, path| world.with_file(path, &format!("sqlite:{path}")))
+        };
+        let nothing = url_files(World::new(&[]));
+        let set = row.variable.map(|variable| url_files(World::new(&[(variable, by_variable)])));
+        let quoted =
+            if matches!(row.kind, Kind::Switch | Kind::Bytes) { by_file.to_owned() } else { format!("\"{by_file}\"") };
+        let content = if row.in_file { format!("{} = {quoted}", row.key) } else { String::new() };
+        let flags: Vec<(&'static OptionRow, &str)> =
+            row.flag.map(|_| (row, by_flag)).into_iter().filter(|_| row.kind != Kind::Repeated).collect();
+
+        let alone = |world: &World, flags: &[(&'static OptionRow, &str)], content: &str| {
+            let (text, origins) = decided(world, flags, content);
+            (text, origins[row.key].clone())
+        };
+        let (default, origin) = alone(&nothing, &[], "");
+        assert_eq!(origin, Origin::Default, "{}", row.key);
+        let mut layers = Vec::new();
+        if !flags.is_empty() {
+            let expected = alone(&nothing, &flags, "");
+            assert_eq!(expected.1, Origin::Flag(row.flag.unwrap()));
+            assert_eq!(alone(set.as_ref().unwrap_or(&nothing), &flags, &content), expected, "{}", row.key);
+            layers.push(expected.0);
+        }
+        if let Some(world) = &set {
+            let expected = alone(world, &[], "");
+            assert_eq!(expected.1, Origin::Environment(row.variable.unwrap()));
+            assert_eq!(alone(world, &[], &content), expected, "{}", row.key);
+            layers.push(expected.0);
+        }
+        if row.in_file {
+            let (text, origin) = alone(&nothing, &[], &content);
+            assert_eq!(origin, Origin::File { path: FILE.into(), key: row.key.to_owned() });
+            layers.push(text);
+        }
+        layers.push(default);
+        let differ = |pair: &[String]| pair[0] != pair[1];
+        assert!(layers.windows(2).all(differ), "{}: a value changes nothing: {layers:?}", row.key);
+    }
 }
 
 #[test]
