@@ -125,7 +125,7 @@ fn facts(settings: &Settings, command: &[OsString], run_id: RunId) -> Run {
         adopt: settings.record_id.clone().map(RecordId),
         set: settings.set.clone(),
         begun_at: clock::wall_time(),
-        command: command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
+        command: command.iter().map(|word| without_password(&word.to_string_lossy())).collect(),
         host: host::host_name(),
         username: account::user_name(),
         context: context::gather(&cwd),
@@ -146,4 +146,42 @@ fn place(state_dir: &Path, run_id: RunId) -> Option<(Home, RunDirectory)> {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+/// A word of the command as the record has it: a URL in it keeps its password to itself. Everybody who reads the record
+/// would have it, for years.
+fn without_password(word: &str) -> String {
+    let mut pieces = word.split("://");
+    let mut shown = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        shown.push_str("://");
+        let (authority, rest) = piece.split_at(piece.find(['/', '?', '#']).unwrap_or(piece.len()));
+        match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
+            Some((user, host)) => shown.extend([user, ":***@", host]),
+            None => shown.push_str(authority),
+        }
+        shown.push_str(rest);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_url_keeps_its_user_and_host_and_not_its_password() {
+        for (word, shown) in [
+            ("postgres://ml:hunter2@h:5432/db?a=b@c", "postgres://ml:***@h:5432/db?a=b@c"),
+            ("--db=postgres+asyncpg://ml:a:b@c@h", "--db=postgres+asyncpg://ml:***@h"),
+            ("--a=s://u:p@h,t://v:@h", "--a=s://u:***@h,t://v:***@h"),
+            ("https://h/a:b@c", "https://h/a:b@c"),
+            ("ssh://git@h:22/x", "ssh://git@h:22/x"),
+            ("a:b@c", "a:b@c"),
+            ("://", "://"),
+            ("", ""),
+        ] {
+            assert_eq!(without_password(word), shown);
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod finalizing;
 mod incident;
 mod inject;
 mod kill;
+mod libpq;
 mod logging;
 mod readme;
 mod run;

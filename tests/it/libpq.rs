@@ -1,0 +1,213 @@
+//! PostgreSQL reached as people reach it, with the real binary: a password in every way that libpq knows, which then is
+//! nowhere else, and a certificate of the client's own.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::support::postgres::{Postgres, as_server, connect, succeed};
+use crate::support::site::{Site, output, start};
+use crate::support::wait::wait_until;
+
+/// With characters in it that each form has to write in its own way. No test asks for anything but its beginning.
+const PASSWORD: &str = r"hunter2 '\:@/%";
+const ENCODED: &str = "hunter2%20%27%5C%3A%40%2F%25";
+const QUOTED: &str = r"'hunter2 \'\\:@/%'";
+const IN_PASSFILE: &str = r"hunter2 '\\\:@/%";
+
+/// A way in which a user can give a password.
+struct Way {
+    options: Vec<String>,
+    variables: Vec<(&'static str, String)>,
+    /// Below the home, with what is in it.
+    file: Option<(&'static str, String)>,
+}
+
+/// Every way, to a database at `place` (`127.0.0.1:5432/name`).
+fn ways(place: &str) -> Vec<Way> {
+    let (address, dbname) = place.split_once('/').unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    let url = format!("postgres://walled:{ENCODED}@{place}");
+    let bare = format!("postgres://walled@{place}");
+    let pairs = format!("host={host} port={port} user=walled dbname={dbname}");
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let way = |options: &[&str], variables: &[(&'static str, &str)], file: Option<(&'static str, String)>| {
+        let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Way { options: owned(options), variables, file }
+    };
+    let passfile = format!("{host}:{port}:*:walled:{IN_PASSFILE}\n");
+    vec![
+        way(&["--database-url", &url], &[], None),
+        way(&[&format!("--database-url={pairs} password={QUOTED}")], &[], None),
+        way(&[], &[("RUNWRAP_DATABASE_URL", &format!("{bare}?password={ENCODED}&connect_timeout=5"))], None),
+        way(&[], &[("RUNWRAP_DATABASE_URL", &bare), ("PGPASSWORD", PASSWORD)], None),
+        way(&[], &[("RUNWRAP_DATABASE_URL_FILE", "url")], Some(("url", format!("{url}\n")))),
+        way(&[], &[], Some((".config/runwrap/config.toml", format!("database_url = \"{url}\"\n")))),
+        way(&["--database-url", &bare], &[], Some((".pgpass", passfile.clone()))),
+        way(&["--database-url", &pairs], &[("PGPASSFILE", "other")], Some(("other", passfile))),
+        way(
+            &["--database-url", "service=training"],
+            &[],
+            Some((
+                ".pg_service.conf",
+                format!("[training]\nhost={host}\nport={port}\nuser=walled\ndbname={dbname}\npassword={PASSWORD}\n"),
+            )),
+        ),
+    ]
+}
+
+/// A server that lets `walled` in by password alone; a stranger's would be wrong.
+fn walled() -> Postgres {
+    let server = Postgres::private();
+    let quoted = PASSWORD.replace('\'', "''");
+    let role = format!("CREATE ROLE walled LOGIN SUPERUSER PASSWORD '{quoted}'");
+    connect(&server.target("postgres")).batch_execute(&role).unwrap();
+    server
+}
+
+impl Way {
+    fn prepare(&self, site: &Site) {
+        if let Some((name, content)) = &self.file {
+            let path = site.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+
+    fn call(&self, site: &Site, arguments: &[&str]) -> Command {
+        let options: Vec<&str> = self.options.iter().map(String::as_str).collect();
+        let mut command = site.runwrap(&[&options[..], arguments].concat());
+        command.env_remove("RUNWRAP_DATABASE_URL").envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// Neither the command line of a process of runwrap's nor a file that it wrote holds a piece of the password.
+#[track_caller]
+fn keeps_it_to_itself(site: &Site, way: &Way) {
+    for process in site.processes().iter().filter(|process| !process.command.starts_with("sh ")) {
+        assert!(!process.command.contains("hunter2"), "{}", process.command);
+    }
+    let own = way.file.as_ref().map(|(name, _)| site.path().join(name));
+    for path in files_below(site.path()).into_iter().filter(|path| own.as_ref() != Some(path)) {
+        let content = fs::read(&path).unwrap_or_default();
+        assert!(!String::from_utf8_lossy(&content).contains("hunter2"), "{}", path.display());
+    }
+}
+
+#[track_caller]
+fn says_nothing(output: &std::process::Output) {
+    for said in [&output.stdout, &output.stderr] {
+        let said = String::from_utf8_lossy(said);
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_password_opens_the_door_in_every_way_and_is_nowhere_else() {
+    let server = walled();
+    for number in 0..9 {
+        let name = server.new_database();
+        let way = ways(&format!("127.0.0.1:{}/{name}", server.port())).swap_remove(number);
+        let site = Site::with_url(&format!(
+            "host={} port={} user=admin dbname={name}",
+            server.directory().display(),
+            server.port()
+        ));
+        way.prepare(&site);
+        let script = "echo ready; read -r line; exit 3";
+        let mut command = way.call(&site, &["-v", "--heartbeat", "100ms", "--", "sh", "-c", script]);
+        let stderr = fs::File::create(site.path().join("stderr")).unwrap();
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr));
+        assert_eq!(running.line(), "ready");
+        wait_until("a heartbeat", || site.record()["pid"].is_i64());
+        keeps_it_to_itself(&site, &way);
+        running.say("");
+        assert_eq!(running.end().code(), Some(3), "way {number}");
+        for verb in [&["list"][..], &["show", "1"], &["check"], &["recover"], &["migrate", "--print"]] {
+            says_nothing(&output(&mut way.call(&site, verb)));
+        }
+        site.quiet();
+        keeps_it_to_itself(&site, &way);
+        assert_eq!(site.record()["exit_code"], 3);
+        let rows = site.sql("SELECT t::text FROM training_records t UNION SELECT r::text FROM runwrap_runs r");
+        assert!(rows.contains("failed") && !rows.contains("hunter2"), "{rows}");
+    }
+}
+
+/// Refused for its password, a run leaves a journal and many messages.
+#[test]
+fn a_wrong_password_is_in_no_message_journal_or_log() {
+    let server = walled();
+    connect(&server.target("postgres")).batch_execute("ALTER ROLE walled PASSWORD 'another'").unwrap();
+    for way in ways(&format!("127.0.0.1:{}/postgres", server.port())) {
+        let site = Site::sqlite();
+        way.prepare(&site);
+        let limits = ["-v", "--finish-timeout", "100ms", "--linger", "0s", "--", "sh", "-c", "exit 3"];
+        let output_of_run = output(&mut way.call(&site, &limits));
+        says_nothing(&output_of_run);
+        let said = String::from_utf8(output_of_run.stderr).unwrap();
+        assert!(said.contains("28P01") && said.contains("hint: "), "{said}");
+        assert_eq!(output_of_run.status.code(), Some(3));
+        site.quiet();
+        assert_eq!(site.run_directories().len(), 1);
+        for verb in [&["list"][..], &["show", "1"], &["check"], &["recover"], &["migrate"]] {
+            says_nothing(&output(&mut way.call(&site, verb)));
+        }
+        keeps_it_to_itself(&site, &way);
+    }
+}
+
+/// The trainer may be given a URL with a password too: it is the trainer's to show it in `ps`, and no affair of the record.
+#[test]
+fn a_password_in_a_url_of_the_command_is_not_recorded() {
+    let site = Site::sqlite();
+    let words = ["--db=postgres://ml:hunter2@h/db", "https://t:hunter2@h/?a=b@c", "s3://bucket/a:b@c", "ml:x@h"];
+    let output = output(&mut site.runwrap(&[&["--", "true"][..], &words].concat()));
+    assert!(output.status.success());
+    let command =
+        json!(["true", "--db=postgres://ml:***@h/db", "https://t:***@h/?a=b@c", "s3://bucket/a:b@c", "ml:x@h"]);
+    assert_eq!(site.record()["command"], command);
+}
+
+#[test]
+fn a_client_certificate_opens_the_door_that_asks_for_one() {
+    let server = Postgres::private();
+    let directory = server.directory();
+    let script = "set -e; cd \"$1\"\n\
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=certified -keyout client.key -out client.csr\n\
+        printf 'basicConstraints=CA:FALSE' > client.ext
+        openssl x509 -req -in client.csr -CA authority.crt -CAkey authority.key -CAcreateserial -days 2 -extfile client.ext -out client.crt";
+    succeed(as_server(Path::new("sh")).args(["-c", script, "sh"]).arg(directory));
+    let access = directory.join("data/pg_hba.conf");
+    let rules = fs::read_to_string(&access).unwrap();
+    fs::write(&access, format!("hostssl all certified 127.0.0.1/32 cert\n{rules}")).unwrap();
+    let mut admin = connect(&server.target("postgres"));
+    admin.batch_execute("CREATE ROLE certified LOGIN SUPERUSER").unwrap();
+    admin.batch_execute(&format!("ALTER SYSTEM SET ssl_ca_file = '{}'", server.authority().display())).unwrap();
+    server.stop();
+    server.start();
+
+    let name = server.new_database();
+    let place = format!("host=localhost hostaddr=127.0.0.1 port={} dbname={name} user=certified", server.port());
+    let trust = format!("sslmode=verify-full sslrootcert={}", server.authority().display());
+    let own = format!("sslcert={0}/client.crt sslkey={0}/client.key", directory.display());
+    let site = Site::with_url(&format!("{place} {trust} {own}"));
+    assert_eq!(site.run(&["--require-database"], "exit 3").status.code(), Some(3));
+    assert_eq!(site.record()["exit_code"], 3);
+
+    let without = Site::with_url(&format!("{place} {trust}"));
+    let refused = without.run(&["--require-database"], "echo ran");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(125), &b""[..]), "{said}");
+    assert!(said.contains("certificate") && said.contains("hint: "), "{said}");
+}
