@@ -21,9 +21,13 @@ pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
         until_ms: number("--until-ms"),
     };
     process::share_one_heap();
+    let lingers = role.lingers;
     let kept = keeper::run(role, |brief| {
         // Nobody hears of these two: without them the keeper still does what it is for.
         process::set_name(c"runwrap-keeper").ok();
+        if !lingers {
+            logging::name_run(&brief.run_id);
+        }
         logging::init(Some(&brief.log_file), crate::config::Verbosity::Quiet, false).ok();
     });
     kept.inspect_err(|error| log::error!(event = "keeper_failed", error:%; ""))

@@ -13,6 +13,7 @@ use crate::config::{Settings, default_name};
 use crate::delivery::Parcel;
 use crate::journal::{Begin, FORMAT, Home, RunDirectory, remove_temporary_report, snapshot, temporary_report};
 use crate::link::Brief;
+use crate::logging;
 use crate::record::{RecordId, Run, RunId};
 use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervised, Supervision, Unkept, supervise};
 use crate::sys::process::EndAs;
@@ -66,11 +67,15 @@ fn deliver_alone(settings: &Settings, unkept: &Unkept, report_path: Option<&Path
 
 fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
     let run_id = RunId(Uuid::now_v7());
+    logging::name_run(&run_id);
     let place = place(&settings.state_dir, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
         None => temporary_report(run_id)
-            .inspect_err(|error| log::warn!(event = "no_report_file"; "the trainer cannot report: {error}"))
+            .inspect_err(|error| {
+                let hint = "give --state-dir or TMPDIR a place that can be written";
+                log::warn!(event = "no_report_file", hint; "the trainer cannot report: {error}");
+            })
             .ok(),
     };
     let begin = Begin {

@@ -12,14 +12,19 @@ use crate::output::{complaint, printable};
 /// What one value may take in the file, in characters. The longest ones are errors of a server.
 const VALUE_CHARACTERS_MAX: usize = 2048;
 
-/// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey.
-pub(super) fn for_file(record: &Record<'_>) -> String {
+/// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey. `run_id` is for those
+/// that name no run themselves.
+pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
     let mut line = format!("pid={}", process::id());
     let mut add = |key: &str, value: &str| {
         line.extend([" ", key, "=", &quoted(value)]);
     };
-    for (key, value) in fields(record) {
-        add(&key, &value);
+    let fields = fields(record);
+    for (key, value) in &fields {
+        add(key, value);
+    }
+    if let Some(run_id) = run_id.filter(|_| fields.iter().all(|(key, _)| key != "run_id")) {
+        add("run_id", run_id);
     }
     let message = record.args().to_string();
     if !message.is_empty() {
@@ -137,7 +142,7 @@ mod tests {
         builder.level(Level::Warn).key_values(&pairs);
         let record = builder.args(format_args!("cannot deliver: no\nroute")).build();
         assert_eq!(
-            for_file(&record),
+            for_file(&record, None),
             format!(
                 r#"pid={} event=deliver_failed attempt=3 hint=wait message="cannot deliver: no\nroute""#,
                 process::id()
@@ -152,7 +157,11 @@ mod tests {
         let mut builder = Record::builder();
         builder.level(Level::Info).key_values(&pairs);
         let record = builder.args(format_args!("")).build();
-        assert_eq!(for_file(&record), format!(r#"pid={} event=heartbeat table="a b""#, process::id()));
+        assert_eq!(for_file(&record, None), format!(r#"pid={} event=heartbeat table="a b""#, process::id()));
+        assert_eq!(
+            for_file(&record, Some("7")),
+            format!(r#"pid={} event=heartbeat table="a b" run_id=7"#, process::id())
+        );
         assert_eq!(for_people(&record), r#"runwrap: event=heartbeat table="a b""#);
     }
 

@@ -19,6 +19,7 @@ mod patience;
 
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
@@ -30,6 +31,15 @@ use patience::Patient;
 
 /// At this size the log is renamed to `….1` and begun anew.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The one run that this process is there for.
+static RUN_ID: OnceLock<String> = OnceLock::new();
+
+/// Has the file name the run in every line of this process: whoever looks for it finds its whole story. A second call changes
+/// nothing.
+pub fn name_run(run_id: &impl ToString) {
+    RUN_ID.get_or_init(|| run_id.to_string());
+}
 
 /// Turns the log on for this process, once; a second call changes nothing. The file and its directory are made
 /// when the first line is written.
@@ -82,7 +92,7 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
 
     fn log(&self, record: &Record<'_>) {
         if let Some(file) = &self.file {
-            log_as(file.as_ref(), record, &line::for_file(record));
+            log_as(file.as_ref(), record, &line::for_file(record, RUN_ID.get().map(String::as_str)));
         }
         if let Some(stderr) = &self.stderr {
             log_as(stderr.as_ref(), record, &line::for_people(record));

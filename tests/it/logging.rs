@@ -70,3 +70,35 @@ fn a_log_that_is_a_full_pipe_delays_nothing() {
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(3), &b""[..]));
     assert_eq!(site.record()["exit_code"], 3);
 }
+
+/// What `grep` finds from the number of a record on.
+#[test]
+fn the_story_of_a_record_can_be_read_from_the_log_alone() {
+    let site = Site::postgres();
+    assert!(site.run(&[], "true").status.success());
+    let script = "trap 'exit 7' TERM; echo nonsense >> $RUNWRAP_REPORT; echo ready; while :; do read -r line; done";
+    let mut running = start(site.shell(&[], script).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    running.signal("TERM");
+    assert_eq!(running.end().code(), Some(7));
+    site.quiet();
+    let log = site.log();
+    let named = log.lines().find(|line| line.contains(" record_id=2 ")).unwrap();
+    let run_id = named.split(' ').find(|word| word.starts_with("run_id=")).unwrap();
+    let story: Vec<&str> = log.lines().filter(|line| line.contains(run_id)).collect();
+    let mut rest = story.iter();
+    for part in [
+        "event=run ",
+        "event=attempt ",
+        "event=attempt_done ",
+        "event=signal name=SIGTERM ",
+        "change=\"exit 7\"",
+        "event=report_line_skipped line=1 ",
+        "what=finalize",
+        "ended=true",
+    ] {
+        assert!(rest.any(|line| line.contains(part)), "no {part} in its place: {story:#?}");
+    }
+    let others = log.lines().filter(|line| !line.contains("run_id=")).collect::<Vec<_>>();
+    assert!(others.is_empty(), "{others:#?}");
+}
