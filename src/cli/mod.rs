@@ -16,7 +16,7 @@ use crate::commands::{
     Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
 };
 use crate::config::options::{Kind, OPTIONS, Verbs};
-use crate::config::{Layer, Origin};
+use crate::config::{Layer, Origin, read_duration};
 use crate::record::{Status, parse_metrics, read_instant};
 
 pub use usage::Misuse;
@@ -141,11 +141,8 @@ fn check(own: &ArgMatches) -> Result<CheckArgs, Misuse> {
 
 fn duration(own: &ArgMatches, id: &str, flag: &str) -> Result<Option<Duration>, Misuse> {
     let Some(text) = own.get_one::<OsString>(id).map(|text| text.to_string_lossy()) else { return Ok(None) };
-    let refused = |error| {
-        let hint = "write a number and its unit: 30s, 5m or 24h";
-        Misuse::new(format!("{flag} {text} is no duration: {error}"), hint)
-    };
-    humantime::parse_duration(&text).map(Some).map_err(refused)
+    let refused = |(cause, hint)| Misuse::new(format!("cannot use {flag} {text}: {cause}"), hint);
+    read_duration(&text).map(Some).map_err(refused)
 }
 
 fn finalize(own: &ArgMatches) -> Result<FinalizeArgs, Misuse> {

@@ -23,3 +23,4 @@ pub use gather::load;
 pub use layers::{Layer, Layers, Origin, Raw};
 pub use settings::{Settings, Verbosity, resolve};
 pub use surroundings::{Account, Surroundings};
+pub use values::read_duration;

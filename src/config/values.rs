@@ -29,31 +29,43 @@ impl Limits {
     pub(super) const LINGER: Self = Self { min: Duration::ZERO, max: DAY.saturating_mul(365) };
 }
 
+const HOW: &str = "write 30s, 5m or 1h30m";
+
+/// A duration as people write it.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn read_duration(text: &str) -> Result<Duration, (String, &'static str)> {
+    let text = text.trim();
+    let refused = |cause: &str| Err((cause.to_owned(), HOW));
+    if text.starts_with('-') {
+        return refused("a duration cannot be negative");
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return refused("a duration needs a unit");
+    }
+    match humantime::parse_duration(text) {
+        Ok(duration) => Ok(duration),
+        Err(humantime::DurationError::NumberOverflow) => refused("it is too large or too fine"),
+        Err(humantime::DurationError::UnknownUnit { unit, .. }) if unit.is_empty() => {
+            refused("a number in it has no unit")
+        }
+        Err(humantime::DurationError::UnknownUnit { unit, .. }) => Err((
+            format!("\"{unit}\" is not a unit of time"),
+            "units are ms, s, m, h, days, weeks, months and years: write 30s, 5m or 1h30m",
+        )),
+        Err(
+            humantime::DurationError::InvalidCharacter(_)
+            | humantime::DurationError::NumberExpected(_)
+            | humantime::DurationError::Empty,
+        ) => refused("it is not a duration"),
+    }
+}
+
 /// # Errors
 /// Where the value is not a duration with a unit, or not within `limits`.
 pub(super) fn duration(row: &OptionRow, raw: &Raw, limits: Limits) -> Result<Duration, ConfigError> {
-    const HOW: &str = "write 30s, 5m or 1h30m";
-    let text = text(row, raw)?.trim();
-    if text.starts_with('-') {
-        return Err(raw.refused(row, "a duration cannot be negative", HOW));
-    }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(raw.refused(row, "a duration needs a unit", HOW));
-    }
-    let duration = humantime::parse_duration(text).map_err(|error| match error {
-        humantime::DurationError::NumberOverflow => raw.refused(row, "it is too large or too fine", HOW),
-        humantime::DurationError::UnknownUnit { unit, .. } if unit.is_empty() => {
-            raw.refused(row, "a number in it has no unit", HOW)
-        }
-        humantime::DurationError::UnknownUnit { unit, .. } => raw.refused(
-            row,
-            format!("\"{unit}\" is not a unit of time"),
-            "units are ms, s, m, h, days, weeks, months and years: write 30s, 5m or 1h30m",
-        ),
-        humantime::DurationError::InvalidCharacter(_)
-        | humantime::DurationError::NumberExpected(_)
-        | humantime::DurationError::Empty => raw.refused(row, "it is not a duration", HOW),
-    })?;
+    let duration = read_duration(text(row, raw)?).map_err(|(cause, hint)| raw.refused(row, cause, hint))?;
     if duration < limits.min {
         let least = humantime::format_duration(limits.min);
         return Err(raw.refused(row, "it is too short to make sense", format!("the least is {least}")));

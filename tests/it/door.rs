@@ -278,6 +278,9 @@ fn values_that_make_no_sense_are_refused() {
     ] {
         Door::new().refuses(&options, &[options[0], part]);
     }
+    Door::new()
+        .refuses_call(&["check", "--stuck-after", "30"], &["cannot use --stuck-after 30: a duration needs a unit"]);
+    Door::new().refuses_call(&["recover", "--every=-1s"], &["cannot use --every -1s: a duration cannot be negative"]);
     Door::new().refuses(&["--timeout=-5s"], &["--timeout -5s", "cannot be negative"]);
     Door::new().with("RUNWRAP_NO_MIGRATE", "maybe").refuses(&[], &["RUNWRAP_NO_MIGRATE=maybe", "neither yes nor no"]);
 }
