@@ -1,10 +1,15 @@
 //! The README's commands do what it says, on a copy of the tree without anything built in it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use runwrap::config::options::{Fallback, OPTIONS, OptionRow};
+use serde_json::json;
 use tempfile::TempDir;
+
+use crate::support::site::{Site, output};
 
 /// The longest that a first build may take here, in seconds.
 const BUILD_SECONDS_MAX: &str = "1800";
@@ -87,6 +92,107 @@ fn the_two_commands_of_a_newcomer_work_on_a_clean_copy() {
     assert_eq!(blocks[1], "scripts/test");
     let tests = newcomer("scripts/test --test tidy -- --list", &copy, home.path());
     assert!(String::from_utf8(tests.stdout).unwrap().contains("the_house_is_tidy: test"));
+}
+
+/// The blocks of `language` in the text.
+fn blocks_of<'a>(readme: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).map(|block| block.split("```").next().unwrap()).collect()
+}
+
+/// `runwrap` and `python` as the text calls them.
+fn path_with_runwrap_and_python(site: &Site) -> String {
+    let bin = site.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    symlink(env!("CARGO_BIN_EXE_runwrap"), bin.join("runwrap")).unwrap();
+    let found = Command::new("sh").args(["-c", "command -v python3"]).output().unwrap();
+    symlink(String::from_utf8(found.stdout).unwrap().trim(), bin.join("python")).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn the_commands_of_its_use_work_as_they_stand() {
+    let readme = readme();
+    let blocks = shell_blocks(&readme, "Use it");
+    assert!(blocks[0].starts_with("runwrap -- python train.py"), "{blocks:?}");
+    assert!(blocks[1].starts_with("export RUNWRAP_DATABASE_URL="), "{blocks:?}");
+    let site = Site::sqlite();
+    fs::write(site.path().join("train.py"), "import sys; print(sys.argv[1:])").unwrap();
+    let path = path_with_runwrap_and_python(&site);
+    let shell = |block: &str| {
+        let mut command = site.program("sh");
+        command.args(["-euc", block]).env("PATH", &path).env_remove("RUNWRAP_DATABASE_URL");
+        // A database that is not there makes the example wait as long as it says.
+        command.envs([("RUNWRAP_START_TIMEOUT", "2s"), ("RUNWRAP_FINISH_TIMEOUT", "0s"), ("RUNWRAP_LINGER", "0s")]);
+        let output = output(&mut command);
+        assert!(output.status.success(), "{block}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let said = shell(&blocks[0]);
+    assert!(
+        said.starts_with("['--epochs', '3']\n") && said.contains("train  v1") && said.contains("exit_code:"),
+        "{said}"
+    );
+    assert_eq!(shell(&blocks[1]), "[]\n");
+    // The example of a log, with the beginning of a run that there was.
+    let grep = blocks_of(&readme, "sh").into_iter().find(|block| block.starts_with("grep run_id=")).unwrap();
+    let run_id = said.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim();
+    let found = shell(&grep.replace("0198f3c1", &run_id[..8]));
+    assert!(found.contains("event=attempt ") && found.contains("change=\"exit 0\""), "{found}");
+}
+
+#[test]
+fn what_a_command_reports_in_its_examples_is_in_the_record() {
+    let readme = readme();
+    let site = Site::sqlite();
+    let path = path_with_runwrap_and_python(&site);
+    let [python] = blocks_of(&readme, "python")[..] else { panic!("one example of Python") };
+    fs::write(site.path().join("train.py"), python).unwrap();
+    let line = readme.split('`').find(|code| code.starts_with("runwrap report --metric")).unwrap();
+    for (script, expected) in [("python train.py", json!({"epoch": 3, "loss": 0.12})), (line, json!({"loss": 0.12}))] {
+        let output = output(site.shell(&[], script).env("PATH", &path));
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        let newest = site.records().swap_remove(0);
+        assert_eq!(newest["train_metrics"], expected);
+        assert_eq!(newest["model_path"], site.path().join("out/model.pt").to_str().unwrap());
+    }
+}
+
+#[test]
+fn its_configuration_file_is_one() {
+    let site = Site::sqlite();
+    let readme = readme();
+    let [config] = blocks_of(&readme, "toml")[..] else { panic!("one configuration file") };
+    let secret = site.path().join("secret");
+    fs::write(&secret, format!("{}\n", site.url())).unwrap();
+    let config = config.replace("/run/secrets/training-db", secret.to_str().unwrap());
+    fs::create_dir_all(site.path().join(".config/runwrap")).unwrap();
+    fs::write(site.path().join(".config/runwrap/config.toml"), config).unwrap();
+    let output = output(site.shell(&[], "exit 3").env_remove("RUNWRAP_DATABASE_URL"));
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(site.record()["exit_code"], 3);
+}
+
+#[test]
+fn its_table_of_options_is_that_of_the_program() {
+    let readme = readme();
+    let rows: Vec<Vec<&str>> = readme
+        .lines()
+        .filter(|line| line.starts_with("| `-"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let options: Vec<&OptionRow> = OPTIONS.into_iter().filter(|row| row.flag.is_some()).collect();
+    assert_eq!(rows.len(), options.len());
+    for row in options {
+        let flag = row.flag.unwrap();
+        let named = |cells: &&Vec<&str>| cells[0].split(['`', ' ']).any(|word| word == flag);
+        let cells = rows.iter().find(named).unwrap_or_else(|| panic!("{flag} is not in the table"));
+        assert_eq!(cells[1], row.variable.map_or("–".to_owned(), |variable| format!("`{variable}`")), "{flag}");
+        assert!(cells[0].contains(row.value_name), "{flag}: {}", cells[0]);
+        if let Fallback::Text(default) = row.fallback {
+            assert_eq!(cells[2].trim_matches('`'), default, "{flag}");
+        }
+    }
 }
 
 #[test]

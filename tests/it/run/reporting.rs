@@ -77,6 +77,68 @@ fn a_megabyte_too_much_is_refused_and_the_known_metrics_stay() {
     assert_eq!(site.record()["train_metrics"], json!({"loss": 1, "acc": 2}));
 }
 
+#[test]
+fn twenty_reports_at_once_all_arrive_whole() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let script = format!(
+            "for number in $(seq 20); do {} report --metric m$number=$number --metric=text=$(seq -s, 2000) & done; wait",
+            runwrap()
+        );
+        assert!(site.run(&[], &script).status.success());
+        let mut expected: serde_json::Map<String, Value> =
+            (1..=20).map(|number| (format!("m{number}"), json!(number))).collect();
+        let text = (1..=2000).map(|number| number.to_string()).collect::<Vec<_>>().join(",");
+        expected.insert("text".to_owned(), json!(text));
+        assert_eq!(site.record()["train_metrics"], Value::Object(expected));
+        assert!(!site.log().contains("skipped"));
+    }
+}
+
+/// In a container whose file system may be read and no more, but for its `/tmp`.
+#[test]
+fn a_report_needs_no_place_for_a_journal() {
+    let site = Site::sqlite();
+    let script = format!("{} report --metric loss=0.5 --model-path m.pt", runwrap());
+    assert!(site.run(&["--state-dir", "/proc/none"], &script).status.success());
+    let record = site.record();
+    assert_eq!(record["train_metrics"], json!({"loss": 0.5}));
+    assert_eq!(record["model_path"], site.path().join("m.pt").to_str().unwrap());
+}
+
+#[test]
+fn a_report_that_cannot_be_made_says_why() {
+    let site = Site::sqlite();
+    for (variable, part) in [
+        ("", "RUNWRAP_REPORT is not set"),
+        ("none", "No such file"),
+        ("/dev/full", "not a plain file"),
+        ("/etc", "directory"),
+        ("pipe", "hint: "),
+    ] {
+        let mut command = site.runwrap(&["report", "--metric", "a=1"]);
+        if variable == "pipe" {
+            assert!(std::process::Command::new("mkfifo").arg(site.path().join("pipe")).status().unwrap().success());
+        }
+        let output = output(command.env("RUNWRAP_REPORT", variable));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.starts_with("runwrap: cannot report: ") && said.contains(part), "{said}");
+    }
+    let within = |words: &str| site.run(&[], &format!("{} report {words}", runwrap()));
+    for (words, part) in [
+        ("--metric loss", "--metric loss is not KEY=VALUE"),
+        ("--metric =1", "--metric =1 is not KEY=VALUE"),
+        ("loss=1", "report does not take loss=1"),
+        ("", "there is nothing to report"),
+    ] {
+        let output = within(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(125), "{said}");
+        assert!(said.contains(part) && said.contains("hint: "), "{said}");
+    }
+    assert!(site.records().iter().all(|record| record["train_metrics"].is_null()));
+}
+
 /// Opened to be written anew at each epoch, as a newcomer does, and read at heartbeats in between.
 #[test]
 fn a_report_file_that_is_written_anew_says_the_latest() {
