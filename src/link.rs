@@ -19,7 +19,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::DatabaseTarget;
 use crate::record::{Begun, RunId};
@@ -85,11 +85,30 @@ pub enum ToSupervisor {
     /// The database has the record.
     Recorded(Begun),
     /// The database shows that the run was asked for something wrong.
-    Refused { message: String, hint: String },
+    Refused {
+        #[serde(serialize_with = "shortened")]
+        message: String,
+        #[serde(serialize_with = "shortened")]
+        hint: String,
+    },
     /// A person must act; the keeper does not try again by itself.
-    Failed { message: String, hint: String },
+    Failed {
+        #[serde(serialize_with = "shortened")]
+        message: String,
+        #[serde(serialize_with = "shortened")]
+        hint: String,
+    },
     /// The database has the end.
     Final,
+}
+
+/// A server's words may be as long as the value that it refuses; two of these fit into one message, however they are escaped.
+fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    const CHARACTERS_MAX: usize = 1000;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        None => serializer.serialize_str(text),
+        Some((end, _)) => serializer.serialize_str(&format!("{}…", text.get(..end).unwrap_or_default())),
+    }
 }
 
 /// What came over the link.
@@ -117,11 +136,12 @@ impl Link {
         Self(socket)
     }
 
-    /// Says `message`, unless the other side has gone or does not read.
+    /// Says `message`, unless it does not fit, or the other side has gone or does not read.
     pub fn say(&self, message: &impl Serialize) -> io::Result<bool> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
-            return Err(io::Error::other("message too long for the link"));
+            log::warn!(event = "news_too_long", bytes = bytes.len(); "");
+            return Ok(false);
         }
         self.0.send(&bytes)
     }
@@ -139,5 +159,31 @@ impl Link {
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that did not fit ended the keeper, and every keeper after it.
+    #[test]
+    fn the_longest_news_fit_into_a_message() {
+        let (supervisors, keepers) = Link::pair().unwrap();
+        let keepers = Link::of(keepers);
+        for text in ["\u{1}", "😀", "\"", "x"] {
+            let long = || text.repeat(1_000_000);
+            for news in [
+                ToSupervisor::Refused { message: long(), hint: long() },
+                ToSupervisor::Failed { message: long(), hint: long() },
+            ] {
+                assert!(keepers.say(&news).unwrap());
+                let Heard::News(heard) = supervisors.hear::<ToSupervisor>().unwrap() else { panic!("{text}") };
+                let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = heard else {
+                    panic!("{text}")
+                };
+                assert_eq!(message, format!("{}…", text.repeat(1000)));
+            }
+        }
     }
 }

@@ -118,6 +118,26 @@ fn a_malformed_url_is_refused_without_its_password() {
 }
 
 #[test]
+fn a_variable_of_libpq_that_cannot_be_used_is_named() {
+    for (variable, value, cause) in [
+        ("PGSSLMODE", "maybe", "the value of PGSSLMODE is unknown"),
+        ("PGPORT", "http", "the value of PGPORT is not a number"),
+        ("PGHOSTADDR", "localhost", "the value of PGHOSTADDR is not an IP address"),
+        ("PGCONNECT_TIMEOUT", "10s", "the value of PGCONNECT_TIMEOUT is not a number of seconds"),
+        ("PGCHANNELBINDING", "maybe", "the value of PGCHANNELBINDING is unknown"),
+        ("PGTARGETSESSIONATTRS", "slave", "the value of PGTARGETSESSIONATTRS is unknown"),
+        ("PGSSLCRL", "x", "cannot honour PGSSLCRL"),
+        ("PGSERVICE", "none", "there is no service \"none\""),
+    ] {
+        let door = Door::new().with(variable, value).with("RUNWRAP_DATABASE_URL", "postgres://ml:hunter2@/db");
+        door.refuses(&[], &["cannot use RUNWRAP_DATABASE_URL: ", cause]);
+    }
+    Door::new()
+        .with("PGSSLMODE", "require")
+        .refuses(&["--database-url", "postgres:///x?sslmode=maybe"], &["its sslmode is unknown"]);
+}
+
+#[test]
 fn a_file_with_the_url_must_be_readable_and_say_what_is_meant() {
     let door = Door::new().with("RUNWRAP_DATABASE_URL_FILE", "/nowhere/url");
     door.refuses(&[], &["RUNWRAP_DATABASE_URL_FILE=/nowhere/url", "cannot read the file"]);
@@ -300,6 +320,19 @@ fn a_name_of_a_table_with_blanks_stands_in_quotes() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let list = door.call(&[&table[..], &["list", "--json"]].concat());
     assert!(String::from_utf8_lossy(&list.stdout).contains("\"completed\""), "{list:?}");
+}
+
+/// The answer names every column that there is; too long for a message, it ended one keeper after the other.
+#[test]
+fn an_answer_of_many_words_refuses_too() {
+    let door = Door::new();
+    let columns: String = (0..1500).map(|number| format!(", column_{number}_{}", "x".repeat(40))).collect();
+    let database = rusqlite::Connection::open(door.path("a.db")).unwrap();
+    let own = "id INTEGER PRIMARY KEY, version, status, train_start_time, train_end_time, train_duration, train_metrics, \
+               model_path, error_message, created_at";
+    database.execute_batch(&format!("CREATE TABLE training_records ({own}{columns})")).unwrap();
+    let call = ["--database-url", "sqlite:a.db", "--set", "colour=red", "--", "touch", "mark"];
+    door.refuses_after_asking(&call, &["--set colour", "no such column"]);
 }
 
 /// The run lasts for days, and its command line can be read by everybody on the host.

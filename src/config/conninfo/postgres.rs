@@ -19,7 +19,14 @@ const SOCKET_DIRECTORIES: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 /// Values by libpq's names. An empty value is no value, as in libpq's URLs and environment.
 #[derive(Debug, Default)]
-pub(super) struct Parameters(BTreeMap<&'static str, String>);
+pub(super) struct Parameters(BTreeMap<&'static str, Parameter>);
+
+#[derive(Debug)]
+struct Parameter {
+    text: String,
+    /// The environment variable that it comes from, if it comes from one.
+    variable: Option<&'static str>,
+}
 
 impl Parameters {
     /// A later value replaces an earlier one.
@@ -35,12 +42,20 @@ impl Parameters {
 
     pub(super) fn set_text(&mut self, name: &'static str, value: String) {
         if !value.is_empty() {
-            self.0.insert(name, value);
+            self.0.insert(name, Parameter { text: value, variable: None });
         }
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name).map(|parameter| parameter.text.as_str())
+    }
+
+    /// What a message calls the parameter: its variable where it comes from the environment.
+    fn called(&self, name: &str) -> String {
+        match self.0.get(name).and_then(|parameter| parameter.variable) {
+            Some(variable) => format!("the value of {variable}"),
+            None => format!("its {name}"),
+        }
     }
 
     /// Adds what `weaker` has and `self` has not.
@@ -99,7 +114,7 @@ fn of_environment(around: &Surroundings<'_>) -> Result<Parameters, Malformed> {
             let hint = format!("unset {variable} for runwrap");
             return Err(Malformed::new(format!("runwrap cannot honour {variable}, which is set"), hint));
         }
-        parameters.set(keyword, value);
+        parameters.0.insert(keyword.name, Parameter { text: value, variable: Some(variable) });
     }
     Ok(parameters)
 }
@@ -126,7 +141,7 @@ fn hosts(parameters: &Parameters, around: &Surroundings<'_>) -> Result<Vec<Postg
         .map(|index| {
             let given = |list: &[&str]| list.get(index).copied().filter(|text| !text.is_empty()).map(str::to_owned);
             let address = given(&addresses);
-            let hostaddr = address.as_deref().map(ip_address).transpose()?;
+            let hostaddr = address.as_deref().map(|text| ip_address(text, parameters)).transpose()?;
             let (host, hostaddr) = match (given(&names), address) {
                 (Some(name), _) => (name, hostaddr),
                 (None, Some(address)) => (address, None),
@@ -142,25 +157,25 @@ fn hosts(parameters: &Parameters, around: &Surroundings<'_>) -> Result<Vec<Postg
                 return Err(Malformed::new("a host holds an @", "write %40 for an @ in a password"));
             }
             let port = if ports.len() == 1 { ports.first().copied() } else { ports.get(index).copied() };
-            Ok(PostgresHost { host, hostaddr, port: port_number(port.unwrap_or(""))? })
+            Ok(PostgresHost { host, hostaddr, port: port_number(port.unwrap_or(""), parameters)? })
         })
         .collect()
 }
 
-fn ip_address(text: &str) -> Result<IpAddr, Malformed> {
-    text.parse()
-        .map_err(|_| Malformed::new("its hostaddr is not an IP address", "write a name as host, not as hostaddr"))
+fn ip_address(text: &str, parameters: &Parameters) -> Result<IpAddr, Malformed> {
+    let cause = || format!("{} is not an IP address", parameters.called("hostaddr"));
+    text.parse().map_err(|_| Malformed::new(cause(), "write a name as host, not as hostaddr"))
 }
 
 fn list(text: Option<&str>) -> Vec<&str> {
     text.map_or_else(Vec::new, |text| text.split(',').map(str::trim).collect())
 }
 
-fn port_number(text: &str) -> Result<u16, Malformed> {
+fn port_number(text: &str, parameters: &Parameters) -> Result<u16, Malformed> {
     match text.parse() {
         Ok(0) | Err(_) if !text.is_empty() => {
             let hint = "write the port after the host's colon; write %3A for a : and %2F for a / in a password";
-            Err(Malformed::new("its port is not a number from 1 to 65535", hint))
+            Err(Malformed::new(format!("{} is not a number from 1 to 65535", parameters.called("port")), hint))
         }
         Ok(port) => Ok(port),
         Err(_) => Ok(PORT),
@@ -186,7 +201,7 @@ fn tls(parameters: &Parameters, around: &Surroundings<'_>) -> Result<(SslMode, O
         Some("verify-full") => Some(SslMode::VerifyFull),
         Some(_) => {
             let hint = "it is one of disable, allow, prefer, require, verify-ca and verify-full";
-            return Err(Malformed::new("its sslmode is unknown", hint));
+            return Err(Malformed::new(format!("{} is unknown", parameters.called("sslmode")), hint));
         }
     };
     match (parameters.get("sslrootcert"), mode) {
@@ -205,7 +220,10 @@ fn channel_binding(parameters: &Parameters) -> Result<ChannelBinding, Malformed>
         None | Some("prefer") => Ok(ChannelBinding::Prefer),
         Some("disable") => Ok(ChannelBinding::Disable),
         Some("require") => Ok(ChannelBinding::Require),
-        Some(_) => Err(Malformed::new("its channel_binding is unknown", "it is one of disable, prefer and require")),
+        Some(_) => {
+            let cause = format!("{} is unknown", parameters.called("channel_binding"));
+            Err(Malformed::new(cause, "it is one of disable, prefer and require"))
+        }
     }
 }
 
@@ -219,7 +237,7 @@ fn target_session_attrs(parameters: &Parameters) -> Result<TargetSessionAttrs, M
         Some("prefer-standby") => TargetSessionAttrs::PreferStandby,
         Some(_) => {
             let hint = "it is one of any, read-write, read-only, primary, standby and prefer-standby";
-            return Err(Malformed::new("its target_session_attrs is unknown", hint));
+            return Err(Malformed::new(format!("{} is unknown", parameters.called("target_session_attrs")), hint));
         }
     })
 }
@@ -227,8 +245,9 @@ fn target_session_attrs(parameters: &Parameters) -> Result<TargetSessionAttrs, M
 /// Seconds; in libpq nought and less are "for ever", which here is left to the bound around the whole attempt.
 fn connect_timeout(parameters: &Parameters) -> Result<Option<u32>, Malformed> {
     let Some(text) = parameters.get("connect_timeout") else { return Ok(None) };
-    match text.trim().parse::<i64>() {
-        Ok(seconds) => Ok(u32::try_from(seconds).ok().filter(|seconds| *seconds > 0)),
-        Err(_) => Err(Malformed::new("its connect_timeout is not a number of seconds", "write connect_timeout=10")),
-    }
+    let Ok(seconds) = text.trim().parse::<i64>() else {
+        let cause = format!("{} is not a number of seconds", parameters.called("connect_timeout"));
+        return Err(Malformed::new(cause, "write connect_timeout=10"));
+    };
+    Ok(u32::try_from(seconds).ok().filter(|seconds| *seconds > 0))
 }
