@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::config::DatabaseTarget;
+use crate::config::{DatabaseTarget, any_path};
 use crate::record::{Begun, RunId};
 use crate::sys::fs::memory_file;
 use crate::sys::link::{Incoming, MESSAGE_BYTES_MAX, Socket};
@@ -42,13 +42,16 @@ pub struct Brief {
     pub target: DatabaseTarget,
     pub table: String,
     pub migrate: bool,
+    #[serde(with = "any_path")]
     pub state_dir: PathBuf,
     /// Whether the run has a directory there.
     pub has_directory: bool,
     /// The number in the journal's file name; `None` for a journal that is in memory only.
     pub journal_number: Option<u32>,
     /// What the trainer reports to.
+    #[serde(with = "any_path::optional")]
     pub report_path: Option<PathBuf>,
+    #[serde(with = "any_path")]
     pub log_file: PathBuf,
     pub heartbeat: Duration,
     pub linger: Duration,

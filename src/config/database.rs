@@ -7,12 +7,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::any_path;
+
 /// A database, ready to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DatabaseTarget {
     /// An absolute path.
-    Sqlite(PathBuf),
+    Sqlite(#[serde(with = "any_path")] PathBuf),
     Postgres(Box<PostgresTarget>),
 }
 
@@ -41,12 +43,16 @@ pub struct PostgresTarget {
     /// From the URL, `PGPASSWORD` or a service file. Without it `passfile` is read at each connection.
     pub password: Option<Secret>,
     /// `~/.pgpass`, `PGPASSFILE` or `passfile=`. It may not exist.
+    #[serde(with = "any_path::optional")]
     pub passfile: Option<PathBuf>,
     pub dbname: String,
     pub sslmode: SslMode,
     /// `sslrootcert=`; `None` means libpq's `~/.postgresql/root.crt` if it exists, else the system's roots.
+    #[serde(with = "any_path::optional")]
     pub sslrootcert: Option<PathBuf>,
+    #[serde(with = "any_path::optional")]
     pub sslcert: Option<PathBuf>,
+    #[serde(with = "any_path::optional")]
     pub sslkey: Option<PathBuf>,
     pub channel_binding: ChannelBinding,
     pub target_session_attrs: TargetSessionAttrs,

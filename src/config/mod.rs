@@ -2,6 +2,7 @@
 //! merging, every check that needs no database, and the one shape of their errors. Must not touch the system outside
 //! `gather`. Called by `cli` (for the table) and `commands`; `store` and `delivery` know the types of a database.
 
+pub mod any_path;
 mod choose_database;
 mod conninfo;
 mod database;

@@ -95,7 +95,7 @@ pub fn resolve(layers: &Layers, around: &Surroundings<'_>) -> Result<Settings, C
         table: reader.read(&options::TABLE, values::table)?,
         record_id: reader.label(&options::RECORD_ID)?,
         set: reader.set()?,
-        metrics_file: reader.path(&options::METRICS_FILE)?,
+        metrics_file: reader.text_path(&options::METRICS_FILE)?,
         model_path: reader.path_or_url(&options::MODEL_PATH)?,
         timeout: reader.optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, Limits::TRAINER))?,
         kill_after: reader.duration(&options::KILL_AFTER, Limits::TRAINER)?,
@@ -154,6 +154,15 @@ impl Reader<'_> {
 
     fn path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
         self.optional(row, |row, raw| values::path(row, raw, self.around.cwd))
+    }
+
+    /// A path that the journal keeps as text, and that is to be found again.
+    fn text_path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
+        self.optional(row, |row, raw| {
+            let path = values::path(row, raw, self.around.cwd)?;
+            let hint = "give it a name in UTF-8, in a directory that has one";
+            if path.to_str().is_some() { Ok(path) } else { Err(raw.refused(row, "its path is not valid UTF-8", hint)) }
+        })
     }
 
     /// A model may be saved where no path leads: `s3://bucket/model.pt`.

@@ -322,6 +322,27 @@ fn a_name_of_a_table_with_blanks_stands_in_quotes() {
     assert!(String::from_utf8_lossy(&list.stdout).contains("\"completed\""), "{list:?}");
 }
 
+#[test]
+fn what_is_not_utf_8_is_refused_where_it_would_be_lost() {
+    use std::os::unix::ffi::OsStrExt;
+    let value = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    for row in runwrap::config::options::OPTIONS.into_iter().filter(|row| row.variable.is_some()) {
+        let fits = ["model_path", "state_dir", "log_file", "config", "database_url_file"].contains(&row.key);
+        let door = Door::new();
+        let variable = row.variable.unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runwrap"));
+        command.args(["--", "touch", "mark"]).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", door.home.path());
+        let output = command.env(variable, value).current_dir(door.home.path()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        if fits {
+            assert!(!said.contains("UTF-8"), "{variable}: {said}");
+        } else {
+            assert_eq!(output.status.code(), Some(125), "{variable}: {said}");
+            assert!(said.contains(variable) && said.contains("UTF-8") && !door.path("mark").exists(), "{said}");
+        }
+    }
+}
+
 /// The answer names every column that there is; too long for a message, it ended one keeper after the other.
 #[test]
 fn an_answer_of_many_words_refuses_too() {

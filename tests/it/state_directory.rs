@@ -2,6 +2,7 @@
 //! where they point to, nothing of others is touched, and the run goes on, recorded.
 
 use std::fs::{self, Permissions};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,6 +48,27 @@ fn a_state_directory_of_another_user_is_not_used() {
     assert_eq!(site.record()["exit_code"], 3);
     let made: Vec<PathBuf> = names(&state_dir).into_iter().filter(|path| !before.contains(path)).collect();
     assert!(made.iter().all(|path| path.ends_with("runwrap.log")), "{made:?}");
+}
+
+/// Whatever bytes a path is of, the keeper is told the same.
+#[test]
+fn paths_that_are_not_utf_8_cost_the_run_nothing() {
+    let name = |text: &[u8]| std::ffi::OsStr::from_bytes(text).to_owned();
+    for variable in ["RUNWRAP_STATE_DIR", "RUNWRAP_LOG_FILE", "XDG_DATA_HOME", "XDG_STATE_HOME", "HOME"] {
+        let site = Site::sqlite();
+        let path = site.path().join(name(b"caf\xe9"));
+        let with = |mut command: Command| {
+            command.env(variable, &path).env_remove("RUNWRAP_DATABASE_URL");
+            command
+        };
+        let mut running = start(with(site.shell(&[], "echo ready; exec sleep 60")).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        running.signal("KILL");
+        site.quiet();
+        let list = output(&mut with(site.runwrap(&["list", "--json"])));
+        let said = String::from_utf8(list.stdout).unwrap();
+        assert!(said.contains("supervisor_killed"), "{variable}: {said}");
+    }
 }
 
 #[test]
