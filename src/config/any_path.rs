@@ -31,7 +31,6 @@ pub mod optional {
     ///
     /// # Errors
     /// The serializer's.
-    #[expect(clippy::ref_option, reason = "serde passes the field")]
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
         match path {
             Some(path) => serializer.serialize_some(path.as_os_str().as_bytes()),

@@ -1,0 +1,102 @@
+//! The words of the command line: what is no command, no verb and no option, and what works whatever else is broken.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::Door;
+
+#[test]
+fn no_command_is_refused() {
+    for arguments in [&[][..], &["--"], &["--", ""], &[""], &["-v"], &["--timeout", "5m", "--"]] {
+        Door::new().refuses_call(arguments, &["there is no command to run", "write runwrap -- COMMAND"]);
+    }
+}
+
+#[test]
+fn a_forgotten_separator_is_put_where_it_belongs() {
+    Door::new().refuses_call(&["touch", "mark"], &["there is no -- before touch", "write runwrap -- touch mark"]);
+    Door::new().refuses_call(&["-n", "x", "touch", "mark", "-a"], &["write runwrap -n x -- touch mark -a"]);
+    Door::new().refuses_call(
+        &["--database-url", "postgres://u:hunter2@h/db", "touch", "mark"],
+        &["write runwrap --database-url … -- touch mark"],
+    );
+    Door::new().refuses_call(&["lst"], &["there is no verb lst", "did you mean list?"]);
+    for verb in ["run", "exec", "start"] {
+        Door::new().refuses_call(
+            &["-n", "x", verb, "--", "touch", "mark"],
+            &[&format!("there is no verb {verb}"), "write runwrap -n x -- touch mark"],
+        );
+        Door::new().refuses_call(&[verb, "touch", "mark"], &["write runwrap -- touch mark"]);
+        Door::new().refuses_call(&[verb], &["there is no verb", "write runwrap -- COMMAND"]);
+    }
+    Door::new().refuses_call(&["help"], &["there is no verb help", "see runwrap --help"]);
+    Door::new().refuses_call(&["help", "list"], &["see runwrap list --help"]);
+    Door::new().refuses_call(&["version"], &["see runwrap --version"]);
+    Door::new().refuses_call(&["touch mark"], &["write runwrap -- touch mark"]);
+}
+
+#[test]
+fn an_unknown_option_is_named() {
+    Door::new().refuses(&["--heartbeet", "5s"], &["there is no option --heartbeet", "did you mean --heartbeat?"]);
+    Door::new().refuses(&["--epochs=3"], &["there is no option --epochs", "behind --"]);
+    Door::new().refuses(&["--database-urll=postgres://u:hunter2@h/db"], &["did you mean --database-url?"]);
+    Door::new().refuses(&["--name"], &["--name <NAME> needs a value"]);
+    Door::new().refuses(&["--quiet=1"], &["takes no value"]);
+}
+
+#[test]
+fn an_option_of_a_run_before_a_verb_is_refused() {
+    Door::new().refuses_call(&["--timeout", "5m", "list"], &["list does not take --timeout"]);
+    Door::new().refuses_call(&["-v", "report", "--metric", "a=1"], &["report does not take --verbose"]);
+    Door::new().refuses_call(&["list", "--timeout", "5m"], &["list does not take --timeout"]);
+}
+
+#[test]
+fn a_current_directory_that_was_removed_does_not_keep_a_run_from_starting() {
+    let door = Door::new();
+    let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$RUNWRAP_BINARY\" -- touch \"$HOME/mark\"";
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", script])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", door.home.path())
+        .env("RUNWRAP_BINARY", env!("CARGO_BIN_EXE_runwrap"));
+    let output = shell.current_dir(door.home.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(door.path("mark").exists());
+}
+
+#[test]
+fn help_and_version_work_when_nothing_else_does() {
+    let door = Door::new().with_config("not TOML").with("RUNWRAP_HEARTBEAT", "x").with("PGSSLMODE", "x");
+    for arguments in [&["--help"][..], &["-h"], &["--version"], &["list", "--help"], &["completions", "bash"]] {
+        let output = door.call(arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_shows_every_option_with_its_variable_and_no_value_of_the_environment() {
+    let door = Door::new().with("RUNWRAP_DATABASE_URL", "postgres://u:hunter2@h/db");
+    let help = String::from_utf8(door.call(&["--help"]).stdout).unwrap();
+    for row in runwrap::config::options::OPTIONS {
+        for name in [row.flag, row.variable].into_iter().flatten() {
+            assert!(help.contains(name), "{name} is not in the help");
+        }
+    }
+    assert!(!help.contains("hunter2"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").stdout(writer).status().unwrap();
+    assert!(status.success());
+    let full = fs::OpenOptions::new().write(true).open(Path::new("/dev/full")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+}
