@@ -102,3 +102,19 @@ fn the_story_of_a_record_can_be_read_from_the_log_alone() {
     let others = log.lines().filter(|line| !line.contains("run_id=")).collect::<Vec<_>>();
     assert!(others.is_empty(), "{others:#?}");
 }
+
+#[test]
+fn quiet_and_verbose_decide_what_people_see_of_a_run() {
+    let site = Site::sqlite();
+    let said = |options: &[&str]| {
+        let output = site.run(&[options, &["--state-dir", "/proc/none"]].concat(), "true");
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(said(&["-q"]), "");
+    let normal = said(&[]);
+    assert!(normal.lines().all(|line| line.starts_with("runwrap: ")) && normal.contains("cannot keep a journal"));
+    assert!(!normal.contains("event="), "{normal}");
+    let verbose = said(&["-v"]);
+    assert!(verbose.contains("cannot keep a journal") && verbose.contains("change=\"exit 0\""), "{verbose}");
+}

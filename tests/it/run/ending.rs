@@ -37,6 +37,32 @@ fn exit_0_is_recorded_as_completed() {
 }
 
 #[test]
+fn the_record_says_where_by_whom_and_at_what_cost() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let script = "git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x
+                      git rev-parse HEAD; hostname; id -un; mkdir deep; cd deep
+                      exec \"$RUNWRAP\" -- sh -c 'echo $$; n=0; while [ $n -lt 20000 ]; do n=$((n + 1)); done'";
+        let mut command = site.program("sh");
+        command.args(["-ec", script]).env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap"));
+        let output = output(command.env("SLURM_JOB_ID", "4711").env("SECRET_TOKEN", "hunter2"));
+        let said = String::from_utf8(output.stdout).unwrap();
+        let [commit, host, user, pid] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+        let record = site.record();
+        assert_eq!((&record["host"], &record["username"]), (&json!(host), &json!(user)));
+        assert_eq!(record["cwd"], site.path().join("deep").to_str().unwrap());
+        assert_eq!(record["pid"].to_string(), pid);
+        assert_eq!(
+            (&record["context"]["git_commit"], &record["context"]["slurm_job_id"]),
+            (&json!(commit), &json!("4711"))
+        );
+        assert!(!format!("{record:?}").contains("hunter2"));
+        assert!(record["cpu_user_seconds"].as_f64().unwrap() > 0.0, "{record:?}");
+        let start = record["train_start_time"].as_str().unwrap();
+        assert!(start.ends_with('Z') && record["train_end_time"].as_str().unwrap() > start);
+    }
+}
+
+#[test]
 fn a_signal_to_runwrap_is_relayed_once_and_recorded_as_cancelled() {
     let site = Site::sqlite();
     let script = "n=0; trap 'n=$((n+1))' USR1; trap 'echo stopped $n; exit 3' TERM INT HUP QUIT; echo ready; while :; do sleep 0.02; done";
