@@ -1,9 +1,14 @@
--- One page of the table in the order of its ids: how many records it has, the last of them, and those that may not be
+-- One page of the table, or of the records of its live runs, in the order of its ids: how many records it has, the last of them, and those that may not be
 -- well, each with the last run that described it. What is wrong with them is judged by whoever asked.
 -- $1: the last id of the page before, or NULL. $2: how many records a page has.
 WITH moment AS MATERIALIZED (
     SELECT clock_timestamp() AS now
 ),
+live AS MATERIALIZED ( -- when: examine.live
+    SELECT DISTINCT CAST(record_id AS {id.type}) AS id -- when: examine.live
+    FROM {runs} -- when: examine.live
+    WHERE record_table = {record_table} AND reason IS NULL -- when: examine.live
+), -- when: examine.live
 page AS MATERIALIZED (
     SELECT
         record.id,
@@ -18,7 +23,14 @@ page AS MATERIALIZED (
         record.train_duration IS NULL AS duration_null, -- when: train_duration
         TRUE AS duration_null, -- when: train_duration.absent
         GREATEST({train_start_time.instant}, {created_at.instant}, {updated_at.instant}) AS seen_at
-    FROM {table} AS record
+    FROM {table} AS record -- when: examine.all
+    FROM live -- when: examine.live
+    CROSS JOIN LATERAL ( -- when: examine.live
+        SELECT * -- when: examine.live
+        FROM {table} AS record -- when: examine.live
+        WHERE record.id = live.id -- when: examine.live
+        LIMIT 1 -- when: examine.live
+    ) AS record -- when: examine.live
     WHERE ($1 IS NULL OR record.id > CAST($1 AS {id.type}))
     ORDER BY record.id
     LIMIT CAST($2 AS bigint)

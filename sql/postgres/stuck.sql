@@ -4,7 +4,7 @@
 WITH moment AS MATERIALIZED (
     SELECT clock_timestamp() AS now
 ),
-suspect AS (
+suspect AS MATERIALIZED (
     SELECT
         record.id,
         record.model_path, -- when: model_path
@@ -21,18 +21,23 @@ suspect AS (
                 AND runs.record_id = CAST(record.id AS text)
                 AND runs.reason IS DISTINCT FROM 'stuck'
         )
-)
+), -- when: model_path
+written AS MATERIALIZED ( -- when: model_path
+    SELECT -- when: model_path
+        record.model_path, -- when: model_path
+        max({train_start_time.instant}) AS started_at -- when: model_path
+    FROM {table} AS record -- when: model_path
+    WHERE record.model_path IN (SELECT model_path FROM suspect) -- when: model_path
+    GROUP BY record.model_path -- when: model_path
+) -- when: model_path
+) -- when: model_path.absent
 SELECT
     CAST(suspect.id AS text),
     CAST(NULL AS text) -- when: model_path.absent
     CASE -- when: model_path
-        WHEN NOT EXISTS ( -- when: model_path
-            SELECT -- when: model_path
-            FROM {table} AS record -- when: model_path
-            WHERE record.model_path = suspect.model_path -- when: model_path
-                AND {train_start_time.instant} > suspect.started_at -- when: model_path
-        ) -- when: model_path
+        WHEN NOT COALESCE(written.started_at > suspect.started_at, FALSE) -- when: model_path
         THEN CAST(suspect.model_path AS text) -- when: model_path
     END -- when: model_path
 FROM suspect
+LEFT JOIN written ON written.model_path = suspect.model_path -- when: model_path
 ORDER BY suspect.id

@@ -3,7 +3,13 @@
 SELECT CAST(used + 1 AS TEXT)
 FROM (
     SELECT
-        (SELECT max(CAST(record_id AS INTEGER)) FROM {runs} WHERE record_table = {record_table}) AS used,
+        (
+            SELECT CAST(record_id AS INTEGER)
+            FROM {runs}
+            WHERE record_table = {record_table}
+            ORDER BY CAST(record_id AS INTEGER) DESC
+            LIMIT 1
+        ) AS used,
         (SELECT COALESCE(max(id), 0) FROM {table}) AS present
 )
 WHERE used > present

@@ -1,4 +1,4 @@
--- One page of the table in the order of its ids: how many records it has, the last of them, and those that may not be
+-- One page of the table, or of the records of its live runs, in the order of its ids: how many records it has, the last of them, and those that may not be
 -- well, each with the last run that described it. What is wrong with them is judged by whoever asked.
 WITH page AS MATERIALIZED (
     SELECT
@@ -16,7 +16,13 @@ WITH page AS MATERIALIZED (
         TRUE AS duration_null, -- when: train_duration.absent
         runwrap_latest({train_start_time.instant}, {created_at.instant}, {updated_at.instant}) AS seen_at
     FROM {table} AS record
-    WHERE (:after IS NULL OR record.id > :after)
+    WHERE TRUE
+        AND record.id > :after -- when: examine.after
+        AND record.id IN ( -- when: examine.live
+            SELECT run.record_id -- when: examine.live
+            FROM {runs} AS run -- when: examine.live
+            WHERE run.record_table = {record_table} AND run.reason IS NULL -- when: examine.live
+        ) -- when: examine.live
     ORDER BY record.id
     LIMIT :limit
 ),

@@ -10,5 +10,8 @@ CREATE TABLE IF NOT EXISTS {table} (
     model_path TEXT,
     error_message TEXT,
     created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    -- Only to be found by: they come with the table, and no table of the user's own making gets an index.
+    UNIQUE (status, id),
+    UNIQUE (model_path, id),
     CONSTRAINT status_is_training_completed_or_failed CHECK (status IN ('training', 'completed', 'failed'))
 );

@@ -67,8 +67,11 @@ fn check() -> Command {
         .default_value("24h")
         .help("How long nothing may be heard of a record in training that nothing watches");
     let fix = Arg::new("fix").long("fix").action(ArgAction::SetTrue).help("Repair what follows from the record itself");
+    let live = Arg::new("live").long("live").action(ArgAction::SetTrue).help(
+        "Only runs that have no end yet, and the state directory: takes the same time however large the table is",
+    );
     reading("check", "Says what is wrong with the records, and what would repair it; exit status 1 if anything is")
-        .args([stuck_after, fix, json()])
+        .args([stuck_after, fix, live, json()])
 }
 
 fn recover() -> Command {

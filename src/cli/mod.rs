@@ -136,7 +136,7 @@ fn recover(own: &ArgMatches) -> Result<RecoverArgs, Misuse> {
 
 fn check(own: &ArgMatches) -> Result<CheckArgs, Misuse> {
     let stuck_after = duration(own, "stuck_after", "--stuck-after")?.unwrap_or_default();
-    Ok(CheckArgs { json: own.get_flag("json"), fix: own.get_flag("fix"), stuck_after })
+    Ok(CheckArgs { json: own.get_flag("json"), fix: own.get_flag("fix"), live: own.get_flag("live"), stuck_after })
 }
 
 fn duration(own: &ArgMatches, id: &str, flag: &str) -> Result<Option<Duration>, Misuse> {

@@ -139,8 +139,8 @@ fn what_to_recover_is_read_before_anything_is_asked() {
 #[test]
 fn a_check_takes_a_day_for_too_long() {
     let day = Duration::from_hours(24);
-    let args = CheckArgs { json: false, fix: false, stuck_after: day };
+    let args = CheckArgs { json: false, fix: false, live: false, stuck_after: day };
     assert_eq!(parsed("runwrap check").action, Action::Check(args));
-    let args = CheckArgs { json: true, fix: true, stuck_after: day * 2 };
-    assert_eq!(parsed("runwrap check --fix --json --stuck-after 2d").action, Action::Check(args));
+    let args = CheckArgs { json: true, fix: true, live: true, stuck_after: day * 2 };
+    assert_eq!(parsed("runwrap check --fix --live --json --stuck-after 2d").action, Action::Check(args));
 }

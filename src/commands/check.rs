@@ -14,7 +14,7 @@ use crate::commands::{CheckArgs, CommandError};
 use crate::config::Settings;
 use crate::output::{self, Array, Progress};
 use crate::record::{Applied, Decision, Finding, RecordId, Repair, findings};
-use crate::store::Suspicious;
+use crate::store::{Scope, Suspicious};
 
 /// So many records a page, that one is read in a fraction of a second and the way to the database is not felt.
 const PAGE_RECORDS: u32 = 10_000;
@@ -35,7 +35,11 @@ struct Check<'a> {
 /// # Errors
 /// It could not be checked, or not to the end.
 pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, CommandError> {
-    let progress = Progress::start(|| ask(settings, "count the records", |store| store.estimate()))?;
+    let estimate = || match scope(args) {
+        Scope::All => ask(settings, "count the records", |store| store.estimate()),
+        Scope::LiveRuns => Ok(None),
+    };
+    let progress = Progress::start(estimate)?;
     let mut check = Check { settings, args, array: Array::default(), progress, open: 0 };
     let went = check.go();
     check.progress.clear();
@@ -55,9 +59,10 @@ impl Check<'_> {
         let mut read = 0;
         loop {
             self.progress.show(read);
-            let after = last.clone();
-            let page =
-                ask(self.settings, "check the records", move |store| store.examine(after.as_ref(), PAGE_RECORDS))?;
+            let (scope, after) = (scope(self.args), last.clone());
+            let page = ask(self.settings, "check the records", move |store| {
+                store.examine(scope, after.as_ref(), PAGE_RECORDS)
+            })?;
             read += page.read;
             for suspicious in &page.suspicious {
                 self.judge(suspicious)?;
@@ -111,6 +116,10 @@ impl Check<'_> {
         let line = format!("{record}{kind}: {} (repair: {repair})", finding.detail);
         Ok(output::print(&format!("{}\n", output::printable(&line)))?)
     }
+}
+
+const fn scope(args: &CheckArgs) -> Scope {
+    if args.live { Scope::LiveRuns } else { Scope::All }
 }
 
 /// As a person types it: `24h`, not `1day`.

@@ -58,6 +58,8 @@ pub struct CheckArgs {
     pub json: bool,
     /// Repair what follows from a record itself.
     pub fix: bool,
+    /// Only the records of runs that have no end yet, and the journals.
+    pub live: bool,
     /// How long nothing may be heard of a record that nothing watches.
     pub stuck_after: Duration,
 }

@@ -20,6 +20,13 @@ pub(super) const OWN_COLUMNS: [&str; 10] = [
     "created_at",
 ];
 
+/// So many of the newest rows are read again each time that a version is looked for: the application may still commit
+/// them, or give them a version late.
+pub(super) const UNSETTLED_ROWS: u32 = 1000;
+
+/// At most so many rows are read for it: a beginning must end in time however many rows came at once.
+pub(super) const COUNTED_ROWS: u32 = 100_000;
+
 /// Columns that have an option of their own, or none because runwrap alone knows them.
 const NOT_TO_BE_SET: [(&str, &str); 6] = [
     ("version", "use --model-version"),
@@ -80,6 +87,15 @@ impl Columns {
             if needed.iter().all(|name| self.has(name)) {
                 flags.push(flag.to_owned());
             }
+        }
+        if let Some(id) = self.get("id").filter(|id| is_integer(id)) {
+            flags.push("id.integer".to_owned());
+            if id.has_default {
+                // The database counts them up itself: a newer row has a higher one.
+                flags.push("id.counted".to_owned());
+            }
+        } else {
+            flags.push("id.other".to_owned());
         }
         flags
     }
@@ -175,6 +191,12 @@ impl Columns {
     ) -> (Option<String>, Option<String>) {
         fit(model_path, error_message, self.length("model_path"), self.length("error_message"))
     }
+}
+
+/// The integers of either dialect, under the names that they have in a catalog.
+fn is_integer(column: &Column) -> bool {
+    ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"]
+        .contains(&column.base_type.as_str())
 }
 
 fn fit(

@@ -5,8 +5,17 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::columns::Columns;
-use super::{Page, Suspicious};
+use super::{Page, Scope, Suspicious};
 use crate::record::{Cell, Examined, Reason, RecordId, Watched, read_instant};
+
+/// The flags of `examine.sql`.
+pub(super) fn flags(scope: Scope, after: Option<&RecordId>) -> Vec<&'static str> {
+    let scope = match scope {
+        Scope::All => "examine.all",
+        Scope::LiveRuns => "examine.live",
+    };
+    after.map(|_id| "examine.after").into_iter().chain([scope]).collect()
+}
 
 /// A page of the rows of `examine.sql`. Times are texts; all else may be.
 pub(super) fn page(columns: &Columns, rows: &[Vec<Value>]) -> Page {

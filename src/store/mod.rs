@@ -81,11 +81,11 @@ pub trait Store: Send {
     /// See [`StoreError`].
     fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError>;
 
-    /// The next `limit` records in the order of their ids: those of them that may not be well.
+    /// The next `limit` records of `scope` in the order of their ids: those of them that may not be well.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn examine(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError>;
+    fn examine(&mut self, scope: Scope, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError>;
 
     /// About how many records there are; `None` where the database does not know without counting for long.
     ///
@@ -138,6 +138,15 @@ pub struct Filter {
     pub limit: u32,
 }
 
+impl Filter {
+    /// The flags of `list.sql` for a table of `words`.
+    fn flags(&self, words: &template::Words) -> Vec<&'static str> {
+        let by_name = self.name.is_some() && words.flags.contains("id.integer");
+        let way = if by_name { "list.named" } else { "list.all" };
+        self.status.map(|_status| "list.status").into_iter().chain([way]).collect()
+    }
+}
+
 /// One record, flat, keys named as the columns: all columns of the user's table, then those of `runwrap_runs`
 /// (null where nothing watches the row). Times are RFC 3339 in UTC with a `Z`; JSON columns are JSON, not text.
 /// `last_seen_seconds_ago`, judged by the database's clock, is there for a record in `training` that is watched.
@@ -150,6 +159,14 @@ pub struct Suspect {
     pub record_id: RecordId,
     /// Where its model was to be written, if nothing that began later writes there.
     pub model_path: Option<String>,
+}
+
+/// Which records to examine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    /// Those whose run has no end yet, however many have ended.
+    LiveRuns,
 }
 
 /// Some records, in the order of their ids.

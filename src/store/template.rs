@@ -36,6 +36,13 @@ impl Words {
         more
     }
 
+    /// A copy with more flags.
+    pub(super) fn flagged(&self, flags: &[&str]) -> Self {
+        let mut more = self.clone();
+        more.flags.extend(flags.iter().map(ToString::to_string));
+        more
+    }
+
     fn fill_line(&self, line: &str, filled: &mut String) {
         let mut rest = line;
         while let Some((before, after)) = rest.split_once('{') {

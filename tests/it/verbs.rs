@@ -91,7 +91,7 @@ fn migrating_says_how_much_was_done_and_print_does_nothing() {
     assert!(sql.contains("CREATE TABLE") && sql.contains("runwrap_runs") && !database.exists(), "{sql}");
     assert_eq!(
         home.prints(&["migrate", "--database-url", &url]),
-        format!("2 migrations applied to sqlite:{}.\n", database.display())
+        format!("3 migrations applied to sqlite:{}.\n", database.display())
     );
     assert_eq!(
         home.prints(&["migrate", "--database-url", &url]),
@@ -196,7 +196,7 @@ fn the_host_that_answers_is_asked() {
     let url = format!("postgres://{}@127.0.0.1:1,127.0.0.1:{}/{}", target.user, server.port(), target.dbname);
     let at = ["--database-url", &url];
     assert!(
-        home.prints(&[&["migrate"], &at[..]].concat()).starts_with("2 migrations applied to postgres://127.0.0.1:1,")
+        home.prints(&[&["migrate"], &at[..]].concat()).starts_with("3 migrations applied to postgres://127.0.0.1:1,")
     );
     assert!(home.prints(&[&["migrate"], &at[..]].concat()).ends_with(" is up to date.\n"));
     assert_eq!(home.prints(&[&["list", "--json"], &at[..]].concat()), "[]\n");

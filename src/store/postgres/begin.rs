@@ -18,6 +18,7 @@ const WATCHED: &str = include_str!("../../../sql/postgres/begin_watched.sql");
 const UPDATE: &str = include_str!("../../../sql/postgres/begin_update.sql");
 const LOCK: &str = include_str!("../../../sql/postgres/begin_lock.sql");
 const VERSIONS: &str = include_str!("../../../sql/postgres/begin_versions.sql");
+const VERSIONS_ALL: &str = include_str!("../../../sql/postgres/begin_versions_all.sql");
 const INSERT: &str = include_str!("../../../sql/postgres/begin_insert.sql");
 const RESET: &str = include_str!("../../../sql/postgres/begin_reset.sql");
 const DONE: &str = include_str!("../../../sql/postgres/begin_done.sql");
@@ -27,6 +28,14 @@ struct Beginning<'a, 'b> {
     session: &'a mut Session<'b>,
     layout: &'a Layout,
     run: &'a Run,
+    counted: Counted,
+}
+
+/// What a search for the version saw of the rows that no run describes; nothing where there was none.
+#[derive(Default)]
+struct Counted {
+    until: Option<String>,
+    number: Option<String>,
 }
 
 pub(super) fn begin(
@@ -36,7 +45,7 @@ pub(super) fn begin(
     known: Option<&Begun>,
 ) -> Result<Begun, StoreError> {
     layout.columns.check_set(&run.set, &layout.table)?;
-    let mut beginning = Beginning { session, layout, run };
+    let mut beginning = Beginning { session, layout, run, counted: Counted::default() };
     let remembered = beginning.claim()?.or_else(|| known.cloned());
     let begun = match (remembered, &run.adopt) {
         (Some(remembered), _) => beginning.again(remembered)?,
@@ -117,8 +126,15 @@ impl Beginning<'_, '_> {
         let key = literal(&format!("runwrap version {} {name}", self.layout.table));
         self.session.rows(&self.layout.words.with("lock", key).fill(LOCK), &[])?;
         // A statement of its own: its snapshot must be younger than the lock.
-        let row = self.session.row(&self.layout.words.fill(VERSIONS), &[Some(&name)])?;
-        let highest = row.map(|row| self.session.text(&row, 0)).transpose()?.flatten();
+        let counts = self.layout.words.flags.contains("id.counted");
+        let statement = if counts { VERSIONS } else { VERSIONS_ALL };
+        let Some(row) = self.session.row(&self.layout.words.fill(statement), &[Some(&name)])? else {
+            return Ok(next_version([]));
+        };
+        if counts {
+            self.counted = Counted { until: self.session.text(&row, 1)?, number: self.session.text(&row, 2)? };
+        }
+        let highest = self.session.text(&row, 0)?;
         Ok(next_version(highest.map(|number| format!("v{number}")).as_deref()))
     }
 
@@ -158,7 +174,13 @@ impl Beginning<'_, '_> {
     /// Ties the run to its row.
     fn done(&mut self, begun: &Begun) -> Result<(), StoreError> {
         let run_id = self.run.run_id.to_string();
-        let parameters = [Some(run_id.as_str()), Some(begun.record_id.0.as_str()), begun.version.as_deref()];
+        let parameters = [
+            Some(run_id.as_str()),
+            Some(begun.record_id.0.as_str()),
+            begun.version.as_deref(),
+            self.counted.until.as_deref(),
+            self.counted.number.as_deref(),
+        ];
         self.session.rows(&self.layout.words.fill(DONE), &parameters).map(|_none| ())
     }
 

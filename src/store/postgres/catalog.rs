@@ -5,10 +5,11 @@ use serde::Deserialize;
 
 use crate::record::AHEAD_SECONDS_MAX;
 use crate::store::StoreError;
-use crate::store::columns::{Columns, OWN_COLUMNS};
+use crate::store::columns::{COUNTED_ROWS, Columns, OWN_COLUMNS, UNSETTLED_ROWS};
 use crate::store::table::{TableName, literal, quote};
 use crate::store::template::Words;
 
+const RECORD_NUMBER: &str = include_str!("../../../sql/postgres/record_number.sql");
 const METRICS_JSON: &str = include_str!("../../../sql/postgres/metrics_json.sql");
 const INSTANT_TIME: &str = include_str!("../../../sql/postgres/instant_time.sql");
 const INSTANT_TEXT: &str = include_str!("../../../sql/postgres/instant_text.sql");
@@ -81,6 +82,10 @@ pub(super) fn names(table: &TableName) -> Words {
         .with("migrations", beside("runwrap_migrations"))
         .with("record_table", literal(&table.name))
         .with("ahead_seconds", AHEAD_SECONDS_MAX.to_string())
+        .with("runs_name", beside("runwrap_runs_name"))
+        .with("record_number", RECORD_NUMBER.trim_end().to_owned())
+        .with("unsettled_rows", UNSETTLED_ROWS.to_string())
+        .with("counted_rows", COUNTED_ROWS.to_string())
 }
 
 fn words(table: &TableName, columns: &Columns) -> Words {

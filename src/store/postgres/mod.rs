@@ -19,9 +19,9 @@ use self::catalog::Layout;
 use self::errors::Server;
 use super::change::{change_json, without_nul};
 use super::entry::{entry, json_object};
-use super::examine::page;
+use super::examine::{flags, page};
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Page, Store, StoreError, Suspect, not_migrated};
+use super::{Decided, Entry, Filter, OpenOptions, Page, Scope, Store, StoreError, Suspect, not_migrated};
 use crate::config::PostgresTarget;
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
@@ -272,10 +272,11 @@ impl Store for PostgresStore {
         })
     }
 
-    fn examine(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
+    fn examine(&mut self, scope: Scope, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
         self.transaction(|session, layout| {
+            let statement = layout.words.flagged(&flags(scope, after)).fill(sql::EXAMINE);
             let (after, limit) = (after.map(|id| id.0.as_str()), limit.to_string());
-            let rows = session.rows(&layout.words.fill(sql::EXAMINE), &[after, Some(&limit)])?;
+            let rows = session.rows(&statement, &[after, Some(&limit)])?;
             let values = |row: &Row| -> Result<Vec<Value>, StoreError> {
                 let cells = (0..row.len()).map(|at| Ok(session.text(row, at)?.map_or(Value::Null, Value::String)));
                 let mut values = cells.collect::<Result<Vec<_>, StoreError>>()?;
@@ -301,7 +302,8 @@ impl Store for PostgresStore {
             let status = filter.status.map(crate::record::Status::as_str);
             let name = filter.name.as_deref().map(without_nul);
             let limit = filter.limit.to_string();
-            let rows = session.rows(&layout.words.fill(sql::LIST), &[status, name.as_deref(), Some(&limit)])?;
+            let statement = layout.words.flagged(&filter.flags(&layout.words)).fill(sql::LIST);
+            let rows = session.rows(&statement, &[status, name.as_deref(), Some(&limit)])?;
             rows.iter().map(|row| session.entry(layout, row)).collect()
         })
     }

@@ -13,9 +13,10 @@ const MIGRATE_RECORD: &str = include_str!("../../../sql/postgres/migrate_record.
 const TRAINING_RECORDS: &str = include_str!("../../../sql/postgres/training_records.sql");
 
 /// A number, whether a program that does not know it must stop, and the statements.
-const MIGRATIONS: [(u32, bool, &str); 2] = [
+const MIGRATIONS: [(u32, bool, &str); 3] = [
     (1, true, include_str!("../../../sql/postgres/0001_runs.sql")),
     (2, false, include_str!("../../../sql/postgres/0002_decided.sql")),
+    (3, false, include_str!("../../../sql/postgres/0003_scale.sql")),
 ];
 
 const MIGRATION_LOCK: &str = include_str!("../../../sql/postgres/migration_lock.sql");

@@ -19,6 +19,7 @@ const ROW: &str = include_str!("../../../sql/sqlite/begin_row.sql");
 const WATCHED: &str = include_str!("../../../sql/sqlite/begin_watched.sql");
 const UPDATE: &str = include_str!("../../../sql/sqlite/begin_update.sql");
 const VERSIONS: &str = include_str!("../../../sql/sqlite/begin_versions.sql");
+const VERSIONS_ALL: &str = include_str!("../../../sql/sqlite/begin_versions_all.sql");
 const NEXT_ID: &str = include_str!("../../../sql/sqlite/begin_next_id.sql");
 const INSERT: &str = include_str!("../../../sql/sqlite/begin_insert.sql");
 const RESET: &str = include_str!("../../../sql/sqlite/begin_reset.sql");
@@ -28,6 +29,14 @@ const DONE: &str = include_str!("../../../sql/sqlite/begin_done.sql");
 struct Beginning<'a, 'b> {
     session: &'a Session<'b>,
     run: &'a Run,
+    counted: Counted,
+}
+
+/// What a search for the version saw of the rows that no run describes; nothing where there was none.
+#[derive(Default)]
+struct Counted {
+    until: Option<i64>,
+    number: Option<i64>,
 }
 
 /// A row of the user's table.
@@ -39,7 +48,7 @@ struct Found {
 
 pub(super) fn begin(session: &Session<'_>, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
     session.layout.columns.check_set(&run.set, &session.layout.table)?;
-    let beginning = Beginning { session, run };
+    let mut beginning = Beginning { session, run, counted: Counted::default() };
     let remembered = beginning.claim()?.or_else(|| known.cloned());
     let begun = match (remembered, &run.adopt) {
         (Some(remembered), _) => beginning.again(remembered)?,
@@ -107,7 +116,7 @@ impl Beginning<'_, '_> {
         self.write(UPDATE, &words, Some(id), &values).map(|_id| ())
     }
 
-    fn insert_new(&self) -> Result<Begun, StoreError> {
+    fn insert_new(&mut self) -> Result<Begun, StoreError> {
         let version = match &self.run.version {
             _ if !self.session.layout.columns.has("version") => None,
             Some(version) => Some(without_nul(version)),
@@ -116,9 +125,13 @@ impl Beginning<'_, '_> {
         Ok(begun(self.insert(None, version.as_deref())?, version))
     }
 
-    fn next_version(&self) -> Result<String, StoreError> {
-        let rows = self.session.query(VERSIONS, &facts([("name", json!(without_nul(&self.run.name)))]))?;
-        let highest = rows.first().and_then(|row| row.first()).and_then(Value::as_i64);
+    fn next_version(&mut self) -> Result<String, StoreError> {
+        let counts = self.session.layout.words.flags.contains("id.counted");
+        let statement = if counts { VERSIONS } else { VERSIONS_ALL };
+        let rows = self.session.query(statement, &facts([("name", json!(without_nul(&self.run.name)))]))?;
+        let number = |at: usize| rows.first().and_then(|row| row.get(at)).and_then(Value::as_i64);
+        self.counted = Counted { until: number(1), number: number(2) };
+        let highest = number(0);
         Ok(next_version(highest.map(|number| format!("v{number}")).as_deref()))
     }
 
@@ -170,6 +183,8 @@ impl Beginning<'_, '_> {
             ("run_id", json!(self.run.run_id)),
             ("record_id", json!(begun.record_id)),
             ("record_version", json!(begun.version)),
+            ("counted_until", json!(self.counted.until)),
+            ("counted_number", json!(self.counted.number)),
         ]);
         self.session.execute(DONE, &tie).map(|_one| ())
     }

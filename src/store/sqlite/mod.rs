@@ -20,9 +20,10 @@ use self::rows::{Facts, execute, query};
 use self::schema::Layout;
 use super::change::{change_facts, without_nul};
 use super::entry::{RUN_COLUMNS, entry};
-use super::examine::page;
+use super::examine::{flags, page};
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Page, Store, StoreError, Suspect, not_migrated};
+use super::template::Words;
+use super::{Decided, Entry, Filter, OpenOptions, Page, Scope, Store, StoreError, Suspect, not_migrated};
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
 
@@ -154,8 +155,12 @@ impl Session<'_> {
     }
 
     fn entries(&self, statement: &str, facts: &Facts) -> Result<Vec<Entry>, StoreError> {
+        self.entries_in(&self.layout.words, statement, facts)
+    }
+
+    fn entries_in(&self, words: &Words, statement: &str, facts: &Facts) -> Result<Vec<Entry>, StoreError> {
         let run_columns = RUN_COLUMNS.map(|name| format!("run.{name}")).join(",\n    ");
-        let statement = self.layout.words.with("run_columns", run_columns).fill(statement);
+        let statement = words.with("run_columns", run_columns).fill(statement);
         let rows = query(self.connection, &statement, facts).map_err(|error| sort(self.path, &error))?;
         Ok(rows.into_iter().map(|row| self.entry(row)).collect())
     }
@@ -239,10 +244,12 @@ impl Store for SqliteStore {
         })
     }
 
-    fn examine(&mut self, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
+    fn examine(&mut self, scope: Scope, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
         let facts = rows::facts([("after", json!(after)), ("limit", json!(limit))]);
         self.transaction(TransactionBehavior::Deferred, |session| {
-            Ok(page(&session.layout.columns, &session.query(sql::EXAMINE, &facts)?))
+            let words = session.layout.words.flagged(&flags(scope, after));
+            let rows = query(session.connection, &words.fill(sql::EXAMINE), &facts);
+            Ok(page(&session.layout.columns, &rows.map_err(|error| sort(session.path, &error))?))
         })
     }
 
@@ -258,7 +265,9 @@ impl Store for SqliteStore {
             ("name", json!(filter.name.as_deref().map(without_nul))),
             ("limit", json!(filter.limit)),
         ]);
-        self.transaction(TransactionBehavior::Deferred, |session| session.entries(sql::LIST, &facts))
+        self.transaction(TransactionBehavior::Deferred, |session| {
+            session.entries_in(&session.layout.words.flagged(&filter.flags(&session.layout.words)), sql::LIST, &facts)
+        })
     }
 
     fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::errors::sort;
 use super::rows::{facts, query};
 use crate::record::AHEAD_SECONDS_MAX;
-use crate::store::columns::{Column, Columns};
+use crate::store::columns::{COUNTED_ROWS, Column, Columns, UNSETTLED_ROWS};
 use crate::store::table::{TableName, literal};
 use crate::store::template::Words;
 use crate::store::{StoreError, too_new};
@@ -20,9 +20,10 @@ const MIGRATE_RECORD: &str = include_str!("../../../sql/sqlite/migrate_record.sq
 const TRAINING_RECORDS: &str = include_str!("../../../sql/sqlite/training_records.sql");
 
 /// A number, whether a program that does not know it must stop, and the statements.
-const MIGRATIONS: [(u32, bool, &str); 2] = [
+const MIGRATIONS: [(u32, bool, &str); 3] = [
     (1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
     (2, false, include_str!("../../../sql/sqlite/0002_decided.sql")),
+    (3, false, include_str!("../../../sql/sqlite/0003_scale.sql")),
 ];
 
 /// The tables as they are.
@@ -138,6 +139,8 @@ fn names(table: &TableName) -> Words {
         .with("migrations", "runwrap_migrations".into())
         .with("record_table", literal(&table.name))
         .with("ahead_seconds", AHEAD_SECONDS_MAX.to_string())
+        .with("unsettled_rows", UNSETTLED_ROWS.to_string())
+        .with("counted_rows", COUNTED_ROWS.to_string())
 }
 
 fn words(table: &TableName, columns: &Columns) -> Words {
@@ -148,11 +151,7 @@ fn words(table: &TableName, columns: &Columns) -> Words {
         let instant = if known { format!("runwrap_instant(record.{name})") } else { "NULL".to_owned() };
         words.tokens.insert(format!("{name}.instant"), instant);
     }
-    let ordered = columns.get("id").is_some_and(|id| id.base_type.contains("int"));
-    if ordered {
-        words.flags.insert("id.integer".into());
-    }
-    if !ordered && columns.has("train_start_time") {
+    if !words.flags.contains("id.integer") && columns.has("train_start_time") {
         words.flags.insert("id.unordered".into());
     }
     words

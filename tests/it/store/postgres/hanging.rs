@@ -47,7 +47,7 @@ fn the_one_who_waits_is_woken_after_the_answer_is_there() {
     let answer =
         attempt::start(place.target.clone(), place.options(), &mut worker, false, |store| store.migrate(), done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 2);
+    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 3);
 }
 
 #[test]
