@@ -1,7 +1,7 @@
 -- The highest vN of a name, where the table counts its ids: what the runs of the name say whose rows are still there or
 -- may come back, and what the rows say that no run of another name describes. Of these only the newest are read, those
 -- that no earlier beginning has counted. Without a run they have no name and count for every name. $1: the name.
--- Then up to which id all are counted, and the highest number among those that have no name.
+-- Then up to which id all are counted, where that is worth writing down, and the highest number among those without a name.
 WITH counted AS (
     SELECT
         counted_until,
@@ -83,6 +83,9 @@ told AS MATERIALIZED (
 )
 SELECT
     CAST(GREATEST(own_number, counted_number, (SELECT max(number) FROM told WHERE NOT by_another)) AS text),
-    CAST(settled_until AS text),
-    CAST(GREATEST(counted_number, (SELECT max(number) FROM told WHERE settled AND NOT by_any)) AS text)
+    CASE WHEN settled_until >= counted_until + {unsettled_rows} THEN CAST(settled_until AS text) END,
+    CASE
+        WHEN settled_until >= counted_until + {unsettled_rows}
+        THEN CAST(GREATEST(counted_number, (SELECT max(number) FROM told WHERE settled AND NOT by_any)) AS text)
+    END
 FROM bounds

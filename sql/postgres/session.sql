@@ -5,3 +5,5 @@ SET LOCAL statement_timeout = {timeout_ms};
 SET LOCAL lock_timeout = {timeout_ms};
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL DateStyle = 'ISO';
+-- Each statement reads a few rows. Compiling one, as the server does where it expects many, would cost more than that.
+SET LOCAL jit = off;

@@ -7,8 +7,8 @@ WITH moment AS MATERIALIZED (
 suspect AS MATERIALIZED (
     SELECT
         record.id,
-        record.model_path, -- when: model_path
-        {train_start_time.instant} AS started_at
+        record.model_path -- when: model_path
+        NULL AS model_path -- when: model_path.absent
     FROM {table} AS record, moment
     WHERE record.status = CAST('training' AS {status.type})
         AND moment.now
@@ -21,23 +21,30 @@ suspect AS MATERIALIZED (
                 AND runs.record_id = CAST(record.id AS text)
                 AND runs.reason IS DISTINCT FROM 'stuck'
         )
-), -- when: model_path
-written AS MATERIALIZED ( -- when: model_path
-    SELECT -- when: model_path
-        record.model_path, -- when: model_path
-        max({train_start_time.instant}) AS started_at -- when: model_path
-    FROM {table} AS record -- when: model_path
-    WHERE record.model_path IN (SELECT model_path FROM suspect) -- when: model_path
-    GROUP BY record.model_path -- when: model_path
-) -- when: model_path
-) -- when: model_path.absent
+)
 SELECT
-    CAST(suspect.id AS text),
-    CAST(NULL AS text) -- when: model_path.absent
-    CASE -- when: model_path
-        WHEN NOT COALESCE(written.started_at > suspect.started_at, FALSE) -- when: model_path
-        THEN CAST(suspect.model_path AS text) -- when: model_path
-    END -- when: model_path
-FROM suspect
-LEFT JOIN written ON written.model_path = suspect.model_path -- when: model_path
-ORDER BY suspect.id
+    CAST(judged.id AS text),
+    CAST(judged.model_path AS text)
+FROM (
+    SELECT
+        suspect.id,
+        suspect.model_path
+    FROM suspect
+    WHERE suspect.model_path IS NULL
+    UNION ALL -- when: model_path
+    SELECT -- when: model_path
+        written.id, -- when: model_path
+        CASE WHEN NOT COALESCE(written.last_started_at > written.started_at, FALSE) THEN written.model_path END -- when: model_path
+    FROM ( -- when: model_path
+        SELECT -- when: model_path
+            record.id, -- when: model_path
+            record.model_path, -- when: model_path
+            {train_start_time.instant} AS started_at, -- when: model_path
+            max({train_start_time.instant}) OVER (PARTITION BY record.model_path) AS last_started_at -- when: model_path
+        FROM {table} AS record -- when: model_path
+        -- One look for all of them, with an index or without.
+        WHERE record.model_path = ANY(ARRAY(SELECT model_path FROM suspect)) -- when: model_path
+    ) AS written -- when: model_path
+    WHERE written.id = ANY(ARRAY(SELECT id FROM suspect)) -- when: model_path
+) AS judged
+ORDER BY judged.id

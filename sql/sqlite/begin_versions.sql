@@ -1,7 +1,7 @@
 -- The highest vN of a name, where the table counts its ids: what the runs of the name say whose rows are still there or
 -- may come back, and what the rows say that no run of another name describes. Of these only the newest are read, those
 -- that no earlier beginning has counted. Without a run they have no name and count for every name.
--- Then up to which id all are counted, and the highest number among those that have no name.
+-- Then up to which id all are counted, where that is worth writing down, and the highest number among those without a name.
 WITH counted AS MATERIALIZED (
     SELECT
         counted_until,
@@ -63,7 +63,8 @@ told AS MATERIALIZED (
             FROM {runs} AS run
             WHERE run.record_table = {record_table}
                 AND run.record_id = CAST(recent.id AS TEXT)
-                AND run.name IS NOT NULL
+                -- By its record: all runs of a table have a name.
+                AND +run.name IS NOT NULL
         ) AS by_any,
         EXISTS (
             SELECT 1
@@ -84,6 +85,9 @@ told AS MATERIALIZED (
 )
 SELECT
     max(own_number, counted_number, COALESCE((SELECT max(number) FROM told WHERE NOT by_another), 0)),
-    settled_until,
-    max(counted_number, COALESCE((SELECT max(number) FROM told WHERE settled AND NOT by_any), 0))
+    CASE WHEN settled_until >= counted_until + {unsettled_rows} THEN settled_until END,
+    CASE
+        WHEN settled_until >= counted_until + {unsettled_rows}
+        THEN max(counted_number, COALESCE((SELECT max(number) FROM told WHERE settled AND NOT by_any), 0))
+    END
 FROM bounds

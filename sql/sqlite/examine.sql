@@ -20,7 +20,7 @@ WITH page AS MATERIALIZED (
         AND record.id > :after -- when: examine.after
         AND record.id IN ( -- when: examine.live
             SELECT run.record_id -- when: examine.live
-            FROM {runs} AS run -- when: examine.live
+            FROM {runs} AS run INDEXED BY runwrap_runs_live -- when: examine.live
             WHERE run.record_table = {record_table} AND run.reason IS NULL -- when: examine.live
         ) -- when: examine.live
     ORDER BY record.id

@@ -4,8 +4,8 @@
 WITH suspect AS MATERIALIZED (
     SELECT
         record.id,
-        record.model_path, -- when: model_path
-        {train_start_time.instant} AS started_at
+        record.model_path -- when: model_path
+        NULL AS model_path -- when: model_path.absent
     FROM {table} AS record
     WHERE record.status = 'training'
         AND strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || :silent_seconds || ' seconds')
@@ -17,23 +17,30 @@ WITH suspect AS MATERIALIZED (
                 AND run.record_id = CAST(record.id AS TEXT)
                 AND run.reason IS NOT 'stuck'
         )
-), -- when: model_path
-written AS MATERIALIZED ( -- when: model_path
-    SELECT -- when: model_path
-        record.model_path, -- when: model_path
-        max({train_start_time.instant}) AS started_at -- when: model_path
-    FROM {table} AS record -- when: model_path
-    WHERE record.model_path IN (SELECT model_path FROM suspect) -- when: model_path
-    GROUP BY record.model_path -- when: model_path
-) -- when: model_path
-) -- when: model_path.absent
+)
 SELECT
-    CAST(suspect.id AS TEXT),
-    NULL -- when: model_path.absent
-    CASE -- when: model_path
-        WHEN NOT COALESCE(written.started_at > suspect.started_at, FALSE) -- when: model_path
-        THEN CAST(suspect.model_path AS TEXT) -- when: model_path
-    END -- when: model_path
-FROM suspect
-LEFT JOIN written ON written.model_path = suspect.model_path -- when: model_path
-ORDER BY suspect.id
+    CAST(judged.id AS TEXT),
+    CAST(judged.model_path AS TEXT)
+FROM (
+    SELECT
+        suspect.id,
+        suspect.model_path
+    FROM suspect
+    WHERE suspect.model_path IS NULL
+    UNION ALL -- when: model_path
+    SELECT -- when: model_path
+        written.id, -- when: model_path
+        CASE WHEN NOT COALESCE(written.last_started_at > written.started_at, FALSE) THEN written.model_path END -- when: model_path
+    FROM ( -- when: model_path
+        SELECT -- when: model_path
+            record.id, -- when: model_path
+            record.model_path, -- when: model_path
+            {train_start_time.instant} AS started_at, -- when: model_path
+            max({train_start_time.instant}) OVER (PARTITION BY record.model_path) AS last_started_at -- when: model_path
+        FROM {table} AS record -- when: model_path
+        -- One look for all of them, with an index or without.
+        WHERE record.model_path IN (SELECT model_path FROM suspect) -- when: model_path
+    ) AS written -- when: model_path
+    WHERE written.id IN (SELECT id FROM suspect) -- when: model_path
+) AS judged
+ORDER BY judged.id

@@ -22,7 +22,7 @@ pub(super) const OWN_COLUMNS: [&str; 10] = [
 
 /// So many of the newest rows are read again each time that a version is looked for: the application may still commit
 /// them, or give them a version late.
-pub(super) const UNSETTLED_ROWS: u32 = 1000;
+pub(super) const UNSETTLED_ROWS: u32 = 100;
 
 /// At most so many rows are read for it: a beginning must end in time however many rows came at once.
 pub(super) const COUNTED_ROWS: u32 = 100_000;
