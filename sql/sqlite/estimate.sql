@@ -1,4 +1,3 @@
 -- About how many records there are: counting them would take as long as reading them.
-SELECT max(id) - min(id) + 1 -- when: id.integer
-SELECT count(*) -- when: id.other
-FROM {table}
+SELECT (SELECT max(id) FROM {table}) - (SELECT min(id) FROM {table}) + 1 -- when: id.integer
+SELECT count(*) FROM {table} -- when: id.other

@@ -8,6 +8,8 @@ mod decide;
 mod errors;
 mod functions;
 mod rows;
+#[cfg(test)]
+mod scale;
 mod schema;
 
 use std::path::{Path, PathBuf};

@@ -21,7 +21,9 @@ pub(super) fn instant_text(instant: DateTime<Utc>) -> String {
 pub(super) fn execute(connection: &Connection, statement: &str, facts: &Facts) -> rusqlite::Result<usize> {
     let mut prepared = connection.prepare(statement)?;
     bind(&mut prepared, facts)?;
-    prepared.raw_execute()
+    let changed = prepared.raw_execute()?;
+    count_steps(&prepared);
+    Ok(changed)
 }
 
 pub(super) fn query(connection: &Connection, statement: &str, facts: &Facts) -> rusqlite::Result<Vec<Vec<Value>>> {
@@ -33,8 +35,25 @@ pub(super) fn query(connection: &Connection, statement: &str, facts: &Facts) -> 
     while let Some(row) = rows.next()? {
         found.push((0..width).map(|at| row.get_ref(at).map(json_value)).collect::<rusqlite::Result<Vec<_>>>()?);
     }
+    drop(rows);
+    count_steps(&prepared);
     Ok(found)
 }
+
+#[cfg(test)]
+thread_local! {
+    /// How many steps SQLite's machine has made for the statements of this thread.
+    pub(super) static STEPS: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn count_steps(prepared: &Statement<'_>) {
+    let steps = prepared.get_status(rusqlite::StatementStatus::VmStep);
+    STEPS.set(STEPS.get() + i64::from(steps));
+}
+
+#[cfg(not(test))]
+const fn count_steps(_: &Statement<'_>) {}
 
 /// A column of `runwrap_runs` as JSON: texts that hold JSON become it, and 0 and 1 become a boolean.
 pub(super) fn run_value(name: &str, value: Value) -> Value {

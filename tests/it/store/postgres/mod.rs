@@ -4,4 +4,5 @@ mod connecting;
 mod hanging;
 mod racing;
 mod rights;
+mod scale;
 mod types;

@@ -1,0 +1,97 @@
+//! What a statement reads of a large table, by the server's own count.
+
+use runwrap::record::{Change, Decision, Doubt, RecordId, Status};
+use runwrap::store::{Filter, Scope};
+
+use crate::store::place::{Place, at, begin, progress, run, success};
+use crate::support::wait::wait_until;
+
+/// More than everything below should read together, and far less than one of the tables.
+const READ_MAX: u64 = 3_000;
+
+/// Finished records, of a hundred names.
+pub(crate) const FILL: &str = "
+    INSERT INTO training_records (version, status, train_start_time, train_end_time, train_duration, model_path)
+    SELECT 'v' || (n / 100 + 1), 'completed', timestamptz '2026-01-01' + make_interval(secs => n),
+        timestamptz '2026-01-01' + make_interval(secs => n + 60), 60, '/m/' || n
+    FROM generate_series(1, 20000) AS n;
+    INSERT INTO runwrap_runs (run_id, record_table, record_id, record_version, name, reason, heartbeat_at, last_seen_at,
+        lease_seconds, runwrap_version)
+    SELECT gen_random_uuid(), 'training_records', n, 'v' || (n / 100 + 1), 'model-' || (n % 100), 'success', now(), now(), 300, '0'
+    FROM generate_series(1, 20000) AS n";
+
+/// Waits until every other session has ended, which is when it tells the server what it has read.
+fn quiet(place: &Place) {
+    let others =
+        "SELECT count(*) AS x FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    wait_until("the other sessions end", || place.text(others).unwrap() == "0");
+}
+
+/// The rows that were read since the last reset, table by table and index by index.
+fn rows_read(place: &Place) -> Vec<(String, u64)> {
+    quiet(place);
+    let read = "SELECT relname || ' ' || seq_tup_read AS x FROM pg_stat_user_tables
+        UNION ALL SELECT indexrelname || ' ' || idx_tup_read FROM pg_stat_user_indexes";
+    let lines = place.texts(read).into_iter().flatten();
+    lines
+        .map(|line| line.split_once(' ').map(|(name, read)| (name.to_owned(), read.parse().unwrap())).unwrap())
+        .collect()
+}
+
+/// A life, and everything that is asked regularly.
+fn everything(place: &Place) {
+    let (first, second) = (run("model-7"), run("a new name"));
+    let mut store = place.open();
+    store.begin(&first, None).unwrap();
+    store.begin(&second, None).unwrap();
+    store.apply(first.run_id, &Change::Heartbeat(progress(r#"{"a": 1}"#))).unwrap();
+    let all = Filter { limit: 20, ..Filter::default() };
+    let named = Filter { name: Some("model-7".into()), ..all.clone() };
+    for filter in [
+        Filter { status: Some(Status::Training), ..all.clone() },
+        Filter { status: Some(Status::Failed), ..named.clone() },
+        Filter { name: Some("nobody".into()), ..all.clone() },
+        named,
+        all,
+    ] {
+        store.list(&filter).unwrap();
+    }
+    assert_eq!(store.overdue().unwrap(), []);
+    assert_eq!(store.examine(Scope::LiveRuns, None, 10_000).unwrap().read, 2);
+    assert!(store.stuck(86_400).unwrap().is_empty());
+    store.estimate().unwrap();
+    store.show("17").unwrap();
+    store.show(&first.run_id.to_string()).unwrap();
+    let doubt = Doubt {
+        silent_seconds: 1,
+        model_written_at: Some(at(0)),
+        assume_now: false,
+        by: "eve".into(),
+        message: "stuck".into(),
+    };
+    store.decide(&RecordId("18".into()), &Decision::GiveUp(doubt)).unwrap();
+    store.decide(&RecordId("19".into()), &Decision::Derive).unwrap();
+    for run in [first, second] {
+        store.apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    }
+}
+
+#[test]
+fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
+    let place = Place::postgres();
+    place.open().migrate().unwrap();
+    place.sql(FILL);
+    // Whoever is first after so many rows counts them.
+    let first = run("first");
+    begin(&place, &first);
+    place.open().apply(first.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    for prepare in ["SELECT 1", "VACUUM ANALYZE"] {
+        place.sql(prepare);
+        quiet(&place);
+        place.sql("SELECT pg_stat_reset()");
+        everything(&place);
+        let read = rows_read(&place);
+        let sum: u64 = read.iter().map(|(_, rows)| rows).sum();
+        assert!(sum < READ_MAX, "after {prepare}: {read:?}");
+    }
+}
