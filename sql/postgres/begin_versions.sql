@@ -1,11 +1,13 @@
 -- The highest vN of a name, where the table counts its ids: what the runs of the name say whose rows are still there or
 -- may come back, and what the rows say that no run of another name describes. Of these only the newest are read, those
 -- that no earlier beginning has counted. Without a run they have no name and count for every name. $1: the name.
--- Then up to which id all are counted, where that is worth writing down, and the highest number among those without a name.
-WITH counted AS (
+-- Then up to which id all are counted, where that is worth writing down, the highest number among those without a name,
+-- and the row that has it.
+WITH latest AS (
     SELECT
         counted_until,
-        counted_number
+        counted_number,
+        counted_id
     FROM {runs}
     WHERE record_table = {record_table}
         AND counted_until IS NOT NULL
@@ -13,6 +15,28 @@ WITH counted AS (
         AND counted_until <= (SELECT max(id) FROM {table})
     ORDER BY counted_until DESC
     LIMIT 1
+),
+-- It holds while the row that it names says so still, and has no name.
+counted AS (
+    SELECT latest.*
+    FROM latest
+    WHERE counted_id IS NULL
+        OR EXISTS (
+            SELECT
+            FROM {table} AS record
+            WHERE record.id = latest.counted_id
+                AND CASE
+                    WHEN CAST(record.version AS text) ~ '^v[0-9]{1,9}$'
+                    THEN CAST(substr(CAST(record.version AS text), 2) AS bigint)
+                END = latest.counted_number
+                AND NOT EXISTS (
+                    SELECT
+                    FROM {runs} AS runs
+                    WHERE runs.record_table = {record_table}
+                        AND runs.record_id = CAST(record.id AS text)
+                        AND runs.name IS NOT NULL
+                )
+        )
 ),
 own AS (
     SELECT numbered.number
@@ -65,6 +89,7 @@ numbered AS MATERIALIZED (
 ),
 told AS MATERIALIZED (
     SELECT
+        numbered.id,
         numbered.number,
         numbered.id <= bounds.settled_until AS settled,
         COALESCE(described.by_any, FALSE) AS by_any,
@@ -80,12 +105,20 @@ told AS MATERIALIZED (
     ) AS described
     WHERE numbered.number > bounds.counted_number
         AND (numbered.number > bounds.own_number OR numbered.id <= bounds.settled_until)
+),
+-- What is told is higher than what was counted before.
+highest AS (
+    SELECT
+        id,
+        number
+    FROM told
+    WHERE settled AND NOT by_any
+    ORDER BY number DESC
+    LIMIT 1
 )
 SELECT
     CAST(GREATEST(own_number, counted_number, (SELECT max(number) FROM told WHERE NOT by_another)) AS text),
     CASE WHEN settled_until >= counted_until + {unsettled_rows} THEN CAST(settled_until AS text) END,
-    CASE
-        WHEN settled_until >= counted_until + {unsettled_rows}
-        THEN CAST(GREATEST(counted_number, (SELECT max(number) FROM told WHERE settled AND NOT by_any)) AS text)
-    END
+    CAST(COALESCE((SELECT number FROM highest), counted_number) AS text),
+    CAST(COALESCE((SELECT id FROM highest), (SELECT counted_id FROM counted)) AS text)
 FROM bounds

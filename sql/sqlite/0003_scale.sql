@@ -1,9 +1,10 @@
 -- What every beginning, recovery and listing asks is answered from an index, however many runs have ended.
 
--- Up to which id the rows that no run describes have been counted, and the highest version among them: each run that
--- looks for its version writes down what it saw, and the next one reads only what came since.
+-- Up to which id the rows that no run describes have been counted, the highest version among them, and the row that has
+-- it: a run that looks for its version writes down what it saw, and the next one reads only what came since.
 ALTER TABLE {runs} ADD COLUMN counted_until INTEGER;
 ALTER TABLE {runs} ADD COLUMN counted_number INTEGER;
+ALTER TABLE {runs} ADD COLUMN counted_id INTEGER;
 
 CREATE INDEX runwrap_runs_counted ON {runs} (record_table, counted_until) WHERE counted_until IS NOT NULL;
 CREATE INDEX runwrap_runs_version ON {runs} (record_table, name, CAST(substr(record_version, 2) AS INTEGER))

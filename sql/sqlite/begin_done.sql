@@ -5,5 +5,6 @@ SET
     record_id = :record_id,
     record_version = :record_version,
     counted_until = COALESCE(:counted_until, CASE WHEN record_table = {record_table} THEN counted_until END),
-    counted_number = COALESCE(:counted_number, CASE WHEN record_table = {record_table} THEN counted_number END)
+    counted_number = COALESCE(:counted_number, CASE WHEN record_table = {record_table} THEN counted_number END),
+    counted_id = COALESCE(:counted_id, CASE WHEN record_table = {record_table} THEN counted_id END)
 WHERE run_id = :run_id

@@ -1,11 +1,13 @@
 -- The highest vN of a name, where the table counts its ids: what the runs of the name say whose rows are still there or
 -- may come back, and what the rows say that no run of another name describes. Of these only the newest are read, those
 -- that no earlier beginning has counted. Without a run they have no name and count for every name.
--- Then up to which id all are counted, where that is worth writing down, and the highest number among those without a name.
-WITH counted AS MATERIALIZED (
+-- Then up to which id all are counted, where that is worth writing down, the highest number among those without a name,
+-- and the row that has it.
+WITH latest AS MATERIALIZED (
     SELECT
         counted_until,
-        counted_number
+        counted_number,
+        counted_id
     FROM {runs}
     WHERE record_table = {record_table}
         AND counted_until IS NOT NULL
@@ -13,6 +15,26 @@ WITH counted AS MATERIALIZED (
         AND counted_until <= (SELECT max(id) FROM {table})
     ORDER BY counted_until DESC
     LIMIT 1
+),
+-- It holds while the row that it names says so still, and has no name.
+counted AS MATERIALIZED (
+    SELECT latest.*
+    FROM latest
+    WHERE counted_id IS NULL
+        OR EXISTS (
+            SELECT 1
+            FROM {table} AS record
+            WHERE record.id = latest.counted_id
+                AND record.version GLOB 'v[0-9]*'
+                AND CAST(substr(record.version, 2) AS INTEGER) = latest.counted_number
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM {runs} AS run
+                    WHERE run.record_table = {record_table}
+                        AND run.record_id = CAST(record.id AS TEXT)
+                        AND +run.name IS NOT NULL
+                )
+        )
 ),
 own AS MATERIALIZED (
     SELECT CAST(substr(run.record_version, 2) AS INTEGER) AS number
@@ -56,6 +78,7 @@ recent AS MATERIALIZED (
 ),
 told AS MATERIALIZED (
     SELECT
+        recent.id,
         CAST(substr(recent.version, 2) AS INTEGER) AS number,
         recent.id <= bounds.settled_until AS settled,
         EXISTS (
@@ -82,12 +105,20 @@ told AS MATERIALIZED (
             CAST(substr(recent.version, 2) AS INTEGER) > bounds.own_number
             OR recent.id <= bounds.settled_until
         )
+),
+-- What is told is higher than what was counted before.
+highest AS MATERIALIZED (
+    SELECT
+        id,
+        number
+    FROM told
+    WHERE settled AND NOT by_any
+    ORDER BY number DESC
+    LIMIT 1
 )
 SELECT
     max(own_number, counted_number, COALESCE((SELECT max(number) FROM told WHERE NOT by_another), 0)),
     CASE WHEN settled_until >= counted_until + {unsettled_rows} THEN settled_until END,
-    CASE
-        WHEN settled_until >= counted_until + {unsettled_rows}
-        THEN max(counted_number, COALESCE((SELECT max(number) FROM told WHERE settled AND NOT by_any), 0))
-    END
+    COALESCE((SELECT number FROM highest), counted_number),
+    COALESCE((SELECT id FROM highest), (SELECT counted_id FROM counted))
 FROM bounds

@@ -36,6 +36,7 @@ struct Beginning<'a, 'b> {
 struct Counted {
     until: Option<String>,
     number: Option<String>,
+    id: Option<String>,
 }
 
 pub(super) fn begin(
@@ -131,8 +132,9 @@ impl Beginning<'_, '_> {
         let Some(row) = self.session.row(&self.layout.words.fill(statement), &[Some(&name)])? else {
             return Ok(next_version([]));
         };
-        if counts {
-            self.counted = Counted { until: self.session.text(&row, 1)?, number: self.session.text(&row, 2)? };
+        if let Some(until) = if counts { self.session.text(&row, 1)? } else { None } {
+            let (number, id) = (self.session.text(&row, 2)?, self.session.text(&row, 3)?);
+            self.counted = Counted { until: Some(until), number, id };
         }
         let highest = self.session.text(&row, 0)?;
         Ok(next_version(highest.map(|number| format!("v{number}")).as_deref()))
@@ -180,6 +182,7 @@ impl Beginning<'_, '_> {
             begun.version.as_deref(),
             self.counted.until.as_deref(),
             self.counted.number.as_deref(),
+            self.counted.id.as_deref(),
         ];
         self.session.rows(&self.layout.words.fill(DONE), &parameters).map(|_none| ())
     }

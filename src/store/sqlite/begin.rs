@@ -37,6 +37,7 @@ struct Beginning<'a, 'b> {
 struct Counted {
     until: Option<i64>,
     number: Option<i64>,
+    id: Option<i64>,
 }
 
 /// A row of the user's table.
@@ -130,7 +131,9 @@ impl Beginning<'_, '_> {
         let statement = if counts { VERSIONS } else { VERSIONS_ALL };
         let rows = self.session.query(statement, &facts([("name", json!(without_nul(&self.run.name)))]))?;
         let number = |at: usize| rows.first().and_then(|row| row.get(at)).and_then(Value::as_i64);
-        self.counted = Counted { until: number(1), number: number(2) };
+        if let Some(until) = number(1) {
+            self.counted = Counted { until: Some(until), number: number(2), id: number(3) };
+        }
         let highest = number(0);
         Ok(next_version(highest.map(|number| format!("v{number}")).as_deref()))
     }
@@ -185,6 +188,7 @@ impl Beginning<'_, '_> {
             ("record_version", json!(begun.version)),
             ("counted_until", json!(self.counted.until)),
             ("counted_number", json!(self.counted.number)),
+            ("counted_id", json!(self.counted.id)),
         ]);
         self.session.execute(DONE, &tie).map(|_one| ())
     }

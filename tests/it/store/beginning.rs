@@ -15,6 +15,10 @@ conformance!(
     twenty_runs_of_one_name_get_versions_without_gaps_or_twins,
     twenty_deliveries_of_one_run_make_one_row,
     names_count_for_themselves_and_rows_without_a_run_for_all,
+    a_version_counts_however_many_rows_came_since,
+    a_version_that_comes_late_counts,
+    a_table_that_was_emptied_begins_anew,
+    a_table_that_does_not_count_its_ids_is_read_whole,
     the_version_that_the_user_gives_stands,
     a_row_that_was_deleted_comes_back_under_its_id_and_version,
     what_the_journal_remembers_is_used_where_the_database_has_forgotten,
@@ -88,6 +92,78 @@ fn names_count_for_themselves_and_rows_without_a_run_for_all(place: &Place) {
     }
     assert_eq!([version("a"), version("b"), version("c")], ["v13", "v13", "v13"]);
     assert_eq!(version("a"), "v14");
+}
+
+/// `count` finished rows that no run describes.
+fn insert(place: &Place, count: u32, version: &str) {
+    let numbers = if place.is_postgres() {
+        format!("SELECT generate_series(1, {count}) AS n")
+    } else {
+        format!("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) SELECT n FROM n")
+    };
+    place.sql(&format!(
+        "INSERT INTO training_records (version, status) SELECT {version}, 'completed' FROM ({numbers}) AS n"
+    ));
+}
+
+fn a_version_counts_however_many_rows_came_since(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    assert_eq!(version("a"), "v1");
+    insert(place, 1, "'v40'");
+    for _ in 0..4 {
+        insert(place, 150, "CASE WHEN n % 2 = 0 THEN 'best' END");
+        begin(place, &run("another"));
+    }
+    assert_eq!([version("a"), version("new"), version("newer")], ["v41", "v41", "v41"]);
+    insert(place, 300, "'v' || (100 + n)");
+    assert_eq!([version("a"), version("new"), version("newest")], ["v401", "v401", "v401"]);
+    // Each name goes on for itself, also behind rows of another that are many.
+    for number in 2..130 {
+        assert_eq!(version("a"), format!("v{}", 400 + number));
+    }
+    assert_eq!([version("new"), version("newest of all")], ["v402", "v401"]);
+}
+
+fn a_version_that_comes_late_counts(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    place.open().migrate().unwrap();
+    insert(place, 200, "NULL");
+    assert_eq!(version("a"), "v1");
+    place.sql("UPDATE training_records SET version = 'v7' WHERE id = 150");
+    assert_eq!([version("a"), version("b")], ["v8", "v8"]);
+    // The application may rename its rows, and remove them.
+    place.sql("UPDATE training_records SET version = 'v2' WHERE id = 150");
+    assert_eq!(version("c"), "v3");
+    place.sql("DELETE FROM training_records WHERE id = 150");
+    assert_eq!(version("d"), "v1");
+    insert(place, 1, "'v50'");
+    insert(place, 300, "NULL");
+    assert_eq!([version("e"), version("f")], ["v51", "v51"]);
+    place.sql("DELETE FROM training_records WHERE version = 'v50'");
+    assert_eq!([version("g"), version("e")], ["v1", "v52"]);
+}
+
+fn a_table_that_was_emptied_begins_anew(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    place.open().migrate().unwrap();
+    insert(place, 1000, "'v' || n");
+    assert_eq!(version("a"), "v1001");
+    let restart = if place.is_postgres() { "ALTER TABLE training_records ALTER COLUMN id RESTART" } else { "SELECT 1" };
+    place.sql(&format!("UPDATE runwrap_runs SET reason = 'success'; DELETE FROM training_records; {restart}"));
+    assert_eq!([version("a"), version("a"), version("b")], ["v1", "v2", "v1"]);
+    insert(place, 1, "'v9'");
+    assert_eq!([version("a"), version("b")], ["v10", "v10"]);
+}
+
+fn a_table_that_does_not_count_its_ids_is_read_whole(place: &Place) {
+    place.sql("CREATE TABLE training_records (id TEXT PRIMARY KEY, version TEXT, status TEXT)");
+    place.sql(
+        "INSERT INTO training_records VALUES ('z', 'v3', 'completed'), ('a', 'v12', 'failed'), ('m', 'best', NULL)",
+    );
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    assert_eq!([version("a"), version("a"), version("b")], ["v13", "v14", "v13"]);
+    place.sql("INSERT INTO training_records VALUES ('0', 'v30', 'completed')");
+    assert_eq!([version("a"), version("c")], ["v31", "v31"]);
 }
 
 fn the_version_that_the_user_gives_stands(place: &Place) {

@@ -2,16 +2,17 @@
 
 use std::thread;
 
-use runwrap::record::Run;
+use runwrap::record::{Applied, Change, Run};
 use runwrap::store::{OpenOptions, StoreError, migrations_sql, open};
 
 use super::conformance;
-use super::place::{Place, bad_input, begin, permanent, run};
+use super::place::{Place, bad_input, begin, permanent, progress, run, success};
 
 conformance!(
     migrating_is_done_once,
     a_hundred_at_once_on_an_empty_database_all_succeed,
     without_leave_to_migrate_the_way_out_is_said,
+    an_older_schema_is_upgraded_with_its_rows_and_by_a_hundred_at_once,
     what_is_printed_makes_what_is_needed,
     a_newer_schema_is_used_unless_it_breaks,
     several_tables_share_what_is_runwraps,
@@ -45,6 +46,36 @@ fn without_leave_to_migrate_the_way_out_is_said(place: &Place) {
     assert!(message.contains("`runwrap migrate`") && message.contains("`runwrap migrate --print`"), "{message}");
     assert_eq!(store.migrate().unwrap(), 3);
     store.begin(&run("cifar"), None).unwrap();
+}
+
+/// Takes the newest migration back: what an earlier runwrap left.
+fn downgrade(place: &Place) {
+    let indexes = ["counted", "version", "named"].map(|name| format!("DROP INDEX runwrap_runs_{name};")).concat();
+    let number = if place.is_postgres() { "" } else { "DROP INDEX runwrap_runs_number;" };
+    place.sql(&format!(
+        "{indexes} {number} ALTER TABLE runwrap_runs DROP COLUMN counted_until; ALTER TABLE runwrap_runs DROP COLUMN counted_number;
+         ALTER TABLE runwrap_runs DROP COLUMN counted_id;
+         CREATE INDEX runwrap_runs_name ON runwrap_runs (name, record_table); DELETE FROM runwrap_migrations WHERE number = 3"
+    ));
+}
+
+fn an_older_schema_is_upgraded_with_its_rows_and_by_a_hundred_at_once(place: &Place) {
+    let old = run("cifar");
+    begin(place, &old);
+    begin(place, &run("other"));
+    downgrade(place);
+    let options = OpenOptions { migrate: false, ..place.options() };
+    let message = permanent(open(&place.target, &options).unwrap().begin(&run("cifar"), None));
+    assert!(message.contains("out of date") && message.contains("`runwrap migrate`"), "{message}");
+    let mut versions: Vec<u32> = thread::scope(|scope| {
+        let runs: Vec<_> = (0..100).map(|_| scope.spawn(|| begin(place, &run("cifar")))).collect();
+        runs.into_iter().map(|run| run.join().unwrap().version.unwrap()[1..].parse().unwrap()).collect()
+    });
+    versions.sort_unstable();
+    assert_eq!(versions, (2..=101).collect::<Vec<u32>>());
+    let ended = Change::Finalize(progress("{}"), success());
+    assert_eq!(place.open().apply(old.run_id, &ended).unwrap(), Applied::Written);
+    assert_eq!((place.show("1")["status"].as_str(), place.count("runwrap_runs")), (Some("completed"), 102));
 }
 
 fn what_is_printed_makes_what_is_needed(place: &Place) {
