@@ -13,12 +13,12 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A bar for about `total` records. Asks for that number only where somebody sees it.
+    /// A bar for about `total` records, where it is wanted. Asks for that number only where somebody sees it.
     ///
     /// # Errors
     /// That of `total`.
-    pub fn start<E>(total: impl FnOnce() -> Result<Option<u64>, E>) -> Result<Self, E> {
-        let visible = io::stderr().is_terminal();
+    pub fn start<E>(wanted: bool, total: impl FnOnce() -> Result<Option<u64>, E>) -> Result<Self, E> {
+        let visible = wanted && io::stderr().is_terminal();
         let total = if visible { total()? } else { None };
         Ok(Self { total, visible })
     }

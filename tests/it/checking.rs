@@ -215,13 +215,74 @@ fn a_large_table_is_checked_page_by_page_with_a_bar_on_a_terminal() {
         assert_eq!(found[0]["record_id"], json!(8000));
         // PostgreSQL's planner counts the records only when it is told to.
         site.sql("ANALYZE");
-        let typed = format!("{} check", env!("CARGO_BIN_EXE_runwrap"));
-        let mut terminal = Command::new("script");
-        terminal
-            .args(["-qec", &typed, "/dev/null"])
-            .envs(site.runwrap(&[]).get_envs().filter_map(|(key, value)| Some((key, value?))));
-        let seen = String::from_utf8(output(terminal.stdin(Stdio::null())).stdout).unwrap();
+        let seen = on_terminal(&site, "check");
         assert!(seen.contains("\r\x1b[K[") && seen.contains("% of "), "{seen:?}");
         assert!(seen.contains("record 16000: duration-mismatch: its duration is 7 s"), "{seen:?}");
+        assert!(seen.ends_with("\r\x1b[K"), "{seen:?}");
+        // JSON for a file has its bar too, and whoever wants quiet has none.
+        let seen = on_terminal(&site, "check --json > found.json");
+        assert!(seen.contains("% of "), "{seen:?}");
+        let found: Vec<Value> =
+            serde_json::from_slice(&std::fs::read(site.path().join("found.json")).unwrap()).unwrap();
+        assert_eq!(kinds(&found), expected.to_vec());
+        assert!(!on_terminal(&site, "check -q").contains("\x1b"));
+    }
+}
+
+/// What `runwrap ARGUMENTS` shows on a terminal.
+fn on_terminal(site: &Site, arguments: &str) -> String {
+    let typed = format!("{} {arguments}", env!("CARGO_BIN_EXE_runwrap"));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &typed, "/dev/null"]).current_dir(site.path());
+    terminal.envs(site.runwrap(&[]).get_envs().filter_map(|(key, value)| Some((key, value?))));
+    String::from_utf8(output(terminal.stdin(Stdio::null())).stdout).unwrap()
+}
+
+/// The most memory of a check of everything, in kilobytes.
+fn most_memory(site: &Site) -> u64 {
+    let script = "import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
+                  print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let mut python = site.program("python3");
+    python.args(["-c", script, env!("CARGO_BIN_EXE_runwrap"), "check", "--json"]);
+    String::from_utf8(output(&mut python).stdout).unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_check_of_many_records_takes_no_more_memory_than_one_of_few() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        site.sql(&tables(&site)[0]);
+        let mut first = 1;
+        let memory = [20_000, 100_000].map(|last| {
+            let numbers = if site.url().starts_with("sqlite") {
+                format!("WITH RECURSIVE n(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM n WHERE n < {last})")
+            } else {
+                format!("WITH n AS (SELECT generate_series({first}, {last}) AS n)")
+            };
+            // Each of them is a finding.
+            site.sql(&format!("INSERT INTO training_records {numbers} SELECT n, 'done', NULL, NULL, NULL FROM n"));
+            first = last + 1;
+            most_memory(&site)
+        });
+        assert!(memory[1] < memory[0] + 8_000, "{memory:?} kB for 20 000 records and 100 000");
+    }
+}
+
+#[test]
+fn a_check_of_live_runs_looks_at_them_and_the_journals_alone() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        site.sql(&tables(&site)[0]);
+        site.sql(UNSOUND);
+        let mut command = site.shell(&["--name", "demo"], "echo ready; read -r line");
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        assert_eq!(check(&site, &["--live"]), (0, Vec::new()));
+        site.sql("UPDATE runwrap_runs SET heartbeat_at = '2025-11-26 18:00:00', lease_seconds = 0");
+        let (status, found) = check(&site, &["--live"]);
+        let of_this_run = &site.records().into_iter().find(|record| record["name"] == "demo").unwrap()["id"];
+        assert_eq!((status, kinds(&found)), (1, vec![format!("{of_this_run} stuck")]));
+        running.close_stdin();
+        running.end();
+        assert_eq!(check(&site, &["--live"]), (0, Vec::new()));
+        assert_eq!(check(&site, &[]).1.len(), 9);
     }
 }
