@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::Pid;
 
-use super::{host, signals};
+use super::{failpoint, host, signals};
 
 /// How runwrap ends: as the trainer did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,7 @@ pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Resu
     }
     // The trainer may have had a handler where we were started with none.
     set_default(number)?;
+    failpoint::reached("before-stop");
     raise(signal)?;
     if is_due()? {
         let set = SigSet::from(signal);

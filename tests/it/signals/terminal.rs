@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -284,8 +286,7 @@ fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
     let site = Site::sqlite();
     for name in ["TSTP", "STOP", "TTIN"] {
         let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
-        command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-        let mut running = start(std::os::unix::process::CommandExt::process_group(&mut command, 0));
+        let mut running = start(command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         let trainer = procfs::children(running.pid()).into_iter().find(|child| procfs::name(*child).unwrap() == "sh");
         let trainer = trainer.unwrap();
@@ -302,15 +303,16 @@ fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
 #[test]
 fn a_job_that_is_continued_while_it_stops_goes_on() {
     let site = Site::sqlite();
-    let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
-    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
-    let mut running = start(std::os::unix::process::CommandExt::process_group(&mut command, 0));
-    assert_eq!(running.line(), "ready");
-    let mut sender = Conversation::sender();
-    for number in [20, 21, 22].into_iter().cycle().take(600) {
-        sender.ask(&format!("kill -{} {number}", running.pid()));
-        sender.ask(&format!("kill -{} 18", running.pid()));
+    for name in ["TSTP", "TTIN", "TTOU"] {
+        let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
+        command.process_group(0).env("RUNWRAP_FAILPOINTS", "before-stop=stop");
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        kill(-running.pid(), name);
+        // It has seen its trainer stop, and is about to.
+        wait_until("the supervisor is at the point", || procfs::state(running.pid()) == Some('T'));
+        kill(-running.pid(), "CONT");
+        running.close_stdin();
+        assert_eq!(running.end().code(), Some(7), "{name}");
     }
-    running.close_stdin();
-    assert_eq!(running.end().code(), Some(7));
 }
