@@ -64,8 +64,24 @@ impl Hearing {
         let is_known = taken.iter().any(is_not_of_a_child) && self.ask();
         let still_pending = signals::pending()?;
         let told = reaches(&taken, &mut self.records, |number| still_pending.contains(number));
-        let heard = taken.into_iter().zip(told).filter(|(signal, _)| !is_from_us(signal));
+        let heard = taken.into_iter().zip(told).filter(|(signal, _)| !self.is_from_us(signal));
         Ok(heard.map(|(signal, reach)| (signal, if is_known { reach } else { reach.or_unknown() })).collect())
+    }
+
+    /// We are about to stop with the child `pid`: the witness lets us go on when that does.
+    pub(super) fn watch(&self, pid: i32) -> io::Result<()> {
+        self.witness.as_ref().map_or(Ok(()), |witness| witness.watch(pid))
+    }
+
+    /// We go on.
+    pub(super) fn end_watch(&mut self) {
+        self.ask();
+    }
+
+    /// Whether it is the witness's, or the kernel's word for an error of our own, such as a write to a closed pipe.
+    fn is_from_us(&self, signal: &Received) -> bool {
+        let is_own = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
+        is_own || self.witness.as_ref().is_some_and(|witness| witness.has_sent(signal))
     }
 
     /// Adds what the witness has got; false where that is not to be learned.
@@ -91,11 +107,6 @@ impl Hearing {
 /// Whether it is more than the kernel's news of a child.
 fn is_not_of_a_child(signal: &Received) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
-}
-
-/// Whether it is the kernel's word for an error of our own, such as a write to a closed pipe.
-fn is_from_us(signal: &Received) -> bool {
-    matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid())
 }
 
 impl AsFd for Hearing {

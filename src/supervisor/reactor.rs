@@ -276,10 +276,14 @@ impl Supervisor {
         let own_group = process::own_group();
         let had = terminal::foreground_group().filter(|group| *group != own_group);
         let trainers = had.filter(|group| trainer.and_then(process::group) == Some(*group));
+        if let Some(Err(error)) = trainer.map(|pid| self.hearing.watch(pid)) {
+            log::info!(event = "not_watched", error:%; "");
+        }
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::is_stopped_no_more(pid)?)))?;
         if let Some(group) = trainers.filter(|_| terminal::foreground_group() == Some(own_group)) {
             terminal::hand_over(group)?;
         }
+        self.hearing.end_watch();
         self.pending.push(Event::Awake);
         Ok(())
     }

@@ -1,25 +1,30 @@
 //! A tiny process in our process group that tells which signals the group has got: a signal that it has from the same
 //! sender as we was sent to the group, so the trainer has it already. It reads its signals only when it is asked, so that
-//! they merge in its queue as they do in ours. It is a fork of us that was never executed: it costs the pages that differ.
+//! they merge in its queue as they do in ours. While we are stopped together with the trainer it also looks after that: one
+//! that somebody continues or kills alone tells nobody else but its parent, which cannot hear. It is a fork of us that was never executed: it costs the pages that differ.
 //! Must not outlive us (parent-death signal; a closed socket), must hold no descriptor of the user's, and must not look
 //! like us: what is sent to all that are called runwrap must not seem to be sent to the group. Called by `supervisor`.
 
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::prctl::{set_name, set_pdeathsig};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, read};
 
 use super::arguments;
 use super::clock::boot_time;
 use super::pidfd::PidFd;
 use super::poll::readable_within;
-use super::signals::{RECORD_BYTES, Received, SIGCONT, SIGKILL, Signals};
+use super::signals::{RECORD_BYTES, Received, SIGCONT, SIGKILL, Sender, Signals};
 
 /// How long an answer may take. A signal waits for it, so this bounds what a witness that is stopped costs.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
@@ -28,11 +33,18 @@ const DEATH_WAIT: Duration = Duration::from_secs(1);
 /// How many signals fit in one message. A shorter message is an answer's last.
 const MESSAGE_RECORDS: usize = 16;
 const NUMBER_BYTES: usize = size_of::<u32>();
+/// How often it looks at a process that it watches.
+const LOOK_EVERY_MS: u8 = 100;
+/// Longer than a question: this tells them apart. `/proc/1/stat` and a NUL are as short as a path gets.
+const PATH_BYTES_MAX: usize = 32;
+/// A process's number, name and state.
+const STAT_BYTES: usize = 128;
 const MESSAGE_BYTES: usize = NUMBER_BYTES + MESSAGE_RECORDS * RECORD_BYTES;
 
 /// The witness of a supervisor that has blocked all signals.
 pub struct Witness {
     process: PidFd,
+    pid: i32,
     socket: OwnedFd,
     questions: u32,
 }
@@ -52,7 +64,7 @@ impl Witness {
                 drop(theirs);
                 // Nobody has reaped it: the number is still its own.
                 let process = PidFd::open(child.as_raw())?.ok_or_else(|| io::Error::from(Errno::ESRCH))?;
-                Ok(Self { process, socket, questions: 0 })
+                Ok(Self { process, pid: child.as_raw(), socket, questions: 0 })
             }
             ForkResult::Child => {
                 if disguise(words, parent).is_ok() && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
@@ -98,6 +110,20 @@ impl Witness {
                 }
             }
         }
+    }
+
+    /// We are about to stop, as the child `pid` has: continues us as soon as that is not stopped any more. The next
+    /// question ends it.
+    pub fn watch(&self, pid: i32) -> io::Result<()> {
+        let path = CString::new(format!("/proc/{pid}/stat"))?;
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        Ok(send(self.socket.as_raw_fd(), path.as_bytes_with_nul(), flags).map(drop)?)
+    }
+
+    /// Whether a signal is from it.
+    #[must_use]
+    pub const fn has_sent(&self, signal: &Received) -> bool {
+        matches!(signal.sender, Sender::Process { pid, .. } if pid == self.pid)
     }
 
     /// Lets it go on if somebody has stopped it.
@@ -159,7 +185,11 @@ fn keep_only(socket: RawFd, signals: RawFd) -> Result<(), Errno> {
 /// In the child: until the other end is closed.
 fn answer_questions() {
     let mut message = [0_u8; MESSAGE_BYTES];
-    while recv(0, &mut message[..NUMBER_BYTES], MsgFlags::empty()) == Ok(NUMBER_BYTES) {
+    while let Ok(length @ 1..) = recv(0, &mut message[..PATH_BYTES_MAX], MsgFlags::empty()) {
+        if length != NUMBER_BYTES {
+            watch_process(&message[..length]);
+            continue;
+        }
         loop {
             let room = &mut message[NUMBER_BYTES..];
             // SAFETY: fills at most the owned bytes that it is given. A signalfd gives the signals of whoever reads it.
@@ -174,4 +204,28 @@ fn answer_questions() {
             }
         }
     }
+}
+
+/// In the child: until the next message, or until the process of this `/proc/PID/stat` is not stopped any more.
+fn watch_process(path: &[u8]) {
+    let Ok(path) = CStr::from_bytes_until_nul(path) else { return };
+    // SAFETY: the child's own descriptor 0, which stays open.
+    let socket = unsafe { BorrowedFd::borrow_raw(0) };
+    while poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], LOOK_EVERY_MS) == Ok(0) {
+        if !is_stopped(path) {
+            // Nothing is to be done where that fails: the parent has gone, and so do we.
+            let _sent = kill(getppid(), Signal::SIGCONT).is_ok();
+            return;
+        }
+    }
+}
+
+/// In the child.
+fn is_stopped(path: &CStr) -> bool {
+    let Ok(file) = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else { return false };
+    let mut stat = [0; STAT_BYTES];
+    let length = read(&file, &mut stat).unwrap_or(0);
+    // The name, in parentheses, may hold anything; no other parenthesis follows it.
+    let state = stat[..length].rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1));
+    matches!(state, Some(b'T' | b't'))
 }

@@ -299,6 +299,43 @@ fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
     }
 }
 
+/// Somebody with a script, while the shell has the terminal back: it hears of it as it would from the trainer itself.
+#[test]
+fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
+    for (name, end) in [("CONT", "143"), ("KILL", "137")] {
+        let seen = play(|terminal| {
+            terminal.enter("$W sleep 60");
+            let mut trainer = None;
+            wait_until("the trainer runs", || {
+                trainer = trainer_of(terminal.leader());
+                trainer.is_some()
+            });
+            kill(trainer.unwrap(), "TSTP");
+            let mut seen = vec![terminal.prompt(), status(terminal)];
+            let job = procfs::children(terminal.leader())[0];
+            kill(trainer.unwrap(), name);
+            wait_until("the job is not stopped any more", || procfs::state(job) != Some('T'));
+            if name == "CONT" {
+                // The shell has reaped nothing and is told by a signal: what it runs next comes after that.
+                seen.extend(["true", "jobs"].map(|line| terminal.answer(line)));
+                terminal.answer("kill %1");
+            }
+            terminal.enter("wait %1; echo status $?");
+            terminal.sees("status ");
+            seen.push(terminal.sees("\n"));
+            seen
+        });
+        assert_eq!(seen.last().unwrap(), end, "{seen:?}");
+    }
+}
+
+/// The child of the shell, or its child, that sleeps.
+fn trainer_of(shell: i32) -> Option<i32> {
+    let job = *procfs::children(shell).first()?;
+    let family = [vec![job], procfs::children(job)].concat();
+    family.into_iter().find(|pid| procfs::name(*pid).is_some_and(|name| name == "sleep"))
+}
+
 /// The shell may let the job go on before runwrap has stopped with its trainer: it must not stop after that.
 #[test]
 fn a_job_that_is_continued_while_it_stops_goes_on() {
