@@ -63,29 +63,32 @@ fn the_house_is_tidy() {
 }
 
 #[test]
-fn every_test_that_the_failure_matrix_names_exists() {
+fn every_test_that_the_tables_name_exists() {
     let Some(document) = document("ARCHITECTURE.md") else { return };
     let sources = sources();
-    for name in tests_of_matrix(&document) {
+    for name in SECTIONS.iter().flat_map(|section| tests_of(section, &document)) {
         let definition = format!("fn {name}(");
         assert!(sources.iter().any(|source| source.code.contains(&definition)), "no test `{name}`");
     }
 }
 
-/// The names in the last cells of the failure matrix of `document`.
-fn tests_of_matrix(document: &str) -> Vec<String> {
-    let matrix = document.split("\n## ").find(|section| section.to_lowercase().starts_with("failure matrix"));
-    let rows =
-        matrix.expect("ARCHITECTURE.md has no section \"Failure matrix\"").lines().filter(|line| line.starts_with('|'));
+/// The sections whose tables name tests in their last cells.
+const SECTIONS: [&str; 2] = ["Signals", "Failure matrix"];
+
+/// The names in the last cells of the tables of a section of `document`.
+fn tests_of(name: &str, document: &str) -> Vec<String> {
+    let section = document.split("\n## ").find(|section| section.lines().next() == Some(name));
+    let lines = section.expect("ARCHITECTURE.md has both sections").lines();
+    let rows = lines.filter(|line| line.starts_with('|'));
     let last_cells = rows.filter_map(|row| row.trim_end_matches(['|', ' ']).rsplit('|').next());
     let quoted = last_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     quoted.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()).collect()
 }
 
 #[test]
-fn the_matrix_is_read_by_its_last_column() {
+fn a_table_is_read_by_its_last_column() {
     let document = "# A\n\n## Failure matrix\n\n| who `x` | held by |\n|---|---|\n| a | `mod::first_test`, `second_test` |\n\n## Next\n| `y` |\n";
-    assert_eq!(tests_of_matrix(document), ["first_test", "second_test"]);
+    assert_eq!(tests_of("Failure matrix", document), ["first_test", "second_test"]);
 }
 
 /// The long flags in `text`.
