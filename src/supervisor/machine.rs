@@ -332,6 +332,8 @@ impl Machine {
 
     fn finish(&mut self, exit: TrainerExit, end: EndAs, now: Duration) -> Vec<Action> {
         self.phase = Phase::Finishing { since: now, end };
+        // The trainer is no more, however it was: only we can be stopped from here on.
+        (self.stopped, self.suspended) = (None, false);
         self.deadlines.begin_phase(Some(now + self.limits.finish_timeout));
         vec![Action::Finish(exit)]
     }

@@ -225,7 +225,7 @@ fn a_large_table_is_checked_page_by_page_with_a_bar_on_a_terminal() {
         let found: Vec<Value> =
             serde_json::from_slice(&std::fs::read(site.path().join("found.json")).unwrap()).unwrap();
         assert_eq!(kinds(&found), expected.to_vec());
-        assert!(!on_terminal(&site, "check -q").contains("\x1b"));
+        assert!(!on_terminal(&site, "check -q").contains('\x1b'));
     }
 }
 
