@@ -143,6 +143,10 @@ impl Directory {
 
 /// Opens a plain file by path for reading, never waiting for a pipe's other end.
 pub fn open_plain(path: &Path) -> io::Result<File> {
+    // Looked at before: to open a pipe and close it again ends whoever writes to it.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(not_plain());
+    }
     plain(File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?))
 }
 
@@ -196,7 +200,11 @@ fn descriptor_path(fd: &impl AsFd) -> PathBuf {
 }
 
 fn plain(file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("not a plain file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain()) }
+}
+
+fn not_plain() -> io::Error {
+    io::Error::other("not a plain file")
 }
 
 fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {

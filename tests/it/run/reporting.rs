@@ -195,8 +195,12 @@ fn a_report_file_that_is_none_any_more_is_waited_for_by_nobody() {
             site.processes().into_iter().for_each(|process| kill(process.pid, signal));
         }
         site.quiet();
-        assert!(output(&mut site.runwrap(&["recover"])).status.success(), "{other}");
-        assert_eq!((&site.record()["reason"], &site.record()["train_metrics"]), (&json!("lost"), &json!({"loss": 1})));
+        // The kernel takes a dying process's memory, by which it is looked for, before its files and their locks.
+        wait_until("a recovery", || {
+            assert!(output(&mut site.runwrap(&["recover"])).status.success(), "{other}");
+            site.record()["reason"] == "lost"
+        });
+        assert_eq!(site.record()["train_metrics"], json!({"loss": 1}));
         assert!(site.run_directories().is_empty(), "{other}");
     }
 }
@@ -211,6 +215,23 @@ fn a_metrics_file_that_is_none_is_waited_for_by_nobody() {
             assert_eq!((&record["status"], &record["train_metrics"]), (&json!("completed"), &Value::Null), "{other}");
         }
     }
+}
+
+/// Opened and closed by somebody who looks what it is, a pipe would end its writer with SIGPIPE.
+#[test]
+fn a_writer_to_a_pipe_in_place_of_the_metrics_file_is_left_alone() {
+    let site = Site::sqlite();
+    let script = "mkfifo pipe; (echo '{\"a\": 1}' > pipe; echo released) & echo ready; read -r line; cat pipe; wait";
+    let mut command = site.shell(&["--heartbeat", "100ms", "--metrics-file", "pipe"], script);
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let seen = site.record()["last_seen_at"].clone();
+    wait_until("another heartbeat", || site.record()["last_seen_at"] != seen);
+    running.say("");
+    let mut said = [running.line(), running.line()];
+    said.sort();
+    assert_eq!(said, ["released", "{\"a\": 1}"]);
+    assert_eq!(running.end().code(), Some(0));
 }
 
 /// The journal puts metrics into objects of its own; one level more than its reader takes, and the whole journal of the run
