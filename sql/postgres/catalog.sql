@@ -39,7 +39,8 @@ SELECT CAST(json_build_object(
                     AND CASE typtype WHEN 'd' THEN typtypmod ELSE atttypmod END > 4
                 THEN CASE typtype WHEN 'd' THEN typtypmod ELSE atttypmod END - 4
             END,
-            'has_default', atthasdef OR attidentity <> ''
+            'has_default', atthasdef OR attidentity <> '',
+            'computed', attgenerated <> ''
         ) ORDER BY attnum), '[]')
         FROM pg_catalog.pg_attribute
         JOIN pg_catalog.pg_type ON pg_type.oid = atttypid

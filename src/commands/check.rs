@@ -89,7 +89,17 @@ impl Check<'_> {
     /// Repairs what follows from the record itself, if it still does.
     fn fix(&self, id: &str) -> Result<bool, CommandError> {
         let record_id = RecordId(id.to_owned());
-        let decided = ask(self.settings, "repair a record", move |store| store.decide(&record_id, &Decision::Derive))?;
+        let decided = ask(self.settings, "repair a record", move |store| store.decide(&record_id, &Decision::Derive));
+        let decided = match decided {
+            Ok(decided) => decided,
+            // It stays a finding, and stops no other.
+            Err(error) if !error.is_transient() => {
+                self.progress.clear();
+                log::error!(event = "not_fixed", record_id = id, hint = error.hint(); "record {id}: {error}");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         let fixed = decided.applied == Applied::Written;
         if fixed {
             let [before, after] = [decided.before, decided.after]

@@ -32,6 +32,8 @@ pub enum CommandError {
     StateDirectory { path: PathBuf, cause: io::Error },
     #[error("{left} of the runs in {} could not be delivered", path.display())]
     Left { left: usize, path: PathBuf },
+    #[error("{records} {} could not be ended", if *records == 1 { "record" } else { "records" })]
+    Refused { records: usize },
     #[error("cannot run as a service: {0}")]
     Service(io::Error),
     #[error("cannot report: {0}")]
@@ -58,6 +60,7 @@ impl CommandError {
                 Some("--state-dir names another; it must be your own and writable by you alone")
             }
             Self::Left { .. } => Some("the log says why of each (--log-file); mend that and recover again"),
+            Self::Refused { .. } => Some("the database refuses it: mend what it says, then recover again"),
             Self::Config(error) => Some(error.hint()),
             Self::Service(_) => Some("NOTIFY_SOCKET is the service manager's to set: unset it elsewhere"),
             Self::Keeper(_) | Self::Stdout(_) => None,
@@ -71,7 +74,7 @@ impl CommandError {
 
     /// Whether it will go on until somebody mends it.
     pub(super) const fn needs_a_person(&self) -> bool {
-        !self.is_transient() && !matches!(self, Self::Left { .. })
+        !self.is_transient() && !matches!(self, Self::Left { .. } | Self::Refused { .. })
     }
 
     /// The exit status.
@@ -83,6 +86,7 @@ impl CommandError {
             | Self::Keeper(_)
             | Self::StateDirectory { .. }
             | Self::Left { .. }
+            | Self::Refused { .. }
             | Self::Database { .. }
             | Self::Report(_)
             | Self::Service(_)

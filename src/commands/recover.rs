@@ -31,6 +31,9 @@ struct Round<'a> {
     journaled: HashSet<OsString>,
     /// How many could not be delivered.
     left: usize,
+    /// How many records the database refused to have ended, and what it said.
+    refused: usize,
+    refusals: HashSet<String>,
 }
 
 /// Recovers, and prints what was done; with `--every` until SIGTERM.
@@ -53,10 +56,20 @@ pub(super) fn once(
     args: &RecoverArgs,
     service: Option<&Service>,
 ) -> (Vec<Repaired>, Result<(), CommandError>) {
-    let mut round = Round { settings, args, service, done: Vec::new(), journaled: HashSet::new(), left: 0 };
-    let went = round.go().and_then(|()| match round.left {
-        0 => Ok(()),
-        left => Err(CommandError::Left { left, path: settings.state_dir.clone() }),
+    let mut round = Round {
+        settings,
+        args,
+        service,
+        done: Vec::new(),
+        journaled: HashSet::new(),
+        left: 0,
+        refused: 0,
+        refusals: HashSet::new(),
+    };
+    let went = round.go().and_then(|()| match (round.left, round.refused) {
+        (0, 0) => Ok(()),
+        (0, records) => Err(CommandError::Refused { records }),
+        (left, _) => Err(CommandError::Left { left, path: settings.state_dir.clone() }),
     });
     (round.done, went)
 }
@@ -168,7 +181,8 @@ impl Round<'_> {
             }
             let presumption = lease_ran_out();
             let repaired =
-                self.ask("end the record of a lost run", move |store| presume(store, run_id, presumption.clone()))?;
+                self.ask("end the record of a lost run", move |store| presume(store, run_id, presumption.clone()));
+            let repaired = self.unless_refused(&format!("run {run_id}"), repaired)?;
             if repaired.is_some() && !self.args.dry_run {
                 log::info!(event = "presumed_lost", run_id:%; "");
             }
@@ -198,13 +212,33 @@ impl Round<'_> {
             }
             let doubt = doubt.clone();
             let record_id = suspect.record_id.clone();
-            let repaired = self.ask("end a stuck record", move |store| give_up(store, &suspect, doubt.clone()))?;
+            let repaired = self.ask("end a stuck record", move |store| give_up(store, &suspect, doubt.clone()));
+            let repaired = self.unless_refused(&format!("record {record_id}"), repaired)?;
             if repaired.is_some() && !self.args.dry_run {
                 log::info!(event = "given_up", record_id:%; "");
             }
             self.done.extend(repaired);
         }
         Ok(())
+    }
+
+    /// A record that the database refuses to have changed, by a constraint or a trigger of the table, stops no other.
+    fn unless_refused(
+        &mut self,
+        what: &str,
+        repaired: Result<Option<Repaired>, CommandError>,
+    ) -> Result<Option<Repaired>, CommandError> {
+        let error = match repaired {
+            Err(error) if !error.is_transient() => error,
+            other => return other,
+        };
+        self.refused += 1;
+        // What is refused to all of them, such as a right that is missing, is said once.
+        let is_new = self.refusals.insert(error.to_string())
+            && self.service.is_none_or(|service| service.is_new(&format!("{what}: {error}")));
+        let level = if is_new { log::Level::Error } else { log::Level::Debug };
+        log::log!(level, event = "refused", what, hint = error.hint(); "{what}: {error}");
+        Ok(None)
     }
 
     /// False once a service was asked to end. One look finishes what it has begun.

@@ -49,6 +49,8 @@ pub(super) struct Column {
     pub(super) length: Option<usize>,
     /// The database fills it when an INSERT leaves it out.
     pub(super) has_default: bool,
+    /// The database computes it from the others: nobody can write it.
+    pub(super) computed: bool,
 }
 
 /// All columns of the user's table, in its order.
@@ -61,8 +63,9 @@ impl Columns {
         self.0.iter().find(|column| column.name == name)
     }
 
+    /// Whether there is such a column to be written.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
+        self.get(name).is_some_and(|column| !column.computed)
     }
 
     /// The most characters that a column takes; `None` where nothing limits it, or it does not exist.
@@ -119,6 +122,9 @@ impl Columns {
             let refused = |why: String, hint: &str| {
                 Err(StoreError::BadInput { message: format!("--set {name}: {why}"), hint: hint.into() })
             };
+            if self.get(name).is_some_and(|column| column.computed) {
+                return refused("the database computes this column".into(), "leave it out");
+            }
             if !self.has(name) {
                 let why = format!("table {table} has no such column; it has {}", self.names());
                 return refused(why, "correct the name, or add the column to the table");

@@ -17,6 +17,7 @@ mod kill;
 mod libpq;
 mod logging;
 mod readme;
+mod refusing;
 mod run;
 mod signals;
 mod state_directory;

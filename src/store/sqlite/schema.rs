@@ -107,7 +107,8 @@ fn columns(connection: &Connection, path: &Path, table: &str) -> Result<Columns,
         // SQLite does not keep to a declared length. Only an id tells by it in which form a uuid is meant.
         let length = length.filter(|_| text(0) == "id");
         let has_default = row.get(2).and_then(Value::as_i64) != Some(0);
-        Column { name: text(0).to_owned(), type_name: base.clone(), base_type: base, length, has_default }
+        let computed = row.get(3).and_then(Value::as_i64) == Some(1);
+        Column { name: text(0).to_owned(), type_name: base.clone(), base_type: base, length, has_default, computed }
     };
     Ok(Columns(rows.into_iter().map(column).collect()))
 }

@@ -18,6 +18,7 @@ conformance!(
     a_table_without_a_status_is_refused,
     a_column_that_must_not_be_null_is_named,
     a_column_of_the_same_name_as_one_of_runwraps,
+    a_column_that_the_database_computes_is_read_and_not_written,
 );
 
 /// A whole life in a table, whatever it looks like. Returns the record's id.
@@ -210,4 +211,22 @@ fn a_column_of_the_same_name_as_one_of_runwraps(place: &Place) {
         (&shown["name"], &shown["host"], &shown["record"]),
         (&json!("cifar"), &json!("set by hand"), &json!("r"))
     );
+}
+
+fn a_column_that_the_database_computes_is_read_and_not_written(place: &Place) {
+    let (id, time, json, seconds) = if place.is_postgres() {
+        ("SERIAL", "TIMESTAMP", "JSONB", "EXTRACT(EPOCH FROM train_end_time - train_start_time)")
+    } else {
+        ("INTEGER", "TIMESTAMP", "JSON", "(julianday(train_end_time) - julianday(train_start_time)) * 86400")
+    };
+    place.sql(&format!(
+        "CREATE TABLE training_records (
+            id {id} PRIMARY KEY, status TEXT NOT NULL, train_start_time {time}, train_end_time {time},
+            train_duration INTEGER GENERATED ALWAYS AS (CAST(round({seconds}) AS INTEGER)) STORED, version TEXT,
+            train_metrics {json}, model_path TEXT, error_message TEXT)"
+    ));
+    let id = live(place);
+    says_everything(place, &id);
+    let set = Run { set: vec![("train_duration".into(), "1".into())], ..run("x") };
+    assert!(super::place::bad_input(place.open().begin(&set, None)).contains("--set train_duration"));
 }
