@@ -3,7 +3,7 @@
 WITH given AS (
     SELECT CAST($2 AS json)
 ),
-found AS (
+read AS (
     SELECT
         record.id,
         {train_start_time.instant} AS started_at,
@@ -14,17 +14,27 @@ found AS (
     WHERE record.id = CAST($1 AS {id.type})
         AND CAST(record.status AS text) IN ('completed', 'failed')
 ),
+-- After the year 9999 nobody else can read it, and long after that there is no time.
+found AS (
+    SELECT
+        read.*,
+        CASE
+            WHEN read.started_at < timestamptz '10000-01-01 00:00:00Z' AND read.seconds BETWEEN 0 AND 1e12
+            THEN read.started_at + make_interval(secs => read.seconds)
+        END AS derived_at
+    FROM read
+),
 ruled AS (
     SELECT
         found.id,
         found.started_at,
-        COALESCE(found.ended_at, found.started_at + make_interval(secs => found.seconds)) AS ended_at,
+        COALESCE(found.ended_at, found.derived_at) AS ended_at,
         found.ended_at IS NULL AS ends
     FROM found
     WHERE found.started_at IS NOT NULL
         AND (
             FALSE
-            OR (found.ended_at IS NULL AND found.seconds BETWEEN 0 AND 1e12) -- when: train_end_time
+            OR (found.ended_at IS NULL AND found.derived_at < timestamptz '10000-01-01 00:00:00Z') -- when: train_end_time
             OR (found.ended_at >= found.started_at AND found.seconds IS NULL) -- when: train_duration
             OR (found.ended_at >= found.started_at AND abs(found.seconds - EXTRACT(EPOCH FROM found.ended_at - found.started_at)) > 1) -- when: train_duration
         )

@@ -55,7 +55,11 @@ fn list() -> Command {
 }
 
 fn show() -> Command {
-    let id = Arg::new("id").value_name("ID").required(true).help("A record's id, or a run's id");
+    let id = Arg::new("id")
+        .value_name("ID")
+        .required(true)
+        .allow_negative_numbers(true)
+        .help("A record's id, or a run's id");
     reading("show", "Shows everything known of one record").args([id, json()])
 }
 
@@ -102,7 +106,11 @@ fn finalize() -> Command {
     let text = |id: &'static str, long: &'static str, value: &'static str, help: &'static str| {
         Arg::new(id).long(long).value_name(value).value_parser(value_parser!(OsString)).help(help)
     };
-    let id = Arg::new("id").value_name("ID").required(true).help("A record's id, or a run's id");
+    let id = Arg::new("id")
+        .value_name("ID")
+        .required(true)
+        .allow_negative_numbers(true)
+        .help("A record's id, or a run's id");
     let status = Arg::new("status")
         .long("status")
         .value_name("STATUS")

@@ -1,7 +1,7 @@
 //! What is wrong with a record, judged by what it says itself, and what would repair it. Pure: the database's clock has
 //! judged already how long nothing was heard of it. Called by `check`.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::{Reason, Status};
 
@@ -107,6 +107,21 @@ pub fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_aft
     }
 }
 
+/// Longer than anything runs: a duration of more is none.
+const SECONDS_MAX: f64 = 1e12;
+
+/// A year with more digits is not written the same everywhere.
+const YEAR_MAX: i32 = 9999;
+
+/// The end that follows from a start and a duration; `None` where that is no time that everybody can read.
+#[must_use]
+pub fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<DateTime<Utc>> {
+    let seconds = Some(duration_seconds).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
+    #[expect(clippy::cast_possible_truncation, reason = "it is within the limits")]
+    let elapsed = TimeDelta::microseconds((seconds * 1e6).round() as i64);
+    started_at.checked_add_signed(elapsed).filter(|ended_at| ended_at.year() <= YEAR_MAX)
+}
+
 /// Whether a duration is more than a rounding second off the time from start to end.
 #[must_use]
 pub fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
@@ -144,7 +159,9 @@ impl Examined {
         let by_hand = || Repair::Do(format!("runwrap finalize {id} --status {said} --ended-at TIME --force"));
         let missing_counts = !self.presumed && self.started_at != Cell::Null;
         match (self.started_at, self.ended_at, self.duration_seconds) {
-            (Cell::Is(_), Cell::Null, Cell::Is(seconds)) if missing_counts && seconds >= 0.0 => {
+            (Cell::Is(started_at), Cell::Null, Cell::Is(seconds))
+                if missing_counts && derived_end(started_at, seconds).is_some() =>
+            {
                 find(Kind::MissingEnd, format!("{said} without an end time"), Repair::Derived);
             }
             (_, Cell::Null, _) if missing_counts => {

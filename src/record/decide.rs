@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use super::{Applied, DatabaseClock, Reason, Row, Status, elapsed_seconds, is_off, merge_metrics};
+use super::{Applied, DatabaseClock, Reason, Row, Status, derived_end, elapsed_seconds, is_off, merge_metrics};
 
 /// How far an end may lie ahead of the database's clock: the clocks of two machines differ a little.
 pub const AHEAD_SECONDS_MAX: i64 = 60;
@@ -153,15 +153,16 @@ impl Row {
             return (Some(self), Applied::Kept);
         };
         match (self.train_end_time, self.train_duration) {
-            (None, Some(seconds)) if seconds >= 0 => {
-                self.train_end_time = TimeDelta::try_seconds(seconds).and_then(|by| started_at.checked_add_signed(by));
-            }
+            (None, Some(seconds)) => match end_after(started_at, seconds) {
+                Some(ended_at) => self.train_end_time = Some(ended_at),
+                None => return (Some(self), Applied::Kept),
+            },
             (Some(ended_at), known)
                 if ended_at >= started_at && known.is_none_or(|seconds| off(ended_at - started_at, seconds)) =>
             {
                 self.train_duration = Some(elapsed_seconds(ended_at - started_at));
             }
-            (None | Some(_), None | Some(_)) => return (Some(self), Applied::Kept),
+            (None, None) | (Some(_), _) => return (Some(self), Applied::Kept),
         }
         (Some(self), Applied::Written)
     }
@@ -184,6 +185,11 @@ impl Row {
             self.train_duration = Some(elapsed_seconds(ended_at - started_at));
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no run lasts for so many seconds that a float loses one")]
+fn end_after(started_at: DateTime<Utc>, duration_seconds: i64) -> Option<DateTime<Utc>> {
+    derived_end(started_at, duration_seconds as f64)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no run lasts for so many seconds that a float loses one")]

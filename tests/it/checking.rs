@@ -58,6 +58,33 @@ const UNSOUND: &str = "
         (17, 'running', '2025-11-25 18:00:00', NULL, NULL),
         (18, NULL, NULL, NULL, NULL)";
 
+/// What is said of them leads nowhere but to a person: no end follows from these.
+const ABSURD: &str = "
+    INSERT INTO training_records VALUES
+        (21, 'completed', '2025-11-25 18:00:00', NULL, -7),
+        (22, 'completed', '2025-11-25 18:00:00', NULL, 1e12),
+        (23, 'failed', '9999-12-31 00:00:00', NULL, 864000),
+        (24, 'failed', '2025-11-25 18:00:00', '9999-12-31 23:59:59', NULL)";
+
+#[test]
+fn no_repair_is_named_that_repairs_nothing() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        // As numbers, and as texts.
+        for table in [&tables(&site)[1], &tables(&site)[2]] {
+            site.sql(table);
+            site.sql(ABSURD);
+            let (status, found) = check(&site, &["--fix"]);
+            let repairs: Vec<&str> = found.iter().map(|finding| finding["repair"].as_str().unwrap()).collect();
+            let by_hand =
+                |id: u32, said: &str| format!("runwrap finalize {id} --status {said} --ended-at TIME --force");
+            let expected =
+                [by_hand(21, "completed"), by_hand(22, "completed"), by_hand(23, "failed"), "done".to_owned()];
+            assert_eq!((status, repairs), (1, expected.iter().map(String::as_str).collect()), "{table}");
+            assert_eq!(kinds(&check(&site, &["--fix"]).1), ["21 missing-end", "22 missing-end", "23 missing-end"]);
+        }
+    }
+}
+
 #[test]
 fn every_class_is_found_and_nothing_else_in_tables_of_every_kind() {
     for site in [Site::sqlite(), Site::postgres()] {

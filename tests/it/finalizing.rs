@@ -60,6 +60,16 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+fn an_id_below_zero_is_an_id() {
+    let site = Site::sqlite();
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    site.sql("INSERT INTO training_records (id, status) VALUES (-3, 'training')");
+    assert!(output(&mut site.runwrap(&["show", "-3"])).status.success());
+    assert_eq!(finalize(&site, &["-3", "--status", "failed"]).0, 0);
+    assert_eq!(finalize(&site, &["--status", "failed", "--force", "-3"]).0, 0);
+}
+
+#[test]
 fn a_run_that_is_ended_by_hand_while_it_lives_is_named_and_changes_nothing_more() {
     let site = Site::sqlite();
     let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; exit 3");

@@ -1,17 +1,14 @@
 //! The functions that runwrap gives to SQLite, so that its statements can follow the rules of `record` where SQL
 //! has no words for them. Must be free of side effects. Called by `connect`.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Value, ValueRef};
 
 use super::rows::instant_text;
-use crate::record::{elapsed_seconds, is_off, merge_metrics, read_instant};
+use crate::record::{derived_end, elapsed_seconds, is_off, merge_metrics, read_instant};
 use crate::store::entry::json_object;
-
-/// Longer than anything runs: a duration of more is none.
-const SECONDS_MAX: f64 = 1e12;
 
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
@@ -23,18 +20,24 @@ pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function("runwrap_after", 2, flags, |context| Ok(after(context)))
 }
 
-/// `(known, later)`: both JSON texts or NULL. Without `later` the known text stays as it is, to the byte.
-fn merged_metrics(context: &mut Context<'_>) -> rusqlite::Result<Option<String>> {
-    let known: Option<String> = context.get(0)?;
+/// `(known, later)`: both JSON texts or NULL. Without `later` what is known stays as it is, to the byte.
+fn merged_metrics(context: &mut Context<'_>) -> rusqlite::Result<Value> {
+    // Applications keep what they like in a column of SQLite's, and what is no JSON object holds no metrics.
+    let known: Value = context.get(0)?;
     let Some(later) = context.get::<Option<String>>(1)? else { return Ok(known) };
     let later = json_object(&later);
-    let known_object = known.as_deref().map(json_object);
+    let known_object = match &known {
+        Value::Null => None,
+        Value::Text(text) => Some(json_object(text)),
+        Value::Blob(bytes) => Some(json_object(&String::from_utf8_lossy(bytes))),
+        Value::Integer(_) | Value::Real(_) => Some(serde_json::Map::new()),
+    };
     let merged = merge_metrics(known_object.as_ref(), &later);
-    // An equal text tells the statement that there is nothing new to write.
+    // An equal value tells the statement that there is nothing new to write.
     if known_object.as_ref() == Some(&merged) {
         return Ok(known);
     }
-    Ok(Some(serde_json::Value::Object(merged).to_string()))
+    Ok(Value::Text(serde_json::Value::Object(merged).to_string()))
 }
 
 /// `(started_at, ended_at)`: whole seconds, or NULL where one of them is no time.
@@ -62,10 +65,7 @@ fn off(context: &Context<'_>) -> Option<bool> {
 
 /// `(started_at, seconds)`: the time so long after, or NULL where one of them is none.
 fn after(context: &Context<'_>) -> Option<String> {
-    let seconds = number(context, 1).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
-    #[expect(clippy::cast_possible_truncation, reason = "it is within the limits")]
-    let elapsed = TimeDelta::microseconds((seconds * 1e6).round() as i64);
-    read(context, 0)?.checked_add_signed(elapsed).map(instant_text)
+    derived_end(read(context, 0)?, number(context, 1)?).map(instant_text)
 }
 
 /// A number, also one that is kept as text.

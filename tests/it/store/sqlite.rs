@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use runwrap::config::DatabaseTarget;
-use runwrap::record::{Applied, Change};
+use runwrap::record::{Applied, Change, Report};
 use runwrap::store::{OpenOptions, StoreError, attempt, open};
 
 use super::place::{Place, bad_input, begin, permanent, progress, run, success, transient};
@@ -97,4 +97,23 @@ fn times_are_kept_as_applications_keep_them() {
     begin(&place, &run("cifar"));
     let kept = place.text("SELECT train_start_time AS x FROM training_records");
     assert_eq!(kept.unwrap(), "2026-01-02 03:04:05.678901");
+}
+
+/// SQLite keeps anything in any column, also JSON in its own binary form.
+#[test]
+fn metrics_that_are_kept_as_something_else_prevent_no_end() {
+    let place = Place::sqlite();
+    for known in ["13", "1.5", "X'80FF'", "'[1]'", "'no JSON'"] {
+        let run = run("cifar");
+        let id = begin(&place, &run).record_id.0;
+        place.sql(&format!("UPDATE training_records SET train_metrics = {known} WHERE id = {id}"));
+        let mut store = place.open();
+        let silent = Change::Heartbeat(runwrap::record::Progress { report: Report::default(), ..progress("{}") });
+        assert_eq!(store.apply(run.run_id, &silent).unwrap(), Applied::Written);
+        let kept = format!("SELECT train_metrics IS {known} AS x FROM training_records WHERE id = {id}");
+        assert_eq!(place.text(&kept).unwrap(), "1", "{known}");
+        let ended = Change::Finalize(progress(r#"{"a": 1}"#), success());
+        assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Written);
+        assert_eq!(place.show(&id)["train_metrics"], serde_json::json!({"a": 1}), "{known}");
+    }
 }
