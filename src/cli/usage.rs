@@ -58,8 +58,8 @@ pub(super) fn explain(error: &Error, arguments: &[OsString], verbs: &[&str]) -> 
             )
         }
         (ErrorKind::ValueValidation, Some(argument), Some(value)) => {
-            let hint = "write a number, as 20";
-            Misuse::new(format!("cannot use {argument}: {} is no whole number from 1 on", shown(&value)), hint)
+            let cause = format!("{} is no whole number from 1 to {}", shown(&value), u32::MAX);
+            Misuse::new(format!("cannot use {argument}: {cause}"), "write a number, as 20")
         }
         (ErrorKind::TooManyValues, Some(argument), _) => {
             Misuse::new(format!("{argument} takes no value"), "leave out the = and what follows")
