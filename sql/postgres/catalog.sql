@@ -23,7 +23,9 @@ own AS (
 )
 SELECT CAST(json_build_object(
     'schema', schema,
-    'table_exists', record_table IS NOT NULL,
+    -- By the snapshot that the columns are read by: the name is looked up by a newer one, and a table that somebody
+    -- is just making would be there without its columns.
+    'table_exists', EXISTS (SELECT FROM pg_catalog.pg_class WHERE pg_class.oid = record_table),
     'runs_exists', runs IS NOT NULL,
     'migrations_exists', migrations IS NOT NULL,
     'migrations_readable', COALESCE(has_table_privilege(migrations, 'SELECT'), FALSE),
