@@ -173,13 +173,18 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {
-        let mut of_children = false;
-        for (signal, mut reach) in self.hearing.take()? {
-            if signal.number == signals::SIGCHLD {
-                of_children = true;
-                if signal.sender == Sender::Kernel {
-                    continue;
-                }
+        let heard = self.hearing.take()?;
+        let mut changes = Vec::new();
+        self.look_at_children(&mut changes)?;
+        // Who is asked to stop while the trainer is stopped must know it, and what ended the trainer comes before its end.
+        // Held by `a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped`.
+        let is_end = |event: &Event| !matches!(event, Event::TrainerStopped { .. } | Event::TrainerContinued);
+        let end = changes.iter().position(is_end).unwrap_or(changes.len());
+        let ends = changes.split_off(end);
+        events.extend(changes);
+        for (signal, mut reach) in heard {
+            if signal.number == signals::SIGCHLD && signal.sender == Sender::Kernel {
+                continue;
             }
             // What the group gets reaches the trainer only while it is in it.
             if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
@@ -188,8 +193,8 @@ impl Supervisor {
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, reach:?; "");
             events.push(Event::Signal { signal, reach });
         }
-        // Last: what has stopped or ended the trainer comes before its stop and its end.
-        if of_children { self.look_at_children(events) } else { Ok(()) }
+        events.extend(ends);
+        Ok(())
     }
 
     fn look_at_children(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {

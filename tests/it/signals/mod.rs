@@ -5,5 +5,6 @@ mod inheriting;
 mod namespace;
 mod probe;
 mod relaying;
+mod stopping;
 mod terminal;
 mod witness;

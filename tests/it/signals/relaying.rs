@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::probe::{Conversation, Counts, Subject, count, program};
+use super::witness::witness_of;
 use crate::support::procfs;
 use crate::support::site::{Site, kill, output, shell_status, start};
 use crate::support::wait::wait_until;
@@ -76,6 +77,24 @@ fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
     kill(subject.probe, "STOP");
     wait_until("the supervisor knows", || site.log().contains("change=SIGSTOP"));
     Conversation::sender().ask(&format!("kill {} 15", subject.pid));
+    assert_eq!(count(&subject.rest()), Counts::from([(15, 1), (18, 1)]));
+}
+
+/// The supervisor, itself stopped, has heard of neither yet.
+#[test]
+fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
+    let site = Site::sqlite();
+    let mut subject = Subject::alone(&site, true);
+    for pid in [subject.pid, subject.probe] {
+        kill(pid, "STOP");
+        wait_until("it is stopped", || procfs::state(pid) == Some('T'));
+    }
+    let mut sender = Conversation::sender();
+    sender.ask(&format!("kill {} 15", subject.pid));
+    // The witness as well, as if the group had got it: what continues the supervisor alone is relayed.
+    for pid in [witness_of(subject.pid), subject.pid] {
+        sender.ask(&format!("kill {pid} 18"));
+    }
     assert_eq!(count(&subject.rest()), Counts::from([(15, 1), (18, 1)]));
 }
 

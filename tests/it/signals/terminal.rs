@@ -2,21 +2,18 @@
 
 use std::fmt::Debug;
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::probe::{Conversation, Counts, LAST, count, program};
 use crate::support::procfs;
-use crate::support::site::{Site, kill, start};
+use crate::support::site::Site;
 use crate::support::terminal::{INTERRUPT, PROMPT, QUIT, SUSPEND, Terminal};
 use crate::support::wait::wait_until;
 
 /// Plays `scene` bare and under runwrap, which must give the same: that is returned.
 #[track_caller]
-fn play<T: Debug + PartialEq>(scene: impl Fn(&mut Terminal) -> T) -> T {
+pub(super) fn play<T: Debug + PartialEq>(scene: impl Fn(&mut Terminal) -> T) -> T {
     let site = Site::sqlite();
     let bare = scene(&mut Terminal::bash(&site, None));
     let wrapped = scene(&mut Terminal::bash(&site, Some("")));
@@ -26,7 +23,7 @@ fn play<T: Debug + PartialEq>(scene: impl Fn(&mut Terminal) -> T) -> T {
 
 /// The status of what the shell ran last.
 #[track_caller]
-fn status(terminal: &mut Terminal) -> String {
+pub(super) fn status(terminal: &mut Terminal) -> String {
     terminal.answer("echo $?").trim().to_owned()
 }
 
@@ -136,38 +133,6 @@ fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() 
 }
 
 #[test]
-fn a_trainer_that_stops_itself_gives_the_terminal_back() {
-    for (name, expected) in [("STOP", "147"), ("TSTP", "148"), ("TTIN", "149"), ("TTOU", "150")] {
-        let seen = play(|terminal| {
-            terminal.enter(&format!("$W sh -c 'kill -{name} $$; echo went on; read -r line; exit 3'"));
-            let stopped = (terminal.prompt(), status(terminal));
-            terminal.enter("fg");
-            let before = terminal.sees("went on\n");
-            terminal.enter("");
-            (stopped, before, terminal.prompt(), status(terminal))
-        });
-        assert_eq!((&*seen.0.1, &*seen.3), (expected, "3"), "{name}");
-    }
-}
-
-#[test]
-fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
-    let seen = play(|terminal| {
-        terminal.answer("$W bash --norc --noprofile --noediting -i");
-        let mut seen = Vec::new();
-        for _ in 0..2 {
-            terminal.answer("echo nested $SHLVL");
-            seen.extend([terminal.answer("suspend"), status(terminal), terminal.answer("echo outer $SHLVL")]);
-            terminal.enter("fg");
-            terminal.prompt();
-        }
-        seen.extend([terminal.answer("echo nested $SHLVL"), terminal.answer("exit 4"), status(terminal)]);
-        seen
-    });
-    assert_eq!(seen.last().unwrap(), "4");
-}
-
-#[test]
 fn ctrl_c_ends_a_loop_as_it_does_without_runwrap() {
     let seen = play(|terminal| {
         let scripts = [
@@ -242,22 +207,49 @@ fn a_terminal_that_closes_tells_the_trainer_once() {
     site.quiet();
 }
 
+/// As a person leaves: with a job at work, with one that is stopped.
 #[test]
-fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
-    let site = Site::sqlite();
-    let mut terminal = Terminal::bash(&site, Some("--timeout 2s"));
-    let began = Instant::now();
-    terminal.enter("$W sh -c 'echo on; read -r line; exit 7'");
-    terminal.sees("on\n");
-    terminal.press(SUSPEND);
-    terminal.prompt();
-    wait_until("the deadline passes", || began.elapsed() > Duration::from_millis(2500));
-    terminal.enter("fg");
-    terminal.sees("exit 7'\n");
-    terminal.enter("");
-    terminal.prompt();
-    assert_eq!(status(&mut terminal), "7");
-    assert_eq!(site.record()["reason"], json!("exit"));
+fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
+    for keys in ["", SUSPEND] {
+        let site = Site::sqlite();
+        let mut terminal = Terminal::bash(&site, Some(""));
+        terminal.enter("$W sh -c 'echo on; exec sleep 60'");
+        terminal.sees("on\n");
+        if keys == SUSPEND {
+            terminal.press(keys);
+            terminal.prompt();
+        }
+        terminal.close();
+        terminal.end();
+        let record = site.record_that_is("failed");
+        assert_eq!((&record["reason"], &record["signal"]), (&json!("cancelled"), &json!("SIGHUP")), "{keys:?}");
+        site.quiet();
+    }
+}
+
+#[test]
+fn a_script_around_it_is_one_job_with_it() {
+    let seen = play(|terminal| {
+        let mut seen = Vec::new();
+        for keys in [INTERRUPT, "\x04"] {
+            terminal.enter("bash -c '$W cat; echo after $?'");
+            for word in ["first", "second"] {
+                terminal.enter(word);
+                terminal.sees(&format!("{word}\n"));
+                terminal.press(SUSPEND);
+                seen.extend([terminal.prompt(), status(terminal)]);
+                terminal.enter("fg");
+                terminal.sees("after $?'\n");
+            }
+            terminal.enter("third");
+            terminal.sees("third\n");
+            terminal.press(keys);
+            seen.extend([terminal.prompt(), status(terminal)]);
+        }
+        seen
+    });
+    assert_eq!(seen[4..6], ["\n", "130"], "{seen:?}");
+    assert_eq!(seen[10..], ["after 0\n", "0"], "{seen:?}");
 }
 
 #[test]
@@ -278,78 +270,4 @@ fn ctrl_z_stops_a_job_that_waits_for_the_database_at_once() {
     let shown = terminal.prompt();
     assert!(!shown.contains("on\n"), "{shown}");
     assert_eq!(status(&mut terminal), "130");
-}
-
-/// Somebody with a script, not the shell: the shell knows of neither.
-#[test]
-fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
-    let site = Site::sqlite();
-    for name in ["TSTP", "STOP", "TTIN"] {
-        let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
-        let mut running = start(command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()));
-        assert_eq!(running.line(), "ready");
-        let trainer = procfs::children(running.pid()).into_iter().find(|child| procfs::name(*child).unwrap() == "sh");
-        let trainer = trainer.unwrap();
-        kill(trainer, name);
-        wait_until("the trainer is stopped", || procfs::state(trainer) == Some('T'));
-        wait_until("the supervisor knows", || site.log().contains(&format!("change=SIG{name}")));
-        kill(trainer, "CONT");
-        running.close_stdin();
-        assert_eq!(running.end().code(), Some(7), "{name}");
-    }
-}
-
-/// Somebody with a script, while the shell has the terminal back: it hears of it as it would from the trainer itself.
-#[test]
-fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
-    for (name, end) in [("CONT", "143"), ("KILL", "137")] {
-        let seen = play(|terminal| {
-            terminal.enter("$W sleep 60");
-            let mut trainer = None;
-            wait_until("the trainer runs", || {
-                trainer = trainer_of(terminal.leader());
-                trainer.is_some()
-            });
-            kill(trainer.unwrap(), "TSTP");
-            let mut seen = vec![terminal.prompt(), status(terminal)];
-            let job = procfs::children(terminal.leader())[0];
-            kill(trainer.unwrap(), name);
-            wait_until("the job is not stopped any more", || procfs::state(job) != Some('T'));
-            if name == "CONT" {
-                // The shell has reaped nothing and is told by a signal: what it runs next comes after that.
-                seen.extend(["true", "jobs"].map(|line| terminal.answer(line)));
-                terminal.answer("kill %1");
-            }
-            terminal.enter("wait %1; echo status $?");
-            terminal.sees("status ");
-            seen.push(terminal.sees("\n"));
-            seen
-        });
-        assert_eq!(seen.last().unwrap(), end, "{seen:?}");
-    }
-}
-
-/// The child of the shell, or its child, that sleeps.
-fn trainer_of(shell: i32) -> Option<i32> {
-    let job = *procfs::children(shell).first()?;
-    let family = [vec![job], procfs::children(job)].concat();
-    family.into_iter().find(|pid| procfs::name(*pid).is_some_and(|name| name == "sleep"))
-}
-
-/// The shell may let the job go on before runwrap has stopped with its trainer: it must not stop after that.
-#[test]
-fn a_job_that_is_continued_while_it_stops_goes_on() {
-    let site = Site::sqlite();
-    for name in ["TSTP", "TTIN", "TTOU"] {
-        let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
-        command.process_group(0).env("RUNWRAP_FAILPOINTS", "before-stop=stop");
-        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        assert_eq!(running.line(), "ready");
-        kill(-running.pid(), name);
-        // It has seen its trainer stop, and is about to.
-        wait_until("the supervisor is at the point", || procfs::state(running.pid()) == Some('T'));
-        kill(-running.pid(), "CONT");
-        running.close_stdin();
-        assert_eq!(running.end().code(), Some(7), "{name}");
-    }
 }

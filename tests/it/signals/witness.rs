@@ -12,7 +12,7 @@ const PRIVATE_KIB_MAX: u64 = 200;
 
 /// The witness of the supervisor `pid`.
 #[track_caller]
-fn witness_of(pid: i32) -> i32 {
+pub(super) fn witness_of(pid: i32) -> i32 {
     let mut found = None;
     wait_until("a witness", || {
         let name = |child: &i32| procfs::name(*child).is_some_and(|name| name == "rw-witness");
