@@ -14,6 +14,7 @@ mod layers;
 pub mod options;
 mod settings;
 mod surroundings;
+mod table_name;
 mod values;
 
 pub use conninfo::{Malformed, parse_database};
@@ -24,4 +25,5 @@ pub use gather::load;
 pub use layers::{Layer, Layers, Origin, Raw};
 pub use settings::{Settings, Verbosity, resolve};
 pub use surroundings::{Account, Surroundings};
+pub use table_name::{TABLE_NAME_HINT, parse_table_name};
 pub use values::read_duration;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::layers::Raw;
 use super::options::OptionRow;
+use super::table_name::{TABLE_NAME_HINT, parse_table_name};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -127,15 +128,10 @@ pub(super) fn label(row: &OptionRow, raw: &Raw) -> Result<String, ConfigError> {
 /// Where it cannot be one.
 pub(super) fn table(row: &OptionRow, raw: &Raw) -> Result<String, ConfigError> {
     let name = label(row, raw)?;
-    // Outside of double quotes, within which a doubled one stands for itself.
-    let outside: Vec<&str> = name.split('"').step_by(2).collect();
-    let plain = |part: &&str| !part.contains(|character: char| character.is_whitespace() || "';".contains(character));
-    let parts = outside.iter().map(|part| part.matches('.').count()).sum::<usize>() + 1;
-    if parts <= 2 && name.matches('"').count() % 2 == 0 && outside.iter().all(plain) {
-        return Ok(name);
+    match parse_table_name(&name) {
+        Ok(_) => Ok(name),
+        Err(why) => Err(raw.refused(row, format!("it is not the name of a table: {why}"), TABLE_NAME_HINT)),
     }
-    let hint = "write NAME or SCHEMA.NAME; a part with blanks or dots in it stands in double quotes";
-    Err(raw.refused(row, "it is not the name of a table", hint))
 }
 
 /// An absolute path, as seen from `cwd`. Not resolved: it may not exist yet.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::postgres::Postgres;
+use crate::support::site::{Site, output};
 
 /// A home of its own, with an empty default database.
 struct Home(TempDir);
@@ -223,4 +224,46 @@ fn every_line_of_the_log_names_its_event_and_none_the_password() {
     assert!(story.len() >= 4 && story.iter().any(|line| line.contains(" record_id=1 ")), "{log}");
     // The other run never reached its database, and the log says why.
     assert!(log.contains("event=attempt_failed ") && log.contains("refused"), "{log}");
+}
+
+#[test]
+fn a_table_of_any_name_and_with_any_columns_serves_every_verb() {
+    let table = r#"Training "" records; it's, 100% .x"#;
+    let typed = format!("\"{table}\"");
+    for site in [Site::sqlite(), Site::postgres()] {
+        let id = if site.url().starts_with("sqlite") { "INTEGER" } else { "SERIAL" };
+        let time = if site.url().starts_with("sqlite") { "DATETIME" } else { "TIMESTAMP" };
+        let statement = format!(
+            "CREATE TABLE {typed} (id {id} PRIMARY KEY, status TEXT, version TEXT, train_start_time {time}, train_end_time {time},
+                \"select\" TEXT, \"a\"\"b\" TEXT, name TEXT, reason TEXT, run_id TEXT, record_id TEXT, number TEXT, model_path TEXT)"
+        );
+        let insert = format!(
+            "INSERT INTO {typed} (status, train_start_time, name, record_id, number) VALUES ('training', '2025-11-26 18:00:00', 'mine', 'zz', '3')"
+        );
+        if let Some(path) = site.url().strip_prefix("sqlite:") {
+            rusqlite::Connection::open(path).unwrap().execute_batch(&format!("{statement}; {insert}")).unwrap();
+        } else {
+            site.sql(&format!("{statement}; {insert}"));
+        }
+        let said = |arguments: &[&str], status: i32| {
+            let output = output(&mut site.runwrap(&[arguments, &["--table", &typed]].concat()));
+            assert_eq!(
+                output.status.code(),
+                Some(status),
+                "{arguments:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert!(said(&["check"], 1).contains("record 1: stuck"));
+        let rehearsed = said(&["recover", "--stuck-after", "24h", "--dry-run"], 0);
+        assert_eq!(said(&["recover", "--stuck-after", "24h"], 0), rehearsed);
+        assert!(rehearsed.starts_with("record 1 (mine): training -> failed (stuck)"), "{rehearsed}");
+        said(&["finalize", "1", "--status", "completed", "--ended-at", "2025-11-27T01:20:52Z"], 0);
+        assert!(site.run(&["--table", &typed, "-n", "demo", "--set", "a\"b=c"], "true").status.success());
+        let listed: Value = serde_json::from_str(&said(&["list", "--json", "--name", "demo"], 0)).unwrap();
+        assert_eq!((&listed[0]["status"], &listed[0]["a\"b"]), (&json!("completed"), &json!("c")));
+        assert_eq!(said(&["list"], 0).lines().count(), 3);
+        said(&["check", "--live"], 0);
+    }
 }
