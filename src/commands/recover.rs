@@ -142,16 +142,14 @@ impl Round<'_> {
             }
             match self.deliver_journal(&home, &name) {
                 Ok(repaired) => self.done.extend(repaired),
+                // A database that does not answer will not answer for the next one either.
+                Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
                     let is_new =
                         self.service.is_none_or(|service| service.is_new(&format!("{}: {error}", name.display())));
                     let level = if is_new { log::Level::Error } else { log::Level::Debug };
                     log::log!(level, event = "recover_failed", run:? = name, hint = error.hint(); "{error}");
                     self.left += 1;
-                    // A database that does not answer will not answer for the next one either.
-                    if error.is_transient() {
-                        return Err(error);
-                    }
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! `list` and `show`: what programs and people read.
 
-use runwrap::record::{Change, Status};
+use runwrap::record::{Applied, Change, Decision, RecordId, Status};
 use runwrap::store::{Entry, Filter};
 use serde_json::{Value, json};
 
@@ -12,6 +12,7 @@ conformance!(
     a_row_that_nothing_watches_is_listed_too,
     a_record_is_shown_by_either_id,
     an_id_of_nothing_is_not_found,
+    an_id_of_nothing_ends_no_rehearsal,
     an_empty_database_lists_nothing,
 );
 
@@ -60,6 +61,21 @@ fn an_id_of_nothing_is_not_found(place: &Place) {
         assert_eq!(store.show(id).unwrap(), None, "{id:?}");
     }
     assert!(store.show("1").unwrap().is_some());
+}
+
+fn an_id_of_nothing_ends_no_rehearsal(place: &Place) {
+    begin(place, &run("a"));
+    let mut store = place.open();
+    store.rehearse();
+    for id in ["01234567-89ab-7def-8123-456789abcdef", "x", "99999999999999999999"] {
+        assert_eq!(store.show(id).unwrap(), None, "{id:?}");
+        let undecided = store.decide(&RecordId(id.into()), &Decision::Derive).unwrap();
+        assert_eq!(undecided.applied, Applied::Missing, "{id:?}");
+    }
+    assert_eq!(store.begin(&run("a"), None).unwrap().version.unwrap(), "v2");
+    assert!(store.show("2").unwrap().is_some());
+    drop(store);
+    assert_eq!(listed(place, &Filter { limit: 9, ..Filter::default() }), ["1"]);
 }
 
 fn an_empty_database_lists_nothing(place: &Place) {
