@@ -72,11 +72,8 @@ pub(in crate::store) fn migrations_sql(table: &TableName) -> String {
     let mut script = String::from("BEGIN;\n\n");
     for (number, breaking, statements) in MIGRATIONS {
         let made = words.fill("{migrations}");
-        let made = made.trim_end();
-        script.push_str(
-            &["-- Migration ", &number.to_string(), ". What ", made, " names already is not to be done again.\n"]
-                .concat(),
-        );
+        let note = format!("-- Migration {number}. What {} names already is not to be done again.\n", made.trim_end());
+        script.push_str(&note);
         script.push_str(&words.fill(statements));
         script.push_str(&record_of(&words, number, breaking));
         script.push('\n');
