@@ -285,8 +285,11 @@ impl Supervisor {
             log::info!(event = "not_watched", error:%; "");
         }
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::is_stopped_no_more(pid)?)))?;
-        if let Some(group) = trainers.filter(|_| terminal::foreground_group() == Some(own_group)) {
-            terminal::hand_over(group)?;
+        if let Some(group) = trainers.filter(|_| terminal::foreground_group() == Some(own_group))
+            && let Err(error) = terminal::hand_over(group)
+        {
+            // The trainer has gone meanwhile.
+            log::info!(event = "terminal_kept", error:%; "");
         }
         self.hearing.end_watch();
         self.pending.push(Event::Awake);

@@ -1,9 +1,10 @@
 //! A tiny process in our process group that tells which signals the group has got: a signal that it has from the same
 //! sender as we was sent to the group, so the trainer has it already. It reads its signals only when it is asked, so that
-//! they merge in its queue as they do in ours. While we are stopped together with the trainer it also looks after that: one
-//! that somebody continues or kills alone tells nobody else but its parent, which cannot hear. It is a fork of us that was never executed: it costs the pages that differ.
-//! Must not outlive us (parent-death signal; a closed socket), must hold no descriptor of the user's, and must not look
-//! like us: what is sent to all that are called runwrap must not seem to be sent to the group. Called by `supervisor`.
+//! they merge in its queue as they do in ours. While we are stopped together with the trainer it looks after that: one
+//! that somebody continues or kills alone tells only its parent, which cannot hear then. It is a fork of us that was never
+//! executed: it costs the pages that differ. Must not outlive us (parent-death signal; a closed socket), must hold no
+//! descriptor of the user's, and must not look like us: what is sent to all that are called runwrap must not seem to be
+//! sent to the group. Called by `supervisor`.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -222,10 +223,11 @@ fn watch_process(path: &[u8]) {
 
 /// In the child.
 fn is_stopped(path: &CStr) -> bool {
-    let Ok(file) = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else { return false };
+    // Its parent is stopped and cannot reap it: one that cannot be seen has not gone.
+    let Ok(file) = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else { return true };
     let mut stat = [0; STAT_BYTES];
     let length = read(&file, &mut stat).unwrap_or(0);
     // The name, in parentheses, may hold anything; no other parenthesis follows it.
     let state = stat[..length].rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1));
-    matches!(state, Some(b'T' | b't'))
+    state.is_none_or(|state| matches!(state, b'T' | b't'))
 }

@@ -175,6 +175,17 @@ fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
 }
 
 #[test]
+fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
+    let mut machine = running(limits());
+    machine.step(stopped(signals::SIGTSTP), SECOND);
+    let killed = TrainerExit::Signaled { signal: 9, name: "SIGKILL".into(), oom: false };
+    machine.step(Event::TrainerEnded(killed), 2 * SECOND);
+    machine.step(sent(signals::SIGTSTP), 3 * SECOND);
+    machine.step(Event::Awake, 103 * SECOND);
+    assert_eq!(machine.wake_at(), Some(132 * SECOND));
+}
+
+#[test]
 fn a_stop_that_is_blocked_waits_for_the_trainer() {
     let found = Found { blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(), ..Found::default() };
     let mut machine = Machine::new(limits(), found, Duration::ZERO);

@@ -47,7 +47,7 @@ fn values_that_make_no_sense_are_refused() {
         (["--stderr-tail", "4K"], "whole number"),
         (["--table", "a.b.c"], "not the name of a table"),
         (["--table", "training records"], "double quotes"),
-        (["--table", "\"training records"], "double quotes"),
+        (["--table", "\"training records"], "double quote is not closed"),
         (["--table", ""], "empty"),
         (["--name", ""], "empty"),
         (["--set", "status=completed"], "runwrap itself writes status"),

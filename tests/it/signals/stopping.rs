@@ -106,7 +106,7 @@ fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
             terminal.enter("$W sleep 60");
             let mut trainer = None;
             wait_until("the trainer runs", || {
-                trainer = trainer_of(terminal.leader());
+                trainer = procfs::descendant(terminal.leader(), "sleep");
                 trainer.is_some()
             });
             kill(trainer.unwrap(), "TSTP");
@@ -133,13 +133,6 @@ fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
 #[track_caller]
 fn look(terminal: &mut Terminal) -> String {
     terminal.answer("env true; jobs")
-}
-
-/// The child of the shell, or its child, that sleeps.
-fn trainer_of(shell: i32) -> Option<i32> {
-    let job = *procfs::children(shell).first()?;
-    let family = [vec![job], procfs::children(job)].concat();
-    family.into_iter().find(|pid| procfs::name(*pid).is_some_and(|name| name == "sleep"))
 }
 
 /// The shell may let the job go on before runwrap has stopped with its trainer: it must not stop after that.

@@ -14,6 +14,12 @@ pub(crate) fn name(pid: i32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
 }
 
+/// The process of this name that `pid` or one of its children has started, if it is there.
+pub(crate) fn descendant(pid: i32, name: &str) -> Option<i32> {
+    let found = |child: i32| (self::name(child)? == name).then_some(child).or_else(|| descendant(child, name));
+    children(pid).into_iter().find_map(found)
+}
+
 /// The children of a process, of all its threads.
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
