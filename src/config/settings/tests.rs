@@ -87,6 +87,7 @@ fn three_values(row: &OptionRow) -> [&'static str; 3] {
         Kind::Duration => ["11m", "12m", "13m"],
         Kind::Bytes => ["11", "12", "13"],
         Kind::Secret if row.key == "database_url" => ["sqlite:/1", "sqlite:/2", "sqlite:/3"],
+        Kind::Text if row.key == "table" => ["one", "two", "three"],
         Kind::Secret | Kind::Text | Kind::Path | Kind::Repeated => ["/1", "/2", "/3"],
     }
 }
