@@ -22,6 +22,9 @@ pub const EXIT_NOT_FOUND: u8 = 127;
 
 /// Signals held for a trainer that is about to start; more than anybody sends in those milliseconds.
 const HELD_MAX: usize = 64;
+/// So many requests to stop are written down; the first is the one that counts. A trainer that is deaf to them may be asked
+/// every second for a year, and the journal is not to grow all that time.
+const STOPS_WRITTEN_MAX: u32 = 100;
 /// After this long a stop signal ends the wait for the database. Sooner, it is the one that ended the trainer.
 const FINISH_PATIENCE: Duration = Duration::from_secs(1);
 /// How often in a row a keeper may die, or not even start, while the end waits to be delivered.
@@ -65,6 +68,8 @@ pub(super) struct Machine {
     phase: Phase,
     recorded: bool,
     held: Vec<Received>,
+    /// How many requests to stop were written down since the trainer was started.
+    stops_written: u32,
     /// By which signal the trainer is stopped.
     stopped: Option<i32>,
     /// The job was told to stop and has not been continued since: not the trainer alone.
@@ -84,6 +89,7 @@ impl Machine {
             phase: Phase::Opening,
             recorded: false,
             held: Vec::new(),
+            stops_written: 0,
             stopped: None,
             suspended: false,
             timed_out: false,
@@ -257,7 +263,11 @@ impl Machine {
                 vec![Action::StopSelf { signal: signal.number }]
             }
             (Phase::Running, Meaning::Stop { relay }) => {
-                let mut actions = vec![stop_requested(signal)];
+                let mut actions = Vec::new();
+                if self.stops_written < STOPS_WRITTEN_MAX {
+                    self.stops_written += 1;
+                    actions.push(stop_requested(signal));
+                }
                 if relay {
                     actions.push(send);
                     if self.limits.kill_after_stop {

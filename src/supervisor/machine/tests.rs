@@ -198,6 +198,19 @@ fn a_stop_that_is_blocked_waits_for_the_trainer() {
 }
 
 #[test]
+fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_further() {
+    let mut machine = running(limits());
+    let written = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Write { .. }));
+    let mut times = 0;
+    for _ in 0..1000 {
+        let actions = machine.step(sent(signals::SIGTERM), SECOND);
+        times += u32::from(written(&actions));
+        assert_eq!(actions.last(), Some(&send(signals::SIGTERM)));
+    }
+    assert_eq!(times, STOPS_WRITTEN_MAX);
+}
+
+#[test]
 fn a_timeout_terminates_then_kills_and_ends_with_124() {
     let mut machine = running(limits());
     let actions = machine.step(Event::Time, 60 * SECOND);
