@@ -156,7 +156,8 @@ impl Home {
         // The lock file last: as long as there is a journal, there is a lock to ask for.
         let names = run.directory.names()?;
         for name in names.iter().filter(|name| *name != LOCK) {
-            run.directory.remove_file(name)?;
+            // The trainer knows the place, and may have put more there than its report.
+            run.directory.remove_all(name)?;
         }
         run.directory.remove_file(OsStr::new(LOCK))?;
         self.runs.remove_child(&run.name)

@@ -109,8 +109,12 @@ impl Guard {
     pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Written> {
         failpoint::reached("exited");
         let metrics = self.writer.account().metrics_file();
-        let ran = matches!(exit, TrainerExit::Exited { .. } | TrainerExit::Signaled { .. });
-        let stderr_tail = self.stderr_tail.filter(|_| ran).and_then(|tail| tail.read());
+        let failed = match exit {
+            TrainerExit::Exited { code } => code != 0,
+            TrainerExit::Signaled { .. } => true,
+            TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => false,
+        };
+        let stderr_tail = self.stderr_tail.filter(|_| failed).and_then(|tail| tail.read());
         let written = self.write(Event::Ended(Ended { exit, usage, metrics, stderr_tail }), true)?;
         self.finished = true;
         failpoint::reached("ended");

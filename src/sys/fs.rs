@@ -100,6 +100,16 @@ impl Directory {
         absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir))
     }
 
+    /// Removes `name` whatever it is, a directory with all that is in it; no link is followed.
+    pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
+        match self.remove_file(name) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                std::fs::remove_dir_all(descriptor_path(&self.fd).join(name))
+            }
+            result => result,
+        }
+    }
+
     /// Removes the empty directory `name`; one that is not there is removed already.
     pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
         absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir))

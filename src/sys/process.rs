@@ -172,7 +172,8 @@ fn die_by(number: i32) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     // A core pattern that is a pipe ignores the limit; a process that is not dumpable it does not.
     nix::sys::prctl::set_dumpable(false)?;
-    if number != libc::SIGKILL {
+    // Nobody can change these: SIGKILL, and the two that the C library keeps for itself.
+    if ![libc::SIGKILL, 32, 33].contains(&number) {
         set_default(number)?;
     }
     nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;

@@ -234,6 +234,15 @@ fn a_writer_to_a_pipe_in_place_of_the_metrics_file_is_left_alone() {
     assert_eq!(running.end().code(), Some(0));
 }
 
+#[test]
+fn what_else_the_trainer_puts_beside_its_report_goes_with_the_run() {
+    let site = Site::sqlite();
+    let script = "cd \"${RUNWRAP_REPORT%/*}\" && mkdir -p deep/er && touch deep/er/file note && ln -s / deep/link";
+    assert!(site.run(&[], script).status.success());
+    site.quiet();
+    assert!(site.run_directories().is_empty());
+}
+
 /// The journal puts metrics into objects of its own; one level more than its reader takes, and the whole journal of the run
 /// was damage and its record `training` for ever.
 #[test]
