@@ -195,6 +195,21 @@ impl Postgres {
         PostgresTarget { hosts, ..self.target(dbname) }
     }
 
+    /// Starts it again with the certificate that `script` makes with openssl: `server.crt` and `server.key`, in its directory.
+    pub(crate) fn present(&self, script: &str) {
+        let script = format!("set -e; cd \"$1\"\n{script}\nchmod 600 *.key; chmod 644 *.crt");
+        succeed(as_server(Path::new("sh")).args(["-c", &script, "sh"]).arg(&self.directory));
+        self.stop();
+        self.start();
+    }
+
+    /// Adds lines to its configuration, for its next start.
+    pub(crate) fn set(&self, lines: &str) {
+        let config = self.data().join("postgresql.conf");
+        let before = fs::read_to_string(&config).unwrap();
+        fs::write(&config, format!("{before}\n{lines}\n")).unwrap();
+    }
+
     /// The certificate that its own is signed by.
     pub(crate) fn authority(&self) -> PathBuf {
         self.directory.join("authority.crt")
@@ -269,7 +284,7 @@ fn group_of(user: &str) -> String {
 }
 
 /// A program of PostgreSQL's, on the PATH or where Debian keeps it, in the newest version.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let mut places: Vec<PathBuf> = std::env::split_paths(&on_path).collect();
     let mut versions: Vec<PathBuf> =

@@ -1,5 +1,6 @@
 //! What only PostgreSQL has: connections of every kind, rights, schemas, types, a pooler, a server that hangs.
 
+mod certificates;
 mod connecting;
 mod hanging;
 mod racing;
