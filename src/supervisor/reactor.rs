@@ -241,6 +241,9 @@ impl Supervisor {
                 Action::Write { event, durable } => {
                     let written = self.guard.write(event, durable);
                     self.report(written)?;
+                    if durable {
+                        failpoint::reached("written");
+                    }
                 }
                 Action::Send { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid

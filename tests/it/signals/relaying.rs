@@ -101,15 +101,20 @@ fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
 #[test]
 fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
     let site = Site::sqlite();
-    // The trainer itself looks: what it reads was written before it was told.
-    let script = "trap 'grep -c stop_[r]equested \"${RUNWRAP_REPORT%/*}\"/journal-1.jsonl; exit 3' TERM; echo ready; while :; do sleep 0.02; done";
-    for _ in 0..5 {
-        let mut running = start(site.shell(&[], script).stdout(Stdio::piped()));
-        assert_eq!(running.line(), "ready");
-        running.signal("TERM");
-        assert_eq!(running.line(), "1");
-        assert_eq!(running.end().code(), Some(3));
-    }
+    let mut launcher = site.program("env");
+    launcher.process_group(0).env("RUNWRAP_FAILPOINTS", "written=stop");
+    let subject = Subject::start(launcher, true);
+    let mut sender = Conversation::sender();
+    sender.ask(&format!("kill {} 15", subject.pid));
+    wait_until("the supervisor stops after it has written", || procfs::state(subject.pid) == Some('T'));
+    let [run] = &site.run_directories()[..] else { panic!("one run") };
+    let journal = std::fs::read_to_string(run.join("journal-1.jsonl")).unwrap();
+    assert!(journal.lines().last().unwrap().contains("stop_requested"), "{journal}");
+    // Had it been told already, it would hear that first.
+    sender.ask(&format!("kill {} 10", subject.probe));
+    subject.hears(10);
+    kill(subject.pid, "CONT");
+    subject.hears(15);
 }
 
 #[test]

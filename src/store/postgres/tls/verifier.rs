@@ -90,10 +90,8 @@ impl Verifier {
                 && root.check_validity(now).is_ok()
                 && certificate.is_signed_by(root, algorithms)
         };
-        Some(match roots.named.iter().filter_map(Certificate::read).any(|root| has_signed(&root)) {
-            true => certificate.check_validity(now),
-            false => Err(CertificateError::UnknownIssuer),
-        })
+        let is_signed = roots.named.iter().filter_map(Certificate::read).any(|root| has_signed(&root));
+        Some(if is_signed { certificate.check_validity(now) } else { Err(CertificateError::UnknownIssuer) })
     }
 }
 
@@ -146,9 +144,10 @@ impl ServerCertVerifier for Verifier {
         };
         let of_scheme = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
         let fitting = of_scheme.flat_map(|(_, algorithms)| algorithms.iter().copied());
-        match unparsable.has_signed(message, signature.signature(), fitting) {
-            true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(CertificateError::BadSignature.into()),
+        if unparsable.has_signed(message, signature.signature(), fitting) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(CertificateError::BadSignature.into())
         }
     }
 
