@@ -3,6 +3,7 @@
 //! 1. The journal is begun, and a keeper started that delivers it (`keepers`).
 //! 2. The trainer waits for the record, `--start-timeout` at most; then it is forked and executed.
 //! 3. Signals that only we have got are relayed (`hearing`, `relay`), stop requests written down first; deadlines are kept.
+//!    A job that is stopped stops us with its trainer, and time stands still until the two go on.
 //! 4. The trainer's end is looked at, written down by the drop guard (`guard`), and only then reaped.
 //! 5. The keeper delivers the end; that is waited for, `--finish-timeout` at most. Then runwrap ends as the trainer did.
 //!
