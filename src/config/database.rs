@@ -50,8 +50,10 @@ pub struct PostgresTarget {
     /// `sslrootcert=`; `None` means libpq's `~/.postgresql/root.crt` if it exists, else the system's roots.
     #[serde(with = "any_path::optional")]
     pub sslrootcert: Option<PathBuf>,
+    /// `sslcert=`; `None` means libpq's `~/.postgresql/postgresql.crt` if it exists, else none.
     #[serde(with = "any_path::optional")]
     pub sslcert: Option<PathBuf>,
+    /// `sslkey=`; `None` means libpq's `~/.postgresql/postgresql.key`.
     #[serde(with = "any_path::optional")]
     pub sslkey: Option<PathBuf>,
     pub channel_binding: ChannelBinding,

@@ -87,16 +87,25 @@ fn open(
         });
         let connected = match channel {
             Channel::Plain => config.connect(NoTls),
-            Channel::TlsIfOffered | Channel::Tls => config.connect(tls::connector(target)?),
+            Channel::TlsIfOffered | Channel::Tls => match tls::connector(target) {
+                Ok(connector) => config.connect(connector),
+                // As in libpq: who only prefers TLS goes without where a file for it is unusable.
+                Err(error) if *channel == Channel::TlsIfOffered => {
+                    log::warn!(event = "tls_unusable", cause:% = error; "");
+                    first_error = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            },
         };
         match connected {
             Ok(client) => return Ok(client),
             // Only a server that refuses this kind of channel may like the other one better.
-            Err(error) if may_like_another_channel(&error) => first_error = first_error.or(Some(error)),
+            Err(error) if may_like_another_channel(&error) => first_error = first_error.or(Some(server.sort(&error))),
             Err(error) => return Err(server.sort(&error)),
         }
     }
-    Err(first_error.map_or_else(|| server.transient("no way to connect is left"), |error| server.sort(&error)))
+    Err(first_error.unwrap_or_else(|| server.transient("no way to connect is left")))
 }
 
 /// pg_hba refused the channel, or TLS itself failed: libpq then tries the other one.

@@ -1,13 +1,17 @@
 //! `~/.pgpass`: the password for one host, database and user. Read at each connection, so that a changed password is
 //! found without a restart. Owns the format; must not keep or log what it reads. Called by `connect`.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use crate::config::{PostgresHost, PostgresTarget, Secret};
 use crate::store::StoreError;
+use crate::sys::fs::open_plain;
 
+/// The most that a file of secrets may hold.
+const BYTES_MAX: u64 = 1024 * 1024;
 /// Where servers put their socket by default: such a connection is one to `localhost` in a password file.
 const DEFAULT_SOCKET_DIRS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
@@ -18,24 +22,36 @@ pub(super) fn password(target: &PostgresTarget, host: &PostgresHost) -> Result<O
         message: format!("cannot read the password file {}: {error}", path.display()),
         hint: "make it readable for this user, or name another with passfile= or PGPASSFILE".into(),
     };
-    let metadata = match fs::metadata(path) {
+    let ignored = |cause: &str| log::warn!(event = "passfile_ignored", path:% = path.display(), cause; "");
+    match fs::metadata(path) {
         Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => return Ok(None),
+        Ok(metadata) if !metadata.is_file() => {
+            ignored("it is no plain file");
+            return Ok(None);
+        }
         other => other.map_err(|error| unreadable(&error))?,
     };
-    if !metadata.is_file() {
-        log::warn!(event = "passfile_ignored", path:% = path.display(), cause = "it is no plain file"; "");
-        return Ok(None);
-    }
+    let (metadata, text) = read_plain(path).map_err(|error| unreadable(&error))?;
     if metadata.mode() & 0o077 != 0 {
-        let cause = "others may read it: chmod 600 it";
-        log::warn!(event = "passfile_ignored", path:% = path.display(), cause; "");
+        ignored("others may read it: chmod 600 it");
         return Ok(None);
     }
-    let text = fs::read(path).map_err(|error| unreadable(&error))?;
     let text = String::from_utf8_lossy(&text);
     let name = if DEFAULT_SOCKET_DIRS.contains(&host.host.as_str()) { "localhost" } else { &host.host };
     let port = host.port.to_string();
     Ok(find(&text, [name, &port, &target.dbname, &target.user]))
+}
+
+/// What is in a plain file, and whose it is.
+pub(super) fn read_plain(path: &Path) -> io::Result<(Metadata, Vec<u8>)> {
+    let file = open_plain(path)?;
+    let metadata = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {BYTES_MAX} bytes")));
+    }
+    Ok((metadata, bytes))
 }
 
 /// The password of the first line whose four fields fit `wanted`: host, port, database, user.

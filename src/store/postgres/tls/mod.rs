@@ -1,6 +1,7 @@
 //! TLS as libpq does it: which certificates are trusted under which `sslmode`. Owns the files that are named for it;
-//! `verifier` judges the server's certificate, `x509` reads one. Must not connect. Called by `connect`.
+//! `verifier` judges the server's certificate, `client` has our own, `x509` reads one. Must not connect. Called by `connect`.
 
+mod client;
 mod verifier;
 mod x509;
 
@@ -9,14 +10,16 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SingleCertAndKey;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::verifier::{Roots, Verifier};
 
 use crate::config::{PostgresTarget, SslMode};
 use crate::store::StoreError;
+use crate::sys::fs::read_small;
 
 /// How much of the server's certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +47,10 @@ pub(super) fn connector(target: &PostgresTarget) -> Result<MakeRustlsConnect, St
         .map_err(|error| refused("TLS cannot be set up", &error.to_string(), "report this as a bug"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier(trust, roots.as_deref(), &provider)?));
-    let config = match (&target.sslcert, &target.sslkey) {
-        (Some(cert), Some(key)) => builder
-            .with_client_auth_cert(certificates(cert, "sslcert")?, private_key(key)?)
-            .map_err(|error| refused(&named("sslkey", key), &error.to_string(), "give the key of the certificate"))?,
-        (None, None) => builder.with_no_client_auth(),
-        (Some(_), None) | (None, Some(_)) => {
-            return Err(refused("only one of sslcert and sslkey is given", "a client needs both", "give both or none"));
-        }
+    let home = std::env::home_dir();
+    let config = match client::certified_key(target, home.as_deref(), &provider)? {
+        Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))),
+        None => builder.with_no_client_auth(),
     };
     Ok(MakeRustlsConnect::new(config))
 }
@@ -86,15 +85,11 @@ fn verifier(trust: Trust, file: Option<&Path>, provider: &Arc<CryptoProvider>) -
 }
 
 fn certificates(path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| refused(&named(option, path), &error.to_string(), "give a readable PEM file"))
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, StoreError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|error| {
-        refused(&named("sslkey", path), &error.to_string(), "give a readable PEM file without a password")
-    })
+    let unusable = |cause: &str| refused(&named(option, path), cause, "give a readable PEM file");
+    let text = read_small(path).map_err(|error| unusable(&error.to_string()))?;
+    CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(&error.to_string()))
 }
 
 fn named(option: &str, path: &Path) -> String {

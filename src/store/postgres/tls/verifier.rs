@@ -144,11 +144,8 @@ impl ServerCertVerifier for Verifier {
         };
         let of_scheme = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signature.scheme);
         let fitting = of_scheme.flat_map(|(_, algorithms)| algorithms.iter().copied());
-        if unparsable.has_signed(message, signature.signature(), fitting) {
-            Ok(HandshakeSignatureValid::assertion())
-        } else {
-            Err(CertificateError::BadSignature.into())
-        }
+        let holds = unparsable.has_signed(message, signature.signature(), fitting);
+        if holds { Ok(HandshakeSignatureValid::assertion()) } else { Err(CertificateError::BadSignature.into()) }
     }
 
     fn verify_tls13_signature(

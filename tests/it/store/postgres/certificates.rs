@@ -1,14 +1,16 @@
 //! Certificates as people make them with openssl: what is accepted under which `sslmode`, and that psql agrees.
 
+use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use runwrap::config::{PostgresTarget, SslMode};
-use runwrap::store::{OpenOptions, open};
+use runwrap::store::{OpenOptions, Store, StoreError, open};
 
-use crate::store::place::Place;
-use crate::support::postgres::{Postgres, program};
+use crate::store::place::{Place, permanent};
+use crate::support::postgres::{Postgres, connect, program, succeed};
 
 const P256: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 /// Where every name is.
@@ -50,38 +52,33 @@ impl Certified {
 
     /// Whether a connection comes about, and an encrypted one at that.
     fn admits(&self, host: &str, sslmode: SslMode, roots: Option<&str>) -> bool {
-        let target = self.target(host, sslmode, roots);
-        let place = Place::at_postgres(target.clone());
-        let opened = open(&place.target, &OpenOptions { attempt: 0, ..place.options() });
-        if let Err(error) = &opened {
-            eprintln!("{host} {sslmode:?}: {error}");
-        }
-        opened.is_ok_and(|store| {
+        opened(self.target(host, sslmode, roots)).is_ok_and(|store| {
             let query =
                 "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'runwrap'";
-            let rows = crate::support::postgres::connect(&self.server.tcp_target("postgres", "127.0.0.1"))
-                .query(query, &[])
-                .unwrap();
+            let rows = connect(&self.server.tcp_target("postgres", "127.0.0.1")).query(query, &[]).unwrap();
             drop(store);
             rows.iter().any(|row| row.get(0))
         })
     }
 
     /// What psql says of the same.
-    fn psql_admits(&self, host: &str, sslmode: SslMode, roots: Option<&str>) -> bool {
-        let target = self.target(host, sslmode, roots);
-        let word = match sslmode {
+    fn psql_admits(&self, target: PostgresTarget) -> bool {
+        let word = match target.sslmode {
             SslMode::Prefer => "prefer",
             SslMode::Require => "require",
             SslMode::VerifyCa => "verify-ca",
             SslMode::VerifyFull => "verify-full",
             SslMode::Disable | SslMode::Allow => panic!("no TLS, or not at first"),
         };
-        let roots = target.sslrootcert.map(|path| format!("sslrootcert={}", path.display())).unwrap_or_default();
-        let port = self.server.port();
+        let files = [("sslrootcert", target.sslrootcert), ("sslcert", target.sslcert), ("sslkey", target.sslkey)];
+        let given = files.into_iter().filter_map(|(name, path)| Some(format!("{name}={}", path?.display())));
+        let host = &target.hosts[0];
         let pairs = format!(
-            "host={host} hostaddr={LOOPBACK} port={port} user={} dbname=postgres sslmode={word} {roots}",
-            target.user
+            "host={} hostaddr={LOOPBACK} port={} user={} dbname=postgres sslmode={word} {}",
+            host.host,
+            host.port,
+            target.user,
+            given.collect::<Vec<_>>().join(" ")
         );
         let query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
         let output =
@@ -93,10 +90,15 @@ impl Certified {
     #[track_caller]
     fn check(&self, host: &str, modes: &[SslMode], roots: Option<&str>, admitted: bool) {
         for mode in modes {
-            assert_eq!(self.psql_admits(host, *mode, roots), admitted, "psql, {host}, {mode:?}");
+            assert_eq!(self.psql_admits(self.target(host, *mode, roots)), admitted, "psql, {host}, {mode:?}");
             assert_eq!(self.admits(host, *mode, roots), admitted, "runwrap, {host}, {mode:?}");
         }
     }
+}
+
+fn opened(target: PostgresTarget) -> Result<Box<dyn Store>, StoreError> {
+    let place = Place::at_postgres(target);
+    open(&place.target, &OpenOptions { attempt: 0, ..place.options() })
 }
 
 fn sign(name: &str, authority: &str, options: &str) -> String {
@@ -265,4 +267,87 @@ fn what_stands_between_root_and_server_is_held_to_its_limits() {
         certified.server.present(&chain(between, server));
         certified.check("db.example.net", &[SslMode::VerifyFull], Some("authority.crt"), admitted);
     }
+}
+
+/// A server that asks `certified` for a certificate, which `make` makes of `client.csr`.
+fn asking_for(make: &str) -> Certified {
+    let certified = Certified::new();
+    let access = certified.file("data/pg_hba.conf");
+    let before = fs::read_to_string(&access).unwrap();
+    fs::write(
+        &access,
+        format!("hostssl all certified all trust clientcert=verify-full\nhost all certified all reject\n{before}"),
+    )
+    .unwrap();
+    certified.server.set(&format!("ssl_ca_file = '{}'", certified.file("authority.crt").display()));
+    certified.server.present(&format!(
+        "openssl req {P256} -subj /CN=certified -keyout client.key -out client.csr\n{make}\n\
+         openssl ecparam -name prime256v1 -genkey -noout -out other.key"
+    ));
+    let admin = certified.server.tcp_target("postgres", "127.0.0.1");
+    connect(&admin).batch_execute("CREATE ROLE certified LOGIN SUPERUSER").unwrap();
+    certified
+}
+
+#[test]
+fn a_client_shows_its_certificate_of_either_version() {
+    for options in [String::new(), extensions("subjectAltName=DNS:certified")] {
+        let certified = asking_for(&sign("client", "authority", &options));
+        let as_certified = |key: &str, sslmode| PostgresTarget {
+            user: "certified".into(),
+            sslcert: Some(certified.file("client.crt")),
+            sslkey: Some(certified.file(key)),
+            ..certified.target("localhost", sslmode, Some("authority.crt"))
+        };
+        for sslmode in [SslMode::Prefer, SslMode::Require, SslMode::VerifyFull] {
+            assert!(certified.psql_admits(as_certified("client.key", sslmode)), "{sslmode:?}");
+            assert!(opened(as_certified("client.key", sslmode)).is_ok(), "{sslmode:?}");
+        }
+        assert!(!certified.psql_admits(as_certified("other.key", SslMode::Require)));
+        let message = permanent(opened(as_certified("other.key", SslMode::Require)).map(|_| ()));
+        assert!(message.contains("not the key of"), "{message}");
+
+        fs::set_permissions(certified.file("client.key"), Permissions::from_mode(0o644)).unwrap();
+        assert!(!certified.psql_admits(as_certified("client.key", SslMode::Require)));
+        for sslmode in [SslMode::Prefer, SslMode::Require] {
+            let message = permanent(opened(as_certified("client.key", sslmode)).map(|_| ()));
+            assert!(message.contains("sslkey") && message.contains("chmod 600"), "{message}");
+        }
+        // Who only prefers TLS gets in without, where the server does not insist.
+        let admin = PostgresTarget { user: "admin".into(), ..as_certified("client.key", SslMode::Prefer) };
+        assert!(opened(admin).is_ok());
+    }
+}
+
+#[test]
+fn a_client_has_its_certificate_where_libpq_has_it() {
+    let certified = asking_for(&sign("client", "authority", ""));
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join(".postgresql");
+    let list = || {
+        let url = format!("postgres://certified@127.0.0.1:{}/postgres?sslmode=require", certified.server.port());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runwrap"));
+        command.arg("migrate").env_clear().env("HOME", home.path()).env("RUNWRAP_DATABASE_URL", url);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let said = |part: &str| {
+        let output = list();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(part), "{said}");
+    };
+    said("client certificate");
+    fs::create_dir(&directory).unwrap();
+    fs::copy(certified.file("client.crt"), directory.join("postgresql.crt")).unwrap();
+    said("postgresql.key");
+    succeed(Command::new("mkfifo").arg(directory.join("postgresql.key")));
+    said("not a plain file");
+    fs::remove_file(directory.join("postgresql.key")).unwrap();
+    fs::write(directory.join("postgresql.key"), vec![b'x'; 2 * 1024 * 1024]).unwrap();
+    said("larger than");
+    fs::copy(certified.file("client.key"), directory.join("postgresql.key")).unwrap();
+    fs::set_permissions(directory.join("postgresql.key"), Permissions::from_mode(0o644)).unwrap();
+    said("chmod 600");
+    fs::set_permissions(directory.join("postgresql.key"), Permissions::from_mode(0o600)).unwrap();
+    let output = list();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
