@@ -46,7 +46,7 @@ impl Certificate {
         Ok(())
     }
 
-    /// Whether OpenSSL would let it sign other certificates.
+    /// Whether OpenSSL would let it sign the certificate of a server.
     pub(super) fn may_sign(&self) -> bool {
         if self.is_version_1() {
             return self.is_self_issued();
@@ -54,21 +54,24 @@ impl Certificate {
         let tbs = &self.0.tbs_certificate;
         let (Ok(basic), Ok(usage)) = (tbs.get::<BasicConstraints>(), tbs.get::<KeyUsage>()) else { return false };
         let signs = usage.map(|(_, usage)| usage.key_cert_sign());
-        match basic {
+        let is_authority = match basic {
             Some((_, basic)) => basic.ca && signs.unwrap_or(true),
             None => signs.unwrap_or(false),
-        }
+        };
+        is_authority && self.is_for_servers()
     }
 
-    /// Whether it may be a server's.
+    /// Whether OpenSSL would take it for the certificate of a server.
     pub(super) fn may_serve(&self) -> bool {
-        match self.0.tbs_certificate.get::<ExtendedKeyUsage>() {
-            Ok(None) => true,
-            Ok(Some((_, usage))) => {
-                usage.0.iter().any(|use_| [ID_KP_SERVER_AUTH, ANY_EXTENDED_KEY_USAGE].contains(use_))
-            }
-            Err(_) => false,
-        }
+        let Ok(usage) = self.0.tbs_certificate.get::<KeyUsage>() else { return false };
+        let speaks = |usage: KeyUsage| usage.digital_signature() || usage.key_encipherment() || usage.key_agreement();
+        usage.is_none_or(|(_, usage)| speaks(usage)) && self.is_for_servers()
+    }
+
+    fn is_for_servers(&self) -> bool {
+        let Ok(purposes) = self.0.tbs_certificate.get::<ExtendedKeyUsage>() else { return false };
+        let serving = [ID_KP_SERVER_AUTH, ANY_EXTENDED_KEY_USAGE];
+        purposes.is_none_or(|(_, purposes)| purposes.0.iter().any(|purpose| serving.contains(purpose)))
     }
 
     /// Whether it limits the names in what it signs.

@@ -75,6 +75,12 @@ fn a_certificate_of_an_unknown_authority_is_refused() {
     let message =
         permanent(answer(PostgresTarget { sslmode: SslMode::VerifyFull, sslrootcert: missing, ..tcp("localhost") }, 0));
     assert!(message.contains("missing.crt"), "{message}");
+
+    let endless = Some(directory.path().join("endless.crt"));
+    fs::write(endless.as_ref().unwrap(), vec![b'x'; 2 * 1024 * 1024]).unwrap();
+    let message =
+        permanent(answer(PostgresTarget { sslmode: SslMode::VerifyFull, sslrootcert: endless, ..tcp("localhost") }, 0));
+    assert!(message.contains("larger than"), "{message}");
 }
 
 #[test]
@@ -95,7 +101,9 @@ fn a_password_comes_from_the_target_or_its_file() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(answer(by_file.clone(), 0).is_err());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    assert!(answer(by_file, 0).is_ok());
+    assert!(answer(by_file.clone(), 0).is_ok());
+    fs::write(&path, vec![b'x'; 2 * 1024 * 1024]).unwrap();
+    assert!(permanent(answer(by_file, 0)).contains("larger than"));
 }
 
 #[test]
