@@ -16,7 +16,6 @@ use rustls::sign::SingleCertAndKey;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use self::verifier::{Roots, Verifier};
-
 use crate::config::{PostgresTarget, SslMode};
 use crate::store::StoreError;
 use crate::sys::fs::read_small;
