@@ -125,10 +125,11 @@ fn run_hit(command: &mut Command, site: &Site) -> (Option<i32>, String) {
     wait_until("what went on after it was killed, or has ended", || {
         let others: Vec<i32> =
             site.processes().iter().map(|process| process.pid).filter(|pid| *pid != strace.pid()).collect();
-        for pid in &others {
-            kill(*pid, "KILL");
+        for pid in others {
+            kill(pid, "KILL");
         }
-        others.is_empty()
+        // It ends after the last that it traces, which may be hard to find while it changes its image.
+        matches!(procfs::state(strace.pid()), None | Some('Z'))
     });
     let status = strace.end();
     (status.code(), strace.line())

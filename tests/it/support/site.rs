@@ -198,6 +198,9 @@ impl Drop for Site {
     }
 }
 
+/// How often a process is looked at that seems to be between two images, and may just have an empty environment.
+const EXEC_LOOKS_MAX: u32 = 100;
+
 /// A process, as /proc shows it.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -212,8 +215,16 @@ impl Process {
             let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
             Some(String::from_utf8_lossy(&bytes).split('\0').map(str::to_owned).collect::<Vec<_>>())
         };
-        let environment = words("environ")?.into_iter().collect();
-        Some(Self { pid, command: words("cmdline")?.join(" "), environment })
+        let mut environment = words("environ")?;
+        // Between two images of a process there is none to be seen, for a moment; what has ended has none for ever.
+        for _ in 0..EXEC_LOOKS_MAX {
+            if environment != [""] || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+                break;
+            }
+            std::thread::yield_now();
+            environment = words("environ")?;
+        }
+        Some(Self { pid, command: words("cmdline")?.join(" "), environment: environment.into_iter().collect() })
     }
 }
 
