@@ -101,7 +101,9 @@ impl Lingerer {
                 return Ok(false);
             }
             self.failures = self.failures.saturating_add(1);
-            if readable_within(self.terminate.as_fd(), backoff(self.failures, random::fraction()))? {
+            // An attempt that hung has waited long enough.
+            let pause = if round == Round::Hung { Duration::ZERO } else { backoff(self.failures, random::fraction()) };
+            if readable_within(self.terminate.as_fd(), pause)? {
                 // One last try.
                 self.until = clock::boot_time();
             }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use super::probe::compile;
@@ -24,7 +25,8 @@ fn said(site: &Site, script: &str, wrapped: bool) -> String {
         command.args([env!("CARGO_BIN_EXE_runwrap"), "--"]);
     }
     let out = site.path().join("said");
-    let mut running = start(command.stdout(std::fs::File::create(&out).unwrap()));
+    // What the tests themselves say, others say as well: it may be a file that grows meanwhile.
+    let mut running = start(command.stdout(std::fs::File::create(&out).unwrap()).stderr(Stdio::null()));
     let launched = format!(" {}\n", running.pid());
     assert!(running.end().success(), "{script}");
     plain(&std::fs::read_to_string(out).unwrap()).replace(&launched, " launched\n")
