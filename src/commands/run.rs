@@ -11,7 +11,7 @@ use super::ask::ask;
 use super::context;
 use crate::config::{Settings, default_name};
 use crate::delivery::Parcel;
-use crate::journal::{Begin, FORMAT, Home, RunDirectory, remove_temporary_report, snapshot, temporary_report};
+use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, temporary_report};
 use crate::link::Brief;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
@@ -46,22 +46,28 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
 
 /// No keeper could be started, not even in the end: the trainer has ended, so this process may use a database now.
 fn deliver_alone(settings: &Settings, unkept: &Unkept, report_path: Option<&Path>) {
-    let Unkept { account, place } = unkept;
+    let Unkept { account, place, on_disk } = unkept;
     let parcel = Parcel::of_ended(account, report_path);
     // The wait at the exit is bounded by another option than that of a verb.
     let settings = Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
     let run_id = account.begin.run.run_id;
-    if let Err(error) = ask(&settings, "deliver the run", move |store| parcel.deliver(store).map(drop)) {
-        let hint = if place.is_some() { "runwrap recover delivers it" } else { error.hint().unwrap_or_default() };
+    let delivered = ask(&settings, "deliver the run", move |store| parcel.deliver(store).map(drop));
+    if let Err(error) = &delivered {
+        let hint = if *on_disk {
+            "runwrap recover delivers it"
+        } else {
+            "its journal was in memory alone and its end is lost: end the record with `runwrap finalize`, if there is one"
+        };
         log::warn!(event = "not_delivered", run_id:%, hint; "{error}");
-        return;
     }
-    let removed = match place {
-        Some((home, run)) => home.remove_run(run),
-        None => report_path.map_or(Ok(()), remove_temporary_report),
-    };
-    if let Err(error) = removed {
-        log::warn!(event = "remove_failed", run_id:%, error:%; "");
+    match place {
+        Some((home, run)) if delivered.is_ok() => {
+            if let Err(error) = home.remove_run(run) {
+                log::warn!(event = "remove_failed", run_id:%, error:%; "");
+            }
+        }
+        Some(_) => {}
+        None => report_path.into_iter().for_each(discard_temporary_report),
     }
 }
 

@@ -49,7 +49,7 @@ use crate::record::{Begun, Run, TrainerExit, Usage};
 pub use account::{Account, Started, Stop};
 pub use directory::{Home, RunDirectory, Standing, read_account};
 pub use line::{Damage, read_lines};
-pub use report::{ReportReader, Snapshot, read_metrics_file, remove_temporary_report, snapshot, temporary_report};
+pub use report::{ReportReader, Snapshot, discard_temporary_report, read_metrics_file, snapshot, temporary_report};
 pub use stderr::StderrTail;
 pub use writer::{Appended, Medium, Writer};
 

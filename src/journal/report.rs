@@ -62,14 +62,12 @@ pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Removes that file; one that the trainer has removed is no error.
-///
-/// # Errors
-/// The system's.
-pub fn remove_temporary_report(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
+/// Removes that file, of no use once its run is delivered or given up. What keeps it from that is only logged.
+pub fn discard_temporary_report(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::info!(event = "report_left", path:?, error:%; "");
     }
 }
 

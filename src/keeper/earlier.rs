@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
+use super::Role;
 use crate::delivery::{Leftover, inspect};
 use crate::journal::Home;
 use crate::link::Brief;
@@ -48,8 +49,8 @@ fn start_lingering(brief: &Brief) -> io::Result<Option<PidFd>> {
     let written = brief.write()?;
     let nothing = File::open("/dev/null")?;
     let environment: Vec<_> = std::env::vars_os().collect();
-    let pid =
-        spawn::spawn_keeper(&["runwrap", "keeper", "--linger"], &environment, &[nothing.as_fd(), written.as_fd()])?;
+    let words = Role { lingers: true, ..Role::default() }.words();
+    let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
     log::info!(event = "linger_started", run_id:% = brief.run_id, linger_pid = pid; "");
     PidFd::open(pid)
 }

@@ -14,7 +14,7 @@ use super::machine::{Action, Event, Facts, Machine};
 use super::takeover::take_over;
 use super::{Role, earlier};
 use crate::delivery::{Delivered, Parcel, STATEMENT_TIMEOUT};
-use crate::journal::{Account, Home, ReportReader, RunDirectory, read_account, remove_temporary_report};
+use crate::journal::{Account, Home, ReportReader, RunDirectory, discard_temporary_report, read_account};
 use crate::link::{self, Brief, Heard, Link, ToKeeper};
 use crate::record::Report;
 use crate::store::{OpenOptions, StoreError, attempt};
@@ -230,7 +230,7 @@ impl Keeper {
             Action::Exit => {
                 self.worker.close();
                 if self.alone {
-                    self.remove_temporary_report();
+                    self.discard_report();
                 }
                 log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
                 return Ok(ControlFlow::Break(()));
@@ -339,16 +339,14 @@ impl Keeper {
     }
 
     /// Where there is no directory the report is in a file of its own, of no use once the run is delivered or given up.
-    fn remove_temporary_report(&self) {
-        if let Some(path) = self.brief.report_path.as_ref().filter(|_| !self.brief.has_directory)
-            && let Err(error) = remove_temporary_report(path)
-        {
-            log::info!(event = "report_left", run_id:% = self.brief.run_id, path:?, error:%; "");
+    fn discard_report(&self) {
+        if let Some(path) = self.brief.report_path.as_deref().filter(|_| !self.brief.has_directory) {
+            discard_temporary_report(path);
         }
     }
 
     fn remove(&mut self) {
-        self.remove_temporary_report();
+        self.discard_report();
         if let Some((home, run)) = self.place.take()
             && let Err(error) = home.remove_run(&run)
         {

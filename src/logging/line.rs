@@ -7,10 +7,7 @@ use std::process;
 use log::Record;
 use log::kv::{Error, Key, Value, VisitSource};
 
-use crate::output::{complaint, printable};
-
-/// What one value may take in the file, in characters. The longest ones are errors of a server.
-const VALUE_CHARACTERS_MAX: usize = 2048;
+use crate::output::{complaint, printable, shortened};
 
 /// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey. `run_id` is for those
 /// that name no run themselves.
@@ -65,12 +62,7 @@ fn fields(record: &Record<'_>) -> Vec<(String, String)> {
 
 /// A plain word as it is, anything else in double quotes, shortened where it is too long.
 fn quoted(value: &str) -> String {
-    let mut shortened = value;
-    let mut ellipsis = "";
-    if let Some((end, _)) = value.char_indices().nth(VALUE_CHARACTERS_MAX) {
-        shortened = &value[..end];
-        ellipsis = "…";
-    }
+    let (shortened, ellipsis) = shortened(value);
     let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '\\' | '=');
     let shown = printable(shortened);
     if ellipsis.is_empty() && !value.is_empty() && shown == value && value.chars().all(is_plain) {
@@ -130,8 +122,8 @@ mod tests {
         ] {
             assert_eq!(quoted(value), text);
         }
-        let long = "x".repeat(VALUE_CHARACTERS_MAX + 1);
-        assert_eq!(quoted(&long), format!("\"{}…\"", "x".repeat(VALUE_CHARACTERS_MAX)));
+        let long = "x".repeat(2049);
+        assert_eq!(quoted(&long), format!("\"{}…\"", "x".repeat(2048)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub use array::Array;
 pub use human::{ago, duration, utc};
-pub use printable::{printable, printable_json};
+pub use printable::{printable, printable_json, shortened};
 pub use progress::Progress;
 pub use table::{key_values, table};
 
@@ -38,7 +38,8 @@ pub fn complain(message: &str, hint: Option<&str>) {
 pub fn complaint(message: &str, hint: Option<&str>) -> String {
     let mut text = String::new();
     for line in message.lines() {
-        text.extend(["runwrap: ", &printable(line), "\n"]);
+        let (line, ellipsis) = shortened(line);
+        text.extend(["runwrap: ", &printable(line), ellipsis, "\n"]);
     }
     for line in hint.unwrap_or_default().lines() {
         text.extend(["runwrap: hint: ", &printable(line), "\n"]);

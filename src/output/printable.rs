@@ -21,6 +21,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// What one value in a log, or one line of a message, may take, in characters. The longest are errors of a server, which
+/// may say megabytes.
+const CHARACTERS_MAX: usize = 2048;
+
+/// As much of `text` as is shown, and the mark of a cut where that is not all of it.
+#[must_use]
+pub fn shortened(text: &str) -> (&str, &'static str) {
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => (&text[..end], "…"),
+        None => (text, ""),
+    }
+}
+
 /// Rendered JSON with its unsafe characters as `\uXXXX`. JSON itself escapes only those below U+0020; line feeds
 /// between its parts stay.
 #[must_use]
@@ -53,6 +66,13 @@ mod tests {
         assert_eq!(printable("naïve 😀 \\ \""), "naïve 😀 \\ \"");
         assert_eq!(printable("a\u{1b}[31mb\r\n"), "a\\u{1b}[31mb\\r\\n");
         assert_eq!(printable("\u{9b}2J\u{7f}\u{202e}x"), "\\u{9b}2J\\u{7f}\\u{202e}x");
+    }
+
+    #[test]
+    fn what_is_longer_than_is_shown_is_cut_between_two_characters_and_marked() {
+        let fits = "€".repeat(CHARACTERS_MAX);
+        assert_eq!(shortened(&fits), (fits.as_str(), ""));
+        assert_eq!(shortened(&format!("{fits}€")), (fits.as_str(), "…"));
     }
 
     #[test]

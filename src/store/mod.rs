@@ -199,18 +199,6 @@ impl Decided {
     const MISSING: Self = Self { applied: Applied::Missing, before: None, after: None };
 }
 
-/// The longest complaint that is repeated, in characters: a server may say megabytes.
-const COMPLAINT_MAX: usize = 1000;
-
-/// What a database complains of, in one line of a length that a log, a terminal and the link take.
-fn one_line(complaint: &str) -> String {
-    let line = complaint.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(COMPLAINT_MAX) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
 /// What went wrong with a database, sorted by what follows from it. Never holds a password.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreError {

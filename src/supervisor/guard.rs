@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::keepers::Keepers;
-use crate::journal::{Account, Appended, Ended, Event, Home, RunDirectory, StderrTail, Writer};
+use crate::journal::{Account, Appended, Ended, Event, Home, Medium, RunDirectory, StderrTail, Writer};
 use crate::link::{Heard, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
@@ -29,6 +29,8 @@ pub struct Unkept {
     pub account: Account,
     /// Its directory, if it has one: the lock is held as long as this lives.
     pub place: Option<(Home, RunDirectory)>,
+    /// The journal is there, and outlives this process.
+    pub on_disk: bool,
 }
 
 /// A run that has begun and has no end yet.
@@ -138,7 +140,11 @@ impl Guard {
     /// The run, if its end is written and no keeper is there to deliver it.
     pub(super) fn unkept(&mut self) -> Option<Unkept> {
         let unkept = self.finished && self.keepers.link_fd().is_none();
-        unkept.then(|| Unkept { account: self.writer.account().clone(), place: self.place.take() })
+        unkept.then(|| Unkept {
+            account: self.writer.account().clone(),
+            place: self.place.take(),
+            on_disk: self.writer.medium() == Medium::Disk,
+        })
     }
 
     /// Reaps the trainer, whose end is written.

@@ -13,7 +13,7 @@ use super::hearing::Hearing;
 use super::keepers::Keepers;
 use super::machine::{Limits, Machine};
 use super::relay::{Found, Reach};
-use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer, remove_temporary_report};
+use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report};
 use crate::link::{Brief, Heard, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
@@ -251,7 +251,8 @@ impl Supervisor {
                     {
                         // Another user's now, as after `sudo`: that is no reason to give it up.
                         let cause = process::error_text(&error);
-                        log::warn!(event = "not_signalled", pid;
+                        let hint = "it is waited for all the same; whoever may signal it can end it";
+                        log::warn!(event = "not_signalled", pid, hint;
                             "cannot send {} to the trainer: {cause}", signals::name(signal));
                     }
                 }
@@ -265,10 +266,9 @@ impl Supervisor {
                 Action::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
                 Action::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
                 Action::Abandon => {
-                    if self.guard.place.is_none() {
-                        self.report_path.as_deref().map_or(Ok(()), remove_temporary_report)?;
-                    }
+                    let temporary = self.report_path.as_deref().filter(|_| self.guard.place.is_none());
                     self.guard.abandon()?;
+                    temporary.map(discard_temporary_report);
                 }
                 Action::End(end) => return Ok(Some(end)),
             }

@@ -104,11 +104,11 @@ fn become_trainer(program: &CStr, argv: &[CString], env: &[CString], mask: &SigS
 /// lent to it instead of copied: half a millisecond less. The trainer's is copied: its exec may hang on a dead file
 /// server, and we must not hang with it.
 pub fn spawn_keeper(
-    arguments: &[&str],
+    arguments: &[impl AsRef<OsStr>],
     environment: &[(OsString, OsString)],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<i32> {
-    let argv = arguments.iter().map(|word| c_string(OsStr::new(word))).collect::<io::Result<Vec<CString>>>()?;
+    let argv = arguments.iter().map(|word| c_string(word.as_ref())).collect::<io::Result<Vec<CString>>>()?;
     let env = environment.iter().map(|(key, value)| pair(key, value)).collect::<io::Result<Vec<CString>>>()?;
     let null = OwnedFd::from(File::options().read(true).write(true).open("/dev/null")?);
     // Copied above all targets first: a descriptor that already has one of the low numbers must not be overwritten.

@@ -6,7 +6,7 @@ use std::error::Error as _;
 use postgres::error::{DbError, SqlState};
 
 use crate::config::{PostgresHost, PostgresTarget};
-use crate::store::{StoreError, one_line};
+use crate::store::StoreError;
 
 /// Which server a message is about: host, port and database, nothing else.
 #[derive(Clone, Debug)]
@@ -116,7 +116,7 @@ fn is_transient(code: &SqlState) -> bool {
 /// The error and what lies under it, in one line.
 fn cause(error: &postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", one_line(answer.message()), answer.code().code());
+        return one_line(&format!("{} (SQLSTATE {})", answer.message(), answer.code().code()));
     }
     let mut text = error.to_string();
     let mut source = error.source();
@@ -128,6 +128,10 @@ fn cause(error: &postgres::Error) -> String {
         source = deeper.source();
     }
     one_line(&text)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

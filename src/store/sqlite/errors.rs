@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::store::{StoreError, one_line};
+use crate::store::StoreError;
 
 pub(super) fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let message = format!("sqlite:{}: {}", path.display(), one_line(&error.to_string()));
+    let message = format!("sqlite:{}: {error}", path.display());
     let permanent = |hint: &str| StoreError::Permanent { message: message.clone(), hint: hint.into() };
     let Some(code) = error.sqlite_error_code() else {
         return permanent("the table is not what runwrap takes it for: compare it with `runwrap migrate --print`");

@@ -136,6 +136,32 @@ fn a_journal_that_fails_where_no_keeper_can_be_started_harms_neither_the_trainin
 }
 
 #[test]
+fn where_no_keeper_can_be_started_and_nobody_answers_it_is_said_what_becomes_of_the_end() {
+    for (points, is_on_disk) in [("keeper-start=error", true), ("keeper-start=error,journal-write=error", false)] {
+        let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+        let mut command = site.shell(&["--start-timeout", "50ms", "--finish-timeout", "50ms"], "exit 3");
+        let output = output(command.env("RUNWRAP_FAILPOINTS", points));
+        assert_eq!(output.status.code(), Some(3), "{points}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.contains("hint: runwrap recover delivers it"), is_on_disk, "{said}");
+        assert_eq!(said.contains("its end is lost"), !is_on_disk, "{said}");
+    }
+}
+
+#[test]
+fn a_run_that_is_refused_leaves_no_report_behind_where_it_had_no_directory() {
+    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    std::fs::write(site.path().join("file"), "").unwrap();
+    std::fs::create_dir(site.path().join("tmp")).unwrap();
+    let options = ["--require-database", "--start-timeout", "50ms", "--state-dir", "file/state"];
+    let mut command = site.shell(&options, "touch started");
+    let output = output(command.env("TMPDIR", site.path().join("tmp")));
+    assert_eq!(output.status.code(), Some(125));
+    assert!(!site.path().join("started").exists());
+    assert!(std::fs::read_dir(site.path().join("tmp")).unwrap().next().is_none());
+}
+
+#[test]
 fn a_database_that_complains_at_length_is_heard_in_short_and_no_keeper_dies_of_it() {
     let site = Site::postgres();
     assert!(site.run(&[], "true").status.success());
