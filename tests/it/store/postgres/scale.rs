@@ -4,6 +4,7 @@ use runwrap::record::{Change, Decision, Doubt, RecordId, Status};
 use runwrap::store::{Filter, Scope};
 
 use crate::store::place::{Place, at, begin, progress, run, success};
+use crate::support::postgres::Postgres;
 use crate::support::wait::wait_until;
 
 /// More than everything below should read together, and far less than one of the tables.
@@ -94,4 +95,30 @@ fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
         let sum: u64 = read.iter().map(|(_, rows)| rows).sum();
         assert!(sum < READ_MAX, "after {prepare}: {read:?}");
     }
+}
+
+#[test]
+fn no_statement_starts_processes_that_help_however_cheap_the_server_thinks_they_are() {
+    let place = Place::postgres();
+    place.open().migrate().unwrap();
+    place.sql(FILL);
+    let name = &place.postgres_target().dbname;
+    for setting in [
+        "session_preload_libraries = auto_explain",
+        "auto_explain.log_min_duration = 0",
+        "parallel_setup_cost = 0",
+        "parallel_tuple_cost = 0",
+        "min_parallel_table_scan_size = 0",
+        "min_parallel_index_scan_size = 0",
+    ] {
+        place.sql(&format!("ALTER DATABASE {name} SET {setting}"));
+    }
+    everything(&place);
+    // A plan is written down before its statement is answered, and of nobody else on this server.
+    let log = std::fs::read_to_string(Postgres::shared().directory().join("log")).unwrap();
+    for begins in ["-- The newest records", "-- The highest vN"] {
+        assert!(log.contains(&format!("Query Text: {begins}")), "{begins}");
+    }
+    let workers: Vec<&str> = log.lines().filter(|line| line.contains("Workers Planned")).collect();
+    assert!(workers.is_empty(), "{workers:?}");
 }
