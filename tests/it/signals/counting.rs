@@ -3,7 +3,9 @@
 use std::process::Command;
 
 use super::probe::{Conversation, Counts, LAST, Subject, count};
+use crate::support::procfs;
 use crate::support::site::{Running, Site, start};
+use crate::support::wait::wait_until;
 
 /// How a signal comes to runwrap.
 #[derive(Clone, Copy, Debug)]
@@ -156,22 +158,43 @@ fn a_flood_of_one_signal_arrives_and_is_never_more_than_was_sent() {
     }
 }
 
-/// GNU timeout sends its signal to runwrap and then to the whole group: to a bare command these are mostly one, as the
-/// second comes before the first has been taken.
+/// A probe under GNU timeout, bare or under runwrap, whose time runs out when timeout gets SIGALRM: it sends SIGUSR1 to what
+/// it has started and then to the whole group.
+fn under_timeout(site: &Site, wrapped: bool) -> Subject {
+    Subject::start(arguments(site.program("timeout"), &["-s", "USR1", "1h"]), wrapped)
+}
+
+/// How often SIGUSR1 is heard once the time of `subject` runs out.
+#[track_caller]
+fn time_out(mut subject: Subject, sender: &mut Conversation) -> usize {
+    sender.ask(&format!("kill {} 14", subject.talk.pid()));
+    subject.hears(10);
+    1 + count(&subject.rest()).get(&10).copied().unwrap_or(0)
+}
+
+/// To whom has not taken the first before the second comes both are one.
 #[test]
-fn timeout_around_runwrap_is_heard_as_often_as_around_the_bare_command() {
+fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_takes_both_as_one() {
     let site = Site::sqlite();
-    let start = |wrapped| Subject::start(arguments(site.program("timeout"), &["-s", "USR1", "3"]), wrapped);
-    let mut subjects: Vec<(bool, Subject)> =
-        [false, true].into_iter().cycle().take(40).map(|wrapped| (wrapped, start(wrapped))).collect();
-    let mut heard = [0, 0];
-    for (wrapped, subject) in &mut subjects {
-        subject.hears(10);
-        let more = count(&subject.rest()).get(&10).copied().unwrap_or(0);
-        assert!(more <= 1, "{wrapped}: {more} more");
-        heard[usize::from(*wrapped)] += 1 + more;
+    let mut sender = Conversation::sender();
+    for wrapped in [false, true] {
+        for _ in 0..10 {
+            let subject = under_timeout(&site, wrapped);
+            // Goes on with the SIGCONT that timeout sends after the two.
+            sender.ask(&format!("kill {} 19", subject.pid));
+            wait_until("the process is stopped", || procfs::state(subject.pid) == Some('T'));
+            assert_eq!(time_out(subject, &mut sender), 1, "wrapped: {wrapped}");
+        }
     }
-    let [bare, wrapped] = heard;
-    // What relays all is heard twice each time: 40.
-    assert!(wrapped <= bare + 5, "{wrapped}, bare {bare}");
+}
+
+#[test]
+fn timeout_around_runwrap_is_never_heard_more_often_than_it_sends() {
+    let site = Site::sqlite();
+    let mut sender = Conversation::sender();
+    let subjects: Vec<Subject> = (0..20).map(|_| under_timeout(&site, true)).collect();
+    for subject in subjects {
+        let times = time_out(subject, &mut sender);
+        assert!((1..=2).contains(&times), "{times}");
+    }
 }
