@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::Session;
 use super::errors::sort;
 use super::rows::{facts, instant_text, query};
-use crate::record::{Begun, RecordId, Run, next_version};
+use super::version::{self, Counted};
+use crate::record::{Begun, RecordId, Run};
 use crate::store::change::{run_facts, without_nul};
 use crate::store::columns::begun;
 use crate::store::table::quote;
@@ -18,8 +19,6 @@ const KNOWN: &str = include_str!("../../../sql/sqlite/begin_known.sql");
 const ROW: &str = include_str!("../../../sql/sqlite/begin_row.sql");
 const WATCHED: &str = include_str!("../../../sql/sqlite/begin_watched.sql");
 const UPDATE: &str = include_str!("../../../sql/sqlite/begin_update.sql");
-const VERSIONS: &str = include_str!("../../../sql/sqlite/begin_versions.sql");
-const VERSIONS_ALL: &str = include_str!("../../../sql/sqlite/begin_versions_all.sql");
 const NEXT_ID: &str = include_str!("../../../sql/sqlite/begin_next_id.sql");
 const INSERT: &str = include_str!("../../../sql/sqlite/begin_insert.sql");
 const RESET: &str = include_str!("../../../sql/sqlite/begin_reset.sql");
@@ -30,14 +29,6 @@ struct Beginning<'a, 'b> {
     session: &'a Session<'b>,
     run: &'a Run,
     counted: Counted,
-}
-
-/// What a search for the version saw of the rows that no run describes; nothing where there was none.
-#[derive(Default)]
-struct Counted {
-    until: Option<i64>,
-    number: Option<i64>,
-    id: Option<i64>,
 }
 
 /// A row of the user's table.
@@ -121,21 +112,13 @@ impl Beginning<'_, '_> {
         let version = match &self.run.version {
             _ if !self.session.layout.columns.has("version") => None,
             Some(version) => Some(without_nul(version)),
-            None => Some(self.next_version()?),
+            None => {
+                let (version, counted) = version::next(self.session, &self.run.name)?;
+                self.counted = counted;
+                Some(version)
+            }
         };
         Ok(begun(self.insert(None, version.as_deref())?, version))
-    }
-
-    fn next_version(&mut self) -> Result<String, StoreError> {
-        let counts = self.session.layout.words.flags.contains("id.counted");
-        let statement = if counts { VERSIONS } else { VERSIONS_ALL };
-        let rows = self.session.query(statement, &facts([("name", json!(without_nul(&self.run.name)))]))?;
-        let number = |at: usize| rows.first().and_then(|row| row.get(at)).and_then(Value::as_i64);
-        if let Some(until) = number(1) {
-            self.counted = Counted { until: Some(until), number: number(2), id: number(3) };
-        }
-        let highest = number(0);
-        Ok(next_version(highest.map(|number| format!("v{number}")).as_deref()))
     }
 
     fn insert(&self, again: Option<&RecordId>, version: Option<&str>) -> Result<String, StoreError> {

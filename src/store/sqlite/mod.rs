@@ -11,6 +11,7 @@ mod rows;
 #[cfg(test)]
 mod scale;
 mod schema;
+mod version;
 
 use std::path::{Path, PathBuf};
 

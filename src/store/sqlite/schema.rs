@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::errors::sort;
 use super::rows::{facts, query};
 use crate::record::AHEAD_SECONDS_MAX;
-use crate::store::columns::{COUNTED_ROWS, Column, Columns, UNSETTLED_ROWS};
+use crate::store::columns::{COUNTED_ROWS, Column, Columns};
 use crate::store::table::{TableName, literal};
 use crate::store::template::Words;
 use crate::store::{StoreError, too_new};
@@ -143,7 +143,6 @@ fn names(table: &TableName) -> Words {
         .with("migrations", "runwrap_migrations".into())
         .with("record_table", literal(&table.name))
         .with("ahead_seconds", AHEAD_SECONDS_MAX.to_string())
-        .with("unsettled_rows", UNSETTLED_ROWS.to_string())
         .with("counted_rows", COUNTED_ROWS.to_string())
 }
 
