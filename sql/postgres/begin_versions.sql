@@ -118,7 +118,7 @@ highest AS (
 )
 SELECT
     CAST(GREATEST(own_number, counted_number, (SELECT max(number) FROM told WHERE NOT by_another)) AS text),
-    CASE WHEN settled_until >= counted_until + {unsettled_rows} THEN CAST(settled_until AS text) END,
+    CASE WHEN settled_until >= counted_until + {settled_rows} THEN CAST(settled_until AS text) END,
     CAST(COALESCE((SELECT number FROM highest), counted_number) AS text),
     CAST(COALESCE((SELECT id FROM highest), (SELECT counted_id FROM counted)) AS text)
 FROM bounds

@@ -24,6 +24,9 @@ pub(super) const OWN_COLUMNS: [&str; 10] = [
 /// them, or give them a version late.
 pub(super) const UNSETTLED_ROWS: u32 = 100;
 
+/// What was counted is written down again once so many more rows have settled.
+pub(super) const SETTLED_ROWS: u32 = 10;
+
 /// At most so many rows are read for it: a beginning must end in time however many rows came at once.
 pub(super) const COUNTED_ROWS: u32 = 100_000;
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::record::AHEAD_SECONDS_MAX;
 use crate::store::StoreError;
-use crate::store::columns::{COUNTED_ROWS, Columns, OWN_COLUMNS, UNSETTLED_ROWS};
+use crate::store::columns::{COUNTED_ROWS, Columns, OWN_COLUMNS, SETTLED_ROWS, UNSETTLED_ROWS};
 use crate::store::table::{TableName, literal, quote};
 use crate::store::template::Words;
 
@@ -85,6 +85,7 @@ pub(super) fn names(table: &TableName) -> Words {
         .with("runs_name", beside("runwrap_runs_name"))
         .with("record_number", RECORD_NUMBER.trim_end().to_owned())
         .with("unsettled_rows", UNSETTLED_ROWS.to_string())
+        .with("settled_rows", SETTLED_ROWS.to_string())
         .with("counted_rows", COUNTED_ROWS.to_string())
 }
 

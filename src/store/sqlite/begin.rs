@@ -14,7 +14,6 @@ use crate::store::table::quote;
 use crate::store::template::Words;
 use crate::store::{StoreError, adoption};
 
-const CLAIM: &str = include_str!("../../../sql/sqlite/begin_claim.sql");
 const KNOWN: &str = include_str!("../../../sql/sqlite/begin_known.sql");
 const ROW: &str = include_str!("../../../sql/sqlite/begin_row.sql");
 const WATCHED: &str = include_str!("../../../sql/sqlite/begin_watched.sql");
@@ -22,7 +21,7 @@ const UPDATE: &str = include_str!("../../../sql/sqlite/begin_update.sql");
 const NEXT_ID: &str = include_str!("../../../sql/sqlite/begin_next_id.sql");
 const INSERT: &str = include_str!("../../../sql/sqlite/begin_insert.sql");
 const RESET: &str = include_str!("../../../sql/sqlite/begin_reset.sql");
-const DONE: &str = include_str!("../../../sql/sqlite/begin_done.sql");
+const TIE: &str = include_str!("../../../sql/sqlite/begin_tie.sql");
 
 /// A beginning under way.
 struct Beginning<'a, 'b> {
@@ -41,22 +40,19 @@ struct Found {
 pub(super) fn begin(session: &Session<'_>, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
     session.layout.columns.check_set(&run.set, &session.layout.table)?;
     let mut beginning = Beginning { session, run, counted: Counted::default() };
-    let remembered = beginning.claim()?.or_else(|| known.cloned());
+    let remembered = beginning.known()?.or_else(|| known.cloned());
     let begun = match (remembered, &run.adopt) {
         (Some(remembered), _) => beginning.again(remembered)?,
         (None, Some(record_id)) => beginning.adopt(record_id)?,
         (None, None) => beginning.insert_new()?,
     };
-    beginning.done(&begun)?;
+    beginning.tie(&begun)?;
     Ok(begun)
 }
 
 impl Beginning<'_, '_> {
-    /// Makes the run's own row, or finds it. Returns what the database remembers of a beginning.
-    fn claim(&self) -> Result<Option<Begun>, StoreError> {
-        if self.session.execute(CLAIM, &run_facts(self.run, instant_text))? > 0 {
-            return Ok(None);
-        }
+    /// What the database remembers of a beginning.
+    fn known(&self) -> Result<Option<Begun>, StoreError> {
         let rows = self.session.query(KNOWN, &facts([("run_id", json!(self.run.run_id))]))?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(text(row, 0).map(|record_id| begun(record_id, text(row, 1))))
@@ -163,17 +159,17 @@ impl Beginning<'_, '_> {
         Ok(rows.first().and_then(|row| text(row, 0)))
     }
 
-    /// Ties the run to its row.
-    fn done(&self, begun: &Begun) -> Result<(), StoreError> {
-        let tie = facts([
-            ("run_id", json!(self.run.run_id)),
+    /// Writes the run's own row, which ties it to the user's.
+    fn tie(&self, begun: &Begun) -> Result<(), StoreError> {
+        let mut tie = run_facts(self.run, instant_text);
+        tie.extend(facts([
             ("record_id", json!(begun.record_id)),
             ("record_version", json!(begun.version)),
             ("counted_until", json!(self.counted.until)),
             ("counted_number", json!(self.counted.number)),
             ("counted_id", json!(self.counted.id)),
-        ]);
-        self.session.execute(DONE, &tie).map(|_one| ())
+        ]));
+        self.session.execute(TIE, &tie).map(|_one| ())
     }
 }
 

@@ -8,7 +8,7 @@ use super::rows::facts;
 use crate::record::next_version;
 use crate::store::StoreError;
 use crate::store::change::without_nul;
-use crate::store::columns::UNSETTLED_ROWS;
+use crate::store::columns::{SETTLED_ROWS, UNSETTLED_ROWS};
 
 const COUNTED: &str = include_str!("../../../sql/sqlite/version_counted.sql");
 const OWN: &str = include_str!("../../../sql/sqlite/version_own.sql");
@@ -79,7 +79,7 @@ fn settled_until(before: Counted, newest_id: i64) -> i64 {
 
 /// What is worth writing down: where enough rows have settled since the last time.
 fn counted_now(before: Counted, settled_until: i64, settled: Option<Highest>) -> Counted {
-    let enough = before.until.is_none_or(|until| settled_until >= until.saturating_add(i64::from(UNSETTLED_ROWS)));
+    let enough = before.until.is_none_or(|until| settled_until >= until.saturating_add(i64::from(SETTLED_ROWS)));
     if !enough {
         return Counted::default();
     }
@@ -110,9 +110,9 @@ mod tests {
     fn a_count_is_written_down_the_first_time_and_then_once_enough_rows_have_settled() {
         let first = Counted { until: Some(-50), number: Some(0), id: None };
         assert_eq!(counted_now(Counted::default(), -50, None), first);
-        assert_eq!(counted_now(BEFORE, 1099, Some(Highest { number: 9, id: Some(1050) })), Counted::default());
-        assert_eq!(counted_now(BEFORE, 1100, None), Counted { until: Some(1100), ..BEFORE });
-        let higher = Counted { until: Some(1100), number: Some(9), id: Some(1050) };
-        assert_eq!(counted_now(BEFORE, 1100, Some(Highest { number: 9, id: Some(1050) })), higher);
+        assert_eq!(counted_now(BEFORE, 1009, Some(Highest { number: 9, id: Some(1005) })), Counted::default());
+        assert_eq!(counted_now(BEFORE, 1010, None), Counted { until: Some(1010), ..BEFORE });
+        let higher = Counted { until: Some(1010), number: Some(9), id: Some(1005) };
+        assert_eq!(counted_now(BEFORE, 1010, Some(Highest { number: 9, id: Some(1005) })), higher);
     }
 }
