@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::delivery::{ATTEMPT_DEADLINE, Delivered, backoff};
 use crate::link::ToSupervisor;
 use crate::store::StoreError;
+use crate::store::attempt::KEPT_MAX;
 
 /// How soon after its start a run gives its first sign of life: then its pid is known, and a run shorter than
 /// this costs the database one write less.
@@ -112,6 +113,12 @@ impl Machine {
     /// The boot time at which a keeper that is alone gives up, once that is known.
     pub(super) const fn until(&self) -> Option<Duration> {
         self.until
+    }
+
+    /// Whether what an attempt has opened is worth keeping for the next one: that is near, or the run may end at once. A
+    /// keeper that waits for a heartbeat far away is to have nothing else to wake up for.
+    pub(super) fn keeps_open(&self) -> bool {
+        !self.facts.ended && (!self.begun || self.heartbeat <= KEPT_MAX)
     }
 
     /// When to come back with [`Event::Time`] at the latest.

@@ -260,8 +260,7 @@ impl Keeper {
                 log::error!(event = "wake_failed", run_id:%, error:%; "");
             }
         };
-        // Nothing comes after the end.
-        let keep = self.account.ended.is_none();
+        let keep = self.machine.keeps_open();
         match attempt::start(self.brief.target.clone(), options, &mut self.worker, keep, work, done) {
             Ok(receiver) => self.attempt = Some(receiver),
             Err(error) => {

@@ -14,7 +14,7 @@ use crate::config::DatabaseTarget;
 
 /// How long a thread waits for its next attempt with what it has opened: a run that ends at once need not open a file twice.
 /// A server's connection never waits after an attempt: others may need it (thousands of runs, a hundred connections).
-const KEPT_MAX: Duration = Duration::from_secs(2);
+pub const KEPT_MAX: Duration = Duration::from_secs(2);
 
 /// How long a file may take to be closed at the end. SQLite's log is put into the file then: what is left of it costs whoever
 /// opens the file next, and more with each run.

@@ -40,6 +40,21 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 }
 
 #[test]
+fn a_file_stays_open_after_the_beginning_and_between_heartbeats_that_are_near() {
+    for (heartbeat, between) in [(SECOND, true), (30 * SECOND, false)] {
+        let mut keeper = Machine::new(heartbeat, 3600 * SECOND, true, 0, None);
+        keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
+        assert!(keeper.keeps_open());
+        keeper.step(delivered(false), SECOND, 0.5);
+        keeper.step(Event::Looked(STARTED), 2 * SECOND, 0.5);
+        assert_eq!(keeper.keeps_open(), between, "{heartbeat:?}");
+        // Nothing comes after the end.
+        keeper.step(Event::Looked(ENDED), 3 * SECOND, 0.5);
+        assert!(!keeper.keeps_open());
+    }
+}
+
+#[test]
 fn an_end_is_delivered_at_once_then_all_is_removed_and_it_goes() {
     let mut keeper = keeper();
     keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
