@@ -73,6 +73,13 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
     // While this is open the world knows that the run has a keeper.
     let lock = if brief.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
     prepare(&brief);
+    let mut worker = attempt::Worker::default();
+    // A first image is about to begin the run, and has the file opened while it looks at the rest.
+    if role.failures == 0
+        && let Err(error) = worker.prepare(brief.target.clone(), options(&brief, 0))
+    {
+        log::info!(event = "not_prepared", run_id:% = brief.run_id, error:%; "");
+    }
     let account = read_account(&journal)?;
     let mut keeper = Keeper {
         machine: Machine::new(
@@ -92,7 +99,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
         journal,
         reader: ReportReader::default(),
         waker: Waker::new()?,
-        worker: attempt::Worker::default(),
+        worker,
         attempt: None,
         terminate: process::Termination::on_sigterm()?,
         lingerer: None,
@@ -103,6 +110,15 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
     // Open till here: an image that replaces this one finds both under their numbers.
     drop((brief_file, lock));
     result
+}
+
+fn options(brief: &Brief, failures: u32) -> OpenOptions {
+    OpenOptions {
+        table: brief.table.clone(),
+        migrate: brief.migrate,
+        attempt: usize::try_from(failures).unwrap_or_default(),
+        statement_timeout: STATEMENT_TIMEOUT,
+    }
 }
 
 fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
@@ -118,12 +134,10 @@ fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
 
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
+        // A first image waits to be told: it was started while the beginning was still being made durable.
         if self.machine.failures() > 0 {
             let first = self.look()?;
             self.pending.push_back(first);
-        } else if let Err(error) = self.worker.prepare(self.brief.target.clone(), self.options()) {
-            // A first image waits to be told: it was started while the beginning was still being made durable.
-            log::info!(event = "not_prepared", run_id:% = self.brief.run_id, error:%; "");
         }
         loop {
             let event = match self.pending.pop_front() {
@@ -204,9 +218,9 @@ impl Keeper {
         match action {
             Action::Attempt => self.start_attempt()?,
             Action::Tell(news) => {
-                log::info!(event = "keeper_says", run_id:% = self.brief.run_id, news:?; "");
                 // Dropped news is found in the journal or the database.
                 self.link.say(&news)?;
+                log::info!(event = "keeper_says", run_id:% = self.brief.run_id, news:?; "");
             }
             Action::TakeOver => {
                 let event = self.take_over();
@@ -251,7 +265,7 @@ impl Keeper {
         let parcel = Parcel::of(&self.account, seen_us, report, self.machine.begun());
         let number = self.machine.failures();
         log::info!(event = "attempt", run_id:% = self.brief.run_id, attempt = number, what = parcel.describe(); "");
-        let options = self.options();
+        let options = options(&self.brief, number);
         let waker = self.waker.clone();
         let run_id = self.brief.run_id;
         let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store);
@@ -272,15 +286,6 @@ impl Keeper {
             }
         }
         Ok(())
-    }
-
-    fn options(&self) -> OpenOptions {
-        OpenOptions {
-            table: self.brief.table.clone(),
-            migrate: self.brief.migrate,
-            attempt: usize::try_from(self.machine.failures()).unwrap_or_default(),
-            statement_timeout: STATEMENT_TIMEOUT,
-        }
     }
 
     /// Here, and not where the work is done: an attempt can fail before it has a store to work with.
