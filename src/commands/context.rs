@@ -21,6 +21,9 @@ const VARIABLES: [(&str, &str); 9] = [
     ("VIRTUAL_ENV", "virtual_env"),
 ];
 
+/// Room for most of what is read, so that one read is enough.
+const READ_BYTES: usize = 8192;
+
 /// Longer files than this are not what we look for.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
@@ -76,7 +79,8 @@ fn container_id() -> Option<String> {
 }
 
 fn read(path: &Path) -> Option<String> {
-    let mut text = String::new();
+    // The kernel makes what `/proc` shows anew for each read.
+    let mut text = String::with_capacity(READ_BYTES);
     open_plain(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)
 }
