@@ -1,5 +1,5 @@
 -- The row of the user's table has come back as it was at the beginning, and so does the run's: an end that was written
--- into the lost row must be written again.
+-- into the lost row must be written again. What it had counted may have gone with its row.
 UPDATE {runs}
 SET
     pid = NULL,
@@ -14,5 +14,8 @@ SET
     cpu_system_seconds = NULL,
     max_rss_bytes = NULL,
     recovered_at = NULL,
-    recovered_by = NULL
+    recovered_by = NULL,
+    counted_until = NULL,
+    counted_number = NULL,
+    counted_id = NULL
 WHERE run_id = CAST($1 AS uuid)

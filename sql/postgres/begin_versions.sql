@@ -5,15 +5,29 @@
 -- and the row that has it.
 WITH latest AS (
     SELECT
-        counted_until,
-        counted_number,
-        counted_id
-    FROM {runs}
-    WHERE record_table = {record_table}
-        AND counted_until IS NOT NULL
-        -- A table that was emptied counts from the beginning.
-        AND counted_until <= (SELECT max(id) FROM {table})
-    ORDER BY counted_until DESC
+        counting.counted_until,
+        counting.counted_number,
+        counting.counted_id
+    FROM (
+        SELECT
+            counted_until,
+            counted_number,
+            counted_id,
+            record_version,
+            {record_number} AS id
+        FROM {runs}
+        WHERE record_table = {record_table}
+            AND counted_until IS NOT NULL
+            AND counted_until <= (SELECT max(id) FROM {table})
+    ) AS counting
+    -- A table that was emptied counts from the beginning: the row of the run that counted has gone with the others, also
+    -- where as many have come since.
+    WHERE EXISTS (
+        SELECT
+        FROM {table} AS record
+        WHERE record.id = counting.id AND CAST(record.version AS text) = counting.record_version
+    )
+    ORDER BY counting.counted_until DESC
     LIMIT 1
 ),
 -- It holds while the row that it names says so still, and has no name.

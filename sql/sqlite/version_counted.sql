@@ -13,12 +13,18 @@ LEFT JOIN (
             counted_until,
             counted_number,
             counted_id
-        FROM {runs}
-        WHERE record_table = {record_table}
-            AND counted_until IS NOT NULL
-            -- A table that was emptied counts from the beginning.
-            AND counted_until <= (SELECT max(id) FROM {table})
-        ORDER BY counted_until DESC
+        FROM {runs} AS run
+        WHERE run.record_table = {record_table}
+            AND run.counted_until IS NOT NULL
+            AND run.counted_until <= (SELECT max(id) FROM {table})
+            -- A table that was emptied counts from the beginning: the row of the run that counted has gone with the others,
+            -- also where as many have come since.
+            AND EXISTS (
+                SELECT 1
+                FROM {table} AS record
+                WHERE record.id = CAST(run.record_id AS INTEGER) AND record.version = run.record_version
+            )
+        ORDER BY run.counted_until DESC
         LIMIT 1
     ) AS latest
     WHERE counted_id IS NULL

@@ -18,6 +18,7 @@ conformance!(
     a_version_counts_however_many_rows_came_since,
     a_version_that_comes_late_counts,
     a_table_that_was_emptied_begins_anew,
+    a_table_that_was_emptied_and_filled_again_is_counted_anew,
     a_table_that_does_not_count_its_ids_is_read_whole,
     the_version_that_the_user_gives_stands,
     a_row_that_was_deleted_comes_back_under_its_id_and_version,
@@ -153,6 +154,24 @@ fn a_table_that_was_emptied_begins_anew(place: &Place) {
     assert_eq!([version("a"), version("a"), version("b")], ["v1", "v2", "v1"]);
     insert(place, 1, "'v9'");
     assert_eq!([version("a"), version("b")], ["v10", "v10"]);
+}
+
+fn a_table_that_was_emptied_and_filled_again_is_counted_anew(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    place.open().migrate().unwrap();
+    insert(place, 110, "NULL");
+    let runs = [(); 40].map(|()| run("a"));
+    let begun: Vec<Begun> = runs.iter().map(|run| begin(place, run)).collect();
+    let restart = if place.is_postgres() { "ALTER TABLE training_records ALTER COLUMN id RESTART" } else { "SELECT 1" };
+    place.sql(&format!("DELETE FROM training_records; {restart}"));
+    // The highest is among the first, which an earlier beginning had counted as what they were then.
+    insert(place, 15, "'v' || (65 - n)");
+    assert_eq!([version("b"), version("c"), version("d")], ["v65", "v65", "v65"]);
+    // What comes back has not counted them either.
+    for (run, begun) in runs.iter().zip(begun) {
+        assert_eq!(place.open().begin(run, Some(&begun)).unwrap(), begun);
+    }
+    assert_eq!([version("e"), version("f")], ["v65", "v65"]);
 }
 
 fn a_table_that_does_not_count_its_ids_is_read_whole(place: &Place) {
