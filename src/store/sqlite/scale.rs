@@ -128,7 +128,7 @@ fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
         let directory = tempfile::tempdir().unwrap();
         everything(&mut filled(&directory.path().join("runs.db"), count))
     };
-    // Hundreds both: a beginning reads the rows since the last hundred.
+    // Hundreds both: a beginning reads the newest hundred, and what has settled since it was counted last.
     let (small, large) = (of(300), of(1_200));
     for ((what, few), (_, many)) in small.into_iter().zip(large) {
         assert!(many < few + few / 5 + 100, "{what}: {few} steps, and {many} where the table is four times as large");
