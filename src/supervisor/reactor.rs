@@ -19,7 +19,7 @@ use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
-use crate::sys::signals::{self, Sender, Signals};
+use crate::sys::signals::{self, Pending, Sender, Signals};
 use crate::sys::spawn::{Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
@@ -328,23 +328,26 @@ impl Supervisor {
         added.extend(account.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
         match spawn_trainer(&self.command, &added, self.hearing.signals.found_mask()) {
-            Ok(trainer) => {
+            Ok((trainer, earlier)) => {
                 self.guard.trainer_pid = Some(trainer.pid);
                 self.trainer = Some(trainer);
                 self.machine.spawned(clock::boot_time());
-                self.take_earlier_signals()?;
+                failpoint::reached("forked");
+                self.take_earlier_signals(&earlier)?;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
         Ok(())
     }
 
-    /// What is pending when the trainer has just been forked came before it, and the trainer has it from nobody else.
-    fn take_earlier_signals(&mut self) -> Result<(), SupervisorError> {
+    /// What was pending before the trainer was forked it has from nobody else, whomever it was sent to.
+    fn take_earlier_signals(&mut self, earlier: &Pending) -> Result<(), SupervisorError> {
         let mut events = Vec::new();
         self.take_signals(&mut events)?;
         for event in &mut events {
-            if let Event::Signal { reach, .. } = event {
+            if let Event::Signal { signal, reach } = event
+                && earlier.contains(signal.number)
+            {
                 *reach = Reach::Alone;
             }
         }

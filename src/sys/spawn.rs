@@ -47,19 +47,28 @@ impl Trainer {
 }
 
 /// Forks and executes `command`, looked up in PATH, with `added` on top of our own environment. `found_mask` is the
-/// signal mask to restore. It dies with us: parent-death signal SIGKILL.
-pub fn spawn_trainer(command: &[OsString], added: &[(&str, OsString)], found_mask: &SigSet) -> io::Result<Trainer> {
+/// signal mask to restore. It dies with us: parent-death signal SIGKILL. Also returns which signals were pending before there
+/// was a trainer: what the group gets from the fork on, the trainer gets as well, also while it is being made.
+pub fn spawn_trainer(
+    command: &[OsString],
+    added: &[(&str, OsString)],
+    found_mask: &SigSet,
+) -> io::Result<(Trainer, signals::Pending)> {
     // 1. Everything that allocates, before the fork.
     let argv = command.iter().map(|word| c_string(word)).collect::<io::Result<Vec<CString>>>()?;
     let program = argv.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let environment = environment(added)?;
     let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
     let own_pid = getpid();
-    // 2. Fork, with all signals blocked: none can be lost between here and the exec.
+    // 2. Fork, with all signals blocked: none can be lost between here and the exec. With nothing in between: what came
+    // there would be taken for one that the trainer has got.
+    let earlier = signals::pending()?;
     // SAFETY: the process has one thread (no store is ever opened in the supervisor before its trainer has ended),
     // and the child calls nothing but system calls before it executes or exits.
     match unsafe { fork() }? {
-        ForkResult::Parent { child } => Ok(Trainer { pid: child.as_raw(), exec_result: File::from(exec_result) }),
+        ForkResult::Parent { child } => {
+            Ok((Trainer { pid: child.as_raw(), exec_result: File::from(exec_result) }, earlier))
+        }
         ForkResult::Child => {
             let errno = become_trainer(program, &argv, &environment, found_mask, own_pid);
             let _written = write(&reporter, &(errno as i32).to_ne_bytes());

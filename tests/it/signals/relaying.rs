@@ -46,6 +46,22 @@ fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
 }
 
 #[test]
+fn what_the_group_gets_while_the_supervisor_has_not_noticed_yet_that_the_trainer_runs_arrives_once() {
+    let site = Site::sqlite();
+    let mut command = site.program("env");
+    command.args([env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
+    let mut subject = Subject::hear_of(Conversation::start(command.env("RUNWRAP_FAILPOINTS", "forked=stop")), true);
+    wait_until("the supervisor stops", || procfs::state(subject.pid) == Some('T'));
+    Conversation::sender().ask(&format!("kill -{} 10", subject.group));
+    subject.hears(10);
+    kill(subject.pid, "CONT");
+    let mut heard = count(&subject.rest());
+    // What let the supervisor go on was sent to it alone.
+    heard.remove(&18);
+    assert_eq!(heard, Counts::new());
+}
+
+#[test]
 fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
     for (target, name) in [("", "TERM"), ("-", "TERM"), ("", "KILL"), ("-", "INT")] {
         let site = Site::sqlite();
