@@ -167,7 +167,10 @@ fn under_timeout(site: &Site, wrapped: bool) -> Subject {
 /// How often SIGUSR1 is heard once the time of `subject` runs out.
 #[track_caller]
 fn time_out(mut subject: Subject, sender: &mut Conversation) -> usize {
-    sender.ask(&format!("kill {} 14", subject.talk.pid()));
+    let timeout = subject.talk.pid();
+    // Before it waits it may not know yet whom to signal, and just ends.
+    wait_until("timeout waits", || procfs::state(timeout) == Some('S'));
+    sender.ask(&format!("kill {timeout} 14"));
     subject.hears(10);
     1 + count(&subject.rest()).get(&10).copied().unwrap_or(0)
 }
