@@ -1,5 +1,5 @@
-//! Looks for the highest version of a name, in steps so small that SQLite compiles them quickly: as one statement they cost a
-//! short run more than everything else in its beginning. Within the transaction of the beginning, its only caller.
+//! Looks for the highest version of a name, in steps so small that SQLite compiles them quickly: as one statement they took half
+//! of the beginning of a short run. Within the transaction of the beginning, its only caller.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,10 @@ pub(super) fn next(session: &Session<'_>, name: &str) -> Result<(String, Counted
     let (mut settled, mut others) = (None, None);
     for row in session.query(RECENT, &known)? {
         let highest = integer(Some(&row), 1).map(|number| Highest { number, id: integer(Some(&row), 2) });
-        *(if integer(Some(&row), 0) == Some(1) { &mut settled } else { &mut others }) = highest;
+        match integer(Some(&row), 0) {
+            Some(1) => settled = highest,
+            _ => others = highest,
+        }
     }
     let number =
         [Some(own), before.number, settled.map(|highest| highest.number), others.map(|highest| highest.number)];
