@@ -30,3 +30,11 @@ pub mod witness;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[link(name = "gcc_eh")]
 unsafe extern "C" {}
+
+/// The logarithm, by the C library's name. SQLite's full-text search is the only one to call it, and all of libm.so would
+/// be loaded for it at each of our two starts.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[unsafe(no_mangle)]
+extern "C" fn log(number: f64) -> f64 {
+    libm::log(number)
+}

@@ -223,3 +223,16 @@ fn the_release_binary_has_no_failpoints() {
         assert!(!release.contains(name), "{name}");
     }
 }
+
+/// Each library would be loaded twice a run, by the supervisor and by the keeper: half as long as an fsync takes.
+#[test]
+fn the_release_binary_needs_no_library_but_the_c_library() {
+    let output = Command::new("ldd").arg(release_binary()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names =
+        text.lines().filter_map(|line| line.split_whitespace().next()).map(|name| name.rsplit('/').next().unwrap());
+    let others =
+        names.filter(|name| !["linux-vdso.so", "libc.so", "ld-linux"].iter().any(|known| name.starts_with(known)));
+    assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new(), "{text}");
+}
