@@ -16,6 +16,7 @@ pub(super) const READING_VERBS: [&str; 6] = ["list", "show", "check", "recover",
 
 pub(super) const LIMIT_DEFAULT: &str = "50";
 
+/// Only the verb that was typed is described to its last argument: a run is not to wait for the others.
 pub(super) fn command() -> Command {
     let trainer = Arg::new("command")
         .value_name("COMMAND")
@@ -33,10 +34,32 @@ pub(super) fn command() -> Command {
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
-        .subcommands([list(), show(), check(), recover(), finalize(), report(), migrate(), completions()])
+        .subcommands([
+            verb("list", "Lists the records, newest first", list),
+            verb("show", "Shows everything known of one record", show),
+            verb(
+                "check",
+                "Says what is wrong with the records, and what would repair it; exit status 1 if anything is",
+                check,
+            ),
+            verb(
+                "recover",
+                "Delivers what is left in the state directory, and ends the records of runs that are lost",
+                recover,
+            ),
+            verb("finalize", "Ends a record by hand; keeps who did it, when, and what it said before", finalize),
+            verb("report", "Reports from inside a running command: appends a line to the file $RUNWRAP_REPORT", report),
+            verb("migrate", "Makes or upgrades the tables", migrate),
+            verb("completions", "Prints a completion script for a shell", completions),
+        ])
 }
 
-fn list() -> Command {
+/// `arguments` adds the verb's own, once it was typed or its help is asked for.
+fn verb(name: &'static str, about: &'static str, arguments: fn(Command) -> Command) -> Command {
+    Command::new(name).about(about).defer(arguments)
+}
+
+fn list(verb: Command) -> Command {
     let status = Arg::new("status")
         .long("status")
         .value_name("STATUS")
@@ -51,19 +74,19 @@ fn list() -> Command {
         .value_parser(value_parser!(u32).range(1..))
         .default_value(LIMIT_DEFAULT)
         .help("At most this many");
-    reading("list", "Lists the records, newest first").args([status, name, limit, json()])
+    reading(verb).args([status, name, limit, json()])
 }
 
-fn show() -> Command {
+fn show(verb: Command) -> Command {
     let id = Arg::new("id")
         .value_name("ID")
         .required(true)
         .allow_negative_numbers(true)
         .help("A record's id, or a run's id");
-    reading("show", "Shows everything known of one record").args([id, json()])
+    reading(verb).args([id, json()])
 }
 
-fn check() -> Command {
+fn check(verb: Command) -> Command {
     let stuck_after = Arg::new("stuck_after")
         .long("stuck-after")
         .value_name("DUR")
@@ -74,11 +97,10 @@ fn check() -> Command {
     let live = Arg::new("live").long("live").action(ArgAction::SetTrue).help(
         "Only runs that have no end yet, and the state directory: takes the same time however large the table is",
     );
-    reading("check", "Says what is wrong with the records, and what would repair it; exit status 1 if anything is")
-        .args([stuck_after, fix, live, json()])
+    reading(verb).args([stuck_after, fix, live, json()])
 }
 
-fn recover() -> Command {
+fn recover(verb: Command) -> Command {
     let dry_run =
         Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue).help("Say what would be done, and do nothing");
     let stuck_after = Arg::new("stuck_after")
@@ -98,11 +120,10 @@ fn recover() -> Command {
         .value_parser(value_parser!(OsString))
         .conflicts_with("dry_run")
         .help("Keep doing it, with this pause, until SIGTERM; tells systemd that it is alive");
-    reading("recover", "Delivers what is left in the state directory, and ends the records of runs that are lost")
-        .args([dry_run, stuck_after, assume_end, every, json()])
+    reading(verb).args([dry_run, stuck_after, assume_end, every, json()])
 }
 
-fn finalize() -> Command {
+fn finalize(verb: Command) -> Command {
     let text = |id: &'static str, long: &'static str, value: &'static str, help: &'static str| {
         Arg::new(id).long(long).value_name(value).value_parser(value_parser!(OsString)).help(help)
     };
@@ -126,16 +147,15 @@ fn finalize() -> Command {
         .long("force")
         .action(ArgAction::SetTrue)
         .help("Also where it has ended already, and not by presumption");
-    reading("finalize", "Ends a record by hand; keeps who did it, when, and what it said before")
-        .args([id, status, ended_at, reason, metrics, model_path, force])
+    reading(verb).args([id, status, ended_at, reason, metrics, model_path, force])
 }
 
-fn migrate() -> Command {
+fn migrate(verb: Command) -> Command {
     let print = Arg::new("print").long("print").action(ArgAction::SetTrue).help("Print the statements, change nothing");
-    reading("migrate", "Makes or upgrades the tables").arg(print)
+    reading(verb).arg(print)
 }
 
-fn report() -> Command {
+fn report(verb: Command) -> Command {
     let metric = Arg::new("metric")
         .long("metric")
         .value_name("KEY=VALUE")
@@ -152,20 +172,17 @@ fn report() -> Command {
         .value_name("TEXT")
         .value_parser(value_parser!(OsString))
         .help("What went wrong");
-    Command::new("report")
-        .about("Reports from inside a running command: appends a line to the file $RUNWRAP_REPORT")
-        .args([metric, model_path, error])
+    verb.args([metric, model_path, error])
 }
 
-fn completions() -> Command {
+fn completions(verb: Command) -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(clap_complete::Shell));
-    Command::new("completions").about("Prints a completion script for a shell").arg(shell)
+    verb.arg(shell)
 }
 
 /// A verb that opens a database.
-fn reading(name: &'static str, about: &'static str) -> Command {
-    let shared = OPTIONS.into_iter().filter(|row| row.verbs == Verbs::Every);
-    Command::new(name).about(about).args(shared.filter_map(flag))
+fn reading(verb: Command) -> Command {
+    verb.args(OPTIONS.into_iter().filter(|row| row.verbs == Verbs::Every).filter_map(flag))
 }
 
 fn json() -> Arg {

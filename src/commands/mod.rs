@@ -79,12 +79,15 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 
 /// The settings of this call, and the log turned on as they say.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
-    let (uid, entry) = sys::account::account();
-    let (name, home) = entry.clone().unzip();
+    let account = || {
+        let (uid, entry) = sys::account::account();
+        let (name, home) = entry.clone().unzip();
+        Account { uid: *uid, name, home }
+    };
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
-    let settings = config::load(flags, &Account { uid: *uid, name, home }, &sys::fs::read_small)?;
+    let settings = config::load(flags, &account, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         let path = settings.log_file.display();
         if settings.origins.get(config::options::LOG_FILE.key).is_none_or(|origin| *origin == config::Origin::Default) {

@@ -17,7 +17,7 @@ use super::{file, options, values};
 /// The first value that cannot be used.
 pub fn load(
     flags: Layer,
-    account: &Account,
+    account: &dyn Fn() -> Account,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Settings, ConfigError> {
     // A directory that was removed meanwhile does not keep a program from running, so it must not keep a run from it.

@@ -23,7 +23,8 @@ pub struct Surroundings<'a> {
     pub is_dir: &'a dyn Fn(&Path) -> bool,
     /// Absolute.
     pub cwd: &'a Path,
-    pub account: &'a Account,
+    /// Asked only where nothing else tells: the password database may be a directory server's.
+    pub account: &'a dyn Fn() -> Account,
 }
 
 impl Surroundings<'_> {
@@ -38,8 +39,8 @@ impl Surroundings<'_> {
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.directory("HOME")
-            .or_else(|| self.account.home.clone().filter(|home| home.is_absolute()))
-            .unwrap_or_else(|| PathBuf::from(format!("/tmp/runwrap-{}", self.account.uid)))
+            .or_else(|| (self.account)().home.filter(|home| home.is_absolute()))
+            .unwrap_or_else(|| PathBuf::from(format!("/tmp/runwrap-{}", (self.account)().uid)))
     }
 
     #[must_use]
@@ -107,7 +108,7 @@ pub(super) mod world {
                 },
                 is_dir: &|path| self.directories.iter().any(|directory| Path::new(directory) == path),
                 cwd: Path::new("/here"),
-                account: &self.account,
+                account: &|| self.account.clone(),
             })
         }
     }

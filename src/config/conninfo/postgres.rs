@@ -77,13 +77,10 @@ pub(super) fn target(given: Parameters, around: &Surroundings<'_>) -> Result<Dat
     if parameters.get("dbname").is_some_and(|dbname| dbname.contains("://") || dbname.contains('=')) {
         return Err(Malformed::new("the name of its database is a connection string", "write one or the other"));
     }
-    let user = match (parameters.get("user"), &around.account.name) {
-        (Some(user), _) => user.to_owned(),
-        (None, Some(name)) => name.clone(),
-        (None, None) => {
-            return Err(Malformed::new("it names no user, and this process has none", "write USER@ before the host"));
-        }
-    };
+    let user =
+        parameters.get("user").map(str::to_owned).or_else(|| (around.account)().name).ok_or_else(|| {
+            Malformed::new("it names no user, and this process has none", "write USER@ before the host")
+        })?;
     let dbname = parameters.get("dbname").unwrap_or(&user).to_owned();
     let (sslmode, sslrootcert) = tls(&parameters, around)?;
     let path = |name: &str| parameters.get(name).map(|path| absolute(around.cwd, Path::new(path)));
