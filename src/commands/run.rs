@@ -26,10 +26,15 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
         log::error!(event = "panic", place:% = panic.location().map_or_else(String::new, ToString::to_string);
             "internal error: {}", panic.payload_as_str().unwrap_or("unknown"));
     }));
-    // The guard inside has finalized the run by the time that an error or a panic arrives here.
-    let supervision = supervision(settings, command);
+    let run_id = RunId(Uuid::now_v7());
+    logging::name_run(&run_id);
+    let name = settings.name.clone().unwrap_or_else(|| default_name(command));
+    log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
+    let supervision = supervision(settings, command, run_id);
     let report_path = supervision.report_path.clone();
-    match catch_unwind(AssertUnwindSafe(|| supervise(supervision))) {
+    let gather = || begin(settings, command, run_id, name);
+    // The guard inside has finalized the run by the time that an error or a panic arrives here.
+    match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
         Ok(Ok(Supervised { end, unkept })) => {
             if let Some(unkept) = unkept {
                 deliver_alone(settings, &unkept, report_path.as_deref());
@@ -71,9 +76,7 @@ fn deliver_alone(settings: &Settings, unkept: &Unkept, report_path: Option<&Path
     }
 }
 
-fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
-    let run_id = RunId(Uuid::now_v7());
-    logging::name_run(&run_id);
+fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supervision {
     let place = place(&settings.state_dir, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
@@ -83,15 +86,6 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
                 log::warn!(event = "no_report_file", hint; "the trainer cannot report: {error}");
             })
             .ok(),
-    };
-    let begin = Begin {
-        format: FORMAT,
-        run: facts(settings, command, run_id),
-        database: settings.database.identity(),
-        table: settings.table.clone(),
-        metrics_file: settings.metrics_file.as_deref().map(text),
-        metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
-        begun_boot_us: u64::try_from(clock::boot_time().as_micros()).unwrap_or(u64::MAX),
     };
     let brief = Brief {
         run_id,
@@ -115,10 +109,8 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
     };
-    log::info!(event = "run", run_id:%, name = begin.run.name, database = begin.database, table = begin.table; "");
     Supervision {
         command: command.to_vec(),
-        begin,
         brief,
         limits,
         place,
@@ -127,11 +119,23 @@ fn supervision(settings: &Settings, command: &[OsString]) -> Supervision {
     }
 }
 
-fn facts(settings: &Settings, command: &[OsString], run_id: RunId) -> Run {
+fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {
+    Begin {
+        format: FORMAT,
+        run: facts(settings, command, run_id, name),
+        database: settings.database.identity(),
+        table: settings.table.clone(),
+        metrics_file: settings.metrics_file.as_deref().map(text),
+        metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
+        begun_boot_us: u64::try_from(clock::boot_time().as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Run {
     let cwd = std::env::current_dir().unwrap_or_default();
     Run {
         run_id,
-        name: settings.name.clone().unwrap_or_else(|| default_name(command)),
+        name,
         version: settings.model_version.clone(),
         adopt: settings.record_id.clone().map(RecordId),
         set: settings.set.clone(),

@@ -51,7 +51,7 @@ pub use directory::{Home, RunDirectory, Standing, read_account};
 pub use line::{Damage, read_lines};
 pub use report::{ReportReader, Snapshot, discard_temporary_report, read_metrics_file, snapshot, temporary_report};
 pub use stderr::StderrTail;
-pub use writer::{Appended, Medium, Writer};
+pub use writer::{Appended, JournalFile, Medium, Writer};
 
 /// The format that this program writes.
 pub const FORMAT: u32 = 1;

@@ -25,34 +25,68 @@ pub enum Appended {
     Moved(io::Error),
 }
 
-/// The one writer of a run's journal.
-pub struct Writer {
+/// Where a journal is written.
+pub struct JournalFile {
     file: File,
     medium: Medium,
     /// The number in the file's name.
     number: u32,
+}
+
+/// The one writer of a run's journal.
+pub struct Writer {
+    place: JournalFile,
     /// Everything written so far: what a new file begins with.
     bytes: Vec<u8>,
     account: Account,
 }
 
-impl Writer {
-    /// Begins the journal of a run, in `directory` or, without one, in memory. The first event is durable after
-    /// [`Writer::settle`]; the error is why it is in memory although there is a directory.
-    pub fn begin(directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Option<io::Error>)> {
-        let entry = Entry { seq: 0, elapsed_us: 0, event: Event::Begin(Box::new(begin)) };
-        let bytes = encode(&entry)?;
-        let account = Account::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        let (placed, error) = match directory.map(|directory| written_file(directory, 1, &bytes)) {
+impl JournalFile {
+    /// Makes an empty one, in `directory` or, without one, in memory. The error is why it is in memory although there is a
+    /// directory.
+    pub fn make(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
+        let (made, error) = match directory.map(|directory| directory.create_journal(1)) {
             None => (None, None),
             Some(Ok(file)) => (Some(file), None),
             Some(Err(error)) => (None, Some(error)),
         };
-        let (file, medium) = match placed {
+        let (file, medium) = match made {
             Some(file) => (file, Medium::Disk),
-            None => (in_memory(&bytes)?, Medium::Memory),
+            None => (in_memory(&[])?, Medium::Memory),
         };
-        Ok((Self { file, medium, number: 1, bytes, account }, error))
+        Ok((Self { file, medium, number: 1 }, error))
+    }
+
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The number in the file's name; `None` in memory.
+    #[must_use]
+    pub const fn number_on_disk(&self) -> Option<u32> {
+        match self.medium {
+            Medium::Disk => Some(self.number),
+            Medium::Memory => None,
+        }
+    }
+}
+
+impl Writer {
+    /// Begins the journal of a run in an empty file in `directory`. The first event is durable after [`Writer::settle`].
+    ///
+    /// # Errors
+    /// Only where not even memory is left.
+    pub fn begin(place: JournalFile, directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Appended)> {
+        let entry = Entry { seq: 0, elapsed_us: 0, event: Event::Begin(Box::new(begin)) };
+        let bytes = encode(&entry)?;
+        let account = Account::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let mut writer = Self { place, bytes, account };
+        let written = match write_at(&writer.place.file, &writer.bytes, 0) {
+            Ok(()) => Appended::Here,
+            Err(error) => writer.relocate(directory, error)?,
+        };
+        Ok((writer, written))
     }
 
     /// Makes the beginning durable.
@@ -60,13 +94,10 @@ impl Writer {
     /// # Errors
     /// Only where not even memory is left.
     pub fn settle(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Some(directory) = directory.filter(|_| self.medium == Medium::Disk) else { return Ok(Appended::Here) };
-        match sync(&self.file).and_then(|()| directory.sync()) {
+        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::Here) };
+        match sync(&self.place.file).and_then(|()| directory.sync()) {
             Ok(()) => Ok(Appended::Here),
-            Err(error) => {
-                self.relocate(Some(directory))?;
-                Ok(Appended::Moved(error))
-            }
+            Err(error) => self.relocate(Some(directory), error),
         }
     }
 
@@ -81,7 +112,7 @@ impl Writer {
             file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
-        Ok(Self { file, medium, number: number.unwrap_or(1), bytes, account })
+        Ok(Self { place: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, account })
     }
 
     /// Writes `event`, and does not return before it is durable if `durable`.
@@ -92,47 +123,36 @@ impl Writer {
         let elapsed_us = self.account.begin.elapsed_us(clock::boot_time()).max(self.account.last_elapsed_us);
         let entry = Entry { seq: self.account.events, elapsed_us, event };
         let line = encode(&entry)?;
-        let written = write_at(&self.file, &line, self.bytes.len());
+        let written = write_at(&self.place.file, &line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
         self.account.take(&entry);
-        match written.and_then(|()| if durable { sync(&self.file) } else { Ok(()) }) {
+        match written.and_then(|()| if durable { sync(&self.place.file) } else { Ok(()) }) {
             Ok(()) => Ok(Appended::Here),
             // An fsync that failed is not repeated on the same file: the kernel may have dropped the pages and call it clean.
-            Err(error) => {
-                self.relocate(directory)?;
-                Ok(Appended::Moved(error))
-            }
+            Err(error) => self.relocate(directory, error),
         }
     }
 
-    fn relocate(&mut self, directory: Option<&RunDirectory>) -> io::Result<()> {
-        let number = self.number + 1;
-        let placed = directory.and_then(|directory| new_file(directory, number, &self.bytes).ok());
-        (self.file, self.medium) = match placed {
+    /// A new place, durable, because of `error`.
+    fn relocate(&mut self, directory: Option<&RunDirectory>, error: io::Error) -> io::Result<Appended> {
+        let number = self.place.number + 1;
+        let made = directory.and_then(|directory| new_file(directory, number, &self.bytes).ok());
+        let (file, medium) = match made {
             Some(file) => (file, Medium::Disk),
             None => (in_memory(&self.bytes)?, Medium::Memory),
         };
-        self.number = number;
-        Ok(())
+        self.place = JournalFile { file, medium, number };
+        Ok(Appended::Moved(error))
     }
 
     #[must_use]
-    pub const fn file(&self) -> &File {
-        &self.file
+    pub const fn place(&self) -> &JournalFile {
+        &self.place
     }
 
     #[must_use]
     pub const fn medium(&self) -> Medium {
-        self.medium
-    }
-
-    /// The number in the file's name; `None` in memory.
-    #[must_use]
-    pub const fn number_on_disk(&self) -> Option<u32> {
-        match self.medium {
-            Medium::Disk => Some(self.number),
-            Medium::Memory => None,
-        }
+        self.place.medium
     }
 
     /// What the journal says so far.
@@ -154,14 +174,9 @@ pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
     }
 }
 
-fn written_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
+fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
     let file = directory.create_journal(number)?;
     write_at(&file, bytes, 0)?;
-    Ok(file)
-}
-
-fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<File> {
-    let file = written_file(directory, number, bytes)?;
     sync(&file)?;
     directory.sync()?;
     Ok(file)

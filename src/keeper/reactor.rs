@@ -39,8 +39,6 @@ struct Keeper {
     machine: Machine,
     /// Events that are known already, before any that is waited for.
     pending: VecDeque<Event>,
-    /// The beginning is durable: the supervisor has said so, or an earlier image of this process knew.
-    looked: bool,
     /// Never closed, also when the other side has gone: an image that replaces this one finds it under its number.
     link: Link,
     alone: bool,
@@ -48,7 +46,8 @@ struct Keeper {
     account: Account,
     /// Held while it lives, so that the kernel can tell how it ended if nobody else can.
     trainer: Option<PidFd>,
-    /// The state directory and the run's in it, if it has one; none once it was removed.
+    /// The state directory and the run's in it, if it has one. Open to the end, also once it was removed: whoever closes
+    /// it last waits for the disk, and that is not to be the supervisor.
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
     waker: Waker,
@@ -80,7 +79,16 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
     {
         log::info!(event = "not_prepared", run_id:% = brief.run_id, error:%; "");
     }
-    let account = read_account(&journal)?;
+    let (waker, terminate) = (Waker::new()?, process::Termination::on_sigterm()?);
+    // A first image waits to be told: it was started before the run had a beginning.
+    let told = role.failures > 0 || is_told(&link)?;
+    let (account, place) = (read_account(&journal), place(&brief));
+    if !told && (account.is_err() || place.is_some() != brief.has_directory) {
+        log::info!(event = "never_began", run_id:% = brief.run_id; "");
+        worker.close();
+        discard_report(&brief);
+        return Ok(());
+    }
     let mut keeper = Keeper {
         machine: Machine::new(
             brief.heartbeat,
@@ -91,17 +99,16 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
         ),
         pending: VecDeque::new(),
         link,
-        looked: false,
-        alone: false,
-        place: None,
-        account,
+        alone: !told,
+        place,
+        account: account?,
         trainer: None,
         journal,
         reader: ReportReader::default(),
-        waker: Waker::new()?,
+        waker,
         worker,
         attempt: None,
-        terminate: process::Termination::on_sigterm()?,
+        terminate,
         lingerer: None,
         brief,
     };
@@ -125,8 +132,24 @@ fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
     inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
 }
 
-/// A run whose directory is gone was delivered: the journal's descriptor still tells it.
+/// Waits for the supervisor to say that the beginning is durable; false if it has died before. Bounded by its life.
+fn is_told(link: &Link) -> Result<bool, KeeperError> {
+    loop {
+        let [_] = readable([Some(link.as_fd())], None)?;
+        match link.hear::<ToKeeper>()? {
+            Heard::News(ToKeeper::Look) => return Ok(true),
+            Heard::Nothing => {}
+            Heard::Gone => return Ok(false),
+        }
+    }
+}
+
+/// A run whose directory is gone was delivered: the journal's descriptor still tells it. One that does not have its name yet
+/// has not begun.
 fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
+    if !brief.has_directory {
+        return None;
+    }
     let opened = Home::open(&brief.state_dir)
         .and_then(|home| home.open_run(brief.run_id.to_string().as_ref()).map(|run| (home, run)));
     opened.inspect_err(|error| log::info!(event = "run_directory_gone", run_id:% = brief.run_id, error:%; "")).ok()
@@ -134,10 +157,10 @@ fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
 
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
-        // A first image waits to be told: it was started while the beginning was still being made durable.
-        if self.machine.failures() > 0 {
-            let first = self.look()?;
-            self.pending.push_back(first);
+        let first = self.looked();
+        self.pending.push_back(first);
+        if self.alone {
+            self.pending.push_back(Event::SupervisorGone);
         }
         loop {
             let event = match self.pending.pop_front() {
@@ -154,12 +177,13 @@ impl Keeper {
 
     /// Reads what the supervisor has written.
     fn look(&mut self) -> Result<Event, KeeperError> {
-        if !std::mem::replace(&mut self.looked, true) && self.brief.has_directory {
-            self.place = place(&self.brief);
-        }
         self.account = read_account(&self.journal)?;
+        Ok(self.looked())
+    }
+
+    fn looked(&mut self) -> Event {
         self.hold_trainer();
-        Ok(Event::Looked(self.facts()))
+        Event::Looked(self.facts())
     }
 
     fn hold_trainer(&mut self) {
@@ -199,12 +223,7 @@ impl Keeper {
                 Heard::Nothing => Event::Time,
                 Heard::Gone => {
                     self.alone = true;
-                    let told = self.looked;
                     let looked = self.look()?;
-                    if !told && self.brief.has_directory && self.place.is_none() {
-                        // It died before the run had its name: so there was none.
-                        return Ok(Event::NotOurs);
-                    }
                     // First what the supervisor wrote and had no time to say.
                     self.pending.push_back(Event::SupervisorGone);
                     looked
@@ -244,7 +263,7 @@ impl Keeper {
             Action::Exit => {
                 self.worker.close();
                 if self.alone {
-                    self.discard_report();
+                    discard_report(&self.brief);
                 }
                 log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
                 return Ok(ControlFlow::Break(()));
@@ -328,7 +347,7 @@ impl Keeper {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
         let taken = take_over(directory, &self.journal, self.brief.journal_number, self.trainer.as_ref());
-        let taken = taken.and_then(|writer| Ok((writer.account().clone(), writer.file().try_clone()?)));
+        let taken = taken.and_then(|writer| Ok((writer.account().clone(), writer.place().file().try_clone()?)));
         match taken {
             Ok((account, journal)) => {
                 self.account = account;
@@ -342,21 +361,21 @@ impl Keeper {
         }
     }
 
-    /// Where there is no directory the report is in a file of its own, of no use once the run is delivered or given up.
-    fn discard_report(&self) {
-        if let Some(path) = self.brief.report_path.as_deref().filter(|_| !self.brief.has_directory) {
-            discard_temporary_report(path);
-        }
-    }
-
-    fn remove(&mut self) {
-        self.discard_report();
-        if let Some((home, run)) = self.place.take()
-            && let Err(error) = home.remove_run(&run)
+    fn remove(&self) {
+        discard_report(&self.brief);
+        if let Some((home, run)) = &self.place
+            && let Err(error) = home.remove_run(run)
         {
             // It will be delivered once more, to no effect, and removed then.
             log::warn!(event = "remove_failed", run_id:% = self.brief.run_id, error:%; "");
         }
         failpoint::reached("removed");
+    }
+}
+
+/// Where there is no directory the report is in a file of its own, of no use once the run is delivered or given up.
+fn discard_report(brief: &Brief) {
+    if let Some(path) = brief.report_path.as_deref().filter(|_| !brief.has_directory) {
+        discard_temporary_report(path);
     }
 }

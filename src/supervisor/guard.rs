@@ -60,15 +60,18 @@ impl Guard {
         self.place.as_ref().map(|(_, run)| run)
     }
 
-    /// Makes the beginning durable and gives the run its name, while its first keeper starts: that takes as long.
-    pub(super) fn begin(&mut self) -> io::Result<Written> {
-        let started = self.spawn_keeper();
+    /// Makes the beginning durable, which is `written`, gives the run its name and tells its first keeper, which is
+    /// `started`.
+    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> io::Result<Written> {
         failpoint::reached("unsettled");
         // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
         // beginning, as a power failure may leave it, is a run that never was.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let settled = self.writer.settle(directory)?;
+        let settled = match written {
+            Appended::Here => self.writer.settle(directory)?,
+            Appended::Moved(error) => Appended::Moved(error),
+        };
         // Also where the journal itself had to go into memory: the trainer reports to a file there.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
@@ -87,15 +90,8 @@ impl Guard {
 
     /// Starts a keeper for the journal as it is.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
-        self.spawn_keeper()?;
+        self.keepers.start(self.writer.place(), self.place.as_ref().map(|(_, run)| run))?;
         self.keepers.look()
-    }
-
-    fn spawn_keeper(&mut self) -> io::Result<()> {
-        if failpoint::fails("keeper-start") {
-            return Err(io::Error::other("failpoint"));
-        }
-        self.keepers.start(&self.writer, self.place.as_ref().map(|(_, run)| run))
     }
 
     /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.

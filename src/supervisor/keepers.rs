@@ -7,9 +7,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use crate::journal::{RunDirectory, Writer};
+use crate::journal::{JournalFile, RunDirectory};
 use crate::link::{Brief, Heard, Link, ToKeeper, ToSupervisor};
-use crate::sys::{clock, poll, process, signals, spawn, wait};
+use crate::sys::{clock, failpoint, poll, process, signals, spawn, wait};
 
 /// How long a killed keeper's lock may take to be freed, and a keeper to die.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
@@ -30,17 +30,20 @@ impl Keepers {
         self.present.as_ref().map(|(_, link)| link.as_fd())
     }
 
-    /// Starts a keeper for the journal as it is now. It does nothing before it is told to look.
-    pub(super) fn start(&mut self, writer: &Writer, directory: Option<&RunDirectory>) -> io::Result<()> {
+    /// Starts a keeper for `journal`, which may be empty: it does nothing before it is told to look.
+    pub(super) fn start(&mut self, journal: &JournalFile, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
-        self.brief.journal_number = writer.number_on_disk();
+        if failpoint::fails("keeper-start") {
+            return Err(io::Error::other("failpoint"));
+        }
+        self.brief.journal_number = journal.number_on_disk();
         let brief = self.brief.write()?;
         let lock = match directory {
             Some(directory) => Some(keeper_lock(directory)?),
             None => None,
         };
         let (own, keepers) = Link::pair()?;
-        let mut fds = vec![keepers.as_fd(), brief.as_fd(), writer.file().as_fd()];
+        let mut fds = vec![keepers.as_fd(), brief.as_fd(), journal.file().as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
         let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &environment(), &fds)?;
         log::info!(event = "keeper_forked", run_id:% = self.brief.run_id, keeper_pid = pid; "");

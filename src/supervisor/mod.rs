@@ -1,6 +1,6 @@
 //! The supervisor: the process that the user started, with one thread and no database.
 //!
-//! 1. The journal is begun, and a keeper started that delivers it (`keepers`).
+//! 1. A keeper is started (`keepers`), and while that gets going the journal is begun that it delivers.
 //! 2. The trainer waits for the record, `--start-timeout` at most; then it is forked and executed.
 //! 3. Signals that only we have got are relayed (`hearing`, `relay`), stop requests written down first; deadlines are kept.
 //!    A job that is stopped stops us with its trainer, and time stands still until the two go on.
@@ -18,6 +18,7 @@ mod keepers;
 mod machine;
 mod reactor;
 mod relay;
+mod trainer;
 
 pub use guard::Unkept;
 pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, Limits};

@@ -13,9 +13,12 @@ use super::hearing::Hearing;
 use super::keepers::Keepers;
 use super::machine::{Limits, Machine};
 use super::relay::{Found, Reach};
-use crate::journal::{Begin, Home, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report};
+use super::trainer::{spawn_failed, trainer_exit, usage};
+use crate::journal::{
+    Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
+};
 use crate::link::{Brief, Heard, ToSupervisor};
-use crate::record::{TrainerExit, Usage};
+use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
@@ -36,7 +39,6 @@ pub enum SupervisorError {
 /// All that it takes to supervise a run.
 pub struct Supervision {
     pub command: Vec<OsString>,
-    pub begin: Begin,
     pub brief: Brief,
     pub limits: Limits,
     /// Where the journal goes; without one it is kept in memory.
@@ -71,23 +73,29 @@ pub struct Supervised {
     pub unkept: Option<Unkept>,
 }
 
-/// Runs the trainer from beginning to end.
+/// Runs the trainer from beginning to end. `gather` finds out what is known of the run; its time costs nothing, a keeper
+/// starts meanwhile.
 ///
 /// # Errors
 /// Where the kernel refuses what cannot be done without. The record is finalized all the same.
-pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError> {
-    let Supervision { command, begin, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
+pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Result<Supervised, SupervisorError> {
+    let Supervision { command, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
     // From here on every signal is an event: one that came earlier has ended us as it would have ended the bare command.
     let signals = Signals::block_all()?;
     let found =
         Found { leads_session: host::leads_session(), ignored: inherited::ignored(), blocked: signals.found_blocked() };
     let directory = place.as_ref().map(|(_, run)| run);
-    let (writer, error) = Writer::begin(directory, begin).map_err(SupervisorError::Journal)?;
+    let (journal, error) = JournalFile::make(directory).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
         warn_of_memory(&error);
     }
-    let guard =
-        Guard::new(writer, place, Keepers::new(brief), limits.finish_timeout, StderrTail::begin(stderr_tail_bytes));
+    // First: its way to an open database is the longest. The beginning is on disk before it gets there: two that sync at once
+    // wait for each other.
+    let mut keepers = Keepers::new(brief);
+    let started = keepers.start(&journal, directory);
+    failpoint::reached("blank");
+    let (writer, written) = Writer::begin(journal, directory, gather()).map_err(SupervisorError::Journal)?;
+    let guard = Guard::new(writer, place, keepers, limits.finish_timeout, StderrTail::begin(stderr_tail_bytes));
     let mut supervisor = Supervisor {
         machine: Machine::new(limits, found, clock::boot_time()),
         guard,
@@ -100,7 +108,7 @@ pub fn supervise(supervision: Supervision) -> Result<Supervised, SupervisorError
         usage: None,
         pending: Vec::new(),
     };
-    let end = supervisor.run()?;
+    let end = supervisor.run(started, written)?;
     Ok(Supervised { end, unkept: supervisor.guard.unkept() })
 }
 
@@ -110,8 +118,8 @@ fn warn_of_memory(error: &io::Error) {
 }
 
 impl Supervisor {
-    fn run(&mut self) -> Result<EndAs, SupervisorError> {
-        let Written { moved, told } = self.guard.begin()?;
+    fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
+        let Written { moved, told } = self.guard.begin(started, written)?;
         if let Some(error) = moved {
             warn_of_memory(&error);
         }
@@ -366,34 +374,5 @@ impl Supervisor {
         }
         self.hear_of_keeper(told);
         Ok(())
-    }
-}
-
-fn spawn_failed(command: &[OsString], error: &io::Error) -> Event {
-    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
-    let message = format!("cannot run {program}: {}", process::error_text(error));
-    Event::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
-}
-
-fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<TrainerExit> {
-    match change {
-        ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
-        ChildChange::Signaled { signal, .. } => {
-            // Looked at before the trainer is reaped: its group may be removed with it.
-            let oom = *signal == signals::SIGKILL && oom_kills.rose();
-            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom })
-        }
-        ChildChange::Stopped { .. } | ChildChange::Continued => None,
-    }
-}
-
-fn usage(change: &ChildChange) -> Option<Usage> {
-    match change {
-        ChildChange::Exited { used, .. } | ChildChange::Signaled { used, .. } => Some(Usage {
-            cpu_user_seconds: used.cpu_user_seconds,
-            cpu_system_seconds: used.cpu_system_seconds,
-            max_rss_bytes: used.max_rss_bytes,
-        }),
-        ChildChange::Stopped { .. } | ChildChange::Continued => None,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::support::procfs;
-use crate::support::site::{Site, output, start};
+use crate::support::site::{Running, Site, output, start};
 use crate::support::wait::wait_until;
 
 fn make_old(path: &Path) {
@@ -65,15 +65,15 @@ fn recover_clears_away_what_died_before_it_had_a_journal() {
 /// Its keeper is there already, and must not take over what has not begun.
 #[test]
 fn killed_before_it_has_its_name_a_run_leaves_nothing() {
+    for point in ["blank=stop", "unsettled=stop"] {
+        killed_unborn(point);
+    }
+}
+
+fn killed_unborn(point: &str) {
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "touch", "proof"]);
-    let mut supervisor = start(command.env("RUNWRAP_FAILPOINTS", "unsettled=stop").stderr(Stdio::null()));
-    wait_until("supervisor and keeper are there", || {
-        procfs::state(supervisor.pid()) == Some('T') && site.keepers().len() == 1
-    });
-    supervisor.signal("KILL");
-    supervisor.end();
-    site.quiet();
+    kill(stopped_at(point, &site, &mut command), &site);
     let unborn = site.run_directories();
     assert_eq!(unborn.len(), 1);
     make_old(&unborn[0]);
@@ -82,4 +82,35 @@ fn killed_before_it_has_its_name_a_run_leaves_nothing() {
     assert_eq!(site.run_directories(), Vec::<PathBuf>::new());
     assert!(!site.path().join("proof").exists());
     assert!(site.records().is_empty());
+}
+
+#[test]
+fn killed_before_its_journal_in_memory_has_begun_a_run_leaves_nothing() {
+    let site = Site::sqlite();
+    let temporary = site.path().join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let reports = || fs::read_dir(&temporary).unwrap().count();
+    let mut command = site.runwrap(&["--state-dir", "/proc/none", "--", "touch", "proof"]);
+    let supervisor = stopped_at("blank=stop", &site, command.env("TMPDIR", &temporary));
+    assert_eq!(reports(), 1);
+    kill(supervisor, &site);
+    assert_eq!(reports(), 0);
+    assert!(!site.path().join("proof").exists());
+    assert!(site.records().is_empty());
+}
+
+/// A supervisor that has stopped at `point`, and has its keeper already.
+fn stopped_at(point: &str, site: &Site, command: &mut Command) -> Running {
+    let supervisor = start(command.env("RUNWRAP_FAILPOINTS", point).stderr(Stdio::null()));
+    wait_until("supervisor and keeper are there", || {
+        procfs::state(supervisor.pid()) == Some('T') && site.keepers().len() == 1
+    });
+    supervisor
+}
+
+/// Kills it, and waits until its keeper has gone as well.
+fn kill(mut supervisor: Running, site: &Site) {
+    supervisor.signal("KILL");
+    supervisor.end();
+    site.quiet();
 }

@@ -1,0 +1,42 @@
+//! What the kernel says of the trainer, in the record's words. Called by `reactor`.
+
+use std::ffi::OsString;
+use std::io;
+
+use super::events::Event;
+use crate::record::{TrainerExit, Usage};
+use crate::sys::cgroup::OomKills;
+use crate::sys::wait::ChildChange;
+use crate::sys::{process, signals};
+
+/// The command could not be executed.
+pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> Event {
+    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
+    let message = format!("cannot run {program}: {}", process::error_text(error));
+    Event::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+}
+
+/// How the trainer ended; `None` while it goes on.
+pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<TrainerExit> {
+    match change {
+        ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
+        ChildChange::Signaled { signal, .. } => {
+            // Looked at before the trainer is reaped: its group may be removed with it.
+            let oom = *signal == signals::SIGKILL && oom_kills.rose();
+            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom })
+        }
+        ChildChange::Stopped { .. } | ChildChange::Continued => None,
+    }
+}
+
+/// What the trainer has used; `None` while it goes on.
+pub(super) fn usage(change: &ChildChange) -> Option<Usage> {
+    match change {
+        ChildChange::Exited { used, .. } | ChildChange::Signaled { used, .. } => Some(Usage {
+            cpu_user_seconds: used.cpu_user_seconds,
+            cpu_system_seconds: used.cpu_system_seconds,
+            max_rss_bytes: used.max_rss_bytes,
+        }),
+        ChildChange::Stopped { .. } | ChildChange::Continued => None,
+    }
+}
