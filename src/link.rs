@@ -3,7 +3,8 @@
 //! - The supervisor forks the keeper with four descriptors: [`LINK_FD`], [`BRIEF_FD`] (what it needs to know, in memory
 //!   only: there may be a password in it), [`JOURNAL_FD`] and, where the run has a directory, [`LOCK_FD`].
 //! - Supervisor to keeper: [`ToKeeper::Look`] only: the journal has grown. Everything else the keeper reads in the journal.
-//!   The first says that the beginning is durable; a keeper does nothing before it.
+//!   The first says that the beginning is durable. A keeper does nothing but open its database before it: the journal is
+//!   still empty when it is started.
 //! - Keeper to supervisor: [`ToSupervisor`], at any time. `Recorded` at most once is new; `Final` is the last.
 //! - End-of-file at the supervisor: the keeper has died, or replaced itself in vain. Another is started; the journal tells it all.
 //! - End-of-file at the keeper: the supervisor has gone. With an end in the journal it ended as planned: deliver, linger.
