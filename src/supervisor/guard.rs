@@ -40,8 +40,9 @@ pub(super) struct Guard {
     pub(super) keepers: Keepers,
     /// The trainer, from its fork until it was reaped.
     pub(super) trainer_pid: Option<i32>,
+    /// From where on its stderr is the trainer's, where that can be read back.
+    pub(super) stderr_tail: Option<StderrTail>,
     finish_timeout: Duration,
-    stderr_tail: Option<StderrTail>,
     finished: bool,
 }
 
@@ -51,9 +52,8 @@ impl Guard {
         place: Option<(Home, RunDirectory)>,
         keepers: Keepers,
         finish_timeout: Duration,
-        stderr_tail: Option<StderrTail>,
     ) -> Self {
-        Self { writer, place, keepers, trainer_pid: None, finish_timeout, stderr_tail, finished: false }
+        Self { writer, place, keepers, trainer_pid: None, stderr_tail: None, finish_timeout, finished: false }
     }
 
     fn directory(&self) -> Option<&RunDirectory> {
@@ -61,46 +61,58 @@ impl Guard {
     }
 
     /// Makes the beginning durable, which is `written`, gives the run its name and tells its first keeper, which is
-    /// `started`.
-    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> io::Result<Written> {
+    /// `started`. Also returns whether the name is there, and durable.
+    pub(super) fn begin(
+        &mut self,
+        started: io::Result<()>,
+        written: Appended,
+    ) -> io::Result<(Written, io::Result<()>)> {
         failpoint::reached("unsettled");
+        let (moved, started) = match written {
+            Appended::Here => (None, started),
+            // The keeper of the empty file would take a run that has its name for one that never began. Held by
+            // `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
+            Appended::Moved(error) => (Some(error), self.replace_keeper()),
+        };
         // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
         // beginning, as a power failure may leave it, is a run that never was.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let settled = match written {
-            Appended::Here => self.writer.settle(directory)?,
-            Appended::Moved(error) => Appended::Moved(error),
-        };
+        let settled = self.writer.settle(directory)?;
         // Also where the journal itself had to go into memory: the trainer reports to a file there.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
-        Ok(match settled {
-            Appended::Here => {
-                Written { moved: published.and(named).err(), told: started.and_then(|()| self.keepers.look()) }
-            }
-            Appended::Moved(error) => Written { moved: Some(error), told: self.replace_keeper() },
-        })
+        let (moved, started) = match settled {
+            Appended::Here => (moved, started),
+            Appended::Moved(error) => (Some(error), self.replace_keeper()),
+        };
+        Ok((Written { moved, told: started.and_then(|()| self.keepers.look()) }, published.and(named)))
     }
 
-    /// The keeper has the old file.
+    /// The keeper has the old file. The new one is still to be told.
     fn replace_keeper(&mut self) -> io::Result<()> {
-        self.keepers.kill().and_then(|()| self.start_keeper())
+        self.keepers.kill()?;
+        self.spawn_keeper()
     }
 
     /// Starts a keeper for the journal as it is.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
-        self.keepers.start(self.writer.place(), self.place.as_ref().map(|(_, run)| run))?;
+        self.spawn_keeper()?;
         self.keepers.look()
+    }
+
+    fn spawn_keeper(&mut self) -> io::Result<()> {
+        self.keepers.start(self.writer.place(), self.place.as_ref().map(|(_, run)| run))
     }
 
     /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
     pub(super) fn write(&mut self, event: Event, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
-        Ok(match self.writer.append(directory, event, durable)? {
-            Appended::Here => Written { moved: None, told: self.keepers.look() },
-            Appended::Moved(error) => Written { moved: Some(error), told: self.replace_keeper() },
-        })
+        let (moved, present) = match self.writer.append(directory, event, durable)? {
+            Appended::Here => (None, Ok(())),
+            Appended::Moved(error) => (Some(error), self.replace_keeper()),
+        };
+        Ok(Written { moved, told: present.and_then(|()| self.keepers.look()) })
     }
 
     /// Writes the end. The only call that makes the guard do nothing when it is dropped.

@@ -71,7 +71,8 @@ impl Keepers {
 
     /// Kills the present keeper and waits until it is dead.
     pub(super) fn kill(&mut self) -> io::Result<()> {
-        let Some((pid, _)) = self.present.take() else { return Ok(()) };
+        // The link is closed after that: it is not to hear that we have gone.
+        let Some((pid, _link)) = self.present.take() else { return Ok(()) };
         process::send(pid, signals::SIGKILL, None)?;
         let deadline = clock::boot_time() + DEATH_WAIT;
         while wait::look(pid)?.is_none() && clock::boot_time() < deadline {

@@ -56,6 +56,7 @@ struct Supervisor {
     hearing: Hearing,
     command: Vec<OsString>,
     report_path: Option<PathBuf>,
+    stderr_tail_bytes: u64,
     trainer: Option<Trainer>,
     executed: bool,
     oom_kills: OomKills,
@@ -80,7 +81,6 @@ pub struct Supervised {
 /// Where the kernel refuses what cannot be done without. The record is finalized all the same.
 pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Result<Supervised, SupervisorError> {
     let Supervision { command, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
-    // From here on every signal is an event: one that came earlier has ended us as it would have ended the bare command.
     let signals = Signals::block_all()?;
     let found =
         Found { leads_session: host::leads_session(), ignored: inherited::ignored(), blocked: signals.found_blocked() };
@@ -94,14 +94,18 @@ pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Re
     let mut keepers = Keepers::new(brief);
     let started = keepers.start(&journal, directory);
     failpoint::reached("blank");
-    let (writer, written) = Writer::begin(journal, directory, gather()).map_err(SupervisorError::Journal)?;
-    let guard = Guard::new(writer, place, keepers, limits.finish_timeout, StderrTail::begin(stderr_tail_bytes));
+    // It may wait for a directory or a file server. A signal ends that as it would have ended the bare command; from there on
+    // every signal is an event.
+    let begin = signals.let_through(gather)?;
+    let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
+    let guard = Guard::new(writer, place, keepers, limits.finish_timeout);
     let mut supervisor = Supervisor {
         machine: Machine::new(limits, found, clock::boot_time()),
         guard,
         hearing: Hearing::new(signals),
         command,
         report_path,
+        stderr_tail_bytes,
         trainer: None,
         executed: false,
         oom_kills: OomKills::default(),
@@ -119,11 +123,12 @@ fn warn_of_memory(error: &io::Error) {
 
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
-        let Written { moved, told } = self.guard.begin(started, written)?;
-        if let Some(error) = moved {
+        let (written, named) = self.guard.begin(started, written)?;
+        // Without its name nobody would find it; of one in memory the user hears anyway.
+        if let (Err(error), Medium::Disk) = (named, self.guard.writer.medium()) {
             warn_of_memory(&error);
         }
-        self.hear_of_keeper(told);
+        self.report(Ok(written))?;
         // While the keeper gets going there is nothing else to do.
         self.hearing.start_witness();
         self.oom_kills = OomKills::watch();
@@ -335,6 +340,8 @@ impl Supervisor {
         ];
         added.extend(account.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
+        // What we have said ourselves is none of its words.
+        self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
         match spawn_trainer(&self.command, &added, self.hearing.signals.found_mask()) {
             Ok((trainer, earlier)) => {
                 self.guard.trainer_pid = Some(trainer.pid);

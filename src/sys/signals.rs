@@ -51,6 +51,14 @@ impl Signals {
         Ok(Self { fd, found })
     }
 
+    /// Does `work` with the mask that was found: a signal, also one that has been waiting, acts as it would without us.
+    pub fn let_through<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        set_mask(&self.found)?;
+        let done = work();
+        SigSet::all().thread_set_mask()?;
+        Ok(done)
+    }
+
     /// The signals that were blocked before [`Signals::block_all`].
     #[must_use]
     pub fn found_blocked(&self) -> Numbers {

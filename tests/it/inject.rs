@@ -214,6 +214,20 @@ fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_
     sweep(Hit::Everybody, &WRITES, |call, place| check_error(Hit::Everybody, call, place, SCRIPT, ""));
 }
 
+/// The brief of the keeper is the first call, the beginning of the journal the second.
+#[test]
+fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_is_warned() {
+    let site = Site::sqlite();
+    let script = "ls \"${RUNWRAP_REPORT%/*}\" >&2; : > ran; exit 3";
+    let mut command = traced(&site, Hit::Supervisor, "pwrite64", Some("error=EIO:when=2"), script);
+    let output = output(&mut command);
+    assert!(trace(&site).contains("(INJECTED)"), "{}", trace(&site));
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said, "journal-1.jsonl\njournal-2.jsonl\nlock\nreport.jsonl\n");
+    assert_eq!(reason_after_a_later_run(&site).as_deref(), Some("exit"));
+}
+
 #[test]
 fn the_release_binary_has_no_failpoints() {
     let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();

@@ -114,3 +114,14 @@ fn kill(mut supervisor: Running, site: &Site) {
     supervisor.end();
     site.quiet();
 }
+
+/// Its keeper was started for the file that could not be written, and must not take it for a run that never began.
+#[test]
+fn killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record() {
+    let site = Site::sqlite();
+    let mut command = site.runwrap(&["--", "true"]);
+    command.env("RUNWRAP_FAILPOINTS", "journal-write=error,journal-begun=kill").stderr(Stdio::null());
+    start(&mut command).end();
+    site.quiet();
+    assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+}

@@ -52,6 +52,16 @@ fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
 }
 
 #[test]
+fn what_runwrap_says_before_it_starts_the_trainer_is_no_reason_why_that_failed() {
+    let site = Site::sqlite();
+    let mut command = site.shell(&[], "echo boom >&2; exit 3");
+    command.env("RUNWRAP_FAILPOINTS", "journal-sync=error").stderr(File::create(log_of(&site)).unwrap());
+    assert_eq!(start(&mut command).end().code(), Some(3));
+    assert!(fs::read_to_string(log_of(&site)).unwrap().contains("cannot keep the journal"));
+    assert_eq!(tail(&site).unwrap(), "boom");
+}
+
+#[test]
 fn a_run_that_completed_keeps_no_tail() {
     let site = Site::sqlite();
     let mut command = site.shell(&[], "echo 'a warning' >&2");

@@ -12,7 +12,7 @@ use crate::support::terminal::Terminal;
 /// The program that says it.
 fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
-    &BUILT.get_or_init(|| compile("inherited")).1
+    &BUILT.get_or_init(|| compile("inherited", &[])).1
 }
 
 /// What the program says that `script` starts as `"$@" $PROGRAM`: without what is runwrap's own or the shell's, and with

@@ -23,15 +23,17 @@ pub(crate) type Counts = BTreeMap<i32, usize>;
 /// The compiled probe.
 pub(crate) fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
-    &BUILT.get_or_init(|| compile("probe")).1
+    &BUILT.get_or_init(|| compile("probe", &[])).1
 }
 
-/// The program `name`.c, in a directory that is kept for it.
-pub(crate) fn compile(name: &str) -> (tempfile::TempDir, String) {
+/// The program `name`.c, compiled with `options`, in a directory that is kept for it.
+pub(crate) fn compile(name: &str, options: &[&str]) -> (tempfile::TempDir, String) {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join(name).to_str().unwrap().to_owned();
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/signals/{name}.c"));
-    let status = Command::new("cc").args(["-O1", "-Wall", "-Werror", "-o", &path]).arg(source).status().unwrap();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Werror", "-o", &path]).args(options).arg(source);
+    let status = compiler.status().unwrap();
     assert!(status.success(), "cc {status}");
     (directory, path)
 }

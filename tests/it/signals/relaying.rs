@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::probe::{Conversation, Counts, Subject, count, program};
+use super::probe::{Conversation, Counts, Subject, compile, count, program};
 use super::witness::witness_of;
 use crate::support::procfs;
 use crate::support::site::{Site, kill, output, shell_status, start};
@@ -22,6 +22,22 @@ fn stopped_child(pid: i32) -> i32 {
         found.is_some()
     });
     found.unwrap()
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
+    let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
+    for (signal, number) in [("INT", 2), ("TERM", 15)] {
+        let site = Site::sqlite();
+        let mut command = site.runwrap(&["--", "touch", "proof"]);
+        let mut running = start(command.env("LD_PRELOAD", &library).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "asked");
+        running.signal(signal);
+        assert_eq!(running.end().signal(), Some(number));
+        site.quiet();
+        assert!(!site.path().join("proof").exists());
+        assert!(site.records().is_empty());
+    }
 }
 
 #[test]

@@ -117,3 +117,29 @@ fn metrics_that_are_kept_as_something_else_prevent_no_end() {
         assert_eq!(place.show(&id)["train_metrics"], serde_json::json!({"a": 1}), "{known}");
     }
 }
+
+/// That an update has changed no row does not say that there was none.
+#[test]
+fn a_row_that_is_taken_away_as_it_ends_has_ended_once() {
+    let archive = "CREATE TABLE archive AS SELECT * FROM training_records WHERE FALSE;
+        CREATE TRIGGER archives BEFORE UPDATE ON training_records WHEN NEW.status <> 'training' BEGIN
+            INSERT INTO archive SELECT * FROM training_records WHERE id = OLD.id;
+            UPDATE archive SET status = NEW.status WHERE id = OLD.id;
+            DELETE FROM training_records WHERE id = OLD.id;
+        END";
+    let view = "ALTER TABLE training_records RENAME TO archive;
+        CREATE VIEW training_records AS SELECT * FROM archive WHERE status = 'training';
+        CREATE TRIGGER changes INSTEAD OF UPDATE ON training_records BEGIN
+            UPDATE archive SET status = NEW.status WHERE id = OLD.id;
+        END";
+    for shape in [archive, view] {
+        let place = Place::sqlite();
+        let run = run("cifar");
+        begin(&place, &run);
+        place.sql(shape);
+        let ended = Change::Finalize(progress("{}"), success());
+        assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written, "{shape}");
+        assert_eq!(place.texts("SELECT status AS x FROM archive"), [Some("completed".to_owned())], "{shape}");
+        assert_eq!(place.texts("SELECT reason AS x FROM runwrap_runs"), [Some("success".to_owned())], "{shape}");
+    }
+}
