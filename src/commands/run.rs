@@ -1,10 +1,12 @@
-//! `runwrap -- COMMAND`: gathers what is known of the run, finds a place for its journal and hands over to the supervisor.
+//! `runwrap -- COMMAND`: finds a place for the run's journal, hands over to the supervisor and gathers for it what is known of
+//! the run. Delivers by itself what no keeper could.
 //! Called by `main`.
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ask::ask;
@@ -33,7 +35,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let supervision = supervision(settings, command, run_id);
     let report_path = supervision.report_path.clone();
     let gather = || begin(settings, command, run_id, name);
-    // The guard inside has finalized the run by the time that an error or a panic arrives here.
+    // The guard inside has finalized the run, if it had begun, by the time that an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
         Ok(Ok(Supervised { end, unkept })) => {
             if let Some(unkept) = unkept {
@@ -120,18 +122,20 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
 }
 
 fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {
+    // Side by side, before anything that may wait: each moment of the run is the one plus what has passed on the other.
+    let (begun_at, begun_boot) = (clock::wall_time(), clock::boot_time());
     Begin {
         format: FORMAT,
-        run: facts(settings, command, run_id, name),
+        run: facts(settings, command, run_id, name, begun_at),
         database: settings.database.identity(),
         table: settings.table.clone(),
         metrics_file: settings.metrics_file.as_deref().map(text),
         metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
-        begun_boot_us: u64::try_from(clock::boot_time().as_micros()).unwrap_or(u64::MAX),
+        begun_boot_us: u64::try_from(begun_boot.as_micros()).unwrap_or(u64::MAX),
     }
 }
 
-fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Run {
+fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String, begun_at: DateTime<Utc>) -> Run {
     let cwd = std::env::current_dir().unwrap_or_default();
     Run {
         run_id,
@@ -139,7 +143,7 @@ fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         version: settings.model_version.clone(),
         adopt: settings.record_id.clone().map(RecordId),
         set: settings.set.clone(),
-        begun_at: clock::wall_time(),
+        begun_at,
         command: command.iter().map(|word| without_password(&word.to_string_lossy())).collect(),
         host: host::host_name(),
         username: account::user_name(),

@@ -123,7 +123,7 @@ impl Home {
         Ok(())
     }
 
-    /// Its maker needs milliseconds until it is published; a dead one's lock is free.
+    /// Its maker holds its lock, once there is one; a dead one's is free.
     fn remove_unborn(&self, name: &OsStr) -> io::Result<()> {
         let directory = self.runs.open_child(name)?;
         if directory.changed_within(UNBORN_MAX)? {

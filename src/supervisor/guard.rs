@@ -72,7 +72,10 @@ impl Guard {
             Appended::Here => (None, started),
             // The keeper of the empty file would take a run that has its name for one that never began. Held by
             // `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
-            Appended::Moved(error) => (Some(error), self.replace_keeper()),
+            Appended::Moved(error) => {
+                log_unstarted(started);
+                (Some(error), self.replace_keeper())
+            }
         };
         // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
         // beginning, as a power failure may leave it, is a run that never was.
@@ -84,12 +87,15 @@ impl Guard {
         failpoint::reached("journal-begun");
         let (moved, started) = match settled {
             Appended::Here => (moved, started),
-            Appended::Moved(error) => (Some(error), self.replace_keeper()),
+            Appended::Moved(error) => {
+                log_unstarted(started);
+                (Some(error), self.replace_keeper())
+            }
         };
         Ok((Written { moved, told: started.and_then(|()| self.keepers.look()) }, published.and(named)))
     }
 
-    /// The keeper has the old file. The new one is still to be told.
+    /// The keeper, if there is one, has the old file. The new one is still to be told.
     fn replace_keeper(&mut self) -> io::Result<()> {
         self.keepers.kill()?;
         self.spawn_keeper()
@@ -147,7 +153,8 @@ impl Guard {
 
     /// The run, if its end is written and no keeper is there to deliver it.
     pub(super) fn unkept(&mut self) -> Option<Unkept> {
-        let unkept = self.finished && self.keepers.link_fd().is_none();
+        // A run that was refused has none: it is not to arrive later either.
+        let unkept = self.writer.account().ended.is_some() && self.keepers.link_fd().is_none();
         unkept.then(|| Unkept {
             account: self.writer.account().clone(),
             place: self.place.take(),
@@ -194,6 +201,13 @@ impl Guard {
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
         killed.and(finished.and_then(|written| written.told)).and(self.reap()).and(delivered)
+    }
+}
+
+/// A keeper that another replaces, whether it was there or not.
+fn log_unstarted(started: io::Result<()>) {
+    if let Err(error) = started {
+        log::info!(event = "no_keeper", error:%; "");
     }
 }
 

@@ -27,7 +27,7 @@ use crate::sys::spawn::{Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
 
-/// Why a run could not be supervised to its end. The guard has finalized it.
+/// Why a run could not be supervised to its end. The guard has finalized it, if it had begun.
 #[derive(Debug, Error)]
 pub enum SupervisorError {
     #[error("cannot keep the journal: {0}")]
@@ -78,7 +78,7 @@ pub struct Supervised {
 /// starts meanwhile.
 ///
 /// # Errors
-/// Where the kernel refuses what cannot be done without. The record is finalized all the same.
+/// Where the kernel refuses what cannot be done without. A run that had begun is finalized all the same.
 pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Result<Supervised, SupervisorError> {
     let Supervision { command, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
     let signals = Signals::block_all()?;

@@ -67,10 +67,29 @@ fn require_database_does_not_start_the_trainer_and_leaves_nothing() {
     let output = site.run(&["--require-database", "--start-timeout", "200ms"], "touch started");
     assert_eq!(output.status.code(), Some(125));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("runwrap: cannot insert the record: "), "{said}");
+    assert!(said.starts_with("runwrap: cannot insert the record: ") && said.lines().count() == 2, "{said}");
     assert!(!site.path().join("started").exists());
     assert!(site.run_directories().is_empty());
     site.quiet();
+}
+
+#[test]
+fn a_run_that_was_refused_does_not_arrive_in_a_database_that_answers_later() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    assert!(site.run(&[], "true").status.success());
+    server.freeze();
+    let mut command = site.shell(&["--require-database", "--start-timeout", "200ms"], "touch started");
+    let log = site.path().join("log");
+    let mut refused = start(command.stderr(std::fs::File::create(&log).unwrap()));
+    let said = || std::fs::read_to_string(&log).unwrap();
+    wait_until("the refusal", || said().contains("cannot insert the record"));
+    server.thaw();
+    assert_eq!(refused.end().code(), Some(125));
+    assert_eq!(said().lines().count(), 2, "a message and its hint: {}", said());
+    site.quiet();
+    assert_eq!(site.records().len(), 1);
+    assert!(site.run_directories().is_empty() && !site.path().join("started").exists());
 }
 
 #[test]
@@ -82,7 +101,7 @@ fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts
             assert_eq!(output.status.code(), Some(125));
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(
-                said.starts_with("runwrap: ") && said.contains(told) && said.contains("\nrunwrap: hint: "),
+                said.starts_with("runwrap: ") && said.contains(told) && said.matches("runwrap: ").count() == 2,
                 "{said}"
             );
         }

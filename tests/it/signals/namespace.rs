@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::probe::{Conversation, Counts, Subject, count, program};
+use super::probe::{Conversation, Counts, Subject, compile, count, program};
 use crate::support::procfs;
 use crate::support::site::{Site, output, start};
 use crate::support::wait::wait_until;
@@ -59,6 +59,19 @@ fn as_the_first_process_it_is_ended_by_what_it_is_asked_to_stop_with() {
         assert_eq!(running.end().code(), Some(128 + number));
         assert_eq!(site.records()[0]["reason"], "cancelled");
     }
+}
+
+/// The kernel throws away what a first process has no handler for, save where it is blocked.
+#[test]
+fn as_the_first_process_it_hears_a_stop_while_it_waits_for_a_password_database() {
+    let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
+    let site = Site::sqlite();
+    let mut talk = Conversation::start(first(&site, "echo ran").env("LD_PRELOAD", &library));
+    assert_eq!(talk.hear(), "asked");
+    crate::support::site::kill(child_of(talk.pid()), "TERM");
+    talk.say("");
+    assert_eq!(talk.end().code(), Some(128 + 15));
+    assert_eq!(site.record()["reason"], "cancelled");
 }
 
 /// Signals that a first process without a handler would not even get.

@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
 use super::probe::{Conversation, Counts, Subject, compile, count, program};
@@ -30,14 +31,30 @@ fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
     for (signal, number) in [("INT", 2), ("TERM", 15)] {
         let site = Site::sqlite();
         let mut command = site.runwrap(&["--", "touch", "proof"]);
-        let mut running = start(command.env("LD_PRELOAD", &library).stdout(Stdio::piped()));
-        assert_eq!(running.line(), "asked");
-        running.signal(signal);
-        assert_eq!(running.end().signal(), Some(number));
+        let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));
+        assert_eq!(talk.hear(), "asked");
+        kill(talk.pid(), signal);
+        assert_eq!(talk.end().signal(), Some(number));
         site.quiet();
         assert!(!site.path().join("proof").exists());
         assert!(site.records().is_empty());
     }
+}
+
+#[test]
+fn a_password_database_that_takes_its_time_makes_no_time_of_the_record_earlier() {
+    let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
+    let site = Site::sqlite();
+    let mut command = site.runwrap(&["--", "env", "-u", "LD_PRELOAD", "true"]);
+    let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));
+    assert_eq!(talk.hear(), "asked");
+    let asked_at = Utc::now();
+    wait_until("a time that is longer than all else takes", || Utc::now() > asked_at + TimeDelta::milliseconds(500));
+    let answered_at = Utc::now();
+    talk.say("");
+    assert!(talk.end().success());
+    let started_at = site.record()["train_start_time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
+    assert!(started_at >= answered_at, "{started_at} {answered_at}");
 }
 
 #[test]
