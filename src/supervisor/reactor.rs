@@ -74,8 +74,7 @@ pub struct Supervised {
     pub unkept: Option<Unkept>,
 }
 
-/// Runs the trainer from beginning to end. `gather` finds out what is known of the run; its time costs nothing, a keeper
-/// starts meanwhile.
+/// Runs the trainer from beginning to end. `gather` finds out what is known of the run, while a keeper starts.
 ///
 /// # Errors
 /// Where the kernel refuses what cannot be done without. A run that had begun is finalized all the same.

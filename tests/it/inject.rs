@@ -224,7 +224,7 @@ fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_i
     assert!(trace(&site).contains("(INJECTED)"), "{}", trace(&site));
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("journal-2.jsonl\n"), "{said}");
+    assert!(said.contains("journal-1.jsonl\njournal-2.jsonl\nlock\nreport.jsonl\n"), "{said}");
     // Of the database it may be warned: a busy machine is slow under strace.
     assert!(!said.contains("cannot keep the journal"), "{said}");
     assert_eq!(reason_after_a_later_run(&site).as_deref(), Some("exit"));

@@ -101,9 +101,10 @@ fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts
             assert_eq!(output.status.code(), Some(125));
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(
-                said.starts_with("runwrap: ") && said.contains(told) && said.matches("runwrap: ").count() == 2,
+                said.starts_with("runwrap: ") && said.contains(told) && said.contains("\nrunwrap: hint: "),
                 "{said}"
             );
+            assert_eq!(said.matches("runwrap: ").count(), 2, "it is said once: {said}");
         }
         assert!(!site.path().join("started").exists());
         assert_eq!(site.records().len(), 1);
