@@ -48,7 +48,10 @@ impl Socket {
     /// Takes the next message.
     pub fn receive(&self) -> io::Result<Incoming> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+        let mut take = || recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
+        // That the other side has not read all before it went is said once, and before what it said itself.
+        let taken = take().or_else(|errno| if errno == Errno::ECONNRESET { take() } else { Err(errno) });
+        match taken {
             Ok(0) | Err(Errno::ECONNRESET) => Ok(Incoming::Closed),
             Ok(length) => {
                 buffer.truncate(length);
@@ -63,5 +66,22 @@ impl Socket {
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The last that a keeper says is that all is delivered, and it does not wait for what it may yet be told.
+    #[test]
+    fn what_the_other_side_said_last_is_heard_also_where_it_has_not_read_all() {
+        let (own, other) = Socket::pair().unwrap();
+        assert!(own.send(b"unread").unwrap());
+        assert!(other.send(b"last").unwrap());
+        drop(other);
+        assert_eq!(own.receive().unwrap(), Incoming::Message(b"last".to_vec()));
+        assert_eq!(own.receive().unwrap(), Incoming::Closed);
+        assert!(!own.send(b"more").unwrap());
     }
 }

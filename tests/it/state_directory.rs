@@ -116,6 +116,7 @@ fn dead_run(site: &Site) -> PathBuf {
     kill(keeper, "KILL");
     supervisor.signal("KILL");
     supervisor.end();
+    wait_until("the keeper has freed its lock", || procfs::has_ended(keeper));
     site.quiet();
     site.run_directories().into_iter().max().unwrap()
 }
