@@ -1,6 +1,6 @@
 //! The link between supervisor and keeper: who may say what, when, and what end-of-file means.
 //!
-//! - The supervisor forks the keeper with four descriptors: [`LINK_FD`], [`BRIEF_FD`] (what it needs to know, in memory
+//! - The supervisor forks the keeper with four descriptors: [`LINK_FD`], [`CONFIG_FD`] (what it needs to know, in memory
 //!   only: there may be a password in it), [`JOURNAL_FD`] and, where the run has a directory, [`LOCK_FD`].
 //! - Supervisor to keeper: [`ToKeeper::Look`] only: the journal has grown. Everything else the keeper reads in the journal.
 //!   The first says that the beginning is durable. A keeper does nothing but open its database before it: the journal is
@@ -29,8 +29,8 @@ use crate::sys::link::{Incoming, MESSAGE_BYTES_MAX, Socket};
 
 /// The keeper's end of the link.
 pub const LINK_FD: RawFd = 3;
-/// The brief.
-pub const BRIEF_FD: RawFd = 4;
+/// The config.
+pub const CONFIG_FD: RawFd = 4;
 /// The journal, for reading; for writing after a takeover.
 pub const JOURNAL_FD: RawFd = 5;
 /// An opening of the lock file that holds the keeper's byte.
@@ -38,7 +38,7 @@ pub const LOCK_FD: RawFd = 6;
 
 /// What a keeper is told at its birth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Brief {
+pub struct KeeperConfig {
     pub run_id: RunId,
     pub target: DatabaseTarget,
     pub table: String,
@@ -60,10 +60,10 @@ pub struct Brief {
     pub finish_timeout: Duration,
 }
 
-impl Brief {
-    /// Puts the brief into memory that no one else can open.
+impl KeeperConfig {
+    /// Puts the config into memory that no one else can open.
     pub fn write(&self) -> io::Result<File> {
-        let file = memory_file("runwrap-brief")?;
+        let file = memory_file("runwrap-config")?;
         file.write_all_at(&serde_json::to_vec(self)?, 0)?;
         Ok(file)
     }
@@ -117,12 +117,12 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
 
 /// What came over the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard<News> {
-    News(News),
+pub enum Message<T> {
+    Received(T),
     /// Nothing now.
     Nothing,
     /// The other side has gone.
-    Gone,
+    Closed,
 }
 
 /// One end of the link.
@@ -141,7 +141,7 @@ impl Link {
     }
 
     /// Says `message`, unless it does not fit, or the other side has gone or does not read.
-    pub fn say(&self, message: &impl Serialize) -> io::Result<bool> {
+    pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
             log::warn!(event = "news_too_long", bytes = bytes.len(); "");
@@ -151,11 +151,11 @@ impl Link {
     }
 
     /// What the other side says next.
-    pub fn hear<In: for<'de> Deserialize<'de>>(&self) -> io::Result<Heard<In>> {
+    pub fn recv<T: for<'de> Deserialize<'de>>(&self) -> io::Result<Message<T>> {
         match self.0.receive()? {
-            Incoming::Closed => Ok(Heard::Gone),
-            Incoming::Nothing => Ok(Heard::Nothing),
-            Incoming::Message(bytes) => Ok(Heard::News(serde_json::from_slice(&bytes)?)),
+            Incoming::Closed => Ok(Message::Closed),
+            Incoming::Nothing => Ok(Message::Nothing),
+            Incoming::Message(bytes) => Ok(Message::Received(serde_json::from_slice(&bytes)?)),
         }
     }
 }
@@ -181,8 +181,8 @@ mod tests {
                 ToSupervisor::Refused { message: long(), hint: long() },
                 ToSupervisor::Failed { message: long(), hint: long() },
             ] {
-                assert!(keepers.say(&news).unwrap());
-                let Heard::News(heard) = supervisors.hear::<ToSupervisor>().unwrap() else { panic!("{text}") };
+                assert!(keepers.send(&news).unwrap());
+                let Message::Received(heard) = supervisors.recv::<ToSupervisor>().unwrap() else { panic!("{text}") };
                 let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = heard else {
                     panic!("{text}")
                 };

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use crate::config::options::{Kind, OPTIONS, OptionRow, Verbs};
+use crate::config::options::{OPTIONS, OptionKind, OptionRow, Verbs};
 use crate::record::Status;
 
 use super::help;
@@ -198,8 +198,13 @@ fn flag(row: &'static OptionRow) -> Option<Arg> {
         None => arg,
     };
     Some(match row.kind {
-        Kind::Switch => arg.action(ArgAction::SetTrue).overrides_with(row.key),
-        Kind::Text | Kind::Path | Kind::Duration | Kind::Bytes | Kind::Secret | Kind::Repeated => {
+        OptionKind::Switch => arg.action(ArgAction::SetTrue).overrides_with(row.key),
+        OptionKind::Text
+        | OptionKind::Path
+        | OptionKind::Duration
+        | OptionKind::Bytes
+        | OptionKind::Secret
+        | OptionKind::Repeated => {
             arg.value_name(row.value_name).action(ArgAction::Append).value_parser(value_parser!(OsString))
         }
     })

@@ -13,9 +13,9 @@ use clap::ArgMatches;
 use clap::error::ErrorKind;
 
 use crate::commands::{
-    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
+    CheckArgs, Command, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
 };
-use crate::config::options::{Kind, OPTIONS, Verbs};
+use crate::config::options::{OPTIONS, OptionKind, Verbs};
 use crate::config::{Layer, Origin, read_duration};
 use crate::record::{Status, parse_metrics, read_instant};
 
@@ -42,7 +42,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     if let [_program, verb, own @ ..] = arguments.as_slice()
         && verb == "keeper"
     {
-        return Ok(Invocation { flags: Layer::default(), action: Action::Keeper { arguments: own.to_vec() } });
+        return Ok(Invocation { flags: Layer::default(), action: Command::Keeper { arguments: own.to_vec() } });
     }
     let mut definition = definition::command();
     let verbs: Vec<String> = definition.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
@@ -59,7 +59,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let Some((verb, own)) = matches.subcommand() else {
         let command: Vec<OsString> = matches.get_many("command").into_iter().flatten().cloned().collect();
         return match command.first() {
-            Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Action::Run { command } }),
+            Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Command::Run { command } }),
             Some(_) | None => Err(Reply::Misuse(usage::no_command())),
         };
     };
@@ -75,7 +75,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 fn collect(matches: &ArgMatches, flags: &mut Layer) {
     for row in OPTIONS {
         let (Some(flag), Ok(true)) = (row.flag, matches.try_contains_id(row.key)) else { continue };
-        if row.kind == Kind::Switch {
+        if row.kind == OptionKind::Switch {
             if matches.get_flag(row.key) && !flags.has(row) {
                 flags.add(row, OsString::from("true"), Origin::Flag(flag));
             }
@@ -100,21 +100,21 @@ fn refuse_misplaced(flags: &Layer, verb: &str) -> Result<(), Misuse> {
     }
 }
 
-fn action(verb: &str, own: &ArgMatches) -> Result<Action, Misuse> {
+fn action(verb: &str, own: &ArgMatches) -> Result<Command, Misuse> {
     let text = |id: &str| own.get_one::<String>(id).cloned();
     Ok(match verb {
-        "list" => Action::List(ListArgs {
+        "list" => Command::List(ListArgs {
             status: text("status").and_then(|word| Status::parse(&word)),
             name: text("of_name"),
             limit: own.get_one("limit").copied().unwrap_or(u32::MAX),
             json: own.get_flag("json"),
         }),
-        "show" => Action::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
-        "check" => Action::Check(check(own)?),
-        "recover" => Action::Recover(recover(own)?),
-        "finalize" => Action::Finalize(finalize(own)?),
-        "migrate" => Action::Migrate(MigrateArgs { print: own.get_flag("print") }),
-        "report" => Action::Report(report(own)?),
+        "show" => Command::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
+        "check" => Command::Check(check(own)?),
+        "recover" => Command::Recover(recover(own)?),
+        "finalize" => Command::Finalize(finalize(own)?),
+        "migrate" => Command::Migrate(MigrateArgs { print: own.get_flag("print") }),
+        "report" => Command::Report(report(own)?),
         other => return Err(Misuse::new(format!("there is no verb {other}"), "see runwrap --help")),
     })
 }

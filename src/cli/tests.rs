@@ -21,7 +21,7 @@ fn given(line: &str, row: &options::OptionRow) -> Vec<String> {
 
 #[track_caller]
 fn runs(line: &str, command: &str) {
-    assert_eq!(parsed(line).action, Action::Run { command: words(command) }, "{line}");
+    assert_eq!(parsed(line).action, Command::Run { command: words(command) }, "{line}");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn everything_behind_the_separator_is_the_command() {
 fn a_command_may_be_any_bytes() {
     let bytes = OsString::from_vec(vec![0xff, b'=', 0xfe]);
     let invocation = parse([words("runwrap --"), vec![bytes.clone(), bytes.clone()]].concat()).unwrap();
-    assert_eq!(invocation.action, Action::Run { command: vec![bytes.clone(), bytes.clone()] });
+    assert_eq!(invocation.action, Command::Run { command: vec![bytes.clone(), bytes.clone()] });
     let invocation = parse([words("runwrap --state-dir"), vec![bytes.clone()], words("-- true")].concat()).unwrap();
     assert_eq!(invocation.flags.all(&options::STATE_DIR)[0].text, bytes);
 }
@@ -64,20 +64,20 @@ fn shared_options_work_before_and_after_a_verb() {
 #[test]
 fn each_verb_takes_its_own_arguments() {
     let listed =
-        Action::List(ListArgs { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, json: true });
+        Command::List(ListArgs { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, json: true });
     assert_eq!(parsed("runwrap list --status failed --name churn --limit 3 --json").action, listed);
-    let all = Action::List(ListArgs { status: None, name: None, limit: 50, json: false });
+    let all = Command::List(ListArgs { status: None, name: None, limit: 50, json: false });
     assert_eq!(parsed("runwrap list").action, all);
-    assert_eq!(parsed("runwrap show 30").action, Action::Show(ShowArgs { id: "30".to_owned(), json: false }));
-    assert_eq!(parsed("runwrap migrate --print").action, Action::Migrate(MigrateArgs { print: true }));
+    assert_eq!(parsed("runwrap show 30").action, Command::Show(ShowArgs { id: "30".to_owned(), json: false }));
+    assert_eq!(parsed("runwrap migrate --print").action, Command::Migrate(MigrateArgs { print: true }));
     let reported = ReportArgs {
         metrics: vec![("loss".to_owned(), "-0.5".to_owned()), ("a".to_owned(), "b=c".to_owned())],
         model_path: Some("out.pt".to_owned()),
         error: None,
     };
     let line = "runwrap report --metric loss=-0.5 --metric a=b=c --model-path out.pt";
-    assert_eq!(parsed(line).action, Action::Report(reported));
-    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Action::Keeper { arguments: words("--fd 3 -x") });
+    assert_eq!(parsed(line).action, Command::Report(reported));
+    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Command::Keeper { arguments: words("--fd 3 -x") });
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn an_end_said_by_hand_is_read_before_anything_is_asked() {
         force: false,
     };
     let line = "runwrap finalize 30 --status completed --ended-at 2025-11-27T01:20:52Z --reason why";
-    assert_eq!(parsed(line).action, Action::Finalize(said));
+    assert_eq!(parsed(line).action, Command::Finalize(said));
     for (line, what) in [
         ("runwrap finalize 30 --status failed --ended-at soon", "--ended-at soon is no time"),
         ("runwrap finalize 30 --status failed --metrics 1", "--metrics cannot be used"),
@@ -120,10 +120,10 @@ fn what_to_recover_is_read_before_anything_is_asked() {
     let args = RecoverArgs { json: true, dry_run: true, stuck_after: day, assume_now: true, every: None };
     assert_eq!(
         parsed("runwrap recover --json --dry-run --stuck-after 24h --assume-end now").action,
-        Action::Recover(args)
+        Command::Recover(args)
     );
     let args = RecoverArgs { json: false, dry_run: false, stuck_after: None, assume_now: false, every: None };
-    assert_eq!(parsed("runwrap recover").action, Action::Recover(args));
+    assert_eq!(parsed("runwrap recover").action, Command::Recover(args));
     for line in [
         "--stuck-after 24",
         "--stuck-after -1h",
@@ -140,7 +140,7 @@ fn what_to_recover_is_read_before_anything_is_asked() {
 fn a_check_takes_a_day_for_too_long() {
     let day = Duration::from_hours(24);
     let args = CheckArgs { json: false, fix: false, live: false, stuck_after: day };
-    assert_eq!(parsed("runwrap check").action, Action::Check(args));
+    assert_eq!(parsed("runwrap check").action, Command::Check(args));
     let args = CheckArgs { json: true, fix: true, live: true, stuck_after: day * 2 };
-    assert_eq!(parsed("runwrap check --fix --live --json --stuck-after 2d").action, Action::Check(args));
+    assert_eq!(parsed("runwrap check --fix --live --json --stuck-after 2d").action, Command::Check(args));
 }

@@ -12,7 +12,7 @@ use super::repaired::{column, shown};
 use super::undelivered::undelivered;
 use crate::commands::{CheckArgs, CommandError};
 use crate::config::{Settings, Verbosity};
-use crate::output::{self, Array, Progress};
+use crate::output::{self, Array, ProgressBar};
 use crate::record::{Applied, Decision, Finding, RecordId, Repair, findings};
 use crate::store::{Scope, Suspicious};
 
@@ -24,7 +24,7 @@ struct Check<'a> {
     settings: &'a Settings,
     args: &'a CheckArgs,
     array: Array,
-    progress: Progress,
+    progress: ProgressBar,
     /// What was found and not repaired.
     open: u64,
 }
@@ -39,7 +39,7 @@ pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, C
         Scope::All => ask(settings, "count the records", |store| store.estimate()),
         Scope::LiveRuns => Ok(None),
     };
-    let progress = Progress::start(settings.verbosity != Verbosity::Quiet, estimate)?;
+    let progress = ProgressBar::start(settings.verbosity != Verbosity::Quiet, estimate)?;
     let mut check = Check { settings, args, array: Array::default(), progress, open: 0 };
     let went = check.go();
     check.progress.clear();

@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::delivery::recoverer;
 use crate::output;
 use crate::record::{Applied, Decision, RecordId, Status, Verdict, read_instant};
-use crate::store::Entry;
+use crate::store::RecordView;
 use crate::sys::clock;
 
 /// Ends a record as `args` say.
@@ -59,7 +59,7 @@ fn verdict(args: &FinalizeArgs) -> Result<Verdict, CommandError> {
 }
 
 /// Why the rules kept what the record says.
-fn refusal(args: &FinalizeArgs, before: Option<&Entry>) -> CommandError {
+fn refusal(args: &FinalizeArgs, before: Option<&RecordView>) -> CommandError {
     let refused = |why: String, hint| CommandError::NotFinalized { id: args.id.clone(), why, hint };
     let word = |name: &str| shown(&column(before, name));
     let started_at = read_instant(&word("train_start_time"));
@@ -76,7 +76,7 @@ fn refusal(args: &FinalizeArgs, before: Option<&Entry>) -> CommandError {
 }
 
 /// A run that still lives goes on, and what it tells later is not listened to any more.
-fn warn_of_life(id: &str, before: Option<&Entry>) {
+fn warn_of_life(id: &str, before: Option<&RecordView>) {
     let seen = column(before, "last_seen_seconds_ago");
     let lease = column(before, "lease_seconds");
     if let (Some(seen), Some(lease)) = (seen.as_i64(), lease.as_i64())

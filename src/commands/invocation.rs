@@ -14,12 +14,12 @@ use crate::record::Status;
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub flags: Layer,
-    pub action: Action,
+    pub action: Command,
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum Command {
     /// Not empty, and neither is its first word.
     Run {
         command: Vec<OsString>,

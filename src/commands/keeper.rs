@@ -22,13 +22,13 @@ pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
     };
     process::share_one_heap();
     let lingers = role.lingers;
-    let kept = keeper::run(role, |brief| {
+    let kept = keeper::run(role, |config| {
         // Nobody hears of these two: without them the keeper still does what it is for.
         process::set_name(c"runwrap-keeper").ok();
         if !lingers {
-            logging::name_run(&brief.run_id);
+            logging::name_run(&config.run_id);
         }
-        logging::init(Some(&brief.log_file), crate::config::Verbosity::Quiet, false).ok();
+        logging::init(Some(&config.log_file), crate::config::Verbosity::Quiet, false).ok();
     });
     kept.inspect_err(|error| log::error!(event = "keeper_failed", error:%; ""))
 }

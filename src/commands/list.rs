@@ -6,7 +6,7 @@ use super::ask::ask;
 use crate::commands::CommandError;
 use crate::config::Settings;
 use crate::output;
-use crate::store::{Entry, Filter};
+use crate::store::{Filter, RecordView};
 
 const HEADER: [&str; 9] = ["ID", "NAME", "VERSION", "STATUS", "REASON", "DURATION", "START", "END", "LAST SEEN"];
 
@@ -21,17 +21,17 @@ pub(super) fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(
     Ok(output::print(&text)?)
 }
 
-fn as_json(entries: Vec<Entry>) -> String {
-    output::json(&Value::Array(entries.into_iter().map(|Entry(columns)| Value::Object(columns)).collect()))
+fn as_json(entries: Vec<RecordView>) -> String {
+    output::json(&Value::Array(entries.into_iter().map(|RecordView(columns)| Value::Object(columns)).collect()))
 }
 
 /// Times are UTC; what is not known is a dash.
-fn as_table(entries: &[Entry]) -> String {
+fn as_table(entries: &[RecordView]) -> String {
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
     output::table(&HEADER, &rows)
 }
 
-fn row(entry: &Entry) -> Vec<String> {
+fn row(entry: &RecordView) -> Vec<String> {
     let text = |key: &str| match entry.0.get(key) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    fn entries() -> Vec<Entry> {
+    fn entries() -> Vec<RecordView> {
         let objects = [
             json!({
                 "id": 31, "version": "v2", "status": "training", "train_start_time": "2026-08-02T09:00:00.5Z",
@@ -72,7 +72,7 @@ mod tests {
             }),
             json!({"id": 2, "status": "training", "train_duration": "01:00:00"}),
         ];
-        objects.iter().map(|object| Entry(object.as_object().unwrap().clone())).collect()
+        objects.iter().map(|object| RecordView(object.as_object().unwrap().clone())).collect()
     }
 
     #[test]

@@ -21,14 +21,14 @@ mod undelivered;
 
 use std::process::ExitCode;
 
-use crate::config::{self, Account, Layer, Settings};
+use crate::config::{self, Layer, Settings, UserAccount};
 use crate::store::Filter;
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{logging, output, sys};
 
 pub use error::CommandError;
 pub use invocation::{
-    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
+    CheckArgs, Command, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
 };
 
 /// Does what was typed, and says what went wrong with it.
@@ -62,17 +62,17 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
     let Invocation { flags, action } = invocation;
     match action {
         // These two read no configuration: they must work inside a run whose configuration was broken meanwhile.
-        Action::Keeper { arguments } => keeper::keep(&arguments)?,
-        Action::Report(args) => report::report(&args)?,
-        Action::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
-        Action::List(ListArgs { status, name, limit, json }) => {
+        Command::Keeper { arguments } => keeper::keep(&arguments)?,
+        Command::Report(args) => report::report(&args)?,
+        Command::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
+        Command::List(ListArgs { status, name, limit, json }) => {
             list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
         }
-        Action::Check(args) => return check::check(&settings(flags)?, &args),
-        Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
-        Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
-        Action::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
-        Action::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,
+        Command::Check(args) => return check::check(&settings(flags)?, &args),
+        Command::Recover(args) => recover::recover(&settings(flags)?, &args)?,
+        Command::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
+        Command::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
+        Command::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -82,7 +82,7 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let account = || {
         let (uid, entry) = sys::account::account();
         let (name, home) = entry.clone().unzip();
-        Account { uid: *uid, name, home }
+        UserAccount { uid: *uid, name, home }
     };
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.

@@ -92,16 +92,16 @@ fn deliver_dead(
     run: &DeadRun,
     rehearse: bool,
 ) -> Result<Repaired, CommandError> {
-    let parcel = run.parcel().map_err(|cause| unusable(settings, name, cause))?;
-    let run_id = run.account.begin.run.run_id;
+    let delivery = run.delivery().map_err(|cause| unusable(settings, name, cause))?;
+    let run_id = run.state.begin.run.run_id;
     // The journal names its table, which need not be the one that is configured now.
-    let settings = Settings { table: run.account.begin.table.clone(), ..settings.clone() };
+    let settings = Settings { table: run.state.begin.table.clone(), ..settings.clone() };
     let repaired = ask(&settings, "deliver a run", move |store| {
         if rehearse {
             store.rehearse();
         }
         let before = store.show(&run_id.to_string())?;
-        parcel.deliver(store)?;
+        delivery.deliver(store)?;
         Ok(Repaired { before, after: store.show(&run_id.to_string())? })
     })?;
     if !rehearse {

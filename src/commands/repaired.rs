@@ -3,17 +3,18 @@
 use serde_json::{Value, json};
 
 use crate::output;
-use crate::store::Entry;
+use crate::store::RecordView;
 
 /// What became of one record; `None` where there was none.
 pub(super) struct Repaired {
-    pub(super) before: Option<Entry>,
-    pub(super) after: Option<Entry>,
+    pub(super) before: Option<RecordView>,
+    pub(super) after: Option<RecordView>,
 }
 
 impl Repaired {
     pub(super) fn as_json(&self) -> Value {
-        let object = |entry: &Option<Entry>| entry.as_ref().map_or(Value::Null, |entry| Value::Object(entry.0.clone()));
+        let object =
+            |entry: &Option<RecordView>| entry.as_ref().map_or(Value::Null, |entry| Value::Object(entry.0.clone()));
         json!({
             "record_id": column(self.after.as_ref(), "id"),
             "before": object(&self.before),
@@ -40,7 +41,7 @@ impl Repaired {
 }
 
 /// What a record says in a column.
-pub(super) fn column(entry: Option<&Entry>, name: &str) -> Value {
+pub(super) fn column(entry: Option<&RecordView>, name: &str) -> Value {
     entry.and_then(|entry| entry.0.get(name)).cloned().unwrap_or_default()
 }
 

@@ -12,12 +12,12 @@ use uuid::Uuid;
 use super::ask::ask;
 use super::context;
 use crate::config::{Settings, default_name};
-use crate::delivery::Parcel;
+use crate::delivery::Delivery;
 use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, temporary_report};
-use crate::link::Brief;
+use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, Limits, Supervised, Supervision, Unkept, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, Supervised, Supervision, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -37,9 +37,9 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let gather = || begin(settings, command, run_id, name);
     // The guard inside has finalized the run, if it had begun, by the time that an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
-        Ok(Ok(Supervised { end, unkept })) => {
-            if let Some(unkept) = unkept {
-                deliver_alone(settings, &unkept, report_path.as_deref());
+        Ok(Ok(Supervised { end, undelivered })) => {
+            if let Some(undelivered) = undelivered {
+                deliver_alone(settings, &undelivered, report_path.as_deref());
             }
             end
         }
@@ -52,13 +52,13 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
 }
 
 /// No keeper could be started, not even in the end: the trainer has ended, so this process may use a database now.
-fn deliver_alone(settings: &Settings, unkept: &Unkept, report_path: Option<&Path>) {
-    let Unkept { account, place, on_disk } = unkept;
-    let parcel = Parcel::of_ended(account, report_path);
+fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Option<&Path>) {
+    let Undelivered { state, place, on_disk } = undelivered;
+    let delivery = Delivery::of_ended(state, report_path);
     // The wait at the exit is bounded by another option than that of a verb.
     let settings = Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
-    let run_id = account.begin.run.run_id;
-    let delivered = ask(&settings, "deliver the run", move |store| parcel.deliver(store).map(drop));
+    let run_id = state.begin.run.run_id;
+    let delivered = ask(&settings, "deliver the run", move |store| delivery.deliver(store).map(drop));
     if let Err(error) = &delivered {
         let hint = if *on_disk {
             "runwrap recover delivers it"
@@ -89,7 +89,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
             })
             .ok(),
     };
-    let brief = Brief {
+    let config = KeeperConfig {
         run_id,
         target: settings.database.clone(),
         table: settings.table.clone(),
@@ -103,7 +103,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         linger: settings.linger,
         finish_timeout: settings.finish_timeout,
     };
-    let limits = Limits {
+    let limits = RunLimits {
         start_timeout: settings.start_timeout,
         finish_timeout: settings.finish_timeout,
         timeout: settings.timeout,
@@ -113,7 +113,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
     };
     Supervision {
         command: command.to_vec(),
-        brief,
+        config,
         limits,
         place,
         stderr_tail_bytes: settings.stderr_tail_bytes,

@@ -6,7 +6,7 @@ use super::ask::ask;
 use crate::commands::CommandError;
 use crate::config::Settings;
 use crate::output;
-use crate::store::Entry;
+use crate::store::RecordView;
 
 /// Prints the record with this `id`, of the record or of its run.
 ///
@@ -22,7 +22,7 @@ pub(super) fn show(settings: &Settings, id: &str, json: bool) -> Result<(), Comm
 }
 
 /// One `key: value` a line. What is not known is left out.
-fn as_list(entry: &Entry) -> String {
+fn as_list(entry: &RecordView) -> String {
     let pairs: Vec<(String, String)> =
         entry.0.iter().filter_map(|(key, value)| Some((key.clone(), shown(key, value)?))).collect();
     output::key_values(&pairs)
@@ -67,6 +67,6 @@ command:         [\"a\",\"b c\"]
 lease_seconds:   30
 presumed:        false
 ";
-        assert_eq!(as_list(&Entry(object.as_object().unwrap().clone())), expected);
+        assert_eq!(as_list(&RecordView(object.as_object().unwrap().clone())), expected);
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::commands::CommandError;
 use crate::config::Settings;
 use crate::delivery::{Leftover, look};
-use crate::journal::{Account, Home};
-use crate::record::{Finding, Kind, Repair};
+use crate::journal::{Home, RunState};
+use crate::record::{Finding, FindingKind, Repair};
 
 /// What waits, each with its record's id where that is known.
 ///
@@ -43,7 +43,7 @@ pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, 
 }
 
 fn finding(detail: String, repair: String) -> Finding {
-    Finding { kind: Kind::Undelivered, detail, repair: Repair::Do(repair) }
+    Finding { kind: FindingKind::Undelivered, detail, repair: Repair::Do(repair) }
 }
 
 fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value, Finding)>> {
@@ -51,7 +51,7 @@ fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value,
     let recover = || "runwrap recover".to_owned();
     Ok(match look(home, name, identity)? {
         Leftover::Dead(dead) => {
-            Some((record_id(&dead.account), finding(format!("{run} waits for its delivery"), recover())))
+            Some((record_id(&dead.state), finding(format!("{run} waits for its delivery"), recover())))
         }
         Leftover::Foreign { database } => {
             let repair = format!("runwrap recover, with the --database-url of {database}");
@@ -64,16 +64,16 @@ fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value,
         Leftover::Newer { damage } => {
             Some((Value::Null, finding(format!("{run}: {damage}"), "runwrap recover, by the newer runwrap".into())))
         }
-        Leftover::Unborn { .. } => None,
-        Leftover::Alive => ended(home, name)?.map(|account| {
+        Leftover::NeverBegun { .. } => None,
+        Leftover::Alive => ended(home, name)?.map(|state| {
             let detail = format!("{run} has an end, and its keeper is still delivering it");
-            (record_id(&account), finding(detail, "wait, or see in the log why the database does not take it".into()))
+            (record_id(&state), finding(detail, "wait, or see in the log why the database does not take it".into()))
         }),
     })
 }
 
 /// The story of a run that has ended, and that only its keeper still looks after. A supervisor waits for the delivery itself.
-fn ended(home: &Home, name: &OsStr) -> io::Result<Option<Account>> {
+fn ended(home: &Home, name: &OsStr) -> io::Result<Option<RunState>> {
     let directory = match home.open_run(name) {
         Ok(directory) => directory,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -82,12 +82,12 @@ fn ended(home: &Home, name: &OsStr) -> io::Result<Option<Account>> {
     if directory.is_written()? {
         return Ok(None);
     }
-    let account = directory.read()?.ok().map(|(account, _, _)| account);
-    Ok(account.filter(|account| account.ended.is_some() && home.has_run(name)))
+    let state = directory.read()?.ok().map(|(state, _, _)| state);
+    Ok(state.filter(|state| state.ended.is_some() && home.has_run(name)))
 }
 
 /// A number where it looks like one, as in the record.
-fn record_id(account: &Account) -> Value {
-    let known = account.recorded.as_ref().map(|begun| begun.record_id.0.as_str());
+fn record_id(state: &RunState) -> Value {
+    let known = state.recorded.as_ref().map(|begun| begun.record_id.0.as_str());
     known.map_or(Value::Null, |id| id.parse::<i64>().map_or_else(|_| json!(id), |number| json!(number)))
 }

@@ -4,13 +4,13 @@
 
 use super::conninfo::{Malformed, parse_database};
 use super::database::DatabaseTarget;
+use super::env::Env;
 use super::error::ConfigError;
 use super::layers::{Layer, Layers, Raw};
 use super::options::{self, OptionRow};
-use super::surroundings::Surroundings;
 use super::values;
 
-pub(super) fn choose(layers: &Layers, around: &Surroundings<'_>) -> Result<DatabaseTarget, ConfigError> {
+pub(super) fn choose(layers: &Layers, around: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
     for layer in layers.strongest_first() {
         if let Some((row, raw)) = only_one(layer)? {
             let text = if row.key == options::DATABASE_URL_FILE.key {
@@ -38,7 +38,7 @@ fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &Raw)>, ConfigE
 }
 
 /// The URL in a file, without the newlines at its end.
-fn read_url(row: &OptionRow, raw: &Raw, around: &Surroundings<'_>) -> Result<String, ConfigError> {
+fn read_url(row: &OptionRow, raw: &Raw, around: &Env<'_>) -> Result<String, ConfigError> {
     let path = values::path(row, raw, around.cwd)?;
     let content = (around.read)(&path).map_err(|error| {
         raw.refused(row, format!("cannot read the file: {error}"), "name a readable file with the database URL in it")

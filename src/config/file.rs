@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::error::{ConfigError, nearest};
 use super::layers::{Layer, Origin};
-use super::options::{Kind, OPTIONS, OptionRow};
+use super::options::{OPTIONS, OptionKind, OptionRow};
 
 /// The layer that the content of the file at `path` gives.
 ///
@@ -57,10 +57,10 @@ fn row_of(path: &Path, key: &str) -> Result<&'static OptionRow, ConfigError> {
 /// The value as the other layers would have it: text.
 fn text_of(path: &Path, key: &str, row: &OptionRow, value: &Value) -> Result<OsString, ConfigError> {
     let (text, expected) = match row.kind {
-        Kind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
-        Kind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes, as 4096"),
-        Kind::Duration => (value.as_str().map(str::to_owned), "a text with a unit, as \"30s\""),
-        Kind::Text | Kind::Path | Kind::Secret | Kind::Repeated => {
+        OptionKind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
+        OptionKind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes, as 4096"),
+        OptionKind::Duration => (value.as_str().map(str::to_owned), "a text with a unit, as \"30s\""),
+        OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Repeated => {
             (value.as_str().map(str::to_owned), "a text in quotes")
         }
     };

@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::{env, io};
 
+use super::env::{Env, UserAccount};
 use super::error::ConfigError;
 use super::layers::{Layer, Layers};
 use super::settings::{Settings, resolve};
-use super::surroundings::{Account, Surroundings};
 use super::{file, options, values};
 
 /// The settings that the flags, this process's environment and the configuration file give together. `read` reads a small
@@ -17,7 +17,7 @@ use super::{file, options, values};
 /// The first value that cannot be used.
 pub fn load(
     flags: Layer,
-    account: &dyn Fn() -> Account,
+    account: &dyn Fn() -> UserAccount,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Settings, ConfigError> {
     // A directory that was removed meanwhile does not keep a program from running, so it must not keep a run from it.
@@ -25,7 +25,7 @@ pub fn load(
     let cwd = env::current_dir().or_else(|error| from_shell().ok_or(error)).map_err(|error| {
         ConfigError::new("the current directory", format!("it cannot be read: {error}"), "change to one that exists")
     })?;
-    let around = Surroundings { variable: &|name| env::var_os(name), read, is_dir: &Path::is_dir, cwd: &cwd, account };
+    let around = Env { variable: &|name| env::var_os(name), read, is_dir: &Path::is_dir, cwd: &cwd, account };
     let environment = Layer::of_environment(around.variable);
     let mut layers = Layers { flags, environment, file: Layer::default() };
     layers.file = file_layer(&layers, &around)?;
@@ -33,7 +33,7 @@ pub fn load(
 }
 
 /// The layer of the configuration file: the one that is named, which must exist, or the one that may be there.
-fn file_layer(layers: &Layers, around: &Surroundings<'_>) -> Result<Layer, ConfigError> {
+fn file_layer(layers: &Layers, around: &Env<'_>) -> Result<Layer, ConfigError> {
     let row = &options::CONFIG;
     let named = layers.value(row)?;
     let path: PathBuf = match named {

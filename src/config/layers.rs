@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::ConfigError;
-use super::options::{Kind, OPTIONS, OptionRow};
+use super::options::{OPTIONS, OptionKind, OptionRow};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,10 +95,10 @@ impl Raw {
     /// Option, origin and value as a message names them. A secret's value is left out.
     #[must_use]
     pub fn subject(&self, row: &OptionRow) -> String {
-        let show = row.kind != Kind::Secret;
+        let show = row.kind != OptionKind::Secret;
         let text = shortened(&self.text);
         match &self.origin {
-            Origin::Flag(flag) if show && row.kind != Kind::Switch => format!("{flag} {text}"),
+            Origin::Flag(flag) if show && row.kind != OptionKind::Switch => format!("{flag} {text}"),
             Origin::Flag(flag) => (*flag).to_owned(),
             Origin::Environment(name) if show => format!("{name}={text}"),
             Origin::Environment(name) => (*name).to_owned(),

@@ -14,7 +14,7 @@ pub struct OptionRow {
     pub variable: Option<&'static str>,
     /// Whether the configuration file may have it.
     pub in_file: bool,
-    pub kind: Kind,
+    pub kind: OptionKind,
     /// What stands for the value in the help. Empty for a switch.
     pub value_name: &'static str,
     pub fallback: Fallback,
@@ -25,7 +25,7 @@ pub struct OptionRow {
 
 /// What a value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum OptionKind {
     Text,
     Path,
     /// A number and a unit: `30s`.
@@ -70,7 +70,7 @@ const ROW: OptionRow = OptionRow {
     short: None,
     variable: None,
     in_file: true,
-    kind: Kind::Text,
+    kind: OptionKind::Text,
     value_name: "",
     fallback: Fallback::Nothing,
     verbs: Verbs::Run,
@@ -79,8 +79,8 @@ const ROW: OptionRow = OptionRow {
 };
 
 const DATABASE_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: DATABASE, ..ROW };
-const TIME_ROW: OptionRow = OptionRow { kind: Kind::Duration, value_name: "DUR", heading: TIME, ..ROW };
-const PLACES_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: PLACES, kind: Kind::Path, ..ROW };
+const TIME_ROW: OptionRow = OptionRow { kind: OptionKind::Duration, value_name: "DUR", heading: TIME, ..ROW };
+const PLACES_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: PLACES, kind: OptionKind::Path, ..ROW };
 
 pub const NAME: OptionRow = OptionRow {
     key: "name",
@@ -116,7 +116,7 @@ pub const SET: OptionRow = OptionRow {
     key: "set",
     flag: Some("--set"),
     in_file: false,
-    kind: Kind::Repeated,
+    kind: OptionKind::Repeated,
     value_name: "COLUMN=VALUE",
     help: "A further column of the inserted row; may be repeated",
     ..ROW
@@ -126,7 +126,7 @@ pub const METRICS_FILE: OptionRow = OptionRow {
     key: "metrics_file",
     flag: Some("--metrics-file"),
     variable: Some("RUNWRAP_METRICS_FILE"),
-    kind: Kind::Path,
+    kind: OptionKind::Path,
     value_name: "PATH",
     help: "A JSON object that the trainer writes; read at each heartbeat and at the end",
     ..ROW
@@ -136,7 +136,7 @@ pub const MODEL_PATH: OptionRow = OptionRow {
     key: "model_path",
     flag: Some("--model-path"),
     variable: Some("RUNWRAP_MODEL_PATH"),
-    kind: Kind::Path,
+    kind: OptionKind::Path,
     value_name: "PATH",
     help: "Where the trainer saves its model; recorded as an absolute path",
     ..ROW
@@ -146,7 +146,7 @@ pub const STDERR_TAIL: OptionRow = OptionRow {
     key: "stderr_tail",
     flag: Some("--stderr-tail"),
     variable: Some("RUNWRAP_STDERR_TAIL"),
-    kind: Kind::Bytes,
+    kind: OptionKind::Bytes,
     value_name: "BYTES",
     fallback: Fallback::Text("4096"),
     help: "How much of the end of stderr a failed run keeps in error_message, where stderr is a regular file",
@@ -157,7 +157,7 @@ pub const DATABASE_URL: OptionRow = OptionRow {
     key: "database_url",
     flag: Some("--database-url"),
     variable: Some("RUNWRAP_DATABASE_URL"),
-    kind: Kind::Secret,
+    kind: OptionKind::Secret,
     value_name: "URL",
     fallback: Fallback::Described("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
     help: "postgres://…, postgresql://…, postgresql+driver://…, key=value pairs as for libpq, or sqlite:PATH",
@@ -167,7 +167,7 @@ pub const DATABASE_URL: OptionRow = OptionRow {
 pub const DATABASE_URL_FILE: OptionRow = OptionRow {
     key: "database_url_file",
     variable: Some("RUNWRAP_DATABASE_URL_FILE"),
-    kind: Kind::Path,
+    kind: OptionKind::Path,
     ..DATABASE_ROW
 };
 
@@ -185,7 +185,7 @@ pub const NO_MIGRATE: OptionRow = OptionRow {
     key: "no_migrate",
     flag: Some("--no-migrate"),
     variable: Some("RUNWRAP_NO_MIGRATE"),
-    kind: Kind::Switch,
+    kind: OptionKind::Switch,
     help: "Never make or upgrade a table",
     ..DATABASE_ROW
 };
@@ -194,7 +194,7 @@ pub const REQUIRE_DATABASE: OptionRow = OptionRow {
     key: "require_database",
     flag: Some("--require-database"),
     variable: Some("RUNWRAP_REQUIRE_DATABASE"),
-    kind: Kind::Switch,
+    kind: OptionKind::Switch,
     heading: DATABASE,
     help: "Do not start the command if its record cannot be inserted: exit 125",
     ..ROW
@@ -300,7 +300,7 @@ pub const VERBOSE: OptionRow = OptionRow {
     flag: Some("--verbose"),
     short: Some('v'),
     variable: Some("RUNWRAP_VERBOSE"),
-    kind: Kind::Switch,
+    kind: OptionKind::Switch,
     help: "Say on stderr what happens, not only what goes wrong",
     ..PLACES_ROW
 };
@@ -310,7 +310,7 @@ pub const QUIET: OptionRow = OptionRow {
     flag: Some("--quiet"),
     short: Some('q'),
     variable: Some("RUNWRAP_QUIET"),
-    kind: Kind::Switch,
+    kind: OptionKind::Switch,
     help: "Keep warnings out of stderr; they are in the log",
     ..PLACES_ROW
 };
@@ -368,7 +368,7 @@ mod tests {
             if let Some(variable) = row.variable {
                 assert_eq!(variable, format!("RUNWRAP_{}", row.key.to_uppercase()));
             }
-            assert_eq!(row.value_name.is_empty(), row.kind == Kind::Switch || row.flag.is_none(), "{}", row.key);
+            assert_eq!(row.value_name.is_empty(), row.kind == OptionKind::Switch || row.flag.is_none(), "{}", row.key);
         }
     }
 

@@ -1,5 +1,5 @@
 //! What the user means: the layers merged and read into typed values. Owns the precedence, the defaults and the
-//! rules between options. Pure: the world comes in as [`Surroundings`]. Called by `gather`.
+//! rules between options. Pure: the world comes in as [`Env`]. Called by `gather`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::choose_database;
 use super::database::DatabaseTarget;
+use super::env::Env;
 use super::error::ConfigError;
 use super::layers::{Layers, Origin, Raw};
 use super::options::{self, Fallback, OPTIONS, OptionRow};
-use super::surroundings::Surroundings;
-use super::values::{self, Limits};
+use super::values::{self, DurationBounds};
 
 /// More of stderr than this is a log, not an error message.
 const STDERR_TAIL_BYTES_MAX: u64 = 1024 * 1024;
@@ -83,9 +83,9 @@ pub enum Verbosity {
 ///
 /// # Errors
 /// The first value that cannot be used.
-pub fn resolve(layers: &Layers, around: &Surroundings<'_>) -> Result<Settings, ConfigError> {
+pub fn resolve(layers: &Layers, around: &Env<'_>) -> Result<Settings, ConfigError> {
     let reader = Reader { layers, around };
-    let heartbeat = reader.duration(&options::HEARTBEAT, Limits::HEARTBEAT)?;
+    let heartbeat = reader.duration(&options::HEARTBEAT, DurationBounds::HEARTBEAT)?;
     let require_database = reader.switch(&options::REQUIRE_DATABASE)?;
     let state_dir = reader.path(&options::STATE_DIR)?.unwrap_or_else(|| around.state_dir());
     Ok(Settings {
@@ -97,14 +97,14 @@ pub fn resolve(layers: &Layers, around: &Surroundings<'_>) -> Result<Settings, C
         set: reader.set()?,
         metrics_file: reader.text_path(&options::METRICS_FILE)?,
         model_path: reader.path_or_url(&options::MODEL_PATH)?,
-        timeout: reader.optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, Limits::TRAINER))?,
-        kill_after: reader.duration(&options::KILL_AFTER, Limits::TRAINER)?,
+        timeout: reader.optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, DurationBounds::TRAINER))?,
+        kill_after: reader.duration(&options::KILL_AFTER, DurationBounds::TRAINER)?,
         kill_after_given: layers.value(&options::KILL_AFTER)?.is_some(),
         heartbeat,
         lease: reader.lease(heartbeat)?,
-        start_timeout: reader.duration(&options::START_TIMEOUT, Limits::START)?,
-        finish_timeout: reader.duration(&options::FINISH_TIMEOUT, Limits::FINISH)?,
-        linger: reader.duration(&options::LINGER, Limits::LINGER)?,
+        start_timeout: reader.duration(&options::START_TIMEOUT, DurationBounds::START)?,
+        finish_timeout: reader.duration(&options::FINISH_TIMEOUT, DurationBounds::FINISH)?,
+        linger: reader.duration(&options::LINGER, DurationBounds::LINGER)?,
         require_database,
         stderr_tail_bytes: reader
             .read(&options::STDERR_TAIL, |row, raw| values::bytes(row, raw, STDERR_TAIL_BYTES_MAX))?,
@@ -118,7 +118,7 @@ pub fn resolve(layers: &Layers, around: &Surroundings<'_>) -> Result<Settings, C
 
 struct Reader<'a> {
     layers: &'a Layers,
-    around: &'a Surroundings<'a>,
+    around: &'a Env<'a>,
 }
 
 impl Reader<'_> {
@@ -144,7 +144,7 @@ impl Reader<'_> {
         self.optional(row, read)?.ok_or_else(missing)
     }
 
-    fn duration(&self, row: &'static OptionRow, limits: Limits) -> Result<Duration, ConfigError> {
+    fn duration(&self, row: &'static OptionRow, limits: DurationBounds) -> Result<Duration, ConfigError> {
         self.read(row, |row, raw| values::duration(row, raw, limits))
     }
 
@@ -197,7 +197,7 @@ impl Reader<'_> {
     }
 
     fn lease(&self, heartbeat: Duration) -> Result<Duration, ConfigError> {
-        let lease = self.duration(&options::LEASE, Limits::LEASE)?;
+        let lease = self.duration(&options::LEASE, DurationBounds::LEASE)?;
         let whole_seconds = Duration::from_secs(lease.as_secs() + u64::from(lease.subsec_nanos() > 0));
         if lease > heartbeat {
             return Ok(whole_seconds);

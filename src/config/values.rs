@@ -14,12 +14,12 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Which durations make sense for an option.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct DurationBounds {
     pub min: Duration,
     pub max: Duration,
 }
 
-impl Limits {
+impl DurationBounds {
     /// A limit on the trainer: long, but so short that no clock overflows.
     pub(super) const TRAINER: Self = Self { min: Duration::from_millis(1), max: DAY.saturating_mul(3650) };
     pub(super) const HEARTBEAT: Self = Self { min: Duration::from_millis(100), max: DAY };
@@ -65,7 +65,7 @@ pub fn read_duration(text: &str) -> Result<Duration, (String, &'static str)> {
 
 /// # Errors
 /// Where the value is not a duration with a unit, or not within `limits`.
-pub(super) fn duration(row: &OptionRow, raw: &Raw, limits: Limits) -> Result<Duration, ConfigError> {
+pub(super) fn duration(row: &OptionRow, raw: &Raw, limits: DurationBounds) -> Result<Duration, ConfigError> {
     let duration = read_duration(text(row, raw)?).map_err(|(cause, hint)| raw.refused(row, cause, hint))?;
     if duration < limits.min {
         let least = humantime::format_duration(limits.min);

@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 
-use super::Parcel;
-use crate::journal::{Account, Damage, Home, ReportReader, RunDirectory, Standing};
+use super::Delivery;
+use crate::journal::{Damage, Home, LockState, ReportReader, RunDirectory, RunState};
 use crate::record::{Presumption, Proof};
 use crate::sys::{account, clock, host};
 
@@ -15,7 +15,7 @@ use crate::sys::{account, clock, host};
 #[derive(Debug)]
 pub struct DeadRun {
     pub directory: RunDirectory,
-    pub account: Account,
+    pub state: RunState,
 }
 
 /// What a directory turned out to be.
@@ -28,7 +28,7 @@ pub enum Leftover {
     /// It is meant for another database.
     Foreign { database: String },
     /// It died before it had begun: there is nothing to tell of it.
-    Unborn { directory: RunDirectory },
+    NeverBegun { directory: RunDirectory },
     /// Its journal is damaged.
     Damaged { damage: Damage, directory: RunDirectory },
     /// Its journal was damaged; it is here now.
@@ -45,7 +45,7 @@ impl Leftover {
             Self::Dead(run) => Some(*run),
             left @ (Self::Alive
             | Self::Foreign { .. }
-            | Self::Unborn { .. }
+            | Self::NeverBegun { .. }
             | Self::Damaged { .. }
             | Self::Quarantined { .. }
             | Self::Newer { .. }) => {
@@ -58,7 +58,7 @@ impl Leftover {
     /// Says in the log why the run `name` stays where it is. Nothing of a run that is delivered or lives.
     pub fn log(&self, name: &OsStr) {
         match self {
-            Self::Dead(_) | Self::Alive | Self::Unborn { .. } => {}
+            Self::Dead(_) | Self::Alive | Self::NeverBegun { .. } => {}
             Self::Foreign { database } => log::info!(event = "run_left", run:? = name, database; ""),
             Self::Damaged { damage, .. } => log::error!(event = "run_damaged", run:? = name, damage:%; ""),
             Self::Quarantined { damage, path } => {
@@ -76,7 +76,7 @@ impl Leftover {
 /// The directory is not one that we may use: another user's, a symbolic link, an unreadable disk.
 pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover> {
     match look(home, name, identity)? {
-        Leftover::Unborn { directory } => home.remove_run(&directory).map(|()| Leftover::Alive),
+        Leftover::NeverBegun { directory } => home.remove_run(&directory).map(|()| Leftover::Alive),
         Leftover::Damaged { damage, directory } => {
             let path = home.quarantine(&directory)?;
             Ok(Leftover::Quarantined { damage, path })
@@ -99,16 +99,14 @@ pub fn look(home: &Home, name: &OsStr, identity: &str) -> io::Result<Leftover> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Leftover::Alive),
         Err(error) => return Err(error),
     };
-    if matches!(directory.standing()?, Standing::Alive) || !home.has_run(name) {
+    if matches!(directory.lock_state()?, LockState::Alive) || !home.has_run(name) {
         return Ok(Leftover::Alive);
     }
     Ok(match directory.read()? {
-        Ok((account, _, _)) if account.begin.database == identity => {
-            Leftover::Dead(Box::new(DeadRun { directory, account }))
-        }
-        Ok((account, _, _)) => Leftover::Foreign { database: account.begin.database },
+        Ok((state, _, _)) if state.begin.database == identity => Leftover::Dead(Box::new(DeadRun { directory, state })),
+        Ok((state, _, _)) => Leftover::Foreign { database: state.begin.database },
         Err(damage @ Damage::NewerFormat { .. }) => Leftover::Newer { damage },
-        Err(Damage::Empty) => Leftover::Unborn { directory },
+        Err(Damage::Empty) => Leftover::NeverBegun { directory },
         Err(damage @ Damage::Line { .. }) => Leftover::Damaged { damage, directory },
     })
 }
@@ -125,17 +123,17 @@ impl DeadRun {
     ///
     /// # Errors
     /// Its report file cannot be read.
-    pub fn parcel(&self) -> io::Result<Parcel> {
+    pub fn delivery(&self) -> io::Result<Delivery> {
         let mut reader = ReportReader::default();
         reader.read_on(&self.directory.report_path(), true)?;
-        let account = &self.account;
+        let state = &self.state;
         let (by, when) = recoverer();
         let presumption = Presumption {
             proof: Proof::DeadJournal,
-            seen_at: Some(account.begin.moment(account.last_elapsed_us)),
+            seen_at: Some(state.begin.moment(state.last_elapsed_us)),
             message: format!("lost: its journal has no end and nobody held its lock; recovered by {by} at {when}"),
             recovered_by: by,
         };
-        Ok(Parcel::of_dead(account, reader.report().clone(), presumption))
+        Ok(Delivery::of_dead(state, reader.report().clone(), presumption))
     }
 }

@@ -7,7 +7,7 @@ mod leftovers;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::journal::{Account, ReportReader};
+use crate::journal::{ReportReader, RunState};
 use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
 use crate::store::{Store, StoreError};
 use crate::sys::failpoint;
@@ -24,7 +24,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// What is to be delivered of one run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Parcel {
+pub struct Delivery {
     run: Run,
     /// What the journal remembers of the record.
     recorded: Option<Begun>,
@@ -45,45 +45,45 @@ pub struct Delivered {
     pub ended: bool,
 }
 
-impl Parcel {
+impl Delivery {
     /// What a living run has to say. `seen_us` is the moment of the sign of life, `report` all that the trainer has reported,
     /// `begun` whether the database has acknowledged the beginning to this process.
     #[must_use]
-    pub fn of(account: &Account, seen_us: u64, report: Report, begun: bool) -> Self {
-        let ending = account.ending(report.error.as_deref());
+    pub fn of(state: &RunState, seen_us: u64, report: Report, begun: bool) -> Self {
+        let ending = state.ending(report.error.as_deref());
         let last = ending.is_some();
-        let progress = account.progress(seen_us, report);
+        let progress = state.progress(seen_us, report);
         let changes = match ending {
             Some(ending) => vec![Change::Finalize(progress, ending)],
-            None if account.started.is_some() => vec![Change::Heartbeat(progress)],
+            None if state.started.is_some() => vec![Change::Heartbeat(progress)],
             None => Vec::new(),
         };
-        Self { run: account.begin.run.clone(), recorded: account.recorded.clone(), begun, changes, last }
+        Self { run: state.begin.run.clone(), recorded: state.recorded.clone(), begun, changes, last }
     }
 
     /// What a run has to say that has ended, to the process that has written its end and has no keeper.
     /// `report_path` is what its trainer reported to.
     #[must_use]
-    pub fn of_ended(account: &Account, report_path: Option<&Path>) -> Self {
+    pub fn of_ended(state: &RunState, report_path: Option<&Path>) -> Self {
         let mut reader = ReportReader::default();
         if let Some(path) = report_path
             && let Err(error) = reader.read_on(path, true)
         {
-            log::warn!(event = "report_unreadable", run_id:% = account.begin.run.run_id, path:?, error:%; "");
+            log::warn!(event = "report_unreadable", run_id:% = state.begin.run.run_id, path:?, error:%; "");
         }
-        Self::of(account, account.last_elapsed_us, reader.report().clone(), false)
+        Self::of(state, state.last_elapsed_us, reader.report().clone(), false)
     }
 
     /// What a run has to say that nobody looks after any more: its end or, without one, that it is lost.
     #[must_use]
-    pub fn of_dead(account: &Account, report: Report, presumption: Presumption) -> Self {
-        let mut parcel = Self::of(account, account.last_elapsed_us, report.clone(), false);
-        if !parcel.last {
-            let progress = account.progress(account.last_elapsed_us, report);
-            parcel.changes = vec![Change::Heartbeat(progress), Change::Presume(presumption)];
-            parcel.last = true;
+    pub fn of_dead(state: &RunState, report: Report, presumption: Presumption) -> Self {
+        let mut delivery = Self::of(state, state.last_elapsed_us, report.clone(), false);
+        if !delivery.last {
+            let progress = state.progress(state.last_elapsed_us, report);
+            delivery.changes = vec![Change::Heartbeat(progress), Change::Presume(presumption)];
+            delivery.last = true;
         }
-        parcel
+        delivery
     }
 
     /// What it is about, for the log.

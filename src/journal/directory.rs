@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::writer::read_all;
-use super::{Account, Damage, read_lines};
+use super::{Damage, RunState, read_lines};
 use crate::record::RunId;
 use crate::sys::fs::Directory;
 use crate::sys::lock::{is_held, try_lock};
@@ -44,7 +44,7 @@ pub struct RunDirectory {
 
 /// Whether anybody still looks after a run.
 #[derive(Debug)]
-pub enum Standing {
+pub enum LockState {
     /// Its supervisor or its keeper lives.
     Alive,
     /// Nobody; both of its locks are ours now.
@@ -205,9 +205,9 @@ impl RunDirectory {
     }
 
     /// Asks the kernel whether anybody looks after the run, and takes its place if not.
-    pub fn standing(&self) -> io::Result<Standing> {
+    pub fn lock_state(&self) -> io::Result<LockState> {
         let both = WRITER.start..KEEPER.end;
-        Ok(if try_lock(&self.lock, &both)? { Standing::Dead } else { Standing::Alive })
+        Ok(if try_lock(&self.lock, &both)? { LockState::Dead } else { LockState::Alive })
     }
 
     /// Makes the journal file `number`, which must not exist.
@@ -221,14 +221,14 @@ impl RunDirectory {
     }
 
     /// Reads the journal that counts: the one with the highest number that has a beginning.
-    pub fn read(&self) -> io::Result<Result<(Account, File, u32), Damage>> {
+    pub fn read(&self) -> io::Result<Result<(RunState, File, u32), Damage>> {
         let mut numbers: Vec<u32> = self.directory.names()?.iter().filter_map(|name| journal_number(name)).collect();
         numbers.sort_unstable();
         for number in numbers.into_iter().rev() {
             let file = self.directory.open_file(&journal_name(number))?;
             match read_lines(&read_all(&file)?) {
-                Ok((entries, _)) => match Account::of(&entries) {
-                    Some(account) => return Ok(Ok((account, file, number))),
+                Ok((entries, _)) => match RunState::of(&entries) {
+                    Some(state) => return Ok(Ok((state, file, number))),
                     None => return Ok(Err(Damage::Empty)),
                 },
                 // Its writer died before the first line was whole: the file before it is complete.
@@ -258,7 +258,7 @@ fn journal_number(name: &OsStr) -> Option<u32> {
 }
 
 /// Reads the journal behind an inherited descriptor.
-pub fn read_account(file: &File) -> io::Result<Account> {
+pub fn read_run_state(file: &File) -> io::Result<RunState> {
     let (entries, _) = read_lines(&read_all(file)?).map_err(io::Error::other)?;
-    Account::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
+    RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
 }

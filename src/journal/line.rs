@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Entry, Event, FORMAT};
+use super::{FORMAT, JournalEntry, RunEvent};
 
 /// Why a journal cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -16,7 +16,7 @@ pub enum Damage {
 }
 
 /// A line with its checksum and newline.
-pub(super) fn encode(entry: &Entry) -> serde_json::Result<Vec<u8>> {
+pub(super) fn encode(entry: &JournalEntry) -> serde_json::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(entry)?;
     line.pop();
     let crc = crc32fast::hash(&line);
@@ -28,12 +28,12 @@ pub(super) fn encode(entry: &Entry) -> serde_json::Result<Vec<u8>> {
 ///
 /// # Errors
 /// See [`Damage`].
-pub fn read_lines(bytes: &[u8]) -> Result<(Vec<Entry>, usize), Damage> {
+pub fn read_lines(bytes: &[u8]) -> Result<(Vec<JournalEntry>, usize), Damage> {
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut entries = Vec::new();
     for (index, line) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
         let entry = decode(line, index)?;
-        if u64::try_from(index) != Ok(entry.seq) || (index == 0) != matches!(entry.event, Event::Begin(_)) {
+        if u64::try_from(index) != Ok(entry.seq) || (index == 0) != matches!(entry.event, RunEvent::Begin(_)) {
             return Err(Damage::Line { line: index + 1, cause: "it is not the event that belongs here".to_owned() });
         }
         entries.push(entry);
@@ -41,7 +41,7 @@ pub fn read_lines(bytes: &[u8]) -> Result<(Vec<Entry>, usize), Damage> {
     if entries.is_empty() { Err(Damage::Empty) } else { Ok((entries, whole)) }
 }
 
-fn decode(line: &[u8], index: usize) -> Result<Entry, Damage> {
+fn decode(line: &[u8], index: usize) -> Result<JournalEntry, Damage> {
     const CRC_BYTES: usize = ",\"crc\":\"00000000\"}\n".len();
     let damaged = |cause: String| Damage::Line { line: index + 1, cause };
     let body = line.len().checked_sub(CRC_BYTES).map(|end| &line[..end]);
@@ -70,7 +70,7 @@ fn refuse_newer(json: &[u8]) -> Result<(), Damage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::account::tests::sample_entries;
+    use crate::journal::run_state::tests::sample_entries;
 
     fn file() -> Vec<u8> {
         sample_entries().iter().flat_map(|entry| encode(entry).unwrap()).collect()

@@ -31,10 +31,10 @@
 //!
 //! Must not speak to a database or decide an outcome. Called by supervisor and keeper (write), delivery and commands (read).
 
-mod account;
 mod directory;
 mod line;
 mod report;
+mod run_state;
 mod stderr;
 mod writer;
 
@@ -46,10 +46,10 @@ use serde_json::{Map, Value};
 
 use crate::record::{Begun, Run, TrainerExit, Usage};
 
-pub use account::{Account, Started, Stop};
-pub use directory::{Home, RunDirectory, Standing, read_account};
+pub use directory::{Home, LockState, RunDirectory, read_run_state};
 pub use line::{Damage, read_lines};
 pub use report::{ReportReader, Snapshot, discard_temporary_report, read_metrics_file, snapshot, temporary_report};
+pub use run_state::{RunState, Started, StopRequest};
 pub use stderr::StderrTail;
 pub use writer::{Appended, JournalFile, Medium, Writer};
 
@@ -58,18 +58,18 @@ pub const FORMAT: u32 = 1;
 
 /// One line: an event, its number and its moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     pub seq: u64,
     /// Boot time since the run began, in microseconds.
     pub elapsed_us: u64,
     #[serde(flatten)]
-    pub event: Event,
+    pub event: RunEvent,
 }
 
 /// Everything that can happen to a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
+pub enum RunEvent {
     /// The run begins. Always the first.
     Begin(Box<Begin>),
     /// The database has the record.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::line::encode;
-use super::{Account, Begin, Damage, Entry, Event, RunDirectory, read_lines};
+use super::{Begin, Damage, JournalEntry, RunDirectory, RunEvent, RunState, read_lines};
 use crate::sys::{clock, failpoint, fs};
 
 /// Where the journal is.
@@ -38,7 +38,7 @@ pub struct Writer {
     place: JournalFile,
     /// Everything written so far: what a new file begins with.
     bytes: Vec<u8>,
-    account: Account,
+    state: RunState,
 }
 
 impl JournalFile {
@@ -78,10 +78,10 @@ impl Writer {
     /// # Errors
     /// Only where not even memory is left.
     pub fn begin(place: JournalFile, directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Appended)> {
-        let entry = Entry { seq: 0, elapsed_us: 0, event: Event::Begin(Box::new(begin)) };
+        let entry = JournalEntry { seq: 0, elapsed_us: 0, event: RunEvent::Begin(Box::new(begin)) };
         let bytes = encode(&entry)?;
-        let account = Account::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        let mut writer = Self { place, bytes, account };
+        let state = RunState::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let mut writer = Self { place, bytes, state };
         let written = match write_at(&writer.place.file, &writer.bytes, 0) {
             Ok(()) => Appended::Here,
             Err(error) => writer.relocate(directory, error)?,
@@ -106,26 +106,26 @@ impl Writer {
     pub fn resume(file: File, number: Option<u32>) -> io::Result<Self> {
         let mut bytes = read_all(&file)?;
         let (entries, whole) = read_lines(&bytes).map_err(io::Error::other)?;
-        let account = Account::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let state = RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
         if whole < bytes.len() {
             bytes.truncate(whole);
             file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
-        Ok(Self { place: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, account })
+        Ok(Self { place: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
     }
 
     /// Writes `event`, and does not return before it is durable if `durable`.
     ///
     /// # Errors
     /// Only where not even memory is left.
-    pub fn append(&mut self, directory: Option<&RunDirectory>, event: Event, durable: bool) -> io::Result<Appended> {
-        let elapsed_us = self.account.begin.elapsed_us(clock::boot_time()).max(self.account.last_elapsed_us);
-        let entry = Entry { seq: self.account.events, elapsed_us, event };
+    pub fn append(&mut self, directory: Option<&RunDirectory>, event: RunEvent, durable: bool) -> io::Result<Appended> {
+        let elapsed_us = self.state.begin.elapsed_us(clock::boot_time()).max(self.state.last_elapsed_us);
+        let entry = JournalEntry { seq: self.state.events, elapsed_us, event };
         let line = encode(&entry)?;
         let written = write_at(&self.place.file, &line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
-        self.account.take(&entry);
+        self.state.take(&entry);
         match written.and_then(|()| if durable { sync(&self.place.file) } else { Ok(()) }) {
             Ok(()) => Ok(Appended::Here),
             // An fsync that failed is not repeated on the same file: the kernel may have dropped the pages and call it clean.
@@ -157,8 +157,8 @@ impl Writer {
 
     /// What the journal says so far.
     #[must_use]
-    pub const fn account(&self) -> &Account {
-        &self.account
+    pub const fn state(&self) -> &RunState {
+        &self.state
     }
 }
 

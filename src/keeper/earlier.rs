@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::Role;
 use crate::delivery::{Leftover, inspect};
 use crate::journal::Home;
-use crate::link::Brief;
+use crate::link::KeeperConfig;
 use crate::sys::pidfd::PidFd;
 use crate::sys::{process, spawn};
 
@@ -17,11 +17,11 @@ use crate::sys::{process, spawn};
 const LOOKED_AT_MAX: usize = 1000;
 
 /// Starts a process that delivers what earlier runs have left, if they have.
-pub(super) fn look(home: &Home, brief: &Brief) -> Option<PidFd> {
+pub(super) fn look(home: &Home, config: &KeeperConfig) -> Option<PidFd> {
     if let Err(error) = home.remove_remains() {
         log::info!(event = "remains_left", error:%; "");
     }
-    let identity = brief.target.identity();
+    let identity = config.target.identity();
     let dead = |name: &OsString| match inspect(home, name, &identity) {
         Ok(Leftover::Dead(_)) => true,
         Ok(left) => {
@@ -36,21 +36,21 @@ pub(super) fn look(home: &Home, brief: &Brief) -> Option<PidFd> {
     if !home.run_names().is_ok_and(|names| names.iter().take(LOOKED_AT_MAX).any(dead)) {
         return None;
     }
-    start_lingering(brief).unwrap_or_else(|error| {
+    start_lingering(config).unwrap_or_else(|error| {
         // The next run will try again.
-        log::warn!(event = "linger_not_started", run_id:% = brief.run_id, error:%; "");
+        log::warn!(event = "linger_not_started", run_id:% = config.run_id, error:%; "");
         None
     })
 }
 
 /// `None` if it has ended already.
-fn start_lingering(brief: &Brief) -> io::Result<Option<PidFd>> {
+fn start_lingering(config: &KeeperConfig) -> io::Result<Option<PidFd>> {
     process::ignore_children()?;
-    let written = brief.write()?;
+    let written = config.write()?;
     let nothing = File::open("/dev/null")?;
     let environment: Vec<_> = std::env::vars_os().collect();
     let words = Role { lingers: true, ..Role::default() }.words();
     let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
-    log::info!(event = "linger_started", run_id:% = brief.run_id, linger_pid = pid; "");
+    log::info!(event = "linger_started", run_id:% = config.run_id, linger_pid = pid; "");
     PidFd::open(pid)
 }

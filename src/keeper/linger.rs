@@ -11,9 +11,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::{KeeperError, Role};
-use crate::delivery::{ATTEMPT_DEADLINE, DeadRun, Leftover, Parcel, STATEMENT_TIMEOUT, backoff, inspect};
+use crate::delivery::{ATTEMPT_DEADLINE, DeadRun, Delivery, Leftover, STATEMENT_TIMEOUT, backoff, inspect};
 use crate::journal::Home;
-use crate::link::{self, Brief};
+use crate::link::{self, KeeperConfig};
 use crate::store::{OpenOptions, StoreError, attempt};
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, inherited, process, random, spawn};
@@ -22,7 +22,7 @@ use crate::sys::{clock, failpoint, inherited, process, random, spawn};
 const ROUNDS_MAX: u32 = 1000;
 
 struct Lingerer {
-    brief: Brief,
+    config: KeeperConfig,
     home: Home,
     identity: String,
     /// Boot time at which it gives up.
@@ -44,29 +44,30 @@ enum Round {
     Hung,
 }
 
-/// Delivers what is left until nothing is, or until the role's end (by the brief's `linger` from now, if it has none).
+/// Delivers what is left until nothing is, or until the role's end (by the config's `linger` from now, if it has none).
 ///
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
-pub(super) fn linger(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
-    let brief_file = File::from(
-        inherited::descriptor(link::BRIEF_FD).map_err(|cause| KeeperError::Descriptor { fd: link::BRIEF_FD, cause })?,
+pub(super) fn linger(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
+    let config_file = File::from(
+        inherited::descriptor(link::CONFIG_FD)
+            .map_err(|cause| KeeperError::Descriptor { fd: link::CONFIG_FD, cause })?,
     );
-    let brief = Brief::read(&brief_file)?;
-    prepare(&brief);
+    let config = KeeperConfig::read(&config_file)?;
+    prepare(&config);
     let mut lingerer = Lingerer {
-        home: Home::open(&brief.state_dir)?,
-        identity: brief.target.identity(),
-        until: role.until().unwrap_or_else(|| clock::boot_time().saturating_add(brief.linger)),
+        home: Home::open(&config.state_dir)?,
+        identity: config.target.identity(),
+        until: role.until().unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
         failures: role.failures,
         given_up: HashSet::new(),
         terminate: process::Termination::on_sigterm()?,
-        brief,
+        config,
     };
     failpoint::reached("lingering");
     let result = lingerer.work();
     // Open till here: an image that replaces this one finds it under its number.
-    drop(brief_file);
+    drop(config_file);
     result
 }
 
@@ -116,7 +117,7 @@ impl Lingerer {
     /// Delivers one run after the other.
     fn round(&mut self) -> Result<Round, KeeperError> {
         while let Some((name, run)) = self.next()? {
-            let run_id = run.account.begin.run.run_id;
+            let run_id = run.state.begin.run.run_id;
             let Some(delivered) = self.deliver(&run)? else {
                 log::warn!(event = "attempt_hung", run_id:%, attempt = self.failures; "");
                 return Ok(Round::Hung);
@@ -167,24 +168,24 @@ impl Lingerer {
 
     /// One attempt; `None` if it hangs.
     fn deliver(&self, run: &DeadRun) -> io::Result<Option<Result<(), StoreError>>> {
-        let parcel = run.parcel()?;
-        log::info!(event = "attempt", run_id:% = run.account.begin.run.run_id, attempt = self.failures,
-            what = parcel.describe(); "");
+        let delivery = run.delivery()?;
+        log::info!(event = "attempt", run_id:% = run.state.begin.run.run_id, attempt = self.failures,
+            what = delivery.describe(); "");
         let options = OpenOptions {
-            table: run.account.begin.table.clone(),
-            migrate: self.brief.migrate,
+            table: run.state.begin.table.clone(),
+            migrate: self.config.migrate,
             attempt: usize::try_from(self.failures).unwrap_or_default(),
             statement_timeout: STATEMENT_TIMEOUT,
         };
-        self.attempt(options, parcel)
+        self.attempt(options, delivery)
     }
 
-    fn attempt(&self, options: OpenOptions, parcel: Parcel) -> io::Result<Option<Result<(), StoreError>>> {
+    fn attempt(&self, options: OpenOptions, delivery: Delivery) -> io::Result<Option<Result<(), StoreError>>> {
         let waker = Waker::new()?;
         let done = waker.clone();
-        let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store).map(drop);
+        let work = move |store: &mut dyn crate::store::Store| delivery.deliver(store).map(drop);
         let mut worker = attempt::Worker::default();
-        let started = attempt::start(self.brief.target.clone(), options, &mut worker, false, work, move || {
+        let started = attempt::start(self.config.target.clone(), options, &mut worker, false, work, move || {
             if let Err(error) = done.wake() {
                 log::error!(event = "wake_failed", error:%; "");
             }
@@ -211,6 +212,6 @@ impl Lingerer {
     fn start_over(&self) -> io::Error {
         let until_ms = u64::try_from(self.until.as_millis()).ok();
         let role = Role { lingers: true, failures: self.failures, until_ms };
-        spawn::replace_image(&role.words(), link::BRIEF_FD)
+        spawn::replace_image(&role.words(), link::CONFIG_FD)
     }
 }

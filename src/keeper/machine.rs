@@ -13,16 +13,16 @@ const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// As much of the journal as decides what to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct JournalFacts {
     pub(super) started: bool,
     pub(super) ended: bool,
 }
 
 /// What happens to a keeper.
 #[derive(Clone, Debug)]
-pub(super) enum Event {
+pub(super) enum KeeperEvent {
     /// The journal was read (again).
-    Looked(Facts),
+    Looked(JournalFacts),
     SupervisorGone,
     /// The journal is ours, and has an end now.
     TookOver,
@@ -32,15 +32,15 @@ pub(super) enum Event {
     Failed(StoreError),
     /// SIGTERM.
     Terminated,
-    /// A moment that [`Machine::wake_at`] asked for, or any other.
+    /// A moment that [`KeeperMachine::wake_at`] asked for, or any other.
     Time,
 }
 
 /// What a keeper is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Action {
+pub(super) enum KeeperAction {
     Attempt,
-    Tell(ToSupervisor),
+    Send(ToSupervisor),
     TakeOver,
     /// The database has everything: remove the run's directory.
     Remove,
@@ -56,16 +56,16 @@ pub(super) enum Action {
 }
 
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(super) struct KeeperMachine {
     heartbeat: Duration,
     linger: Duration,
     /// The journal is where another process can deliver it.
     on_disk: bool,
-    facts: Facts,
+    facts: JournalFacts,
     /// The database has acknowledged the beginning to this process.
     begun: bool,
     /// The running attempt: its deadline, and what it delivers.
-    attempt: Option<(Duration, Facts)>,
+    attempt: Option<(Duration, JournalFacts)>,
     /// In a row.
     failures: u32,
     /// When the next attempt is due. None: nothing to say, or a person must act first.
@@ -76,7 +76,7 @@ pub(super) struct Machine {
     until: Option<Duration>,
 }
 
-impl Machine {
+impl KeeperMachine {
     /// `failures` and `until` are what an earlier image of this process has handed on, if there was one.
     pub(super) const fn new(
         heartbeat: Duration,
@@ -85,7 +85,7 @@ impl Machine {
         failures: u32,
         until: Option<Duration>,
     ) -> Self {
-        let facts = Facts { started: false, ended: false };
+        let facts = JournalFacts { started: false, ended: false };
         Self {
             heartbeat,
             linger,
@@ -121,27 +121,27 @@ impl Machine {
         !self.facts.ended && (!self.begun || self.heartbeat <= KEPT_MAX)
     }
 
-    /// When to come back with [`Event::Time`] at the latest.
+    /// When to come back with [`KeeperEvent::Time`] at the latest.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         self.attempt.map(|(deadline, _)| deadline).or(self.due)
     }
 
     /// Takes `event` at the boot time `now`; `random`, from 0 to 1, jitters the retries.
-    pub(super) fn step(&mut self, event: Event, now: Duration, random: f64) -> Vec<Action> {
+    pub(super) fn step(&mut self, event: KeeperEvent, now: Duration, random: f64) -> Vec<KeeperAction> {
         let mut actions = match event {
-            Event::Looked(facts) => {
+            KeeperEvent::Looked(facts) => {
                 self.looked(facts, now);
                 Vec::new()
             }
-            Event::SupervisorGone => self.supervisor_gone(now),
-            Event::TookOver => {
-                self.looked(Facts { ended: true, ..self.facts }, now);
+            KeeperEvent::SupervisorGone => self.supervisor_gone(now),
+            KeeperEvent::TookOver => {
+                self.looked(JournalFacts { ended: true, ..self.facts }, now);
                 Vec::new()
             }
-            Event::NotOurs => vec![Action::Exit],
-            Event::Delivered(delivered) => self.delivered(delivered, now),
-            Event::Failed(error) => self.failed(error, now, random),
-            Event::Terminated => {
+            KeeperEvent::NotOurs => vec![KeeperAction::Exit],
+            KeeperEvent::Delivered(delivered) => self.delivered(delivered, now),
+            KeeperEvent::Failed(error) => self.failed(error, now, random),
+            KeeperEvent::Terminated => {
                 self.until = Some(now);
                 // While the supervisor lives there is an end to come: a stop of the whole service must not lose it.
                 if self.alone {
@@ -149,18 +149,18 @@ impl Machine {
                 }
                 Vec::new()
             }
-            Event::Time => self.overrun(now),
+            KeeperEvent::Time => self.overrun(now),
         };
         let due = self.due.is_some_and(|due| due <= now);
         if due && self.attempt.is_none() && actions.is_empty() {
             self.due = None;
             self.attempt = Some((now + ATTEMPT_DEADLINE, self.facts));
-            actions.push(Action::Attempt);
+            actions.push(KeeperAction::Attempt);
         }
         actions
     }
 
-    fn looked(&mut self, facts: Facts, now: Duration) {
+    fn looked(&mut self, facts: JournalFacts, now: Duration) {
         let before = std::mem::replace(&mut self.facts, facts);
         // An end is worth an attempt at once, even while another waits for its turn or for a person.
         let first_look = !self.begun && self.failures == 0 && self.attempt.is_none();
@@ -168,38 +168,44 @@ impl Machine {
             self.due = Some(now);
         } else if self.begun && facts.started && !before.started {
             self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
-        } else if self.failures > 0 && self.attempt.is_none() && self.due.is_none() && before == Facts::default() {
+        } else if self.failures > 0 && self.attempt.is_none() && self.due.is_none() && before == JournalFacts::default()
+        {
             // The first look of an image that replaced another.
             self.due = Some(now);
         }
     }
 
-    fn supervisor_gone(&mut self, now: Duration) -> Vec<Action> {
+    fn supervisor_gone(&mut self, now: Duration) -> Vec<KeeperAction> {
         self.alone = true;
         self.until.get_or_insert(now.saturating_add(self.linger));
         if !self.facts.ended {
-            return vec![Action::TakeOver];
+            return vec![KeeperAction::TakeOver];
         }
         match (self.attempt, self.due) {
             // With nothing under way and nothing due a person must act: the journal stays for them.
-            (None, None) => vec![Action::Exit],
-            (None, Some(_)) if self.failures > 0 && self.on_disk => vec![Action::Linger],
+            (None, None) => vec![KeeperAction::Exit],
+            (None, Some(_)) if self.failures > 0 && self.on_disk => vec![KeeperAction::Linger],
             (Some(_), _) | (None, Some(_)) => Vec::new(),
         }
     }
 
-    fn delivered(&mut self, delivered: Delivered, now: Duration) -> Vec<Action> {
+    fn delivered(&mut self, delivered: Delivered, now: Duration) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         let first = !std::mem::replace(&mut self.begun, true);
         self.failures = 0;
-        let mut actions: Vec<Action> =
-            delivered.begun.map(|begun| Action::Tell(ToSupervisor::Recorded(begun))).into_iter().collect();
+        let mut actions: Vec<KeeperAction> =
+            delivered.begun.map(|begun| KeeperAction::Send(ToSupervisor::Recorded(begun))).into_iter().collect();
         if first {
-            actions.push(Action::LookForLeftovers);
+            actions.push(KeeperAction::LookForLeftovers);
         }
         if delivered.ended {
             // What ends with the supervisor, as everything in a container does, must have had its time before.
-            let last = [Action::Remove, Action::AwaitLeftovers, Action::Tell(ToSupervisor::Final), Action::Exit];
+            let last = [
+                KeeperAction::Remove,
+                KeeperAction::AwaitLeftovers,
+                KeeperAction::Send(ToSupervisor::Final),
+                KeeperAction::Exit,
+            ];
             actions.extend(last);
         } else if self.facts.ended {
             self.plan(now);
@@ -211,15 +217,15 @@ impl Machine {
         actions
     }
 
-    fn failed(&mut self, error: StoreError, now: Duration, random: f64) -> Vec<Action> {
+    fn failed(&mut self, error: StoreError, now: Duration, random: f64) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         self.failures = self.failures.saturating_add(1);
         let news = match error {
             StoreError::Transient { .. } => {
                 self.plan(now + backoff(self.failures, random));
                 return match (self.alone, self.on_disk) {
-                    (true, true) => vec![Action::Linger],
-                    (true, false) if self.is_over(now) => vec![Action::Exit],
+                    (true, true) => vec![KeeperAction::Linger],
+                    (true, false) if self.is_over(now) => vec![KeeperAction::Exit],
                     (true | false, _) => Vec::new(),
                 };
             }
@@ -228,22 +234,22 @@ impl Machine {
         };
         // The end has come meanwhile: one attempt of its own. Otherwise a person must act, and retrying helps nobody.
         self.due = (self.facts.ended && !attempted.ended).then_some(now);
-        let mut actions = vec![Action::Tell(news)];
+        let mut actions = vec![KeeperAction::Send(news)];
         if self.alone && self.facts.ended && self.due.is_none() {
-            actions.push(Action::Exit);
+            actions.push(KeeperAction::Exit);
         }
         actions
     }
 
-    fn overrun(&mut self, now: Duration) -> Vec<Action> {
+    fn overrun(&mut self, now: Duration) -> Vec<KeeperAction> {
         if self.attempt.is_none_or(|(deadline, _)| now < deadline) {
             return Vec::new();
         }
         self.failures = self.failures.saturating_add(1);
         match (self.alone, self.on_disk) {
-            (true, true) => vec![Action::Linger],
-            (true, false) if self.is_over(now) => vec![Action::Exit],
-            (true | false, _) => vec![Action::ReplaceImage],
+            (true, true) => vec![KeeperAction::Linger],
+            (true, false) if self.is_over(now) => vec![KeeperAction::Exit],
+            (true | false, _) => vec![KeeperAction::ReplaceImage],
         }
     }
 

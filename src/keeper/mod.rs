@@ -1,6 +1,6 @@
 //! The keeper: the process that speaks to the database for a run, and that ends the run if its supervisor cannot.
 //!
-//! It starts with a link to the supervisor, a brief and the journal (see `link`). It delivers the beginning, then a
+//! It starts with a link to the supervisor, a config and the journal (see `link`). It delivers the beginning, then a
 //! heartbeat now and then, then the end, each from the journal, each in an attempt with a deadline. An attempt that hangs is
 //! abandoned by replacing the whole image: all that is needed is in the journal. When the supervisor goes away the keeper
 //! makes sure that the journal has an end (`takeover`) and delivers it; where the database does not
@@ -17,7 +17,7 @@ mod takeover;
 
 use std::time::Duration;
 
-use crate::link::Brief;
+use crate::link::KeeperConfig;
 pub use reactor::KeeperError;
 
 /// What this process is to do.
@@ -47,11 +47,11 @@ impl Role {
     }
 }
 
-/// Keeps the run whose descriptors this process was given, or what was left. `prepare` is called with the brief before
+/// Keeps the run whose descriptors this process was given, or what was left. `prepare` is called with the config before
 /// anything else is done.
 ///
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
-pub fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+pub fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
     if role.lingers { linger::linger(role, prepare) } else { reactor::run(role, prepare) }
 }

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::machine::{Action, Event, Facts, Machine};
+use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{Role, earlier};
-use crate::delivery::{Delivered, Parcel, STATEMENT_TIMEOUT};
-use crate::journal::{Account, Home, ReportReader, RunDirectory, discard_temporary_report, read_account};
-use crate::link::{self, Brief, Heard, Link, ToKeeper};
+use crate::delivery::{Delivered, Delivery, STATEMENT_TIMEOUT};
+use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state};
+use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
 use crate::store::{OpenOptions, StoreError, attempt};
 use crate::sys::pidfd::PidFd;
@@ -35,15 +35,15 @@ pub enum KeeperError {
 const LEFTOVERS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 struct Keeper {
-    brief: Brief,
-    machine: Machine,
+    config: KeeperConfig,
+    machine: KeeperMachine,
     /// Events that are known already, before any that is waited for.
-    pending: VecDeque<Event>,
+    pending: VecDeque<KeeperEvent>,
     /// Never closed, also when the other side has gone: an image that replaces this one finds it under its number.
     link: Link,
     alone: bool,
     journal: File,
-    account: Account,
+    state: RunState,
     /// Held while it lives, so that the kernel can tell how it ended if nobody else can.
     trainer: Option<PidFd>,
     /// The state directory and the run's in it, if it has one. Open to the end, also once it was removed: whoever closes
@@ -59,41 +59,41 @@ struct Keeper {
 }
 
 /// Keeps the run whose descriptors this process was given, until its end is delivered or given up. `prepare` is called with
-/// the brief before anything else is done.
+/// the config before anything else is done.
 ///
 /// # Errors
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
-pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), KeeperError> {
+pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
     // All of them before anything else is opened, which could get one of their numbers.
     let link = Link::of(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
-    let brief_file = File::from(inherit(link::BRIEF_FD)?);
+    let config_file = File::from(inherit(link::CONFIG_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
-    let brief = Brief::read(&brief_file)?;
+    let config = KeeperConfig::read(&config_file)?;
     // While this is open the world knows that the run has a keeper.
-    let lock = if brief.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
-    prepare(&brief);
+    let lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
+    prepare(&config);
     let mut worker = attempt::Worker::default();
     // A first image is about to begin the run, and has the file opened while it looks at the rest.
     if role.failures == 0
-        && let Err(error) = worker.prepare(brief.target.clone(), options(&brief, 0))
+        && let Err(error) = worker.prepare(config.target.clone(), options(&config, 0))
     {
-        log::info!(event = "not_prepared", run_id:% = brief.run_id, error:%; "");
+        log::info!(event = "not_prepared", run_id:% = config.run_id, error:%; "");
     }
     let (waker, terminate) = (Waker::new()?, process::Termination::on_sigterm()?);
     // A first image waits to be told: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
-    let (account, place) = (read_account(&journal), place(&brief));
-    if !told && (account.is_err() || place.is_some() != brief.has_directory) {
-        log::info!(event = "never_began", run_id:% = brief.run_id; "");
+    let (state, place) = (read_run_state(&journal), place(&config));
+    if !told && (state.is_err() || place.is_some() != config.has_directory) {
+        log::info!(event = "never_began", run_id:% = config.run_id; "");
         worker.close();
-        discard_report(&brief);
+        discard_report(&config);
         return Ok(());
     }
     let mut keeper = Keeper {
-        machine: Machine::new(
-            brief.heartbeat,
-            brief.linger,
-            brief.journal_number.is_some(),
+        machine: KeeperMachine::new(
+            config.heartbeat,
+            config.linger,
+            config.journal_number.is_some(),
             role.failures,
             role.until(),
         ),
@@ -101,7 +101,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
         link,
         alone: !told,
         place,
-        account: account?,
+        state: state?,
         trainer: None,
         journal,
         reader: ReportReader::default(),
@@ -110,19 +110,19 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&Brief)) -> Result<(), Keeper
         attempt: None,
         terminate,
         lingerer: None,
-        brief,
+        config,
     };
-    log::info!(event = "keeper_started", run_id:% = keeper.brief.run_id, failures = role.failures; "");
+    log::info!(event = "keeper_started", run_id:% = keeper.config.run_id, failures = role.failures; "");
     let result = keeper.keep();
     // Open till here: an image that replaces this one finds both under their numbers.
-    drop((brief_file, lock));
+    drop((config_file, lock));
     result
 }
 
-fn options(brief: &Brief, failures: u32) -> OpenOptions {
+fn options(config: &KeeperConfig, failures: u32) -> OpenOptions {
     OpenOptions {
-        table: brief.table.clone(),
-        migrate: brief.migrate,
+        table: config.table.clone(),
+        migrate: config.migrate,
         attempt: usize::try_from(failures).unwrap_or_default(),
         statement_timeout: STATEMENT_TIMEOUT,
     }
@@ -136,23 +136,23 @@ fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
 fn is_told(link: &Link) -> Result<bool, KeeperError> {
     loop {
         let [_] = readable([Some(link.as_fd())], None)?;
-        match link.hear::<ToKeeper>()? {
-            Heard::News(ToKeeper::Look) => return Ok(true),
-            Heard::Nothing => {}
-            Heard::Gone => return Ok(false),
+        match link.recv::<ToKeeper>()? {
+            Message::Received(ToKeeper::Look) => return Ok(true),
+            Message::Nothing => {}
+            Message::Closed => return Ok(false),
         }
     }
 }
 
 /// A run whose directory is gone was delivered: the journal's descriptor still tells it. One that does not have its name yet
 /// has not begun.
-fn place(brief: &Brief) -> Option<(Home, RunDirectory)> {
-    if !brief.has_directory {
+fn place(config: &KeeperConfig) -> Option<(Home, RunDirectory)> {
+    if !config.has_directory {
         return None;
     }
-    let opened = Home::open(&brief.state_dir)
-        .and_then(|home| home.open_run(brief.run_id.to_string().as_ref()).map(|run| (home, run)));
-    opened.inspect_err(|error| log::info!(event = "run_directory_gone", run_id:% = brief.run_id, error:%; "")).ok()
+    let opened = Home::open(&config.state_dir)
+        .and_then(|home| home.open_run(config.run_id.to_string().as_ref()).map(|run| (home, run)));
+    opened.inspect_err(|error| log::info!(event = "run_directory_gone", run_id:% = config.run_id, error:%; "")).ok()
 }
 
 impl Keeper {
@@ -160,7 +160,7 @@ impl Keeper {
         let first = self.looked();
         self.pending.push_back(first);
         if self.alone {
-            self.pending.push_back(Event::SupervisorGone);
+            self.pending.push_back(KeeperEvent::SupervisorGone);
         }
         loop {
             let event = match self.pending.pop_front() {
@@ -176,96 +176,95 @@ impl Keeper {
     }
 
     /// Reads what the supervisor has written.
-    fn look(&mut self) -> Result<Event, KeeperError> {
-        self.account = read_account(&self.journal)?;
+    fn look(&mut self) -> Result<KeeperEvent, KeeperError> {
+        self.state = read_run_state(&self.journal)?;
         Ok(self.looked())
     }
 
-    fn looked(&mut self) -> Event {
+    fn looked(&mut self) -> KeeperEvent {
         self.hold_trainer();
-        Event::Looked(self.facts())
+        KeeperEvent::Looked(self.facts())
     }
 
     fn hold_trainer(&mut self) {
-        let Some(started) = self.account.started.filter(|_| self.trainer.is_none() && self.account.ended.is_none())
-        else {
+        let Some(started) = self.state.started.filter(|_| self.trainer.is_none() && self.state.ended.is_none()) else {
             return;
         };
         // Without it a takeover knows less of the trainer's end; it is no reason to stop.
-        let held = leftovers::hold_trainer(&self.brief.run_id.to_string(), started.pid);
+        let held = leftovers::hold_trainer(&self.config.run_id.to_string(), started.pid);
         self.trainer = held.unwrap_or_else(|error| {
-            log::info!(event = "trainer_not_held", run_id:% = self.brief.run_id, error:%; "");
+            log::info!(event = "trainer_not_held", run_id:% = self.config.run_id, error:%; "");
             None
         });
     }
 
-    fn facts(&self) -> Facts {
-        Facts { started: self.account.started.is_some(), ended: self.account.ended.is_some() }
+    fn facts(&self) -> JournalFacts {
+        JournalFacts { started: self.state.started.is_some(), ended: self.state.ended.is_some() }
     }
 
-    fn next_event(&mut self) -> Result<Event, KeeperError> {
+    fn next_event(&mut self) -> Result<KeeperEvent, KeeperError> {
         let fds = [(!self.alone).then(|| self.link.as_fd()), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
         let [link, attempt, terminate] = readable(fds, self.machine.wake_at())?;
         if attempt {
             self.waker.clear()?;
             if let Some(result) = self.attempt.take().and_then(|receiver| receiver.try_recv().ok()) {
                 self.log_attempt(&result);
-                return Ok(result.map_or_else(Event::Failed, Event::Delivered));
+                return Ok(result.map_or_else(KeeperEvent::Failed, KeeperEvent::Delivered));
             }
         }
         if terminate {
             self.terminate.clear()?;
-            return Ok(Event::Terminated);
+            return Ok(KeeperEvent::Terminated);
         }
         if link {
-            return Ok(match self.link.hear::<ToKeeper>()? {
-                Heard::News(ToKeeper::Look) => self.look()?,
-                Heard::Nothing => Event::Time,
-                Heard::Gone => {
+            return Ok(match self.link.recv::<ToKeeper>()? {
+                Message::Received(ToKeeper::Look) => self.look()?,
+                Message::Nothing => KeeperEvent::Time,
+                Message::Closed => {
                     self.alone = true;
                     let looked = self.look()?;
                     // First what the supervisor wrote and had no time to say.
-                    self.pending.push_back(Event::SupervisorGone);
+                    self.pending.push_back(KeeperEvent::SupervisorGone);
                     looked
                 }
             });
         }
-        Ok(Event::Time)
+        Ok(KeeperEvent::Time)
     }
 
-    fn perform(&mut self, action: Action) -> Result<ControlFlow<()>, KeeperError> {
+    fn perform(&mut self, action: KeeperAction) -> Result<ControlFlow<()>, KeeperError> {
         match action {
-            Action::Attempt => self.start_attempt()?,
-            Action::Tell(news) => {
+            KeeperAction::Attempt => self.start_attempt()?,
+            KeeperAction::Send(news) => {
                 // Dropped news is found in the journal or the database.
-                self.link.say(&news)?;
-                log::info!(event = "keeper_says", run_id:% = self.brief.run_id, news:?; "");
+                self.link.send(&news)?;
+                log::info!(event = "keeper_says", run_id:% = self.config.run_id, news:?; "");
             }
-            Action::TakeOver => {
+            KeeperAction::TakeOver => {
                 let event = self.take_over();
                 self.pending.push_back(event);
             }
-            Action::Remove => self.remove(),
-            Action::ReplaceImage => {
+            KeeperAction::Remove => self.remove(),
+            KeeperAction::ReplaceImage => {
                 let failures = self.machine.failures();
-                log::warn!(event = "attempt_hung", run_id:% = self.brief.run_id, failures; "");
+                log::warn!(event = "attempt_hung", run_id:% = self.config.run_id, failures; "");
                 return Err(spawn::replace_image(&self.role(false).words(), link::LOCK_FD).into());
             }
-            Action::Linger => {
-                log::info!(event = "left_to_linger", run_id:% = self.brief.run_id; "");
+            KeeperAction::Linger => {
+                log::info!(event = "left_to_linger", run_id:% = self.config.run_id; "");
                 // Journal and lock are closed by it: the run is nobody's then, and whoever lingers may have it.
-                return Err(spawn::replace_image(&self.role(true).words(), link::BRIEF_FD).into());
+                return Err(spawn::replace_image(&self.role(true).words(), link::CONFIG_FD).into());
             }
-            Action::LookForLeftovers => {
-                self.lingerer = self.place.as_ref().and_then(|(home, _)| earlier::look(home, &self.brief));
+            KeeperAction::LookForLeftovers => {
+                self.lingerer = self.place.as_ref().and_then(|(home, _)| earlier::look(home, &self.config));
             }
-            Action::AwaitLeftovers => self.await_leftovers()?,
-            Action::Exit => {
+            KeeperAction::AwaitLeftovers => self.await_leftovers()?,
+            KeeperAction::Exit => {
                 self.worker.close();
                 if self.alone {
-                    discard_report(&self.brief);
+                    discard_report(&self.config);
                 }
-                log::info!(event = "keeper_ended", run_id:% = self.brief.run_id; "");
+                log::info!(event = "keeper_ended", run_id:% = self.config.run_id; "");
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -280,24 +279,24 @@ impl Keeper {
 
     fn start_attempt(&mut self) -> Result<(), KeeperError> {
         let report = self.report();
-        let seen_us = self.account.begin.elapsed_us(clock::boot_time());
-        let parcel = Parcel::of(&self.account, seen_us, report, self.machine.begun());
+        let seen_us = self.state.begin.elapsed_us(clock::boot_time());
+        let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun());
         let number = self.machine.failures();
-        log::info!(event = "attempt", run_id:% = self.brief.run_id, attempt = number, what = parcel.describe(); "");
-        let options = options(&self.brief, number);
+        log::info!(event = "attempt", run_id:% = self.config.run_id, attempt = number, what = delivery.describe(); "");
+        let options = options(&self.config, number);
         let waker = self.waker.clone();
-        let run_id = self.brief.run_id;
-        let work = move |store: &mut dyn crate::store::Store| parcel.deliver(store);
+        let run_id = self.config.run_id;
+        let work = move |store: &mut dyn crate::store::Store| delivery.deliver(store);
         let done = move || {
             if let Err(error) = waker.wake() {
                 log::error!(event = "wake_failed", run_id:%, error:%; "");
             }
         };
         let keep = self.machine.keeps_open();
-        match attempt::start(self.brief.target.clone(), options, &mut self.worker, keep, work, done) {
+        match attempt::start(self.config.target.clone(), options, &mut self.worker, keep, work, done) {
             Ok(receiver) => self.attempt = Some(receiver),
             Err(error) => {
-                // Heard of like any other failure: at the next turn.
+                // Message of like any other failure: at the next turn.
                 let (sender, receiver) = std::sync::mpsc::channel();
                 let _sent = sender.send(Err(error)).is_ok();
                 self.attempt = Some(receiver);
@@ -309,10 +308,10 @@ impl Keeper {
 
     /// Here, and not where the work is done: an attempt can fail before it has a store to work with.
     fn log_attempt(&self, result: &Result<Delivered, StoreError>) {
-        let (run_id, attempt) = (self.brief.run_id, self.machine.failures());
+        let (run_id, attempt) = (self.config.run_id, self.machine.failures());
         match result {
             Ok(delivered) => {
-                let begun = delivered.begun.as_ref().or(self.account.recorded.as_ref());
+                let begun = delivered.begun.as_ref().or(self.state.recorded.as_ref());
                 let record_id = begun.map_or_else(String::new, |begun| begun.record_id.to_string());
                 log::info!(event = "attempt_done", run_id:%, attempt, record_id, ended = delivered.ended; "");
             }
@@ -321,61 +320,61 @@ impl Keeper {
     }
 
     fn await_leftovers(&self) -> io::Result<()> {
-        let limit = LEFTOVERS_WAIT_MAX.min(self.brief.finish_timeout / 2);
+        let limit = LEFTOVERS_WAIT_MAX.min(self.config.finish_timeout / 2);
         self.lingerer.as_ref().map_or(Ok(()), |lingerer| readable_within(lingerer, limit).map(drop))
     }
 
     /// All that the trainer has reported by now.
     fn report(&mut self) -> Report {
-        let finished = self.account.ended.is_some();
-        if let Some(path) = &self.brief.report_path
+        let finished = self.state.ended.is_some();
+        if let Some(path) = &self.config.report_path
             && let Err(error) = self.reader.read_on(path, finished)
         {
-            log::warn!(event = "report_unreadable", run_id:% = self.brief.run_id, path:?, error:%; "");
+            log::warn!(event = "report_unreadable", run_id:% = self.config.run_id, path:?, error:%; "");
         }
         let mut report = self.reader.report().clone();
         if !finished
-            && let Some(metrics) = self.account.metrics_file()
+            && let Some(metrics) = self.state.metrics_file()
             && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })
         {
-            log::warn!(event = "metrics_refused", run_id:% = self.brief.run_id, error:%; "");
+            log::warn!(event = "metrics_refused", run_id:% = self.config.run_id, error:%; "");
         }
         report
     }
 
-    fn take_over(&mut self) -> Event {
+    fn take_over(&mut self) -> KeeperEvent {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let taken = take_over(directory, &self.journal, self.brief.journal_number, self.trainer.as_ref());
-        let taken = taken.and_then(|writer| Ok((writer.account().clone(), writer.place().file().try_clone()?)));
+        let taken = take_over(directory, &self.journal, self.config.journal_number, self.trainer.as_ref());
+        let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.place().file().try_clone()?)));
         match taken {
-            Ok((account, journal)) => {
-                self.account = account;
+            Ok((state, journal)) => {
+                self.state = state;
                 self.journal = journal;
-                Event::TookOver
+                KeeperEvent::TookOver
             }
             Err(error) => {
-                log::error!(event = "takeover_failed", run_id:% = self.brief.run_id, error:%; "");
-                Event::NotOurs
+                log::error!(event = "takeover_failed", run_id:% = self.config.run_id, error:%; "");
+                KeeperEvent::NotOurs
             }
         }
     }
 
     fn remove(&self) {
-        discard_report(&self.brief);
+        discard_report(&self.config);
         if let Some((home, run)) = &self.place
             && let Err(error) = home.remove_run(run)
         {
             // It will be delivered once more, to no effect, and removed then.
-            log::warn!(event = "remove_failed", run_id:% = self.brief.run_id, error:%; "");
+            log::warn!(event = "remove_failed", run_id:% = self.config.run_id, error:%; "");
         }
         failpoint::reached("removed");
     }
 }
 
 /// Where there is no directory the report is in a file of its own, of no use once the run is delivered or given up.
-fn discard_report(brief: &Brief) {
-    if let Some(path) = brief.report_path.as_deref().filter(|_| !brief.has_directory) {
+fn discard_report(config: &KeeperConfig) {
+    if let Some(path) = config.report_path.as_deref().filter(|_| !config.has_directory) {
         discard_temporary_report(path);
     }
 }

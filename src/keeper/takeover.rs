@@ -5,9 +5,9 @@ use std::fs::File;
 use std::io;
 use std::time::Duration;
 
-use crate::journal::{self, Event, RunDirectory, Writer};
+use crate::journal::{self, RunDirectory, RunEvent, Writer};
 use crate::record::{Reason, TrainerExit};
-use crate::sys::pidfd::{Ended, PidFd};
+use crate::sys::pidfd::{PidFd, ProcessExit};
 use crate::sys::{clock, failpoint, leftovers, poll, signals};
 
 /// How long the kernel may take to close what the supervisor had open.
@@ -33,22 +33,22 @@ pub(super) fn take_over(
         take_lock(directory)?;
     }
     let mut writer = Writer::resume(journal.try_clone()?, number)?;
-    if writer.account().ended.is_some() {
+    if writer.state().ended.is_some() {
         return Ok(writer);
     }
-    let run_id = writer.account().begin.run.run_id.to_string();
+    let run_id = writer.state().begin.run.run_id.to_string();
     log::warn!(event = "takeover", run_id; "the supervisor has vanished");
     // A group that the trainer made is its own; the one that it inherited is shared with the user's shell. The number can
     // only be trusted where the trainer was held while it lived.
-    let group = writer.account().started.filter(|_| trainer.is_some()).map(|started| started.pid);
+    let group = writer.state().started.filter(|_| trainer.is_some()).map(|started| started.pid);
     // What cannot be stopped is said; the run has ended all the same, and its end is not to be lost over it.
     if let Err(error) = stop_leftovers(&run_id, group) {
         log::error!(event = "leftovers_not_stopped", run_id, error:%; "");
     }
     let exit = exit_of(trainer)?;
-    let metrics = writer.account().metrics_file();
+    let metrics = writer.state().metrics_file();
     let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None };
-    writer.append(directory, Event::Ended(ended), true)?;
+    writer.append(directory, RunEvent::Ended(ended), true)?;
     Ok(writer)
 }
 
@@ -65,11 +65,11 @@ fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
         poll::pause(STEP)?;
     }
     Ok(match told {
-        Some(Ended::Exited { code }) => TrainerExit::Exited { code },
-        Some(Ended::Signaled { signal }) if signal != signals::SIGKILL => {
+        Some(ProcessExit::Exited { code }) => TrainerExit::Exited { code },
+        Some(ProcessExit::Signaled { signal }) if signal != signals::SIGKILL => {
             TrainerExit::Signaled { signal, name: signals::name(signal), oom: false }
         }
-        Some(Ended::Signaled { .. }) | None => {
+        Some(ProcessExit::Signaled { .. }) | None => {
             let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
             TrainerExit::Unknown { reason: Reason::SupervisorKilled, message }
         }
@@ -91,17 +91,17 @@ fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
     if failpoint::fails("leftovers") {
         return Err(io::Error::other("failpoint"));
     }
-    if leftovers::signal_all(run_id, group, leftovers::Stop::Ask)? == 0 {
+    if leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Ask)? == 0 {
         return Ok(());
     }
     let deadline = clock::boot_time() + GRACE;
     while clock::boot_time() < deadline {
         poll::pause(STEP)?;
-        if leftovers::signal_all(run_id, group, leftovers::Stop::Count)? == 0 {
+        if leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Count)? == 0 {
             return Ok(());
         }
     }
-    let killed = leftovers::signal_all(run_id, group, leftovers::Stop::Kill)?;
+    let killed = leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Kill)?;
     log::warn!(event = "leftovers_killed", run_id, processes = killed; "");
     Ok(())
 }

@@ -15,7 +15,7 @@
 
 mod file;
 mod line;
-mod patience;
+mod non_blocking;
 
 use std::io;
 use std::path::Path;
@@ -27,7 +27,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 use crate::config::Verbosity;
 use file::LogFile;
 use line::Whole;
-use patience::Patient;
+use non_blocking::NonBlockingWriter;
 
 /// At this size the log is renamed to `….1` and begun anew.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -49,7 +49,7 @@ pub fn name_run(run_id: &impl ToString) {
 pub fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
     let opened = file.as_mut().map_or(Ok(()), LogFile::open);
-    let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), Patient::new(io::stderr()));
+    let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
     // Refused only where a logger stands already, and then that one goes on.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Info);

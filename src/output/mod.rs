@@ -15,7 +15,7 @@ use serde_json::Value;
 pub use array::Array;
 pub use human::{ago, duration, utc};
 pub use printable::{printable, printable_json, shortened};
-pub use progress::Progress;
+pub use progress::ProgressBar;
 pub use table::{key_values, table};
 
 /// Writes `text` to stdout. A reader that went away (`runwrap list | head -1`) has had enough: that is success.

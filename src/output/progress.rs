@@ -7,12 +7,12 @@ const BAR_WIDTH: u64 = 30;
 
 /// A bar on the last line of a terminal.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ProgressBar {
     total: Option<u64>,
     visible: bool,
 }
 
-impl Progress {
+impl ProgressBar {
     /// A bar for about `total` records, where it is wanted. Asks for that number only where somebody sees it.
     ///
     /// # Errors

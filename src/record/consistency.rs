@@ -10,7 +10,7 @@ const ROUNDING_MICROS: i64 = 1_000_000;
 
 /// What may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FindingKind {
     Stuck,
     MissingEnd,
     MissingDuration,
@@ -21,7 +21,7 @@ pub enum Kind {
     Undelivered,
 }
 
-impl Kind {
+impl FindingKind {
     /// Its word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -76,7 +76,7 @@ pub enum Watched {
 /// Something that is wrong, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub kind: Kind,
+    pub kind: FindingKind,
     pub detail: String,
     /// What would repair it.
     pub repair: Repair,
@@ -100,7 +100,7 @@ pub fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_aft
         Some(Status::Training) => record.stuck(id, stuck_after_seconds, stuck_after).into_iter().collect(),
         Some(status @ (Status::Completed | Status::Failed)) => record.times(id, status),
         None => vec![Finding {
-            kind: Kind::UnknownStatus,
+            kind: FindingKind::UnknownStatus,
             detail: format!("its status is {word}, which is none of training, completed and failed"),
             repair: Repair::Do(format!("runwrap finalize {id} --status completed|failed --force")),
         }],
@@ -133,8 +133,9 @@ pub fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
 impl Examined {
     fn stuck(&self, id: &str, stuck_after_seconds: f64, stuck_after: &str) -> Option<Finding> {
         let silent = self.silent_seconds.is_some_and(|seconds| seconds > stuck_after_seconds);
-        let found =
-            |detail: String, repair: String| Some(Finding { kind: Kind::Stuck, detail, repair: Repair::Do(repair) });
+        let found = |detail: String, repair: String| {
+            Some(Finding { kind: FindingKind::Stuck, detail, repair: Repair::Do(repair) })
+        };
         match self.watch {
             Watched::Living { overdue: true } => {
                 found("its run gave no sign of life within its lease".into(), "runwrap recover".into())
@@ -162,27 +163,31 @@ impl Examined {
             (Cell::Is(started_at), Cell::Null, Cell::Is(seconds))
                 if missing_counts && derived_end(started_at, seconds).is_some() =>
             {
-                find(Kind::MissingEnd, format!("{said} without an end time"), Repair::Derived);
+                find(FindingKind::MissingEnd, format!("{said} without an end time"), Repair::Derived);
             }
             (_, Cell::Null, _) if missing_counts => {
-                find(Kind::MissingEnd, format!("{said} without an end time"), by_hand());
+                find(FindingKind::MissingEnd, format!("{said} without an end time"), by_hand());
             }
             _ => {}
         }
         match (self.started_at, self.ended_at, self.duration_seconds) {
             (Cell::Is(started_at), Cell::Is(ended_at), _) if ended_at < started_at => {
-                find(Kind::EndBeforeStart, format!("ended at {ended_at}, before its start at {started_at}"), by_hand());
+                find(
+                    FindingKind::EndBeforeStart,
+                    format!("ended at {ended_at}, before its start at {started_at}"),
+                    by_hand(),
+                );
             }
             (Cell::Is(started_at), Cell::Is(ended_at), Cell::Is(seconds)) if is_off(ended_at - started_at, seconds) => {
                 let elapsed = (ended_at - started_at).num_seconds();
                 let detail = format!("its duration is {seconds} s, and from start to end it is {elapsed} s");
-                find(Kind::DurationMismatch, detail, Repair::Derived);
+                find(FindingKind::DurationMismatch, detail, Repair::Derived);
             }
             (Cell::Is(_), Cell::Is(_), Cell::Null) => {
-                find(Kind::MissingDuration, format!("{said} without a duration"), Repair::Derived);
+                find(FindingKind::MissingDuration, format!("{said} without a duration"), Repair::Derived);
             }
             (_, _, Cell::Null) if missing_counts => {
-                find(Kind::MissingDuration, format!("{said} without a duration"), by_hand());
+                find(FindingKind::MissingDuration, format!("{said} without a duration"), by_hand());
             }
             _ => {}
         }
@@ -212,7 +217,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(record: &Examined, expected: &[(Kind, bool)]) {
+    fn check(record: &Examined, expected: &[(FindingKind, bool)]) {
         let found = findings("30", record, 86_400.0, "24h");
         let found: Vec<_> = found.iter().map(|finding| (finding.kind, finding.repair == Repair::Derived)).collect();
         assert_eq!(found, expected, "{record:?}");
@@ -236,34 +241,40 @@ mod tests {
     #[test]
     fn times_that_are_missing_or_wrong_are_found() {
         let no_end = Examined { ended_at: Cell::Null, ..sound() };
-        check(&no_end, &[(Kind::MissingEnd, true)]);
+        check(&no_end, &[(FindingKind::MissingEnd, true)]);
         let neither = Examined { duration_seconds: Cell::Null, ..no_end };
-        check(&neither, &[(Kind::MissingEnd, false), (Kind::MissingDuration, false)]);
-        check(&Examined { duration_seconds: Cell::Null, ..sound() }, &[(Kind::MissingDuration, true)]);
+        check(&neither, &[(FindingKind::MissingEnd, false), (FindingKind::MissingDuration, false)]);
+        check(&Examined { duration_seconds: Cell::Null, ..sound() }, &[(FindingKind::MissingDuration, true)]);
         for seconds in [99.8, 102.0, 0.0, -100.0, 1e300] {
-            check(&Examined { duration_seconds: Cell::Is(seconds), ..sound() }, &[(Kind::DurationMismatch, true)]);
+            check(
+                &Examined { duration_seconds: Cell::Is(seconds), ..sound() },
+                &[(FindingKind::DurationMismatch, true)],
+            );
         }
-        check(&Examined { ended_at: at(-1), ..sound() }, &[(Kind::EndBeforeStart, false)]);
+        check(&Examined { ended_at: at(-1), ..sound() }, &[(FindingKind::EndBeforeStart, false)]);
     }
 
     #[test]
     fn silence_is_judged_by_who_watches() {
         let training = Examined { status: Some("training".into()), ended_at: Cell::Null, ..sound() };
-        check(&training, &[(Kind::Stuck, false)]);
+        check(&training, &[(FindingKind::Stuck, false)]);
         check(&Examined { silent_seconds: Some(86_400.0), ..training.clone() }, &[]);
         check(&Examined { silent_seconds: None, ..training.clone() }, &[]);
         check(&Examined { watch: Watched::Living { overdue: false }, ..training.clone() }, &[]);
         let overdue = Watched::Living { overdue: true };
-        check(&Examined { watch: overdue, silent_seconds: Some(1.0), ..training.clone() }, &[(Kind::Stuck, false)]);
+        check(
+            &Examined { watch: overdue, silent_seconds: Some(1.0), ..training.clone() },
+            &[(FindingKind::Stuck, false)],
+        );
         for reason in [Reason::Stuck, Reason::Success] {
-            check(&Examined { watch: Watched::Ended { reason }, ..training.clone() }, &[(Kind::Stuck, false)]);
+            check(&Examined { watch: Watched::Ended { reason }, ..training.clone() }, &[(FindingKind::Stuck, false)]);
         }
     }
 
     #[test]
     fn a_word_of_somebody_else_s_is_found() {
         for status in [None, Some("running".to_owned()), Some("Completed".to_owned()), Some(String::new())] {
-            check(&Examined { status, ..sound() }, &[(Kind::UnknownStatus, false)]);
+            check(&Examined { status, ..sound() }, &[(FindingKind::UnknownStatus, false)]);
         }
     }
 }

@@ -13,7 +13,7 @@ mod status;
 mod tail;
 mod version;
 
-pub use consistency::{Cell, Examined, Finding, Kind, Repair, Watched, derived_end, findings, is_off};
+pub use consistency::{Cell, Examined, Finding, FindingKind, Repair, Watched, derived_end, findings, is_off};
 pub use decide::{AHEAD_SECONDS_MAX, Decision, Doubt, Verdict, decide};
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
 pub use instant::read_instant;

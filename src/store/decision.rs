@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Entry;
+use super::RecordView;
 use super::change::{clean, without_nul};
 use super::columns::Columns;
 use crate::record::{Decision, Doubt, Reason, Verdict, merge_metrics};
@@ -16,7 +16,7 @@ const AUDIT: &str = "finalized";
 /// The facts of `decision` about the record that says `before`, each under the name that the statements use.
 pub(super) fn decision_facts(
     decision: &Decision,
-    before: &Entry,
+    before: &RecordView,
     columns: &Columns,
     instant: fn(DateTime<Utc>) -> String,
 ) -> Map<String, Value> {
@@ -45,7 +45,7 @@ fn named<const N: usize>(facts: [(&str, Value); N]) -> Map<String, Value> {
 
 fn verdict_facts(
     verdict: &Verdict,
-    before: &Entry,
+    before: &RecordView,
     columns: &Columns,
     instant: fn(DateTime<Utc>) -> String,
 ) -> Map<String, Value> {
@@ -67,7 +67,7 @@ fn verdict_facts(
 }
 
 /// What the run that describes the record says of the decision, once it has been applied; `None` where it says nothing of it.
-pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> Option<Map<String, Value>> {
+pub(super) fn settlement(decision: &Decision, before: &RecordView, after: &RecordView) -> Option<Map<String, Value>> {
     let (reason, presumed, by, context) = match decision {
         Decision::Close(verdict) => (Reason::Manual, false, &verdict.by, audited(verdict, before, after)),
         Decision::GiveUp(doubt) => (Reason::Stuck, true, &doubt.by, Value::Null),
@@ -85,8 +85,8 @@ pub(super) fn settlement(decision: &Decision, before: &Entry, after: &Entry) -> 
 }
 
 /// The context of the run, with what an operator changed at its end: who, when, before and after.
-fn audited(verdict: &Verdict, before: &Entry, after: &Entry) -> Value {
-    let changed = |of: &Entry, other: &Entry| -> Map<String, Value> {
+fn audited(verdict: &Verdict, before: &RecordView, after: &RecordView) -> Value {
+    let changed = |of: &RecordView, other: &RecordView| -> Map<String, Value> {
         let differs = |(key, value): &(&String, &Value)| other.0.get(*key) != Some(*value);
         of.0.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
     };

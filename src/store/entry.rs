@@ -4,7 +4,7 @@
 use chrono::SecondsFormat;
 use serde_json::{Map, Value, json};
 
-use super::Entry;
+use super::RecordView;
 use super::columns::{Column, Columns};
 use crate::record::read_instant;
 
@@ -47,7 +47,7 @@ pub(super) fn entry(
     record: Map<String, Value>,
     run: &Map<String, Value>,
     heartbeat_age_seconds: Option<f64>,
-) -> Entry {
+) -> RecordView {
     let mut entry = Map::new();
     for (name, value) in record {
         let shown = match columns.get(&name) {
@@ -73,7 +73,7 @@ pub(super) fn entry(
         let seconds = age.max(0.0).trunc() as i64;
         entry.insert("last_seen_seconds_ago".into(), json!(seconds));
     }
-    Entry(entry)
+    RecordView(entry)
 }
 
 /// An object from JSON text; empty for anything else.

@@ -97,13 +97,13 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn list(&mut self, filter: &Filter) -> Result<Vec<Entry>, StoreError>;
+    fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError>;
 
     /// Everything known of one record, by its `id` or by its run's id; `None` where there is neither.
     ///
     /// # Errors
     /// See [`StoreError`].
-    fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError>;
+    fn show(&mut self, id: &str) -> Result<Option<RecordView>, StoreError>;
 }
 
 /// Connects to `target`. The schema is looked at, and made if that is allowed, at the first use.
@@ -151,7 +151,7 @@ impl Filter {
 /// (null where nothing watches the row). Times are RFC 3339 in UTC with a `Z`; JSON columns are JSON, not text.
 /// `last_seen_seconds_ago`, judged by the database's clock, is there for a record in `training` that is watched.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry(pub Map<String, Value>);
+pub struct RecordView(pub Map<String, Value>);
 
 /// A record that may be stuck.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,8 +191,8 @@ pub struct Suspicious {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
     pub applied: Applied,
-    pub before: Option<Entry>,
-    pub after: Option<Entry>,
+    pub before: Option<RecordView>,
+    pub after: Option<RecordView>,
 }
 
 impl Decided {

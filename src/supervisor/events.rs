@@ -9,7 +9,7 @@ use crate::sys::signals::Received;
 
 /// What happens to a supervisor.
 #[derive(Clone, Debug)]
-pub(super) enum Event {
+pub(super) enum SupervisorEvent {
     Keeper(ToSupervisor),
     /// The link is at its end, or a keeper could not be started.
     KeeperGone,
@@ -35,18 +35,18 @@ pub(super) enum Event {
     TrainerContinued,
     /// We were stopped, and go on.
     Awake,
-    /// A moment that `Machine::wake_at` asked for, or any other.
+    /// A moment that `SupervisorMachine::wake_at` asked for, or any other.
     Time,
 }
 
 /// What a supervisor is to do.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Action {
+pub(super) enum SupervisorAction {
     StartKeeper,
     Spawn,
     /// Write an event down; durably before the next action, if so.
     Write {
-        event: journal::Event,
+        event: journal::RunEvent,
         durable: bool,
     },
     Send {

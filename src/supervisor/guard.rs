@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use super::keepers::Keepers;
-use crate::journal::{Account, Appended, Ended, Event, Home, Medium, RunDirectory, StderrTail, Writer};
-use crate::link::{Heard, ToSupervisor};
+use crate::journal::{Appended, Ended, Home, Medium, RunDirectory, RunEvent, RunState, StderrTail, Writer};
+use crate::link::{Message, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
 use crate::sys::{clock, failpoint, poll, process, signals, wait};
@@ -25,8 +25,8 @@ pub(super) struct Written {
 
 /// A run whose end is written, and no keeper is there to deliver it.
 #[derive(Debug)]
-pub struct Unkept {
-    pub account: Account,
+pub struct Undelivered {
+    pub state: RunState,
     /// Its directory, if it has one: the lock is held as long as this lives.
     pub place: Option<(Home, RunDirectory)>,
     /// The journal is there, and outlives this process.
@@ -112,7 +112,7 @@ impl Guard {
     }
 
     /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
-    pub(super) fn write(&mut self, event: Event, durable: bool) -> io::Result<Written> {
+    pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
         let (moved, present) = match self.writer.append(directory, event, durable)? {
             Appended::Here => (None, Ok(())),
@@ -124,14 +124,14 @@ impl Guard {
     /// Writes the end. The only call that makes the guard do nothing when it is dropped.
     pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Written> {
         failpoint::reached("exited");
-        let metrics = self.writer.account().metrics_file();
+        let metrics = self.writer.state().metrics_file();
         let failed = match exit {
             TrainerExit::Exited { code } => code != 0,
             TrainerExit::Signaled { .. } => true,
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => false,
         };
         let stderr_tail = self.stderr_tail.filter(|_| failed).and_then(|tail| tail.read());
-        let written = self.write(Event::Ended(Ended { exit, usage, metrics, stderr_tail }), true)?;
+        let written = self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail }), true)?;
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)
@@ -152,11 +152,11 @@ impl Guard {
     }
 
     /// The run, if its end is written and no keeper is there to deliver it.
-    pub(super) fn unkept(&mut self) -> Option<Unkept> {
+    pub(super) fn undelivered(&mut self) -> Option<Undelivered> {
         // A run that was refused has none: it is not to arrive later either.
-        let unkept = self.writer.account().ended.is_some() && self.keepers.link_fd().is_none();
-        unkept.then(|| Unkept {
-            account: self.writer.account().clone(),
+        let undelivered = self.writer.state().ended.is_some() && self.keepers.link_fd().is_none();
+        undelivered.then(|| Undelivered {
+            state: self.writer.state().clone(),
             place: self.place.take(),
             on_disk: self.writer.medium() == Medium::Disk,
         })
@@ -185,10 +185,10 @@ impl Guard {
             if left.is_zero() || !readable_within(fd, left)? {
                 break;
             }
-            match self.keepers.hear()? {
-                Heard::News(ToSupervisor::Recorded(_)) | Heard::Nothing => {}
-                Heard::News(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })
-                | Heard::Gone => break,
+            match self.keepers.recv()? {
+                Message::Received(ToSupervisor::Recorded(_)) | Message::Nothing => {}
+                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })
+                | Message::Closed => break,
             }
         }
         Ok(())
@@ -214,7 +214,7 @@ fn log_unstarted(started: io::Result<()>) {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.finished {
-            log::error!(event = "guard_fired", run_id:% = self.writer.account().begin.run.run_id; "");
+            log::error!(event = "guard_fired", run_id:% = self.writer.state().begin.run.run_id; "");
             if let Err(error) = self.fail() {
                 let directory = self.directory().map(RunDirectory::path);
                 log::error!(event = "guard_failed", directory:?; "cannot finalize the run: {error}");

@@ -1,4 +1,4 @@
-//! The supervisor's keepers, one at a time: starting one with its descriptors, and hearing it.
+//! The supervisor's keepers, one at a time: starting one with its descriptors, and signal_inbox it.
 //! Must not decide when: `machine` does. Called by `reactor` and `guard`.
 
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::journal::{JournalFile, RunDirectory};
-use crate::link::{Brief, Heard, Link, ToKeeper, ToSupervisor};
+use crate::link::{KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
 use crate::sys::{clock, failpoint, poll, process, signals, spawn, wait};
 
 /// How long a killed keeper's lock may take to be freed, and a keeper to die.
@@ -17,13 +17,13 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// The present keeper, if there is one.
 pub(super) struct Keepers {
-    brief: Brief,
+    config: KeeperConfig,
     present: Option<(i32, Link)>,
 }
 
 impl Keepers {
-    pub(super) const fn new(brief: Brief) -> Self {
-        Self { brief, present: None }
+    pub(super) const fn new(config: KeeperConfig) -> Self {
+        Self { config, present: None }
     }
 
     pub(super) fn link_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -36,17 +36,17 @@ impl Keepers {
         if failpoint::fails("keeper-start") {
             return Err(io::Error::other("failpoint"));
         }
-        self.brief.journal_number = journal.number_on_disk();
-        let brief = self.brief.write()?;
+        self.config.journal_number = journal.number_on_disk();
+        let config = self.config.write()?;
         let lock = match directory {
             Some(directory) => Some(keeper_lock(directory)?),
             None => None,
         };
         let (own, keepers) = Link::pair()?;
-        let mut fds = vec![keepers.as_fd(), brief.as_fd(), journal.file().as_fd()];
+        let mut fds = vec![keepers.as_fd(), config.as_fd(), journal.file().as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
         let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &environment(), &fds)?;
-        log::info!(event = "keeper_forked", run_id:% = self.brief.run_id, keeper_pid = pid; "");
+        log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid; "");
         self.present = Some((pid, own));
         Ok(())
     }
@@ -54,16 +54,16 @@ impl Keepers {
     /// Says that the journal has grown.
     pub(super) fn look(&self) -> io::Result<()> {
         match &self.present {
-            Some((_, link)) => link.say(&ToKeeper::Look).map(drop),
+            Some((_, link)) => link.send(&ToKeeper::Look).map(drop),
             None => Ok(()),
         }
     }
 
     /// What the keeper says next.
-    pub(super) fn hear(&mut self) -> io::Result<Heard<ToSupervisor>> {
-        let Some((_, link)) = &self.present else { return Ok(Heard::Nothing) };
-        let heard = link.hear()?;
-        if heard == Heard::Gone {
+    pub(super) fn recv(&mut self) -> io::Result<Message<ToSupervisor>> {
+        let Some((_, link)) = &self.present else { return Ok(Message::Nothing) };
+        let heard = link.recv()?;
+        if heard == Message::Closed {
             self.present = None;
         }
         Ok(heard)

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::deadlines::{Deadlines, take_due};
-use super::events::{Action, Event};
-use super::relay::{Found, Meaning, Reach, meaning};
+use super::events::{SupervisorAction, SupervisorEvent};
+use super::relay::{InheritedSignals, Meaning, Reach, meaning};
 use crate::journal;
 use crate::link::ToSupervisor;
 use crate::record::{Reason, TrainerExit};
@@ -34,7 +34,7 @@ const RESTART_MAX: Duration = Duration::from_secs(30);
 
 /// The waits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RunLimits {
     pub start_timeout: Duration,
     pub finish_timeout: Duration,
     /// `--timeout`
@@ -62,9 +62,9 @@ enum Phase {
 }
 
 #[derive(Debug)]
-pub(super) struct Machine {
-    limits: Limits,
-    found: Found,
+pub(super) struct SupervisorMachine {
+    limits: RunLimits,
+    found: InheritedSignals,
     phase: Phase,
     recorded: bool,
     held: Vec<Received>,
@@ -81,8 +81,8 @@ pub(super) struct Machine {
     restart_at: Option<Duration>,
 }
 
-impl Machine {
-    pub(super) fn new(limits: Limits, found: Found, now: Duration) -> Self {
+impl SupervisorMachine {
+    pub(super) fn new(limits: RunLimits, found: InheritedSignals, now: Duration) -> Self {
         Self {
             limits,
             found,
@@ -99,44 +99,46 @@ impl Machine {
         }
     }
 
-    /// When to come back with [`Event::Time`] at the latest.
+    /// When to come back with [`SupervisorEvent::Time`] at the latest.
     pub(super) fn wake_at(&self) -> Option<Duration> {
         [self.deadlines.next(), self.restart_at].into_iter().flatten().min()
     }
 
     /// Takes `event` at the boot time `now`.
-    pub(super) fn step(&mut self, event: Event, now: Duration) -> Vec<Action> {
+    pub(super) fn step(&mut self, event: SupervisorEvent, now: Duration) -> Vec<SupervisorAction> {
         if self.phase == Phase::Over {
             return Vec::new();
         }
         match event {
-            Event::Keeper(news) => self.keeper_says(news),
-            Event::KeeperGone => self.keeper_gone(now),
-            Event::Signal { signal, reach } => self.signal(signal, reach, now),
-            Event::SpawnFailed { not_found, message } => {
+            SupervisorEvent::Keeper(news) => self.keeper_says(news),
+            SupervisorEvent::KeeperGone => self.keeper_gone(now),
+            SupervisorEvent::Signal { signal, reach } => self.signal(signal, reach, now),
+            SupervisorEvent::SpawnFailed { not_found, message } => {
                 let code = if not_found { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-                let warning = Action::Warn { message: message.clone(), hint: String::new() };
+                let warning = SupervisorAction::Warn { message: message.clone(), hint: String::new() };
                 let mut actions = vec![warning];
                 actions.extend(self.finish(TrainerExit::NotExecuted { message }, EndAs::Code(code), now));
                 actions
             }
-            Event::Executed { pid } => vec![Action::Write { event: journal::Event::Started { pid }, durable: false }],
-            Event::TrainerEnded(exit) => {
+            SupervisorEvent::Executed { pid } => {
+                vec![SupervisorAction::Write { event: journal::RunEvent::Started { pid }, durable: false }]
+            }
+            SupervisorEvent::TrainerEnded(exit) => {
                 let end = self.end_of(&exit);
                 self.finish(exit, end, now)
             }
-            Event::TrainerStopped { signal, in_foreground } => {
+            SupervisorEvent::TrainerStopped { signal, in_foreground } => {
                 self.stopped = Some(signal);
                 self.suspended |= in_foreground;
                 self.stop_with_trainer(now)
             }
-            Event::TrainerContinued => {
+            SupervisorEvent::TrainerContinued => {
                 self.stopped = None;
                 self.suspended = false;
                 self.deadlines.go_on(now);
                 Vec::new()
             }
-            Event::Awake => {
+            SupervisorEvent::Awake => {
                 self.suspended = false;
                 // Where the trainer is to go on, its time runs again when it does.
                 if self.stopped.is_none() {
@@ -144,11 +146,11 @@ impl Machine {
                 }
                 Vec::new()
             }
-            Event::Time => self.time(now),
+            SupervisorEvent::Time => self.time(now),
         }
     }
 
-    fn keeper_says(&mut self, news: ToSupervisor) -> Vec<Action> {
+    fn keeper_says(&mut self, news: ToSupervisor) -> Vec<SupervisorAction> {
         match news {
             ToSupervisor::Recorded(begun) => {
                 self.restarts = 0;
@@ -157,7 +159,8 @@ impl Machine {
                 if known || matches!(self.phase, Phase::Finishing { .. }) {
                     return Vec::new();
                 }
-                let mut actions = vec![Action::Write { event: journal::Event::Recorded(begun), durable: false }];
+                let mut actions =
+                    vec![SupervisorAction::Write { event: journal::RunEvent::Recorded(begun), durable: false }];
                 if self.phase == Phase::Opening {
                     actions.extend(self.start());
                 }
@@ -167,15 +170,17 @@ impl Machine {
             ToSupervisor::Refused { message, hint } | ToSupervisor::Failed { message, hint } => match self.phase {
                 Phase::Opening if self.limits.require_database => self.refuse(message, hint),
                 Phase::Opening => {
-                    let mut actions =
-                        vec![Action::Warn { message: format!("the run is not in the database yet: {message}"), hint }];
+                    let mut actions = vec![SupervisorAction::Warn {
+                        message: format!("the run is not in the database yet: {message}"),
+                        hint,
+                    }];
                     actions.extend(self.start());
                     actions
                 }
-                Phase::Running => vec![Action::Warn { message, hint }],
+                Phase::Running => vec![SupervisorAction::Warn { message, hint }],
                 Phase::Finishing { end, .. } => {
                     let message = format!("the database does not have the end of the run: {message}");
-                    let mut actions = vec![Action::Warn { message, hint }];
+                    let mut actions = vec![SupervisorAction::Warn { message, hint }];
                     actions.extend(self.over(end));
                     actions
                 }
@@ -188,7 +193,7 @@ impl Machine {
         }
     }
 
-    fn keeper_gone(&mut self, now: Duration) -> Vec<Action> {
+    fn keeper_gone(&mut self, now: Duration) -> Vec<SupervisorAction> {
         match self.phase {
             Phase::Over => return Vec::new(),
             // Whoever started us delivers the end itself then.
@@ -201,20 +206,20 @@ impl Machine {
         self.time(now)
     }
 
-    fn start(&mut self) -> Vec<Action> {
+    fn start(&mut self) -> Vec<SupervisorAction> {
         self.phase = Phase::Running;
         self.deadlines.begin_phase(None);
-        let mut actions = vec![Action::Spawn];
+        let mut actions = vec![SupervisorAction::Spawn];
         for signal in std::mem::take(&mut self.held) {
             if matches!(meaning(signal, Reach::Alone, self.found), Meaning::Stop { .. }) {
                 actions.push(stop_requested(signal));
             }
-            actions.push(Action::Send { signal: signal.number, value: signal.value });
+            actions.push(SupervisorAction::Send { signal: signal.number, value: signal.value });
         }
         actions
     }
 
-    fn hold(&mut self, signal: Received) -> Vec<Action> {
+    fn hold(&mut self, signal: Received) -> Vec<SupervisorAction> {
         if self.held.len() < HELD_MAX {
             self.held.push(signal);
         }
@@ -226,20 +231,24 @@ impl Machine {
         self.deadlines.begin_phase(self.limits.timeout.map(|timeout| now + timeout));
     }
 
-    fn refuse(&mut self, message: String, hint: String) -> Vec<Action> {
+    fn refuse(&mut self, message: String, hint: String) -> Vec<SupervisorAction> {
         self.phase = Phase::Over;
-        vec![Action::Warn { message, hint }, Action::Abandon, Action::End(EndAs::Code(EXIT_RUNWRAP))]
+        vec![
+            SupervisorAction::Warn { message, hint },
+            SupervisorAction::Abandon,
+            SupervisorAction::End(EndAs::Code(EXIT_RUNWRAP)),
+        ]
     }
 
     /// A stop that is somebody's business with the trainer alone stops nobody else: who continues it knows nothing of us.
-    fn stop_with_trainer(&mut self, now: Duration) -> Vec<Action> {
+    fn stop_with_trainer(&mut self, now: Duration) -> Vec<SupervisorAction> {
         let Some(signal) = self.stopped.filter(|_| self.suspended) else { return Vec::new() };
         self.deadlines.stop(now);
-        vec![Action::StopSelf { signal }]
+        vec![SupervisorAction::StopSelf { signal }]
     }
 
-    fn signal(&mut self, signal: Received, reach: Reach, now: Duration) -> Vec<Action> {
-        let send = Action::Send { signal: signal.number, value: signal.value };
+    fn signal(&mut self, signal: Received, reach: Reach, now: Duration) -> Vec<SupervisorAction> {
+        let send = SupervisorAction::Send { signal: signal.number, value: signal.value };
         match (self.phase, meaning(signal, reach, self.found)) {
             (Phase::Opening, Meaning::Stop { .. } | Meaning::Suspend { .. })
                 if self.found.blocked.contains(signal.number) =>
@@ -260,7 +269,7 @@ impl Machine {
             // There is no trainer: we are the job.
             (Phase::Opening | Phase::Finishing { .. }, Meaning::Suspend { .. }) => {
                 self.deadlines.stop(now);
-                vec![Action::StopSelf { signal: signal.number }]
+                vec![SupervisorAction::StopSelf { signal: signal.number }]
             }
             (Phase::Running, Meaning::Stop { relay }) => {
                 let mut actions = Vec::new();
@@ -275,7 +284,7 @@ impl Machine {
                     }
                 }
                 if self.stopped.is_some() {
-                    actions.push(Action::Send { signal: signals::SIGCONT, value: None });
+                    actions.push(SupervisorAction::Send { signal: signals::SIGCONT, value: None });
                 }
                 actions
             }
@@ -293,13 +302,13 @@ impl Machine {
         }
     }
 
-    fn time(&mut self, now: Duration) -> Vec<Action> {
+    fn time(&mut self, now: Duration) -> Vec<SupervisorAction> {
         let mut actions = Vec::new();
         if take_due(&mut self.restart_at, now) {
-            actions.push(Action::StartKeeper);
+            actions.push(SupervisorAction::StartKeeper);
         }
         if self.deadlines.take_kill(now) {
-            actions.push(Action::Send { signal: signals::SIGKILL, value: None });
+            actions.push(SupervisorAction::Send { signal: signals::SIGKILL, value: None });
         }
         if self.deadlines.take_phase(now) {
             actions.extend(self.deadline_passed(now));
@@ -307,7 +316,7 @@ impl Machine {
         actions
     }
 
-    fn deadline_passed(&mut self, now: Duration) -> Vec<Action> {
+    fn deadline_passed(&mut self, now: Duration) -> Vec<SupervisorAction> {
         match self.phase {
             Phase::Opening if self.limits.require_database => {
                 let limit = humantime::format_duration(self.limits.start_timeout);
@@ -316,23 +325,23 @@ impl Machine {
             }
             Phase::Opening => {
                 let message = "the database has not answered yet; the run starts, and is recorded as soon as it does";
-                let mut actions = vec![Action::Warn { message: message.to_owned(), hint: String::new() }];
+                let mut actions = vec![SupervisorAction::Warn { message: message.to_owned(), hint: String::new() }];
                 actions.extend(self.start());
                 actions
             }
             Phase::Running => {
                 self.timed_out = true;
                 self.deadlines.kill_at(now + self.limits.kill_after);
-                let event = journal::Event::TimedOut { signal: signals::name(signals::SIGTERM) };
+                let event = journal::RunEvent::TimedOut { signal: signals::name(signals::SIGTERM) };
                 vec![
-                    Action::Write { event, durable: true },
-                    Action::Send { signal: signals::SIGTERM, value: None },
-                    Action::Send { signal: signals::SIGCONT, value: None },
+                    SupervisorAction::Write { event, durable: true },
+                    SupervisorAction::Send { signal: signals::SIGTERM, value: None },
+                    SupervisorAction::Send { signal: signals::SIGCONT, value: None },
                 ]
             }
             Phase::Finishing { end, .. } => {
                 let message = "the database does not have the end of the run yet; it gets it as soon as it answers";
-                let mut actions = vec![Action::Warn { message: message.to_owned(), hint: String::new() }];
+                let mut actions = vec![SupervisorAction::Warn { message: message.to_owned(), hint: String::new() }];
                 actions.extend(self.over(end));
                 actions
             }
@@ -340,18 +349,18 @@ impl Machine {
         }
     }
 
-    fn finish(&mut self, exit: TrainerExit, end: EndAs, now: Duration) -> Vec<Action> {
+    fn finish(&mut self, exit: TrainerExit, end: EndAs, now: Duration) -> Vec<SupervisorAction> {
         self.phase = Phase::Finishing { since: now, end };
         // The trainer is no more, however it was: only we can be stopped from here on.
         (self.stopped, self.suspended) = (None, false);
         self.deadlines.begin_phase(Some(now + self.limits.finish_timeout));
-        vec![Action::Finish(exit)]
+        vec![SupervisorAction::Finish(exit)]
     }
 
-    fn over(&mut self, end: EndAs) -> Vec<Action> {
+    fn over(&mut self, end: EndAs) -> Vec<SupervisorAction> {
         self.phase = Phase::Over;
         self.deadlines.begin_phase(None);
-        vec![Action::End(end)]
+        vec![SupervisorAction::End(end)]
     }
 
     fn end_of(&self, exit: &TrainerExit) -> EndAs {
@@ -364,14 +373,14 @@ impl Machine {
     }
 }
 
-fn stop_requested(signal: Received) -> Action {
+fn stop_requested(signal: Received) -> SupervisorAction {
     let (pid, uid) = match signal.sender {
         Sender::Kernel => (None, None),
         Sender::Process { pid, uid } => (Some(pid), Some(uid)),
     };
     let event =
-        journal::Event::StopRequested { signal: signals::name(signal.number), sender_pid: pid, sender_uid: uid };
-    Action::Write { event, durable: true }
+        journal::RunEvent::StopRequested { signal: signals::name(signal.number), sender_pid: pid, sender_uid: uid };
+    SupervisorAction::Write { event, durable: true }
 }
 
 #[cfg(test)]

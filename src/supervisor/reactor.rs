@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::events::{Action, Event};
-use super::guard::{Guard, Unkept, Written};
-use super::hearing::Hearing;
+use super::events::{SupervisorAction, SupervisorEvent};
+use super::guard::{Guard, Undelivered, Written};
 use super::keepers::Keepers;
-use super::machine::{Limits, Machine};
-use super::relay::{Found, Reach};
+use super::machine::{RunLimits, SupervisorMachine};
+use super::relay::{InheritedSignals, Reach};
+use super::signal_inbox::SignalInbox;
 use super::trainer::{spawn_failed, trainer_exit, usage};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
 };
-use crate::link::{Brief, Heard, ToSupervisor};
+use crate::link::{KeeperConfig, Message, ToSupervisor};
 use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
@@ -39,8 +39,8 @@ pub enum SupervisorError {
 /// All that it takes to supervise a run.
 pub struct Supervision {
     pub command: Vec<OsString>,
-    pub brief: Brief,
-    pub limits: Limits,
+    pub config: KeeperConfig,
+    pub limits: RunLimits,
     /// Where the journal goes; without one it is kept in memory.
     pub place: Option<(Home, RunDirectory)>,
     /// How much of the end of a failed run's stderr is kept, in bytes.
@@ -50,10 +50,10 @@ pub struct Supervision {
 }
 
 struct Supervisor {
-    machine: Machine,
+    machine: SupervisorMachine,
     // Dropped before everything below: its end must still be able to use the rest of the process.
     guard: Guard,
-    hearing: Hearing,
+    signal_inbox: SignalInbox,
     command: Vec<OsString>,
     report_path: Option<PathBuf>,
     stderr_tail_bytes: u64,
@@ -62,7 +62,7 @@ struct Supervisor {
     oom_kills: OomKills,
     usage: Option<Usage>,
     /// Events that are known already, before any that is waited for.
-    pending: Vec<Event>,
+    pending: Vec<SupervisorEvent>,
 }
 
 /// How a run was supervised.
@@ -71,7 +71,7 @@ pub struct Supervised {
     /// How runwrap is to end.
     pub end: EndAs,
     /// No keeper was there in the end: what the journal says is the caller's to deliver.
-    pub unkept: Option<Unkept>,
+    pub undelivered: Option<Undelivered>,
 }
 
 /// Runs the trainer from beginning to end. `gather` finds out what is known of the run, while a keeper starts.
@@ -79,10 +79,13 @@ pub struct Supervised {
 /// # Errors
 /// Where the kernel refuses what cannot be done without. A run that had begun is finalized all the same.
 pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Result<Supervised, SupervisorError> {
-    let Supervision { command, brief, limits, place, stderr_tail_bytes, report_path } = supervision;
+    let Supervision { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
     let signals = Signals::block_all()?;
-    let found =
-        Found { leads_session: host::leads_session(), ignored: inherited::ignored(), blocked: signals.found_blocked() };
+    let found = InheritedSignals {
+        leads_session: host::leads_session(),
+        ignored: inherited::ignored(),
+        blocked: signals.found_blocked(),
+    };
     let directory = place.as_ref().map(|(_, run)| run);
     let (journal, error) = JournalFile::make(directory).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
@@ -90,7 +93,7 @@ pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Re
     }
     // First: its way to an open database is the longest. The beginning is on disk before it gets there: two that sync at once
     // wait for each other.
-    let mut keepers = Keepers::new(brief);
+    let mut keepers = Keepers::new(config);
     let started = keepers.start(&journal, directory);
     failpoint::reached("blank");
     // It may wait for a directory or a file server. A signal ends that as it would have ended the bare command; from there on
@@ -99,9 +102,9 @@ pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Re
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
     let guard = Guard::new(writer, place, keepers, limits.finish_timeout);
     let mut supervisor = Supervisor {
-        machine: Machine::new(limits, found, clock::boot_time()),
+        machine: SupervisorMachine::new(limits, found, clock::boot_time()),
         guard,
-        hearing: Hearing::new(signals),
+        signal_inbox: SignalInbox::new(signals),
         command,
         report_path,
         stderr_tail_bytes,
@@ -112,7 +115,7 @@ pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Re
         pending: Vec::new(),
     };
     let end = supervisor.run(started, written)?;
-    Ok(Supervised { end, unkept: supervisor.guard.unkept() })
+    Ok(Supervised { end, undelivered: supervisor.guard.undelivered() })
 }
 
 fn warn_of_memory(error: &io::Error) {
@@ -129,11 +132,11 @@ impl Supervisor {
         }
         self.report(Ok(written))?;
         // While the keeper gets going there is nothing else to do.
-        self.hearing.start_witness();
+        self.signal_inbox.start_witness();
         self.oom_kills = OomKills::watch();
         loop {
             for event in self.next_events()? {
-                if matches!(event, Event::Executed { .. }) {
+                if matches!(event, SupervisorEvent::Executed { .. }) {
                     failpoint::reached("running");
                     if failpoint::fails("running") {
                         return Err(io::Error::other("failpoint").into());
@@ -148,9 +151,9 @@ impl Supervisor {
     }
 
     /// Waits for the next events. Never empty for ever: each wait is bounded.
-    fn next_events(&mut self) -> Result<Vec<Event>, SupervisorError> {
+    fn next_events(&mut self) -> Result<Vec<SupervisorEvent>, SupervisorError> {
         let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
-        let fds = [Some(std::os::fd::AsFd::as_fd(&self.hearing)), self.guard.keepers.link_fd(), exec_result];
+        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keepers.link_fd(), exec_result];
         let [signal, link, exec] =
             readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
         let mut events = std::mem::take(&mut self.pending);
@@ -161,21 +164,21 @@ impl Supervisor {
             self.take_signals(&mut events)?;
         }
         if link {
-            match self.guard.keepers.hear()? {
-                Heard::News(news) => events.push(Event::Keeper(news)),
-                Heard::Nothing => {}
-                Heard::Gone => events.push(Event::KeeperGone),
+            match self.guard.keepers.recv()? {
+                Message::Received(news) => events.push(SupervisorEvent::Keeper(news)),
+                Message::Nothing => {}
+                Message::Closed => events.push(SupervisorEvent::KeeperGone),
             }
         }
-        events.push(Event::Time);
+        events.push(SupervisorEvent::Time);
         Ok(events)
     }
 
-    fn exec_result(&mut self) -> Result<Option<Event>, SupervisorError> {
+    fn exec_result(&mut self) -> Result<Option<SupervisorEvent>, SupervisorError> {
         let Some(trainer) = &mut self.trainer else { return Ok(None) };
         self.executed = true;
         match trainer.exec_result()? {
-            None => Ok(Some(Event::Executed { pid: trainer.pid })),
+            None => Ok(Some(SupervisorEvent::Executed { pid: trainer.pid })),
             Some(error) => {
                 self.guard.reap()?;
                 self.trainer = None;
@@ -184,13 +187,15 @@ impl Supervisor {
         }
     }
 
-    fn take_signals(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {
-        let heard = self.hearing.take()?;
+    fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
+        let heard = self.signal_inbox.take()?;
         let mut changes = Vec::new();
         self.look_at_children(&mut changes)?;
         // Who is asked to stop while the trainer is stopped must know it, and what ended the trainer comes before its end.
         // Held by `a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped`.
-        let is_end = |event: &Event| !matches!(event, Event::TrainerStopped { .. } | Event::TrainerContinued);
+        let is_end = |event: &SupervisorEvent| {
+            !matches!(event, SupervisorEvent::TrainerStopped { .. } | SupervisorEvent::TrainerContinued)
+        };
         let end = changes.iter().position(is_end).unwrap_or(changes.len());
         let ends = changes.split_off(end);
         events.extend(changes);
@@ -203,13 +208,13 @@ impl Supervisor {
                 reach = Reach::Alone;
             }
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, reach:?; "");
-            events.push(Event::Signal { signal, reach });
+            events.push(SupervisorEvent::Signal { signal, reach });
         }
         events.extend(ends);
         Ok(())
     }
 
-    fn look_at_children(&mut self, events: &mut Vec<Event>) -> Result<(), SupervisorError> {
+    fn look_at_children(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
         let trainer = self.guard.trainer_pid;
         wait::reap_others(trainer)?;
         let Some(pid) = trainer.filter(|_| self.trainer.is_some()) else { return Ok(()) };
@@ -220,9 +225,9 @@ impl Supervisor {
             match change {
                 ChildChange::Stopped { signal } => {
                     let in_foreground = process::group(pid).is_some_and(terminal::is_foreground_job);
-                    events.push(Event::TrainerStopped { signal, in_foreground });
+                    events.push(SupervisorEvent::TrainerStopped { signal, in_foreground });
                 }
-                ChildChange::Continued => events.push(Event::TrainerContinued),
+                ChildChange::Continued => events.push(SupervisorEvent::TrainerContinued),
                 ChildChange::Exited { .. } | ChildChange::Signaled { .. } => {
                     // An exec that failed ends the child too; what it wrote comes first.
                     if !self.executed
@@ -231,7 +236,7 @@ impl Supervisor {
                         events.push(event);
                     }
                     if self.trainer.take().is_some() {
-                        events.extend(trainer_exit(&change, &self.oom_kills).map(Event::TrainerEnded));
+                        events.extend(trainer_exit(&change, &self.oom_kills).map(SupervisorEvent::TrainerEnded));
                         self.usage = usage(&change);
                     }
                     break;
@@ -242,22 +247,22 @@ impl Supervisor {
     }
 
     /// Performs `actions` in order; `Some` is how to end.
-    fn perform(&mut self, actions: Vec<Action>) -> Result<Option<EndAs>, SupervisorError> {
+    fn perform(&mut self, actions: Vec<SupervisorAction>) -> Result<Option<EndAs>, SupervisorError> {
         for action in actions {
             match action {
-                Action::StartKeeper => self.start_keeper(),
-                Action::Spawn => {
+                SupervisorAction::StartKeeper => self.start_keeper(),
+                SupervisorAction::Spawn => {
                     failpoint::reached("before-spawn");
                     self.spawn()?;
                 }
-                Action::Write { event, durable } => {
+                SupervisorAction::Write { event, durable } => {
                     let written = self.guard.write(event, durable);
                     self.report(written)?;
                     if durable {
                         failpoint::reached("written");
                     }
                 }
-                Action::Send { signal, value } => {
+                SupervisorAction::Send { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid
                         && let Err(error) = process::send(pid, signal, value)
                     {
@@ -268,21 +273,21 @@ impl Supervisor {
                             "cannot send {} to the trainer: {cause}", signals::name(signal));
                     }
                 }
-                Action::Finish(exit) => {
+                SupervisorAction::Finish(exit) => {
                     let written = self.guard.finish(exit, self.usage.take());
                     self.report(written)?;
                     self.guard.reap()?;
-                    self.hearing.dismiss_witness()?;
+                    self.signal_inbox.dismiss_witness()?;
                 }
-                Action::StopSelf { signal } => self.stop_self(signal)?,
-                Action::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
-                Action::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
-                Action::Abandon => {
+                SupervisorAction::StopSelf { signal } => self.stop_self(signal)?,
+                SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
+                SupervisorAction::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
+                SupervisorAction::Abandon => {
                     let temporary = self.report_path.as_deref().filter(|_| self.guard.place.is_none());
                     self.guard.abandon()?;
                     temporary.map(discard_temporary_report);
                 }
-                Action::End(end) => return Ok(Some(end)),
+                SupervisorAction::End(end) => return Ok(Some(end)),
             }
         }
         Ok(None)
@@ -296,7 +301,7 @@ impl Supervisor {
         let own_group = process::own_group();
         let had = terminal::foreground_group().filter(|group| *group != own_group);
         let trainers = had.filter(|group| trainer.and_then(process::group) == Some(*group));
-        if let Some(Err(error)) = trainer.map(|pid| self.hearing.watch(pid)) {
+        if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
             log::info!(event = "not_watched", error:%; "");
         }
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::is_stopped_no_more(pid)?)))?;
@@ -306,8 +311,8 @@ impl Supervisor {
             // The trainer has gone meanwhile.
             log::info!(event = "terminal_kept", error:%; "");
         }
-        self.hearing.end_watch();
-        self.pending.push(Event::Awake);
+        self.signal_inbox.end_watch();
+        self.pending.push(SupervisorEvent::Awake);
         Ok(())
     }
 
@@ -316,7 +321,7 @@ impl Supervisor {
             // The last keeper died after it had removed the run: so it had delivered the end. Held by
             // `a_keeper_that_dies_after_the_removal_costs_no_wait`.
             if error.kind() == io::ErrorKind::NotFound && self.guard.is_finished() {
-                self.pending.push(Event::Keeper(ToSupervisor::Final));
+                self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
                 return;
             }
             self.hear_of_keeper(Err(error));
@@ -326,22 +331,22 @@ impl Supervisor {
     fn hear_of_keeper(&mut self, told: io::Result<()>) {
         if let Err(error) = told {
             log::info!(event = "no_keeper", error:%; "");
-            self.pending.push(Event::KeeperGone);
+            self.pending.push(SupervisorEvent::KeeperGone);
         }
     }
 
     fn spawn(&mut self) -> Result<(), SupervisorError> {
-        let account = self.guard.writer.account();
-        let run = &account.begin.run;
+        let state = self.guard.writer.state();
+        let run = &state.begin.run;
         let mut added = vec![
             ("RUNWRAP_RUN_ID", OsString::from(run.run_id.to_string())),
             ("RUNWRAP_NAME", OsString::from(&run.name)),
         ];
-        added.extend(account.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
+        added.extend(state.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
         // What we have said ourselves is none of its words.
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, self.hearing.signals.found_mask()) {
+        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.found_mask()) {
             Ok((trainer, earlier)) => {
                 self.guard.trainer_pid = Some(trainer.pid);
                 self.trainer = Some(trainer);
@@ -359,7 +364,7 @@ impl Supervisor {
         let mut events = Vec::new();
         self.take_signals(&mut events)?;
         for event in &mut events {
-            if let Event::Signal { signal, reach } = event
+            if let SupervisorEvent::Signal { signal, reach } = event
                 && earlier.contains(signal.number)
             {
                 *reach = Reach::Alone;

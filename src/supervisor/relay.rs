@@ -1,10 +1,10 @@
-//! Which signals the trainer gets from us: those that it has not got already. Pure. Called by `machine` and `hearing`.
+//! Which signals the trainer gets from us: those that it has not got already. Pure. Called by `machine` and `signal_inbox`.
 
 use crate::sys::signals::{self, Numbers, Received, Sender};
 
 /// What we were started with. The trainer is started with it as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct InheritedSignals {
     /// A closing terminal signals the leader of the session alone.
     pub(super) leads_session: bool,
     pub(super) ignored: Numbers,
@@ -44,7 +44,7 @@ pub(super) enum Meaning {
 }
 
 /// What `signal` means to a supervisor that was started so.
-pub(super) fn meaning(signal: Received, reach: Reach, found: Found) -> Meaning {
+pub(super) fn meaning(signal: Received, reach: Reach, found: InheritedSignals) -> Meaning {
     let relay = match (reach, signal.sender) {
         (Reach::Group, Sender::Kernel | Sender::Process { .. }) => false,
         (Reach::Alone, Sender::Kernel | Sender::Process { .. }) => true,
@@ -96,13 +96,16 @@ mod tests {
 
     #[track_caller]
     fn check(number: i32, sender: Sender, reach: Reach, leads_session: bool, expected: Meaning) {
-        let found = Found { leads_session, ..Found::default() };
+        let found = InheritedSignals { leads_session, ..InheritedSignals::default() };
         assert_eq!(meaning(Received { number, sender, value: None }, reach, found), expected);
     }
 
     #[test]
     fn a_stop_that_was_ignored_before_us_asks_nobody_and_is_relayed() {
-        let found = Found { ignored: [signals::SIGHUP, signals::SIGTSTP].into_iter().collect(), ..Found::default() };
+        let found = InheritedSignals {
+            ignored: [signals::SIGHUP, signals::SIGTSTP].into_iter().collect(),
+            ..InheritedSignals::default()
+        };
         for (number, expected) in [
             (signals::SIGHUP, Meaning::Other { relay: true }),
             (signals::SIGTSTP, Meaning::Other { relay: true }),

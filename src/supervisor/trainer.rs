@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::io;
 
-use super::events::Event;
+use super::events::SupervisorEvent;
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
 use crate::sys::wait::ChildChange;
 use crate::sys::{process, signals};
 
 /// The command could not be executed.
-pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> Event {
+pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
     let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
     let message = format!("cannot run {program}: {}", process::error_text(error));
-    Event::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+    SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
 }
 
 /// How the trainer ended; `None` while it goes on.

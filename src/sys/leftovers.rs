@@ -8,7 +8,7 @@ use super::pidfd::PidFd;
 
 /// What to do with each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum LeftoverSignal {
     /// Only count them.
     Count,
     /// SIGTERM, and SIGCONT so that a stopped one hears it.
@@ -19,7 +19,7 @@ pub enum Stop {
 
 /// Signals every process that has `RUNWRAP_RUN_ID=run_id` in its environment or is in the process group `group`, save this
 /// one. Returns how many there are. One that may not be looked at (another user's) is not ours to stop.
-pub fn signal_all(run_id: &str, group: Option<i32>, stop: Stop) -> io::Result<usize> {
+pub fn signal_all(run_id: &str, group: Option<i32>, stop: LeftoverSignal) -> io::Result<usize> {
     let marker = format!("RUNWRAP_RUN_ID={run_id}");
     let mut found = 0;
     for entry in std::fs::read_dir("/proc")? {
@@ -35,12 +35,12 @@ pub fn signal_all(run_id: &str, group: Option<i32>, stop: Stop) -> io::Result<us
         }
         found += 1;
         match stop {
-            Stop::Count => {}
-            Stop::Ask => {
+            LeftoverSignal::Count => {}
+            LeftoverSignal::Ask => {
                 pidfd.signal(libc::SIGTERM)?;
                 pidfd.signal(libc::SIGCONT)?;
             }
-            Stop::Kill => pidfd.signal(libc::SIGKILL)?,
+            LeftoverSignal::Kill => pidfd.signal(libc::SIGKILL)?,
         }
     }
     Ok(found)

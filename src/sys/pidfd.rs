@@ -24,7 +24,7 @@ struct Info {
 
 /// How a process ended, as far as the kernel tells it to strangers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum ProcessExit {
     Exited { code: i32 },
     Signaled { signal: i32 },
 }
@@ -60,7 +60,7 @@ impl PidFd {
 
     /// How it ended; `None` before it was reaped, and where the kernel is older than 6.15.
     #[must_use]
-    pub fn ended(&self) -> Option<Ended> {
+    pub fn ended(&self) -> Option<ProcessExit> {
         let mut info = Info { mask: INFO_EXIT, ..Info::default() };
         // SAFETY: an open descriptor and an owned struct of the size that the request names.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut info) };
@@ -68,9 +68,9 @@ impl PidFd {
             return None;
         }
         if libc::WIFSIGNALED(info.exit_code) {
-            return Some(Ended::Signaled { signal: libc::WTERMSIG(info.exit_code) });
+            return Some(ProcessExit::Signaled { signal: libc::WTERMSIG(info.exit_code) });
         }
-        libc::WIFEXITED(info.exit_code).then(|| Ended::Exited { code: libc::WEXITSTATUS(info.exit_code) })
+        libc::WIFEXITED(info.exit_code).then(|| ProcessExit::Exited { code: libc::WEXITSTATUS(info.exit_code) })
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_kernel_tells_how_a_reaped_process_ended_or_nothing() {
         for (script, expected) in
-            [("exit 7", Ended::Exited { code: 7 }), ("kill -TERM $$", Ended::Signaled { signal: 15 })]
+            [("exit 7", ProcessExit::Exited { code: 7 }), ("kill -TERM $$", ProcessExit::Signaled { signal: 15 })]
         {
             let mut command = Command::new("sh");
             command.args(["-c", &format!("read -r line; {script}")]).stdin(std::process::Stdio::piped());

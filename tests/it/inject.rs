@@ -214,7 +214,7 @@ fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_
     sweep(Hit::Everybody, &WRITES, |call, place| check_error(Hit::Everybody, call, place, SCRIPT, ""));
 }
 
-/// The brief of the keeper is the first call, the beginning of the journal the second.
+/// The config of the keeper is the first call, the beginning of the journal the second.
 #[test]
 fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_is_warned() {
     let site = Site::sqlite();

@@ -22,7 +22,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// As behind Ctrl-S, or before a pager that nobody scrolls: the supervisor must go on hearing signals.
+/// As behind Ctrl-S, or before a pager that nobody scrolls: the supervisor must go on signal_inbox signals.
 #[test]
 fn a_reader_of_stderr_that_stopped_reading_delays_nothing() {
     let site = Site::sqlite();

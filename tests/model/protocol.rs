@@ -5,7 +5,7 @@
 //! | in the model | in the crate |
 //! |---|---|
 //! | [`Supervisor`](crate::state::Supervisor), [`Action::StartKeeper`] … [`Action::SupervisorExits`] | `supervisor::machine`, `supervisor::guard` |
-//! | [`Delivery`](crate::state::Delivery), [`Action::Attempt`], [`Action::Answer`] | `delivery::Parcel::deliver`, `keeper::machine` |
+//! | [`Delivery`](crate::state::Delivery), [`Action::Attempt`], [`Action::Answer`] | `delivery::Delivery::deliver`, `keeper::machine` |
 //! | [`Action::TakeOver`] | `keeper::takeover` |
 //! | [`Journal`](crate::state::Journal), [`Locks`](crate::state::Locks) | `journal` |
 //! | [`Database`](crate::database::Database) | `record::merge`, the very function |

@@ -14,8 +14,8 @@ mod url;
 mod tests;
 
 use super::database::DatabaseTarget;
+use super::env::Env;
 use super::error::nearest;
-use super::surroundings::Surroundings;
 
 /// Why the text names no database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ const FORMS: &str = "write postgres://USER@HOST/DATABASE, key=value pairs as for
 ///
 /// # Errors
 /// [`Malformed`], without a piece of `text` in it.
-pub fn parse_database(text: &str, around: &Surroundings<'_>) -> Result<DatabaseTarget, Malformed> {
+pub fn parse_database(text: &str, around: &Env<'_>) -> Result<DatabaseTarget, Malformed> {
     let text = text.trim();
     if text.is_empty() {
         return Err(Malformed::new("it is empty", FORMS));

@@ -10,7 +10,7 @@ use super::{Malformed, service};
 use crate::config::database::{
     ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs,
 };
-use crate::config::surroundings::Surroundings;
+use crate::config::env::Env;
 use crate::config::values::absolute;
 
 const PORT: u16 = 5432;
@@ -67,7 +67,7 @@ impl Parameters {
 }
 
 /// The server that `given`, the service file and the environment name together.
-pub(super) fn target(given: Parameters, around: &Surroundings<'_>) -> Result<DatabaseTarget, Malformed> {
+pub(super) fn target(given: Parameters, around: &Env<'_>) -> Result<DatabaseTarget, Malformed> {
     let mut parameters = given;
     if let Some(name) = parameters.get("service").map(str::to_owned).or_else(|| around.text("PGSERVICE")) {
         parameters.complete(service::find(&name, around)?);
@@ -102,7 +102,7 @@ pub(super) fn target(given: Parameters, around: &Surroundings<'_>) -> Result<Dat
     })))
 }
 
-fn of_environment(around: &Surroundings<'_>) -> Result<Parameters, Malformed> {
+fn of_environment(around: &Env<'_>) -> Result<Parameters, Malformed> {
     let mut parameters = Parameters::default();
     for keyword in KEYWORDS {
         let Some(variable) = keyword.variable else { continue };
@@ -117,7 +117,7 @@ fn of_environment(around: &Surroundings<'_>) -> Result<Parameters, Malformed> {
 }
 
 /// libpq pairs the lists up: as many ports as hosts, or one for all; `hostaddr` spares the look-up of a host.
-fn hosts(parameters: &Parameters, around: &Surroundings<'_>) -> Result<Vec<PostgresHost>, Malformed> {
+fn hosts(parameters: &Parameters, around: &Env<'_>) -> Result<Vec<PostgresHost>, Malformed> {
     let names = list(parameters.get("host"));
     let addresses = list(parameters.get("hostaddr"));
     if !names.is_empty() && !addresses.is_empty() && names.len() != addresses.len() {
@@ -181,13 +181,13 @@ fn port_number(text: &str, parameters: &Parameters) -> Result<u16, Malformed> {
 
 /// The first that exists. Not the first with a socket in it: the name must not change while the server is down,
 /// for a journal is delivered only to the database that it names.
-fn socket_directory(around: &Surroundings<'_>) -> String {
+fn socket_directory(around: &Env<'_>) -> String {
     let exists = |directory: &&str| (around.is_dir)(Path::new(directory));
     SOCKET_DIRECTORIES.into_iter().find(exists).unwrap_or(SOCKET_DIRECTORIES[0]).to_owned()
 }
 
 /// `sslrootcert=system` stays that one word: the system's roots, and nothing weaker than `verify-full`.
-fn tls(parameters: &Parameters, around: &Surroundings<'_>) -> Result<(SslMode, Option<PathBuf>), Malformed> {
+fn tls(parameters: &Parameters, around: &Env<'_>) -> Result<(SslMode, Option<PathBuf>), Malformed> {
     let mode = match parameters.get("sslmode") {
         None => None,
         Some("disable") => Some(SslMode::Disable),

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use super::postgres::Parameters;
 use super::{Malformed, keywords};
-use crate::config::surroundings::Surroundings;
+use crate::config::env::Env;
 
 /// Where Debian and its like keep the system's file; libpq's own default is fixed when it is built.
 const SYSTEM_DIRECTORY: &str = "/etc/postgresql-common";
 
 /// The parameters of `service`: from `$PGSERVICEFILE` or `~/.pg_service.conf`, else from the system's file.
-pub(super) fn find(service: &str, around: &Surroundings<'_>) -> Result<Parameters, Malformed> {
+pub(super) fn find(service: &str, around: &Env<'_>) -> Result<Parameters, Malformed> {
     let own = around
         .text("PGSERVICEFILE")
         .map_or_else(|| around.home().join(".pg_service.conf"), |file| around.cwd.join(file));

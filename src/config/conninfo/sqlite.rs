@@ -9,11 +9,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Malformed;
-use crate::config::surroundings::Surroundings;
+use crate::config::env::Env;
 use crate::config::values::absolute;
 
 /// The absolute path of the file that `rest`, all after `sqlite:`, names.
-pub(super) fn parse(rest: &str, around: &Surroundings<'_>) -> Result<PathBuf, Malformed> {
+pub(super) fn parse(rest: &str, around: &Env<'_>) -> Result<PathBuf, Malformed> {
     const HOW: &str = "write sqlite:PATH, with an absolute or a relative path";
     if rest.is_empty() {
         return Ok(default_path(around));
@@ -41,7 +41,7 @@ pub(super) fn parse(rest: &str, around: &Surroundings<'_>) -> Result<PathBuf, Ma
     Ok(absolute(around.cwd, Path::new(path)))
 }
 
-pub(super) fn default_path(around: &Surroundings<'_>) -> PathBuf {
+pub(super) fn default_path(around: &Env<'_>) -> PathBuf {
     around.data_dir().join("runwrap.db")
 }
 

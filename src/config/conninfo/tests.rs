@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Malformed, parse_database};
-use crate::config::surroundings::world::World;
+use crate::config::env::world::World;
 use crate::config::{ChannelBinding, DatabaseTarget, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
 
 const PASSWORD: &str = "hunter2";

@@ -1,10 +1,10 @@
 //! The precedence of the layers, the defaults, and what is said of a value that cannot be used.
 
 use super::*;
+use crate::config::env::world::World;
 use crate::config::file;
 use crate::config::layers::Layer;
-use crate::config::options::Kind;
-use crate::config::surroundings::world::World;
+use crate::config::options::OptionKind;
 use std::path::Path;
 
 const FILE: &str = "/etc/c.toml";
@@ -82,13 +82,13 @@ fn a_flag_counts_before_a_variable_before_the_file_before_the_default() {
 fn three_values(row: &OptionRow) -> [&'static str; 3] {
     match row.kind {
         // Enough to tell the layers apart that a switch has: on in one, off in the next.
-        Kind::Switch => ["true", "false", "true"],
-        Kind::Duration if row.key == "heartbeat" => ["41s", "42s", "43s"],
-        Kind::Duration => ["11m", "12m", "13m"],
-        Kind::Bytes => ["11", "12", "13"],
-        Kind::Secret if row.key == "database_url" => ["sqlite:/1", "sqlite:/2", "sqlite:/3"],
-        Kind::Text if row.key == "table" => ["one", "two", "three"],
-        Kind::Secret | Kind::Text | Kind::Path | Kind::Repeated => ["/1", "/2", "/3"],
+        OptionKind::Switch => ["true", "false", "true"],
+        OptionKind::Duration if row.key == "heartbeat" => ["41s", "42s", "43s"],
+        OptionKind::Duration => ["11m", "12m", "13m"],
+        OptionKind::Bytes => ["11", "12", "13"],
+        OptionKind::Secret if row.key == "database_url" => ["sqlite:/1", "sqlite:/2", "sqlite:/3"],
+        OptionKind::Text if row.key == "table" => ["one", "two", "three"],
+        OptionKind::Secret | OptionKind::Text | OptionKind::Path | OptionKind::Repeated => ["/1", "/2", "/3"],
     }
 }
 
@@ -111,11 +111,14 @@ fn every_option_is_taken_from_its_flag_before_its_variable_before_the_file_befor
         };
         let nothing = url_files(World::new(&[]));
         let set = row.variable.map(|variable| url_files(World::new(&[(variable, by_variable)])));
-        let quoted =
-            if matches!(row.kind, Kind::Switch | Kind::Bytes) { by_file.to_owned() } else { format!("\"{by_file}\"") };
+        let quoted = if matches!(row.kind, OptionKind::Switch | OptionKind::Bytes) {
+            by_file.to_owned()
+        } else {
+            format!("\"{by_file}\"")
+        };
         let content = if row.in_file { format!("{} = {quoted}", row.key) } else { String::new() };
         let flags: Vec<(&'static OptionRow, &str)> =
-            row.flag.map(|_| (row, by_flag)).into_iter().filter(|_| row.kind != Kind::Repeated).collect();
+            row.flag.map(|_| (row, by_flag)).into_iter().filter(|_| row.kind != OptionKind::Repeated).collect();
 
         let alone = |world: &World, flags: &[(&'static OptionRow, &str)], content: &str| {
             let (text, origins) = decided(world, flags, content);

@@ -6,35 +6,35 @@ use super::*;
 use crate::record::{Begun, RecordId};
 
 const SECOND: Duration = Duration::from_secs(1);
-const STARTED: Facts = Facts { started: true, ended: false };
-const ENDED: Facts = Facts { started: true, ended: true };
+const STARTED: JournalFacts = JournalFacts { started: true, ended: false };
+const ENDED: JournalFacts = JournalFacts { started: true, ended: true };
 
-fn keeper() -> Machine {
-    Machine::new(30 * SECOND, 3600 * SECOND, true, 0, None)
+fn keeper() -> KeeperMachine {
+    KeeperMachine::new(30 * SECOND, 3600 * SECOND, true, 0, None)
 }
 
-fn delivered(ended: bool) -> Event {
+fn delivered(ended: bool) -> KeeperEvent {
     let begun = Some(Begun { record_id: RecordId("1".into()), version: None });
-    Event::Delivered(Delivered { begun, ended })
+    KeeperEvent::Delivered(Delivered { begun, ended })
 }
 
-fn transient() -> Event {
-    Event::Failed(StoreError::Transient { message: "down".into() })
+fn transient() -> KeeperEvent {
+    KeeperEvent::Failed(StoreError::Transient { message: "down".into() })
 }
 
-fn permanent() -> Event {
-    Event::Failed(StoreError::Permanent { message: "no right".into(), hint: "grant it".into() })
+fn permanent() -> KeeperEvent {
+    KeeperEvent::Failed(StoreError::Permanent { message: "no right".into(), hint: "grant it".into() })
 }
 
 #[test]
 fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
     let mut keeper = keeper();
-    assert_eq!(keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5), [Action::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5), [KeeperAction::Attempt]);
     keeper.step(delivered(false), SECOND, 0.5);
     assert_eq!(keeper.wake_at(), None);
-    keeper.step(Event::Looked(STARTED), 2 * SECOND, 0.5);
+    keeper.step(KeeperEvent::Looked(STARTED), 2 * SECOND, 0.5);
     assert_eq!(keeper.wake_at(), Some(3 * SECOND));
-    assert_eq!(keeper.step(Event::Time, 3 * SECOND, 0.5), [Action::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::Time, 3 * SECOND, 0.5), [KeeperAction::Attempt]);
     keeper.step(delivered(false), 4 * SECOND, 0.5);
     assert_eq!(keeper.wake_at(), Some(34 * SECOND));
 }
@@ -42,14 +42,14 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 #[test]
 fn a_file_stays_open_after_the_beginning_and_between_heartbeats_that_are_near() {
     for (heartbeat, between) in [(SECOND, true), (30 * SECOND, false)] {
-        let mut keeper = Machine::new(heartbeat, 3600 * SECOND, true, 0, None);
-        keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
+        let mut keeper = KeeperMachine::new(heartbeat, 3600 * SECOND, true, 0, None);
+        keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
         assert!(keeper.keeps_open());
         keeper.step(delivered(false), SECOND, 0.5);
-        keeper.step(Event::Looked(STARTED), 2 * SECOND, 0.5);
+        keeper.step(KeeperEvent::Looked(STARTED), 2 * SECOND, 0.5);
         assert_eq!(keeper.keeps_open(), between, "{heartbeat:?}");
         // Nothing comes after the end.
-        keeper.step(Event::Looked(ENDED), 3 * SECOND, 0.5);
+        keeper.step(KeeperEvent::Looked(ENDED), 3 * SECOND, 0.5);
         assert!(!keeper.keeps_open());
     }
 }
@@ -57,99 +57,104 @@ fn a_file_stays_open_after_the_beginning_and_between_heartbeats_that_are_near() 
 #[test]
 fn an_end_is_delivered_at_once_then_all_is_removed_and_it_goes() {
     let mut keeper = keeper();
-    keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
     keeper.step(delivered(false), SECOND, 0.5);
-    assert_eq!(keeper.step(Event::Looked(ENDED), 2 * SECOND, 0.5), [Action::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
     let last = keeper.step(delivered(true), 3 * SECOND, 0.5);
-    let expected = [Action::Remove, Action::AwaitLeftovers, Action::Tell(ToSupervisor::Final), Action::Exit];
+    let expected = [
+        KeeperAction::Remove,
+        KeeperAction::AwaitLeftovers,
+        KeeperAction::Send(ToSupervisor::Final),
+        KeeperAction::Exit,
+    ];
     assert_eq!(last[1..], expected);
 }
 
 #[test]
 fn an_end_that_comes_during_an_attempt_gets_one_of_its_own() {
     let mut keeper = keeper();
-    keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
-    assert_eq!(keeper.step(Event::Looked(ENDED), SECOND, 0.5), []);
+    keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), SECOND, 0.5), []);
     keeper.step(delivered(false), SECOND, 0.5);
-    assert_eq!(keeper.step(Event::Time, SECOND, 0.5), [Action::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::Time, SECOND, 0.5), [KeeperAction::Attempt]);
 }
 
 #[test]
 fn a_hung_attempt_is_left_behind_with_its_image() {
     let mut keeper = keeper();
-    keeper.step(Event::Looked(Facts::default()), Duration::ZERO, 0.5);
-    assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE / 2, 0.5), []);
-    assert_eq!(keeper.step(Event::Time, ATTEMPT_DEADLINE, 0.5), [Action::ReplaceImage]);
+    keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::Time, ATTEMPT_DEADLINE / 2, 0.5), []);
+    assert_eq!(keeper.step(KeeperEvent::Time, ATTEMPT_DEADLINE, 0.5), [KeeperAction::ReplaceImage]);
     assert_eq!(keeper.failures(), 1);
 }
 
 #[test]
 fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
-    for (until, last) in [(60, [Action::Exit]), (61, [Action::ReplaceImage])] {
-        let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 6, Some(until * SECOND));
-        keeper.step(Event::Looked(ENDED), 50 * SECOND, 0.5);
-        keeper.step(Event::SupervisorGone, 50 * SECOND, 0.5);
-        assert_eq!(keeper.step(Event::Time, 50 * SECOND + ATTEMPT_DEADLINE, 0.5), last);
+    for (until, last) in [(60, [KeeperAction::Exit]), (61, [KeeperAction::ReplaceImage])] {
+        let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, 6, Some(until * SECOND));
+        keeper.step(KeeperEvent::Looked(ENDED), 50 * SECOND, 0.5);
+        keeper.step(KeeperEvent::SupervisorGone, 50 * SECOND, 0.5);
+        assert_eq!(keeper.step(KeeperEvent::Time, 50 * SECOND + ATTEMPT_DEADLINE, 0.5), last);
     }
 }
 
 #[test]
 fn what_needs_a_person_is_said_once_and_not_tried_in_a_loop() {
     let mut keeper = keeper();
-    keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
-    assert!(matches!(keeper.step(permanent(), SECOND, 0.5)[..], [Action::Tell(ToSupervisor::Failed { .. })]));
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
+    assert!(matches!(keeper.step(permanent(), SECOND, 0.5)[..], [KeeperAction::Send(ToSupervisor::Failed { .. })]));
     assert_eq!(keeper.wake_at(), None);
     // The end is worth one more attempt.
-    assert_eq!(keeper.step(Event::Looked(ENDED), 2 * SECOND, 0.5), [Action::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
     keeper.step(permanent(), 3 * SECOND, 0.5);
-    assert_eq!(keeper.step(Event::SupervisorGone, 4 * SECOND, 0.5), [Action::Exit]);
+    assert_eq!(keeper.step(KeeperEvent::SupervisorGone, 4 * SECOND, 0.5), [KeeperAction::Exit]);
 }
 
 #[test]
 fn without_a_supervisor_and_without_an_end_it_takes_over() {
     let mut keeper = keeper();
-    keeper.step(Event::Looked(STARTED), Duration::ZERO, 0.5);
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
     keeper.step(delivered(false), SECOND, 0.5);
-    assert_eq!(keeper.step(Event::SupervisorGone, 2 * SECOND, 0.5), [Action::TakeOver]);
-    assert_eq!(keeper.step(Event::TookOver, 2 * SECOND, 0.5), [Action::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::SupervisorGone, 2 * SECOND, 0.5), [KeeperAction::TakeOver]);
+    assert_eq!(keeper.step(KeeperEvent::TookOver, 2 * SECOND, 0.5), [KeeperAction::Attempt]);
 }
 
 #[test]
 fn a_run_that_has_ended_is_left_to_the_one_that_lingers() {
     let mut keeper = keeper();
-    keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
-    assert_eq!(keeper.step(Event::SupervisorGone, SECOND, 0.5), []);
-    assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), [Action::Linger]);
+    keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::SupervisorGone, SECOND, 0.5), []);
+    assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), [KeeperAction::Linger]);
 }
 
 #[test]
 fn a_journal_in_memory_can_be_left_to_nobody() {
-    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
-    keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
-    keeper.step(Event::SupervisorGone, SECOND, 0.5);
+    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
+    keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
+    keeper.step(KeeperEvent::SupervisorGone, SECOND, 0.5);
     assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), []);
     assert!(keeper.wake_at().is_some());
-    keeper.step(Event::Time, 10 * SECOND, 0.5);
-    assert_eq!(keeper.step(transient(), 3601 * SECOND, 0.5), [Action::Exit]);
+    keeper.step(KeeperEvent::Time, 10 * SECOND, 0.5);
+    assert_eq!(keeper.step(transient(), 3601 * SECOND, 0.5), [KeeperAction::Exit]);
 }
 
 #[test]
 fn sigterm_while_the_supervisor_lives_loses_nothing_and_afterwards_is_one_last_try() {
-    let mut keeper = Machine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
-    keeper.step(Event::Looked(ENDED), Duration::ZERO, 0.5);
-    assert_eq!(keeper.step(Event::Terminated, SECOND, 0.5), []);
+    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
+    keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::Terminated, SECOND, 0.5), []);
     assert_eq!(keeper.step(transient(), SECOND, 1.0), []);
-    keeper.step(Event::SupervisorGone, 2 * SECOND, 1.0);
-    keeper.step(Event::Time, 3 * SECOND, 1.0);
-    assert_eq!(keeper.step(transient(), 4 * SECOND, 1.0), [Action::Exit]);
+    keeper.step(KeeperEvent::SupervisorGone, 2 * SECOND, 1.0);
+    keeper.step(KeeperEvent::Time, 3 * SECOND, 1.0);
+    assert_eq!(keeper.step(transient(), 4 * SECOND, 1.0), [KeeperAction::Exit]);
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = KeeperEvent> {
     prop_oneof![
-        any::<(bool, bool)>().prop_map(|(started, ended)| Event::Looked(Facts { started, ended })),
-        Just(Event::SupervisorGone),
-        Just(Event::Terminated),
-        Just(Event::Time),
+        any::<(bool, bool)>().prop_map(|(started, ended)| KeeperEvent::Looked(JournalFacts { started, ended })),
+        Just(KeeperEvent::SupervisorGone),
+        Just(KeeperEvent::Terminated),
+        Just(KeeperEvent::Time),
         any::<bool>().prop_map(delivered),
         Just(transient()),
         Just(permanent()),
@@ -162,42 +167,42 @@ proptest! {
         on_disk in any::<bool>(),
         events in prop::collection::vec((event(), 0..20_u32), 1..80),
     ) {
-        let mut keeper = Machine::new(30 * SECOND, 600 * SECOND, on_disk, 0, None);
-        let (mut now, mut facts, mut under_way, mut alone, mut permanent) = (Duration::ZERO, Facts::default(), None, false, false);
+        let mut keeper = KeeperMachine::new(30 * SECOND, 600 * SECOND, on_disk, 0, None);
+        let (mut now, mut facts, mut under_way, mut alone, mut permanent) = (Duration::ZERO, JournalFacts::default(), None, false, false);
         for (event, seconds) in events {
             now += seconds * SECOND;
             let event = match event {
                 // The journal only grows, and nobody looks at it for a supervisor that has gone.
-                Event::Looked(looked) if !alone => {
-                    facts = Facts { started: facts.started || looked.started, ended: facts.ended || looked.ended };
-                    Event::Looked(facts)
+                KeeperEvent::Looked(looked) if !alone => {
+                    facts = JournalFacts { started: facts.started || looked.started, ended: facts.ended || looked.ended };
+                    KeeperEvent::Looked(facts)
                 }
-                Event::SupervisorGone if !alone => { alone = true; Event::SupervisorGone }
-                Event::Delivered(_) if under_way.is_some() => delivered(under_way.take().is_some_and(|facts: Facts| facts.ended)),
-                Event::Failed(error) if under_way.is_some() => {
+                KeeperEvent::SupervisorGone if !alone => { alone = true; KeeperEvent::SupervisorGone }
+                KeeperEvent::Delivered(_) if under_way.is_some() => delivered(under_way.take().is_some_and(|facts: JournalFacts| facts.ended)),
+                KeeperEvent::Failed(error) if under_way.is_some() => {
                     under_way = None;
                     permanent |= !matches!(error, StoreError::Transient { .. });
-                    Event::Failed(error)
+                    KeeperEvent::Failed(error)
                 }
-                Event::Terminated => Event::Terminated,
-                Event::Looked(_) | Event::SupervisorGone | Event::Delivered(_) | Event::Failed(_) | Event::Time
-                | Event::TookOver | Event::NotOurs => Event::Time,
+                KeeperEvent::Terminated => KeeperEvent::Terminated,
+                KeeperEvent::Looked(_) | KeeperEvent::SupervisorGone | KeeperEvent::Delivered(_) | KeeperEvent::Failed(_) | KeeperEvent::Time
+                | KeeperEvent::TookOver | KeeperEvent::NotOurs => KeeperEvent::Time,
             };
             let mut gone = false;
             let mut actions = keeper.step(event, now, 0.5);
-            if actions.contains(&Action::TakeOver) {
+            if actions.contains(&KeeperAction::TakeOver) {
                 facts.ended = true;
-                actions = keeper.step(Event::TookOver, now, 0.5);
+                actions = keeper.step(KeeperEvent::TookOver, now, 0.5);
             }
             for action in actions {
                 match action {
-                    Action::Attempt => {
+                    KeeperAction::Attempt => {
                         prop_assert!(under_way.is_none(), "two attempts at once");
                         under_way = Some(facts);
                     }
-                    Action::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
-                    Action::Exit | Action::Linger | Action::ReplaceImage => gone = true,
-                    Action::Tell(_) | Action::TakeOver | Action::LookForLeftovers | Action::AwaitLeftovers => {}
+                    KeeperAction::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
+                    KeeperAction::Exit | KeeperAction::Linger | KeeperAction::ReplaceImage => gone = true,
+                    KeeperAction::Send(_) | KeeperAction::TakeOver | KeeperAction::LookForLeftovers | KeeperAction::AwaitLeftovers => {}
                 }
             }
             if gone {

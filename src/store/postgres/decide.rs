@@ -8,7 +8,7 @@ use super::{Session, sql};
 use crate::record::{Applied, Decision, RecordId};
 use crate::store::change::{instant_text, without_nul};
 use crate::store::decision::{decision_facts, settlement};
-use crate::store::{Decided, Entry, StoreError};
+use crate::store::{Decided, RecordView, StoreError};
 
 const FIND: &str = include_str!("../../../sql/postgres/decide_find.sql");
 const LOCK_RUNS: &str = include_str!("../../../sql/postgres/decide_lock_runs.sql");
@@ -52,7 +52,7 @@ pub(super) fn decide(
 }
 
 /// The record as it is within this transaction.
-fn shown(session: &mut Session<'_>, layout: &Layout, id: &str) -> Result<Option<Entry>, StoreError> {
+fn shown(session: &mut Session<'_>, layout: &Layout, id: &str) -> Result<Option<RecordView>, StoreError> {
     let row = session.row(&layout.words.fill(sql::SHOW_RECORD), &[Some(id)])?;
     row.map(|row| session.entry(layout, &row)).transpose()
 }

@@ -21,7 +21,7 @@ use super::change::{change_json, without_nul};
 use super::entry::{entry, json_object};
 use super::examine::{flags, page};
 use super::table::TableName;
-use super::{Decided, Entry, Filter, OpenOptions, Page, Scope, Store, StoreError, Suspect, not_migrated};
+use super::{Decided, Filter, OpenOptions, Page, RecordView, Scope, Store, StoreError, Suspect, not_migrated};
 use crate::config::PostgresTarget;
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
@@ -208,7 +208,7 @@ impl Session<'_> {
         row.try_get(column).map_err(|error| self.server.sort(&error))
     }
 
-    fn entry(&self, layout: &Layout, row: &Row) -> Result<Entry, StoreError> {
+    fn entry(&self, layout: &Layout, row: &Row) -> Result<RecordView, StoreError> {
         let object = |column: usize| -> Result<Map<String, Value>, StoreError> {
             Ok(self.text(row, column)?.map(|text| json_object(&text)).unwrap_or_default())
         };
@@ -303,7 +303,7 @@ impl Store for PostgresStore {
         })
     }
 
-    fn list(&mut self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+    fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError> {
         self.transaction(|session, layout| {
             let status = filter.status.map(crate::record::Status::as_str);
             let name = filter.name.as_deref().map(without_nul);
@@ -314,7 +314,7 @@ impl Store for PostgresStore {
         })
     }
 
-    fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError> {
+    fn show(&mut self, id: &str) -> Result<Option<RecordView>, StoreError> {
         let id = without_nul(id);
         if uuid::Uuid::try_parse(&id).is_ok() {
             let found = self.transaction(|session, layout| {

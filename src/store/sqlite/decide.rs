@@ -8,7 +8,7 @@ use super::{Session, sql};
 use crate::record::{Applied, Decision, RecordId};
 use crate::store::change::without_nul;
 use crate::store::decision::{decision_facts, settlement};
-use crate::store::{Decided, Entry, StoreError};
+use crate::store::{Decided, RecordView, StoreError};
 
 const FIND: &str = include_str!("../../../sql/sqlite/decide_find.sql");
 const CLOSE: &str = include_str!("../../../sql/sqlite/decide_close.sql");
@@ -42,7 +42,7 @@ pub(super) fn decide(session: &Session<'_>, record_id: &RecordId, decision: &Dec
 }
 
 /// The record as it is within this transaction.
-fn shown(session: &Session<'_>, id: &str) -> Result<Option<Entry>, StoreError> {
+fn shown(session: &Session<'_>, id: &str) -> Result<Option<RecordView>, StoreError> {
     let wanted = facts([("id", Value::String(id.to_owned()))]);
     Ok(session.entries(sql::SHOW_RECORD, &wanted)?.into_iter().next())
 }

@@ -26,7 +26,7 @@ use super::entry::{RUN_COLUMNS, entry};
 use super::examine::{flags, page};
 use super::table::TableName;
 use super::template::Words;
-use super::{Decided, Entry, Filter, OpenOptions, Page, Scope, Store, StoreError, Suspect, not_migrated};
+use super::{Decided, Filter, OpenOptions, Page, RecordView, Scope, Store, StoreError, Suspect, not_migrated};
 use crate::record::{Applied, Begun, Change, Decision, RecordId, Run, RunId};
 use crate::sys::failpoint;
 
@@ -157,11 +157,11 @@ impl Session<'_> {
         query(self.connection, &self.layout.words.fill(statement), facts).map_err(|error| sort(self.path, &error))
     }
 
-    fn entries(&self, statement: &str, facts: &Facts) -> Result<Vec<Entry>, StoreError> {
+    fn entries(&self, statement: &str, facts: &Facts) -> Result<Vec<RecordView>, StoreError> {
         self.entries_in(&self.layout.words, statement, facts)
     }
 
-    fn entries_in(&self, words: &Words, statement: &str, facts: &Facts) -> Result<Vec<Entry>, StoreError> {
+    fn entries_in(&self, words: &Words, statement: &str, facts: &Facts) -> Result<Vec<RecordView>, StoreError> {
         let run_columns = RUN_COLUMNS.map(|name| format!("run.{name}")).join(",\n    ");
         let statement = words.with("run_columns", run_columns).fill(statement);
         let rows = query(self.connection, &statement, facts).map_err(|error| sort(self.path, &error))?;
@@ -169,7 +169,7 @@ impl Session<'_> {
     }
 
     /// An entry of a row: the user's columns, the run's, and the age of the heartbeat.
-    fn entry(&self, row: Vec<Value>) -> Entry {
+    fn entry(&self, row: Vec<Value>) -> RecordView {
         let mut values = row.into_iter();
         let columns = self.layout.columns.0.iter();
         let record = columns.map(|column| (column.name.clone(), values.next().unwrap_or(Value::Null))).collect();
@@ -262,7 +262,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn list(&mut self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+    fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError> {
         let facts = rows::facts([
             ("status", json!(filter.status.map(crate::record::Status::as_str))),
             ("name", json!(filter.name.as_deref().map(without_nul))),
@@ -273,7 +273,7 @@ impl Store for SqliteStore {
         })
     }
 
-    fn show(&mut self, id: &str) -> Result<Option<Entry>, StoreError> {
+    fn show(&mut self, id: &str) -> Result<Option<RecordView>, StoreError> {
         let id = without_nul(id);
         self.transaction(TransactionBehavior::Deferred, |session| {
             if let Ok(run_id) = uuid::Uuid::try_parse(&id) {

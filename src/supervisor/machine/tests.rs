@@ -7,8 +7,8 @@ use crate::record::{Begun, RecordId};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> RunLimits {
+    RunLimits {
         start_timeout: 5 * SECOND,
         finish_timeout: 30 * SECOND,
         timeout: Some(60 * SECOND),
@@ -18,59 +18,63 @@ fn limits() -> Limits {
     }
 }
 
-fn recorded() -> Event {
-    Event::Keeper(ToSupervisor::Recorded(Begun { record_id: RecordId("1".into()), version: None }))
+fn recorded() -> SupervisorEvent {
+    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun { record_id: RecordId("1".into()), version: None }))
 }
 
-fn sent(number: i32) -> Event {
+fn sent(number: i32) -> SupervisorEvent {
     reached(number, Reach::Alone)
 }
 
-fn reached(number: i32, reach: Reach) -> Event {
+fn reached(number: i32, reach: Reach) -> SupervisorEvent {
     let signal = Received { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
-    Event::Signal { signal, reach }
+    SupervisorEvent::Signal { signal, reach }
 }
 
 fn failed() -> ToSupervisor {
     ToSupervisor::Failed { message: "no right".into(), hint: "grant it".into() }
 }
 
-fn send(signal: i32) -> Action {
-    Action::Send { signal, value: None }
+fn send(signal: i32) -> SupervisorAction {
+    SupervisorAction::Send { signal, value: None }
 }
 
-fn stop_self(signal: i32) -> Action {
-    Action::StopSelf { signal }
+fn stop_self(signal: i32) -> SupervisorAction {
+    SupervisorAction::StopSelf { signal }
 }
 
 /// The trainer was stopped, and no shell waits for it to give the terminal back.
-fn stopped(signal: i32) -> Event {
-    Event::TrainerStopped { signal, in_foreground: false }
+fn stopped(signal: i32) -> SupervisorEvent {
+    SupervisorEvent::TrainerStopped { signal, in_foreground: false }
 }
 
 /// A machine whose trainer runs since the moment 0.
-fn running(limits: Limits) -> Machine {
-    let mut machine = Machine::new(limits, Found::default(), Duration::ZERO);
-    assert!(machine.step(recorded(), Duration::ZERO).contains(&Action::Spawn));
+fn running(limits: RunLimits) -> SupervisorMachine {
+    let mut machine = SupervisorMachine::new(limits, InheritedSignals::default(), Duration::ZERO);
+    assert!(machine.step(recorded(), Duration::ZERO).contains(&SupervisorAction::Spawn));
     machine.spawned(Duration::ZERO);
     machine
 }
 
 #[test]
 fn the_trainer_waits_for_the_record_but_no_longer_than_its_timeout() {
-    let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
+    let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.wake_at(), Some(5 * SECOND));
-    assert_eq!(machine.step(Event::Time, 4 * SECOND), []);
-    assert_eq!(machine.step(Event::Time, 5 * SECOND).last(), Some(&Action::Spawn));
+    assert_eq!(machine.step(SupervisorEvent::Time, 4 * SECOND), []);
+    assert_eq!(machine.step(SupervisorEvent::Time, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
     // The record that comes later starts no second trainer.
-    assert!(!machine.step(recorded(), 6 * SECOND).contains(&Action::Spawn));
+    assert!(!machine.step(recorded(), 6 * SECOND).contains(&SupervisorAction::Spawn));
 }
 
 #[test]
 fn a_required_database_that_does_not_answer_starts_nothing() {
-    let mut machine = Machine::new(Limits { require_database: true, ..limits() }, Found::default(), Duration::ZERO);
-    let actions = machine.step(Event::Time, 5 * SECOND);
-    assert_eq!(actions[1..], [Action::Abandon, Action::End(EndAs::Code(EXIT_RUNWRAP))]);
+    let mut machine = SupervisorMachine::new(
+        RunLimits { require_database: true, ..limits() },
+        InheritedSignals::default(),
+        Duration::ZERO,
+    );
+    let actions = machine.step(SupervisorEvent::Time, 5 * SECOND);
+    assert_eq!(actions[1..], [SupervisorAction::Abandon, SupervisorAction::End(EndAs::Code(EXIT_RUNWRAP))]);
 }
 
 #[test]
@@ -79,26 +83,32 @@ fn a_stop_request_is_written_durably_before_it_is_relayed() {
     let actions = machine.step(sent(signals::SIGTERM), SECOND);
     assert!(matches!(
         actions[..],
-        [Action::Write { event: journal::Event::StopRequested { .. }, durable: true }, Action::Send { .. }]
+        [
+            SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true },
+            SupervisorAction::Send { .. }
+        ]
     ));
     assert_eq!(actions[1], send(signals::SIGTERM));
 }
 
 #[test]
 fn kill_after_bounds_a_relayed_stop_only_when_it_was_given() {
-    let mut machine = running(Limits { timeout: None, ..limits() });
+    let mut machine = running(RunLimits { timeout: None, ..limits() });
     machine.step(sent(signals::SIGTERM), SECOND);
     assert_eq!(machine.wake_at(), None);
-    let mut machine = running(Limits { timeout: None, kill_after_stop: true, ..limits() });
+    let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     machine.step(sent(signals::SIGTERM), SECOND);
-    assert_eq!(machine.step(Event::Time, 11 * SECOND), [send(signals::SIGKILL)]);
+    assert_eq!(machine.step(SupervisorEvent::Time, 11 * SECOND), [send(signals::SIGKILL)]);
 }
 
 #[test]
 fn what_the_group_has_got_is_written_down_and_not_relayed() {
-    let mut machine = running(Limits { timeout: None, kill_after_stop: true, ..limits() });
+    let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
-    assert!(matches!(actions[..], [Action::Write { event: journal::Event::StopRequested { .. }, durable: true }]));
+    assert!(matches!(
+        actions[..],
+        [SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }]
+    ));
     assert_eq!(machine.step(reached(10, Reach::Group), SECOND), []);
     // Only a stop that we relayed is bounded.
     assert_eq!(machine.wake_at(), None);
@@ -111,33 +121,36 @@ fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
     let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
     assert_eq!(actions[1..], [send(signals::SIGCONT)]);
-    machine.step(Event::TrainerContinued, 2 * SECOND);
+    machine.step(SupervisorEvent::TrainerContinued, 2 * SECOND);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM)]);
 }
 
 #[test]
 fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
     let mut machine = running(limits());
-    let in_foreground = Event::TrainerStopped { signal: signals::SIGTSTP, in_foreground: true };
+    let in_foreground = SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground: true };
     assert_eq!(machine.step(in_foreground.clone(), 10 * SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
-    assert_eq!(machine.step(Event::Time, 500 * SECOND), []);
+    assert_eq!(machine.step(SupervisorEvent::Time, 500 * SECOND), []);
     // We go on before the trainer does.
-    machine.step(Event::Awake, 509 * SECOND);
+    machine.step(SupervisorEvent::Awake, 509 * SECOND);
     assert_eq!(machine.wake_at(), None);
-    machine.step(Event::TrainerContinued, 510 * SECOND);
+    machine.step(SupervisorEvent::TrainerContinued, 510 * SECOND);
     assert_eq!(machine.wake_at(), Some(560 * SECOND));
     // What stops the trainer alone stops no job.
     machine.step(stopped(signals::SIGSTOP), 550 * SECOND);
-    assert_eq!(machine.step(Event::Time, 560 * SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
-    machine.step(Event::TrainerContinued, 561 * SECOND);
+    assert_eq!(
+        machine.step(SupervisorEvent::Time, 560 * SECOND)[1..],
+        [send(signals::SIGTERM), send(signals::SIGCONT)]
+    );
+    machine.step(SupervisorEvent::TrainerContinued, 561 * SECOND);
     // The grace period stands still as well.
     machine.step(in_foreground.clone(), 565 * SECOND);
-    machine.step(Event::TrainerContinued, 600 * SECOND);
+    machine.step(SupervisorEvent::TrainerContinued, 600 * SECOND);
     assert_eq!(machine.wake_at(), Some(605 * SECOND));
     // Its end is waited for again, whatever it was.
     machine.step(in_foreground, 601 * SECOND);
-    machine.step(Event::TrainerEnded(TrainerExit::Exited { code: 0 }), 602 * SECOND);
+    machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 602 * SECOND);
     assert_eq!(machine.wake_at(), Some(632 * SECOND));
 }
 
@@ -153,24 +166,24 @@ fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer
         let expected = [sent, vec![stop_self(signals::SIGTTIN)]].concat();
         assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), expected);
         // It was continued: what comes later is another matter.
-        machine.step(Event::TrainerContinued, SECOND);
-        machine.step(Event::Awake, SECOND);
+        machine.step(SupervisorEvent::TrainerContinued, SECOND);
+        machine.step(SupervisorEvent::Awake, SECOND);
         assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     }
 }
 
 #[test]
 fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
-    let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
+    let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
-    machine.step(Event::Awake, 101 * SECOND);
+    machine.step(SupervisorEvent::Awake, 101 * SECOND);
     assert_eq!(machine.wake_at(), Some(105 * SECOND));
     machine.step(recorded(), 102 * SECOND);
     machine.spawned(102 * SECOND);
-    machine.step(Event::TrainerEnded(TrainerExit::Exited { code: 0 }), 103 * SECOND);
+    machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 103 * SECOND);
     assert_eq!(machine.step(sent(signals::SIGTSTP), 104 * SECOND), [stop_self(signals::SIGTSTP)]);
-    machine.step(Event::Awake, 204 * SECOND);
+    machine.step(SupervisorEvent::Awake, 204 * SECOND);
     assert_eq!(machine.wake_at(), Some(233 * SECOND));
 }
 
@@ -179,28 +192,35 @@ fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
     let mut machine = running(limits());
     machine.step(stopped(signals::SIGTSTP), SECOND);
     let killed = TrainerExit::Signaled { signal: 9, name: "SIGKILL".into(), oom: false };
-    machine.step(Event::TrainerEnded(killed), 2 * SECOND);
+    machine.step(SupervisorEvent::TrainerEnded(killed), 2 * SECOND);
     machine.step(sent(signals::SIGTSTP), 3 * SECOND);
-    machine.step(Event::Awake, 103 * SECOND);
+    machine.step(SupervisorEvent::Awake, 103 * SECOND);
     assert_eq!(machine.wake_at(), Some(132 * SECOND));
 }
 
 #[test]
 fn a_stop_that_is_blocked_waits_for_the_trainer() {
-    let found = Found { blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(), ..Found::default() };
-    let mut machine = Machine::new(limits(), found, Duration::ZERO);
+    let found = InheritedSignals {
+        blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(),
+        ..InheritedSignals::default()
+    };
+    let mut machine = SupervisorMachine::new(limits(), found, Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND), []);
     let actions = machine.step(recorded(), SECOND);
-    assert_eq!(actions[1..3], [Action::Spawn, send(signals::SIGTSTP)]);
-    assert!(matches!(actions[3], Action::Write { event: journal::Event::StopRequested { .. }, durable: true }));
+    assert_eq!(actions[1..3], [SupervisorAction::Spawn, send(signals::SIGTSTP)]);
+    assert!(matches!(
+        actions[3],
+        SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }
+    ));
     assert_eq!(actions[4..], [send(signals::SIGTERM)]);
 }
 
 #[test]
 fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_further() {
     let mut machine = running(limits());
-    let written = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Write { .. }));
+    let written =
+        |actions: &[SupervisorAction]| actions.iter().any(|action| matches!(action, SupervisorAction::Write { .. }));
     let mut times = 0;
     for _ in 0..1000 {
         let actions = machine.step(sent(signals::SIGTERM), SECOND);
@@ -213,64 +233,69 @@ fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_furt
 #[test]
 fn a_timeout_terminates_then_kills_and_ends_with_124() {
     let mut machine = running(limits());
-    let actions = machine.step(Event::Time, 60 * SECOND);
+    let actions = machine.step(SupervisorEvent::Time, 60 * SECOND);
     assert_eq!(actions[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
-    assert_eq!(machine.step(Event::Time, 70 * SECOND), [send(signals::SIGKILL)]);
-    machine.step(Event::TrainerEnded(TrainerExit::Exited { code: 0 }), 71 * SECOND);
-    let over = machine.step(Event::Keeper(ToSupervisor::Final), 72 * SECOND);
-    assert_eq!(over, [Action::End(EndAs::Code(EXIT_TIMEOUT))]);
+    assert_eq!(machine.step(SupervisorEvent::Time, 70 * SECOND), [send(signals::SIGKILL)]);
+    machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 71 * SECOND);
+    let over = machine.step(SupervisorEvent::Keeper(ToSupervisor::Final), 72 * SECOND);
+    assert_eq!(over, [SupervisorAction::End(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
 #[test]
 fn signals_that_come_before_the_trainer_are_held_for_it() {
-    let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
+    let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(10), SECOND), []);
     // Also what the group has got: the trainer was not in it.
     assert_eq!(machine.step(reached(signals::SIGWINCH, Reach::Group), SECOND), []);
-    assert_eq!(machine.step(recorded(), SECOND)[1..], [Action::Spawn, send(10), send(signals::SIGWINCH)]);
+    assert_eq!(machine.step(recorded(), SECOND)[1..], [SupervisorAction::Spawn, send(10), send(signals::SIGWINCH)]);
 }
 
 #[test]
 fn a_keeper_that_dies_again_and_again_is_replaced_with_growing_pauses() {
     let mut machine = running(limits());
-    assert_eq!(machine.step(Event::KeeperGone, SECOND), [Action::StartKeeper]);
-    assert_eq!(machine.step(Event::KeeperGone, SECOND), []);
+    assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), [SupervisorAction::StartKeeper]);
+    assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), []);
     let next = machine.wake_at().unwrap();
     assert!(next > SECOND && next < 2 * SECOND);
-    assert_eq!(machine.step(Event::Time, next), [Action::StartKeeper]);
+    assert_eq!(machine.step(SupervisorEvent::Time, next), [SupervisorAction::StartKeeper]);
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = SupervisorEvent> {
     prop_oneof![
         Just(recorded()),
-        Just(Event::Keeper(ToSupervisor::Refused { message: String::new(), hint: String::new() })),
-        Just(Event::Keeper(failed())),
-        Just(Event::Keeper(ToSupervisor::Final)),
-        Just(Event::KeeperGone),
+        Just(SupervisorEvent::Keeper(ToSupervisor::Refused { message: String::new(), hint: String::new() })),
+        Just(SupervisorEvent::Keeper(failed())),
+        Just(SupervisorEvent::Keeper(ToSupervisor::Final)),
+        Just(SupervisorEvent::KeeperGone),
         (1..65).prop_map(sent),
         (1..65).prop_map(|number| reached(number, Reach::Group)),
-        (1..65).prop_map(|number| Event::Signal {
+        (1..65).prop_map(|number| SupervisorEvent::Signal {
             signal: Received { number, sender: Sender::Kernel, value: None },
             reach: Reach::Unknown
         }),
-        Just(Event::Executed { pid: 1 }),
-        Just(Event::SpawnFailed { not_found: true, message: String::new() }),
-        (0..256).prop_map(|code| Event::TrainerEnded(TrainerExit::Exited { code })),
-        any::<bool>().prop_map(|in_foreground| Event::TrainerStopped { signal: signals::SIGTSTP, in_foreground }),
-        Just(Event::TrainerContinued),
-        Just(Event::Time),
+        Just(SupervisorEvent::Executed { pid: 1 }),
+        Just(SupervisorEvent::SpawnFailed { not_found: true, message: String::new() }),
+        (0..256).prop_map(|code| SupervisorEvent::TrainerEnded(TrainerExit::Exited { code })),
+        any::<bool>()
+            .prop_map(|in_foreground| SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground }),
+        Just(SupervisorEvent::TrainerContinued),
+        Just(SupervisorEvent::Time),
     ]
 }
 
 /// Whether the trainer could say this now: only one that was spawned does, and it ends once.
-fn possible(event: &Event, spawned: bool, finished: bool) -> bool {
+fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
     match event {
-        Event::Executed { .. }
-        | Event::SpawnFailed { .. }
-        | Event::TrainerEnded(_)
-        | Event::TrainerStopped { .. }
-        | Event::TrainerContinued => spawned && !finished,
-        Event::Keeper(_) | Event::KeeperGone | Event::Signal { .. } | Event::Awake | Event::Time => true,
+        SupervisorEvent::Executed { .. }
+        | SupervisorEvent::SpawnFailed { .. }
+        | SupervisorEvent::TrainerEnded(_)
+        | SupervisorEvent::TrainerStopped { .. }
+        | SupervisorEvent::TrainerContinued => spawned && !finished,
+        SupervisorEvent::Keeper(_)
+        | SupervisorEvent::KeeperGone
+        | SupervisorEvent::Signal { .. }
+        | SupervisorEvent::Awake
+        | SupervisorEvent::Time => true,
     }
 }
 
@@ -279,7 +304,7 @@ proptest! {
     fn in_any_order_of_events_one_trainer_one_end_and_every_wait_is_bounded(
         events in prop::collection::vec((event(), 0..20_u32), 1..60),
     ) {
-        let mut machine = Machine::new(limits(), Found::default(), Duration::ZERO);
+        let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
         let mut now = Duration::ZERO;
         let (mut spawned, mut finished, mut ended) = (0, 0, 0);
         for (event, seconds) in events {
@@ -288,18 +313,18 @@ proptest! {
                 continue;
             }
             let mut actions = machine.step(event, now);
-            if actions.iter().any(|action| matches!(action, Action::StopSelf { .. })) {
+            if actions.iter().any(|action| matches!(action, SupervisorAction::StopSelf { .. })) {
                 // Somebody lets us go on.
-                actions.extend(machine.step(Event::Awake, now));
+                actions.extend(machine.step(SupervisorEvent::Awake, now));
             }
             prop_assert!(ended == 0 || actions.is_empty(), "after the end: {actions:?}");
             for action in &actions {
                 match action {
-                    Action::Spawn => { spawned += 1; machine.spawned(now); }
-                    Action::Finish(_) => finished += 1,
-                    Action::End(_) => ended += 1,
-                    Action::Send { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
-                    Action::StartKeeper | Action::Write { .. } | Action::StopSelf { .. } | Action::Warn { .. } | Action::Abandon => {}
+                    SupervisorAction::Spawn => { spawned += 1; machine.spawned(now); }
+                    SupervisorAction::Finish(_) => finished += 1,
+                    SupervisorAction::End(_) => ended += 1,
+                    SupervisorAction::Send { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
+                    SupervisorAction::StartKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);

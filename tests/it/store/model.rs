@@ -9,7 +9,7 @@ use runwrap::record::{
     Applied, Change, DatabaseClock, Decision, Doubt, Ending, Presumption, Progress, Proof, Reason, RecordId, Report,
     Row, Run, Status, Usage, Verdict, Watch, decide, merge,
 };
-use runwrap::store::{Entry, Store};
+use runwrap::store::{RecordView, Store};
 use serde_json::{Map, Value, json};
 
 use super::place::{Place, at, run};
@@ -203,7 +203,7 @@ impl Told<'_> {
     }
 
     fn shown(&mut self) -> Option<Row> {
-        self.store.show(&self.record_id.0).unwrap().map(|Entry(entry)| row(&entry))
+        self.store.show(&self.record_id.0).unwrap().map(|RecordView(entry)| row(&entry))
     }
 
     fn compare(&mut self) {

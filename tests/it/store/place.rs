@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::config::{DatabaseTarget, PostgresTarget};
 use runwrap::record::{Begun, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status};
-use runwrap::store::{Entry, OpenOptions, Store, StoreError, open};
+use runwrap::store::{OpenOptions, RecordView, Store, StoreError, open};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -115,7 +115,7 @@ impl Place {
     }
 
     pub(crate) fn show(&self, id: &str) -> Map<String, Value> {
-        let Entry(entry) = self.open().show(id).unwrap().unwrap();
+        let RecordView(entry) = self.open().show(id).unwrap().unwrap();
         entry
     }
 }

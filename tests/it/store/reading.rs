@@ -1,7 +1,7 @@
 //! `list` and `show`: what programs and people read.
 
 use runwrap::record::{Applied, Change, Decision, RecordId, Status};
-use runwrap::store::{Entry, Filter};
+use runwrap::store::{Filter, RecordView};
 use serde_json::{Value, json};
 
 use super::conformance;
@@ -18,7 +18,7 @@ conformance!(
 
 fn listed(place: &Place, filter: &Filter) -> Vec<String> {
     let entries = place.open().list(filter).unwrap();
-    entries.iter().map(|Entry(entry)| entry["id"].to_string()).collect()
+    entries.iter().map(|RecordView(entry)| entry["id"].to_string()).collect()
 }
 
 fn a_list_is_newest_first_and_filtered(place: &Place) {
@@ -38,7 +38,7 @@ fn a_list_is_newest_first_and_filtered(place: &Place) {
 fn a_row_that_nothing_watches_is_listed_too(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2026-01-02 03:04:05.5')");
-    let Entry(entry) = place.open().list(&Filter { limit: 1, ..Filter::default() }).unwrap().remove(0);
+    let RecordView(entry) = place.open().list(&Filter { limit: 1, ..Filter::default() }).unwrap().remove(0);
     assert_eq!((&entry["train_start_time"], &entry["run_id"]), (&json!("2026-01-02T03:04:05.500Z"), &Value::Null));
     assert!(!entry.contains_key("last_seen_seconds_ago"));
     let keys: Vec<&String> = entry.keys().collect();

@@ -5,17 +5,17 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Begin, Ended, Entry, Event, read_metrics_file};
+use super::{Begin, Ended, JournalEntry, RunEvent, read_metrics_file};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
 /// A run, as its journal tells it so far.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Account {
+pub struct RunState {
     pub begin: Begin,
     pub recorded: Option<Begun>,
     pub started: Option<Started>,
     /// The first stop request.
-    pub stop: Option<Stop>,
+    pub stop: Option<StopRequest>,
     /// The end and its moment.
     pub ended: Option<(Ended, u64)>,
     /// How many events were read.
@@ -33,18 +33,18 @@ pub struct Started {
 
 /// The first request to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stop {
+pub struct StopRequest {
     pub signal: String,
     pub timed_out: bool,
 }
 
-impl Account {
+impl RunState {
     /// Folds `entries`; `None` without a beginning.
     #[must_use]
-    pub fn of(entries: &[Entry]) -> Option<Self> {
+    pub fn of(entries: &[JournalEntry]) -> Option<Self> {
         let (first, rest) = entries.split_first()?;
-        let Event::Begin(begin) = &first.event else { return None };
-        let mut account = Self {
+        let RunEvent::Begin(begin) = &first.event else { return None };
+        let mut state = Self {
             begin: (**begin).clone(),
             recorded: None,
             started: None,
@@ -54,28 +54,28 @@ impl Account {
             last_elapsed_us: first.elapsed_us,
         };
         for entry in rest {
-            account.take(entry);
+            state.take(entry);
         }
-        Some(account)
+        Some(state)
     }
 
     /// Takes the next event over.
-    pub fn take(&mut self, entry: &Entry) {
+    pub fn take(&mut self, entry: &JournalEntry) {
         self.events += 1;
         self.last_elapsed_us = self.last_elapsed_us.max(entry.elapsed_us);
         match &entry.event {
             // A second beginning cannot be read: the reader calls it damage.
-            Event::Begin(_) => {}
-            Event::Recorded(begun) => self.recorded = Some(begun.clone()),
-            Event::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
-            Event::StopRequested { signal, .. } => {
-                self.stop.get_or_insert_with(|| Stop { signal: signal.clone(), timed_out: false });
+            RunEvent::Begin(_) => {}
+            RunEvent::Recorded(begun) => self.recorded = Some(begun.clone()),
+            RunEvent::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
+            RunEvent::StopRequested { signal, .. } => {
+                self.stop.get_or_insert_with(|| StopRequest { signal: signal.clone(), timed_out: false });
             }
-            Event::TimedOut { signal } => {
-                let stop = self.stop.get_or_insert_with(|| Stop { signal: signal.clone(), timed_out: true });
+            RunEvent::TimedOut { signal } => {
+                let stop = self.stop.get_or_insert_with(|| StopRequest { signal: signal.clone(), timed_out: true });
                 stop.timed_out = true;
             }
-            Event::Ended(ended) => self.ended = Some((ended.clone(), entry.elapsed_us)),
+            RunEvent::Ended(ended) => self.ended = Some((ended.clone(), entry.elapsed_us)),
         }
     }
 
@@ -110,7 +110,7 @@ impl Account {
         }
     }
 
-    /// The end, once there is one. `reported_error` is the trainer's own account of what went wrong.
+    /// The end, once there is one. `reported_error` is the trainer's own state of what went wrong.
     #[must_use]
     pub fn ending(&self, reported_error: Option<&str>) -> Option<Ending> {
         let (ended, elapsed_us) = self.ended.as_ref()?;
@@ -174,16 +174,19 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::journal) fn sample_entries() -> Vec<Entry> {
+    pub(in crate::journal) fn sample_entries() -> Vec<JournalEntry> {
         let usage = Usage { cpu_user_seconds: 1.5, cpu_system_seconds: 0.25, max_rss_bytes: 1 << 20 };
         [
-            (0, Event::Begin(Box::new(sample_begin()))),
-            (4_000, Event::Recorded(Begun { record_id: RecordId("30".into()), version: Some("v12".into()) })),
-            (5_000, Event::Started { pid: 4711 }),
-            (60_000_000, Event::StopRequested { signal: "SIGTERM".into(), sender_pid: Some(1), sender_uid: Some(0) }),
+            (0, RunEvent::Begin(Box::new(sample_begin()))),
+            (4_000, RunEvent::Recorded(Begun { record_id: RecordId("30".into()), version: Some("v12".into()) })),
+            (5_000, RunEvent::Started { pid: 4711 }),
+            (
+                60_000_000,
+                RunEvent::StopRequested { signal: "SIGTERM".into(), sender_pid: Some(1), sender_uid: Some(0) },
+            ),
             (
                 62_904_999,
-                Event::Ended(Ended {
+                RunEvent::Ended(Ended {
                     exit: TrainerExit::Exited { code: 3 },
                     usage: Some(usage),
                     metrics: json!({"loss": 0.5}).as_object().cloned(),
@@ -193,21 +196,21 @@ pub(super) mod tests {
         ]
         .into_iter()
         .zip(0..)
-        .map(|((elapsed_us, event), seq)| Entry { seq, elapsed_us, event })
+        .map(|((elapsed_us, event), seq)| JournalEntry { seq, elapsed_us, event })
         .collect()
     }
 
     #[test]
     fn a_whole_story_becomes_progress_and_ending() {
-        let account = Account::of(&sample_entries()).unwrap();
+        let state = RunState::of(&sample_entries()).unwrap();
         let report = Report { metrics: json!({"loss": 1, "epoch": 2}).as_object().cloned(), ..Report::default() };
-        let progress = account.progress(0, report);
+        let progress = state.progress(0, report);
         assert_eq!(progress.started_at.unwrap().to_rfc3339(), "2025-11-26T18:00:00.505+00:00");
         assert_eq!(progress.seen_at.unwrap().to_rfc3339(), "2025-11-26T18:01:03.404999+00:00");
         assert_eq!((progress.pid, progress.stop_signal.as_deref()), (Some(4711), Some("SIGTERM")));
         assert_eq!(progress.report.metrics, json!({"loss": 0.5, "epoch": 2}).as_object().cloned());
         assert_eq!(progress.report.model_path.as_deref(), Some("/models/a.pt"));
-        let ending = account.ending(Some("out of luck")).unwrap();
+        let ending = state.ending(Some("out of luck")).unwrap();
         assert_eq!((ending.status, ending.reason, ending.exit_code), (Status::Failed, Reason::Cancelled, Some(3)));
         assert_eq!(ending.duration_seconds, 62);
         assert_eq!(
@@ -220,10 +223,10 @@ pub(super) mod tests {
     fn every_prefix_of_a_story_is_a_story() {
         let entries = sample_entries();
         for length in 1..entries.len() {
-            let account = Account::of(&entries[..length]).unwrap();
-            assert_eq!(account.ending(None), None);
-            assert_eq!(account.events, length as u64);
+            let state = RunState::of(&entries[..length]).unwrap();
+            assert_eq!(state.ending(None), None);
+            assert_eq!(state.events, length as u64);
         }
-        assert_eq!(Account::of(&[]), None);
+        assert_eq!(RunState::of(&[]), None);
     }
 }

@@ -13,14 +13,14 @@ use crate::sys::{host, wait};
 const TAKEN_MAX: usize = 1024;
 
 /// Our ears.
-pub(super) struct Hearing {
+pub(super) struct SignalInbox {
     pub(super) signals: Signals,
     witness: Option<Witness>,
     /// What the witness has got and we have not taken yet.
     records: Vec<Received>,
 }
 
-impl Hearing {
+impl SignalInbox {
     pub(super) const fn new(signals: Signals) -> Self {
         Self { signals, witness: None, records: Vec::new() }
     }
@@ -109,7 +109,7 @@ fn is_not_of_a_child(signal: &Received) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
 }
 
-impl AsFd for Hearing {
+impl AsFd for SignalInbox {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.signals.as_fd()
     }

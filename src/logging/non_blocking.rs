@@ -14,18 +14,18 @@ const WAIT_MAX: Duration = Duration::from_millis(200);
 const PIECE_BYTES_MAX: usize = 4096;
 
 /// Drops what `inner` does not take soon.
-pub(super) struct Patient<W> {
+pub(super) struct NonBlockingWriter<W> {
     inner: W,
     is_stuck: bool,
 }
 
-impl<W> Patient<W> {
+impl<W> NonBlockingWriter<W> {
     pub(super) const fn new(inner: W) -> Self {
         Self { inner, is_stuck: false }
     }
 }
 
-impl<W: Write + AsFd> Write for Patient<W> {
+impl<W: Write + AsFd> Write for NonBlockingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let limit = if self.is_stuck { Duration::ZERO } else { WAIT_MAX };
         self.is_stuck = !writable_within(&self.inner, limit)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The user that runwrap runs as, from the password database.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct UserAccount {
     pub uid: u32,
     /// `None` where the user has no entry, as in a container with an arbitrary user id.
     pub name: Option<String>,
@@ -16,7 +16,7 @@ pub struct Account {
 
 /// The world as `settings` sees it.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct Env<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
     /// The text of a small file.
     pub read: &'a dyn Fn(&Path) -> io::Result<String>,
@@ -24,10 +24,10 @@ pub struct Surroundings<'a> {
     /// Absolute.
     pub cwd: &'a Path,
     /// Asked only where nothing else tells: the password database may be a directory server's.
-    pub account: &'a dyn Fn() -> Account,
+    pub account: &'a dyn Fn() -> UserAccount,
 }
 
-impl Surroundings<'_> {
+impl Env<'_> {
     /// A variable as text; an empty one counts as unset.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
@@ -79,7 +79,7 @@ pub(super) mod world {
         pub(in crate::config) variables: BTreeMap<String, String>,
         pub(in crate::config) files: BTreeMap<String, String>,
         pub(in crate::config) directories: Vec<&'static str>,
-        pub(in crate::config) account: Account,
+        pub(in crate::config) account: UserAccount,
     }
 
     impl World {
@@ -90,7 +90,7 @@ pub(super) mod world {
                 variables: variables.iter().map(owned).collect(),
                 files: BTreeMap::new(),
                 directories: Vec::new(),
-                account: Account { uid: 1000, name: Some("ml".to_owned()), home: Some("/home/ml".into()) },
+                account: UserAccount { uid: 1000, name: Some("ml".to_owned()), home: Some("/home/ml".into()) },
             }
         }
 
@@ -99,8 +99,8 @@ pub(super) mod world {
             self
         }
 
-        pub(in crate::config) fn look<T>(&self, with: impl FnOnce(&Surroundings<'_>) -> T) -> T {
-            with(&Surroundings {
+        pub(in crate::config) fn look<T>(&self, with: impl FnOnce(&Env<'_>) -> T) -> T {
+            with(&Env {
                 variable: &|name| self.variables.get(name).map(OsString::from),
                 read: &|path| {
                     let found = path.to_str().and_then(|path| self.files.get(path));
