@@ -1,7 +1,7 @@
 -- One row per run. It is narrow, and a heartbeat changes none of its indexed columns, so that PostgreSQL can
 -- write the new version into the same page without touching an index (HOT).
 
-CREATE TABLE IF NOT EXISTS {migrations} (
+CREATE TABLE IF NOT EXISTS {schema}.runwrap_migrations (
     number integer PRIMARY KEY,
     -- A program that does not know a breaking migration stops instead of damaging the tables.
     breaking boolean NOT NULL,
@@ -9,9 +9,9 @@ CREATE TABLE IF NOT EXISTS {migrations} (
 );
 
 -- Reading what has been applied is everybody's right: it tells a program without other rights that all is there.
-GRANT SELECT ON {migrations} TO PUBLIC;
+GRANT SELECT ON {schema}.runwrap_migrations TO PUBLIC;
 
-CREATE TABLE {runs} (
+CREATE TABLE {schema}.runwrap_runs (
     run_id uuid PRIMARY KEY,
     -- The table of the user's that record_id is in: several may share this one.
     record_table text NOT NULL,
@@ -48,6 +48,6 @@ CREATE TABLE {runs} (
     CONSTRAINT a_lease_is_not_negative CHECK (lease_seconds >= 0)
 ) WITH (fillfactor = 50);
 
-CREATE INDEX runwrap_runs_live ON {runs} (record_table, record_id) WHERE reason IS NULL;
-CREATE INDEX runwrap_runs_record ON {runs} (record_id, record_table);
-CREATE INDEX runwrap_runs_name ON {runs} (name, record_table);
+CREATE INDEX runwrap_runs_live ON {schema}.runwrap_runs (record_table, record_id) WHERE reason IS NULL;
+CREATE INDEX runwrap_runs_record ON {schema}.runwrap_runs (record_id, record_table);
+CREATE INDEX runwrap_runs_name ON {schema}.runwrap_runs (name, record_table);

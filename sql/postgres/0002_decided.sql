@@ -1,6 +1,6 @@
 -- A record that no run ever watched can be decided about, too, by `recover --stuck-after` or an operator. Its row here
 -- says by whom and why; of a run that never was there is nothing to say.
-ALTER TABLE {runs}
+ALTER TABLE {schema}.runwrap_runs
     ALTER COLUMN name DROP NOT NULL,
     ALTER COLUMN command DROP NOT NULL,
     ALTER COLUMN cwd DROP NOT NULL,

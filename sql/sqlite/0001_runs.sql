@@ -1,14 +1,14 @@
 -- One row per run, beside the user's table. Times are texts in UTC, `YYYY-MM-DD HH:MM:SS.ffffff`: they compare as
 -- they stand, and SQLite's own date functions read them.
 
-CREATE TABLE {migrations} (
+CREATE TABLE runwrap_migrations (
     number INTEGER PRIMARY KEY,
     -- A program that does not know a breaking migration stops instead of damaging the tables.
     breaking INTEGER NOT NULL,
     applied_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now'))
 );
 
-CREATE TABLE {runs} (
+CREATE TABLE runwrap_runs (
     run_id TEXT PRIMARY KEY NOT NULL,
     -- The table of the user's that record_id is in: several may share this one.
     record_table TEXT NOT NULL,
@@ -45,6 +45,6 @@ CREATE TABLE {runs} (
     CONSTRAINT a_lease_is_not_negative CHECK (lease_seconds >= 0)
 );
 
-CREATE INDEX runwrap_runs_live ON {runs} (record_table, record_id) WHERE reason IS NULL;
-CREATE INDEX runwrap_runs_record ON {runs} (record_id, record_table);
-CREATE INDEX runwrap_runs_name ON {runs} (name, record_table);
+CREATE INDEX runwrap_runs_live ON runwrap_runs (record_table, record_id) WHERE reason IS NULL;
+CREATE INDEX runwrap_runs_record ON runwrap_runs (record_id, record_table);
+CREATE INDEX runwrap_runs_name ON runwrap_runs (name, record_table);

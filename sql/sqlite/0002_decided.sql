@@ -39,10 +39,10 @@ CREATE TABLE runwrap_runs_new (
     CONSTRAINT a_lease_is_not_negative CHECK (lease_seconds >= 0)
 );
 
-INSERT INTO runwrap_runs_new SELECT * FROM {runs};
-DROP TABLE {runs};
-ALTER TABLE runwrap_runs_new RENAME TO {runs};
+INSERT INTO runwrap_runs_new SELECT * FROM runwrap_runs;
+DROP TABLE runwrap_runs;
+ALTER TABLE runwrap_runs_new RENAME TO runwrap_runs;
 
-CREATE INDEX runwrap_runs_live ON {runs} (record_table, record_id) WHERE reason IS NULL;
-CREATE INDEX runwrap_runs_record ON {runs} (record_id, record_table);
-CREATE INDEX runwrap_runs_name ON {runs} (name, record_table);
+CREATE INDEX runwrap_runs_live ON runwrap_runs (record_table, record_id) WHERE reason IS NULL;
+CREATE INDEX runwrap_runs_record ON runwrap_runs (record_id, record_table);
+CREATE INDEX runwrap_runs_name ON runwrap_runs (name, record_table);

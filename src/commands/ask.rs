@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::commands::CommandError;
 use crate::config::{DatabaseTarget, Settings};
-use crate::store::{OpenOptions, Store, StoreError, attempt};
+use crate::store::{OpenOptions, ShapeCache, Store, StoreError, attempt};
 
 /// Opens the database of `settings` and does `work` with it, at each of its hosts in turn until one answers.
 /// `purpose` completes "cannot …".
@@ -14,7 +14,7 @@ use crate::store::{OpenOptions, Store, StoreError, attempt};
 pub(super) fn ask<T: Send + 'static>(
     settings: &Settings,
     purpose: &'static str,
-    work: impl Fn(&mut dyn Store) -> Result<T, StoreError> + Clone + Send + 'static,
+    work: impl Fn(&mut Store) -> Result<T, StoreError> + Clone + Send + 'static,
 ) -> Result<T, CommandError> {
     let hosts = match &settings.database {
         DatabaseTarget::Sqlite(_) => 1,
@@ -38,13 +38,14 @@ fn attempt_on<T: Send + 'static>(
     host: usize,
     deadline: Duration,
     settings: &Settings,
-    work: impl Fn(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    work: impl Fn(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let options = OpenOptions {
         table: settings.table.clone(),
         migrate: settings.migrate,
         attempt: host,
         statement_timeout: deadline,
+        shape: ShapeCache::default(),
     };
     attempt::within(deadline, settings.database.clone(), options, move |store| work(store))
 }

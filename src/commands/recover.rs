@@ -248,7 +248,7 @@ impl Round<'_> {
     fn ask<T: Send + 'static>(
         &self,
         purpose: &'static str,
-        work: impl Fn(&mut dyn Store) -> Result<T, StoreError> + Clone + Send + 'static,
+        work: impl Fn(&mut Store) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<T, CommandError> {
         let rehearse = self.args.dry_run;
         ask(self.settings, purpose, move |store| {
@@ -260,7 +260,7 @@ impl Round<'_> {
     }
 }
 
-fn presume(store: &mut dyn Store, run_id: RunId, presumption: Presumption) -> Result<Option<Repaired>, StoreError> {
+fn presume(store: &mut Store, run_id: RunId, presumption: Presumption) -> Result<Option<Repaired>, StoreError> {
     let before = store.show(&run_id.to_string())?;
     // Judged again in the statement: a heartbeat may have come meanwhile, or another recover.
     if store.apply(run_id, &Change::Presume(presumption))? != Applied::Written {
@@ -279,7 +279,7 @@ fn lease_ran_out() -> Presumption {
     }
 }
 
-fn give_up(store: &mut dyn Store, suspect: &Suspect, doubt: Doubt) -> Result<Option<Repaired>, StoreError> {
+fn give_up(store: &mut Store, suspect: &Suspect, doubt: Doubt) -> Result<Option<Repaired>, StoreError> {
     // Looked at within the attempt, which is bounded: the file may be on a disk that does not answer.
     let model_written_at = suspect.model_path.as_deref().and_then(written_at);
     let decided = store.decide(&suspect.record_id, &Decision::GiveUp(Doubt { model_written_at, ..doubt }))?;

@@ -100,7 +100,7 @@ impl Delivery {
     ///
     /// # Errors
     /// The store's. Whatever was done is done; repeating it is safe.
-    pub fn deliver(&self, store: &mut dyn Store) -> Result<Delivered, StoreError> {
+    pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         let mut begun = None;
         if !self.begun {
             failpoint::reached("inserting");

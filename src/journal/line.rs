@@ -54,7 +54,9 @@ fn decode(line: &[u8], index: usize) -> Result<JournalEntry, Damage> {
     if index == 0 {
         refuse_newer(&json)?;
     }
-    serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
+    // By way of a value: the buffer of an internally tagged enum takes no number of arbitrary precision from the text itself.
+    let value = serde_json::from_slice::<serde_json::Value>(&json).map_err(|error| damaged(error.to_string()))?;
+    serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
 }
 
 /// Before anything else of the line is read: a newer format may have changed all of it but this.

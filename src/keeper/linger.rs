@@ -14,7 +14,7 @@ use super::{KeeperError, Role};
 use crate::delivery::{ATTEMPT_DEADLINE, DeadRun, Delivery, Leftover, STATEMENT_TIMEOUT, backoff, inspect};
 use crate::journal::Home;
 use crate::link::{self, KeeperConfig};
-use crate::store::{OpenOptions, StoreError, attempt};
+use crate::store::{OpenOptions, ShapeCache, StoreError, attempt};
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, inherited, process, random, spawn};
 
@@ -176,6 +176,7 @@ impl Lingerer {
             migrate: self.config.migrate,
             attempt: usize::try_from(self.failures).unwrap_or_default(),
             statement_timeout: STATEMENT_TIMEOUT,
+            shape: ShapeCache::default(),
         };
         self.attempt(options, delivery)
     }
@@ -183,7 +184,7 @@ impl Lingerer {
     fn attempt(&self, options: OpenOptions, delivery: Delivery) -> io::Result<Option<Result<(), StoreError>>> {
         let waker = Waker::new()?;
         let done = waker.clone();
-        let work = move |store: &mut dyn crate::store::Store| delivery.deliver(store).map(drop);
+        let work = move |store: &mut crate::store::Store| delivery.deliver(store).map(drop);
         let mut worker = attempt::Worker::default();
         let started = attempt::start(self.config.target.clone(), options, &mut worker, false, work, move || {
             if let Err(error) = done.wake() {

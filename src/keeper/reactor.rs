@@ -17,7 +17,7 @@ use crate::delivery::{Delivered, Delivery, STATEMENT_TIMEOUT};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
-use crate::store::{OpenOptions, StoreError, attempt};
+use crate::store::{OpenOptions, ShapeCache, StoreError, attempt};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, inherited, leftovers, process, random, spawn};
@@ -52,6 +52,8 @@ struct Keeper {
     reader: ReportReader,
     waker: Waker,
     worker: attempt::Worker,
+    /// The tables as earlier attempts found them.
+    shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     terminate: process::Termination,
     /// Delivers what earlier runs have left.
@@ -72,10 +74,10 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
     // While this is open the world knows that the run has a keeper.
     let lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
     prepare(&config);
-    let mut worker = attempt::Worker::default();
+    let (mut worker, shape) = (attempt::Worker::default(), ShapeCache::default());
     // A first image is about to begin the run, and has the file opened while it looks at the rest.
     if role.failures == 0
-        && let Err(error) = worker.prepare(config.target.clone(), options(&config, 0))
+        && let Err(error) = worker.prepare(config.target.clone(), options(&config, 0, &shape))
     {
         log::info!(event = "not_prepared", run_id:% = config.run_id, error:%; "");
     }
@@ -107,6 +109,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
         reader: ReportReader::default(),
         waker,
         worker,
+        shape,
         attempt: None,
         terminate,
         lingerer: None,
@@ -119,12 +122,13 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
     result
 }
 
-fn options(config: &KeeperConfig, failures: u32) -> OpenOptions {
+fn options(config: &KeeperConfig, failures: u32, shape: &ShapeCache) -> OpenOptions {
     OpenOptions {
         table: config.table.clone(),
         migrate: config.migrate,
         attempt: usize::try_from(failures).unwrap_or_default(),
         statement_timeout: STATEMENT_TIMEOUT,
+        shape: shape.clone(),
     }
 }
 
@@ -283,10 +287,10 @@ impl Keeper {
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun());
         let number = self.machine.failures();
         log::info!(event = "attempt", run_id:% = self.config.run_id, attempt = number, what = delivery.describe(); "");
-        let options = options(&self.config, number);
+        let options = options(&self.config, number, &self.shape);
         let waker = self.waker.clone();
         let run_id = self.config.run_id;
-        let work = move |store: &mut dyn crate::store::Store| delivery.deliver(store);
+        let work = move |store: &mut crate::store::Store| delivery.deliver(store);
         let done = move || {
             if let Err(error) = waker.wake() {
                 log::error!(event = "wake_failed", run_id:%, error:%; "");

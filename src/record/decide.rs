@@ -1,75 +1,75 @@
-//! What may be decided about a record from outside, whoever watches it or nobody: the rules, which the stores say again in
-//! SQL and the conformance suite drives against [`decide`]. What a run tells of itself is `merge`'s. Pure.
+//! Decisions about a record from outside: an operator closes it, `recover` gives it up, `check --fix` completes it. The only
+//! statement of these rules; a run's own events are in `merge`. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
-use super::{Applied, DatabaseClock, Reason, Row, Status, derived_end, elapsed_seconds, is_off, merge_metrics};
+use super::merge::elapsed;
+use super::{Applied, DatabaseClock, Reason, Row, Status, derived_end, is_off, merge_metrics};
 
-/// How far an end may lie ahead of the database's clock: the clocks of two machines differ a little.
-pub const AHEAD_SECONDS_MAX: i64 = 60;
+/// An end may lie this far ahead of the database's clock: clocks of two machines differ.
+const AHEAD_SECONDS_MAX: i64 = 60;
 
 /// A decision about one record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// An operator says how it ended.
+    /// An operator ends it.
     Close(Verdict),
-    /// It has been in training for too long, and nothing watches it.
+    /// It has been in training for too long, and no run watches it.
     GiveUp(Doubt),
-    /// What is missing or wrong in it follows from the rest.
+    /// Completes an end or a duration from the other columns.
     Derive,
 }
 
-/// How a record ended, by the word of an operator.
+/// An operator's statement of how a record ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// Not [`Status::Training`].
     pub status: Status,
-    /// Without it a known end stays, else it is the last sign of life, else nobody knows.
+    /// Without it a known end stays; else the last sign of life becomes the end; else it stays unknown.
     pub ended_at: Option<DateTime<Utc>>,
     /// For `error_message`.
     pub explanation: Option<String>,
     pub metrics: Option<Map<String, Value>>,
     pub model_path: Option<String>,
-    /// Also against an end that is truth already.
+    /// Overwrites an end that is truth.
     pub force: bool,
-    /// Who says so, for the `recovered_by` column.
+    /// The operator, for the `recovered_by` column.
     pub by: String,
-    /// When, by the clock of whoever says so. Decides nothing.
+    /// The operator's clock, for the audit. Decides nothing.
     pub at: DateTime<Utc>,
-    /// What `error_message` says of a failure that nobody explains.
+    /// `error_message` of a failure without an explanation.
     pub message: String,
 }
 
-/// Why a record that nothing watches is given up.
+/// Why a record without a run is given up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Doubt {
-    /// How long there must have been no sign of life, by the database's clock.
+    /// Minimum time without a sign of life, by the database's clock.
     pub silent_seconds: u32,
-    /// When the model's file was last written, where it is at hand.
+    /// Last write of the model's file, if this host has it.
     pub model_written_at: Option<DateTime<Utc>>,
-    /// Take the moment of the decision for the end where nothing proves another.
+    /// Without a proven end, the moment of the decision becomes the end.
     pub assume_now: bool,
-    /// Who recovers, for the `recovered_by` column.
+    /// The recovering user and host, for the `recovered_by` column.
     pub by: String,
     /// Who recovered it, when and why, for `error_message`.
     pub message: String,
 }
 
 impl Doubt {
-    /// What `error_message` gains where the end is a sign of life, where it was assumed, and where nobody knows it.
-    #[must_use]
-    pub fn messages(&self) -> [String; 3] {
+    /// What `error_message` gains: the end is a sign of life; the end was assumed; the end is unknown.
+    fn messages(&self) -> [String; 3] {
         [
-            "the end is its last sign of life, how it ended nobody knows",
-            "nobody knows when or how it ended, the end is when it was recovered",
-            "nobody knows when or how it ended",
+            "its end is its last sign of life, how it ended is unknown",
+            "when and how it ended is unknown, its end is the time of the recovery",
+            "when and how it ended is unknown",
         ]
         .map(|end| format!("{}; {end}", self.message))
     }
 }
 
-/// The row after `decision`, and what became of it. `None` is a record that does not exist.
+/// Returns the row after `decision`, and the result. `None` is a record that does not exist.
 #[must_use]
 pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (Option<Row>, Applied) {
     let Some(row) = row else { return (None, Applied::Missing) };
@@ -77,12 +77,23 @@ pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (O
         Decision::Close(verdict) if row.may_be_closed(verdict, clock) => {
             (Some(row.closed(verdict, clock)), Applied::Written)
         }
-        Decision::GiveUp(doubt) if row.may_be_given_up(doubt, clock) => {
+        Decision::GiveUp(doubt) if may_be_stuck(&row, doubt.silent_seconds, clock) => {
             (Some(row.given_up(doubt, clock)), Applied::Written)
         }
         Decision::Derive => row.derived(),
         Decision::Close(_) | Decision::GiveUp(_) => (Some(row), Applied::Kept),
     }
+}
+
+/// Whether a record is in training, unwatched, and silent for more than `silent_seconds`. A row that was given up and that the
+/// application opened again may be given up again.
+#[must_use]
+pub fn may_be_stuck(row: &Row, silent_seconds: u32, clock: DatabaseClock) -> bool {
+    let silent = TimeDelta::seconds(i64::from(silent_seconds));
+    row.is_training()
+        && row.watch.is_none()
+        && matches!(row.reason, None | Some(Reason::Stuck))
+        && row.born_at().max(row.updated_at).is_some_and(|seen_at| clock.now > seen_at + silent)
 }
 
 impl Row {
@@ -108,21 +119,12 @@ impl Row {
             self.train_metrics = Some(merge_metrics(self.train_metrics.as_ref(), metrics));
         }
         self.model_path = verdict.model_path.clone().or(self.model_path);
-        self.status = verdict.status;
+        self.status = Some(verdict.status);
         self.reason = Some(Reason::Manual);
         self.presumed = false;
         self.recovered_at = Some(clock.now);
         self.recovered_by = Some(verdict.by.clone());
         self
-    }
-
-    /// A row that was given up once, and that the application has opened again, may be given up again.
-    fn may_be_given_up(&self, doubt: &Doubt, clock: DatabaseClock) -> bool {
-        let silent = TimeDelta::seconds(i64::from(doubt.silent_seconds));
-        self.status == Status::Training
-            && self.watch.is_none()
-            && matches!(self.reason, None | Some(Reason::Stuck))
-            && self.born_at().max(self.updated_at).is_some_and(|seen_at| clock.now > seen_at + silent)
     }
 
     fn given_up(mut self, doubt: &Doubt, clock: DatabaseClock) -> Self {
@@ -135,11 +137,8 @@ impl Row {
             None => (None, unknown),
         };
         self.end(ended_at);
-        self.status = Status::Failed;
-        self.error_message = Some(match self.error_message {
-            None => message,
-            Some(known) => format!("{known}; {message}"),
-        });
+        self.status = Some(Status::Failed);
+        self.append_message(&message);
         self.reason = Some(Reason::Stuck);
         self.presumed = true;
         self.recovered_at = Some(clock.now);
@@ -147,52 +146,43 @@ impl Row {
         self
     }
 
-    /// The end from start and duration, or the duration from start and end, where it is missing or more than a second off.
+    /// A missing end follows from start and duration; a duration that is missing or more than a second off, from start and end.
     fn derived(mut self) -> (Option<Self>, Applied) {
-        let Some(started_at) = self.train_start_time.filter(|_| self.status != Status::Training) else {
+        let has_ended = matches!(self.status, Some(Status::Completed | Status::Failed)) && self.is_legible;
+        let Some(started_at) = self.train_start_time.filter(|_| has_ended) else {
             return (Some(self), Applied::Kept);
         };
         match (self.train_end_time, self.train_duration) {
-            (None, Some(seconds)) => match end_after(started_at, seconds) {
+            (None, Some(seconds)) => match derived_end(started_at, seconds) {
                 Some(ended_at) => self.train_end_time = Some(ended_at),
                 None => return (Some(self), Applied::Kept),
             },
             (Some(ended_at), known)
-                if ended_at >= started_at && known.is_none_or(|seconds| off(ended_at - started_at, seconds)) =>
+                if ended_at >= started_at && known.is_none_or(|seconds| is_off(ended_at - started_at, seconds)) =>
             {
-                self.train_duration = Some(elapsed_seconds(ended_at - started_at));
+                self.train_duration = Some(elapsed(started_at, ended_at));
             }
             (None, None) | (Some(_), _) => return (Some(self), Applied::Kept),
         }
         (Some(self), Applied::Written)
     }
 
-    /// When it began, as far as the row says.
+    /// The row's own evidence of its beginning.
     fn born_at(&self) -> Option<DateTime<Utc>> {
         self.train_start_time.max(self.created_at)
     }
 
-    /// What is as old as the row itself says nothing of how long it lived, and what is to come is no sign.
+    /// A sign as old as the row proves no life after its beginning, and one in the future proves nothing.
     fn proves_life(&self, at: DateTime<Utc>, clock: DatabaseClock) -> bool {
         at <= clock.now && self.born_at().is_none_or(|born_at| at >= born_at + TimeDelta::seconds(1))
     }
 
-    /// Writes down an end that is known, and the duration that follows from it.
+    /// Sets a known end, and the duration that follows from it.
     fn end(&mut self, ended_at: Option<DateTime<Utc>>) {
         let Some(ended_at) = ended_at else { return };
         self.train_end_time = Some(ended_at);
         if let Some(started_at) = self.train_start_time {
-            self.train_duration = Some(elapsed_seconds(ended_at - started_at));
+            self.train_duration = Some(elapsed(started_at, ended_at));
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no run lasts for so many seconds that a float loses one")]
-fn end_after(started_at: DateTime<Utc>, duration_seconds: i64) -> Option<DateTime<Utc>> {
-    derived_end(started_at, duration_seconds as f64)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "no run lasts for so many seconds that a float loses one")]
-fn off(elapsed: TimeDelta, duration_seconds: i64) -> bool {
-    is_off(elapsed, duration_seconds as f64)
 }

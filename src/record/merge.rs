@@ -1,64 +1,63 @@
-//! The merge rules: what a record says after a change. The one statement of them in the crate; the stores
-//! say the same in SQL, and the conformance suite drives both against [`merge`]. Pure.
+//! What a run reports of itself, and how that changes its record: the only statement of these rules. Pure.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Ending, Progress, Reason, Row, Run, Status, Watch, elapsed_seconds, merge_metrics};
 
-/// What may happen to a record.
+/// An event of a run that its record must show.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// The run begins.
     Begin(Run),
-    /// A sign of life, with all that was reported so far.
+    /// A heartbeat, with everything reported so far.
     Heartbeat(Progress),
-    /// The run's own journal tells its end.
+    /// The end, from the run's own journal.
     Finalize(Progress, Ending),
-    /// Somebody else concludes that the run is lost.
+    /// Another process concludes that the run is lost.
     Presume(Presumption),
 }
 
-/// Why and by whom a run is taken for lost.
+/// Why a run is presumed lost, and by whom.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Presumption {
     pub proof: Proof,
-    /// A later sign of life than the database has, by the run's clock.
+    /// A sign of life by the run's clock; counts if it is later than the database's.
     pub seen_at: Option<DateTime<Utc>>,
-    /// Who recovers, for the `recovered_by` column.
+    /// The recovering user and host, for the `recovered_by` column.
     pub recovered_by: String,
     /// Who recovered it, when and why, for `error_message`.
     pub message: String,
 }
 
-/// What a presumption rests on.
+/// The evidence of a presumption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// The lease has run out, by the database's clock.
+    /// The lease has expired, by the database's clock.
     Lease,
-    /// The run's journal is at hand, and nobody holds its lock.
+    /// The run's journal is at hand and its lock is free.
     DeadJournal,
 }
 
-/// The database's own clock, read in the statement that judges by it.
+/// The database's clock, read in the transaction that judges by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseClock {
     pub now: DateTime<Utc>,
-    /// Since when the database has been up: before that nobody could have sent a heartbeat.
+    /// Start of the database: it accepted no heartbeat before.
     pub up_since: DateTime<Utc>,
 }
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// The database says it now.
+    /// The database has it.
     Written,
-    /// The rules keep what the row says already.
+    /// The rules keep what the record already says.
     Kept,
-    /// There is no such run, or its row in the user's table is gone: begin it (again), then repeat the change.
+    /// The run or its row in the user's table is missing: begin it (again), then repeat the change.
     Missing,
 }
 
-/// The row after `change`, and what became of the change. `None` is a run that the database does not know.
+/// Returns the row after `change`, and the result. `None` is a run that the database does not know.
 #[must_use]
 pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option<Row>, Applied) {
     let Some(row) = row else {
@@ -82,9 +81,16 @@ pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option
     }
 }
 
+/// Whether the lease of a run has expired. A database that started less than a lease ago could not receive heartbeats before.
+#[must_use]
+pub fn is_overdue(watch: Watch, clock: DatabaseClock) -> bool {
+    let lease = TimeDelta::seconds(i64::from(watch.lease_seconds));
+    clock.now > watch.heartbeat_at + lease && clock.now >= clock.up_since + lease
+}
+
 fn first_row(run: &Run, clock: DatabaseClock) -> Row {
     Row {
-        status: Status::Training,
+        status: Some(Status::Training),
         train_start_time: Some(run.begun_at),
         train_end_time: None,
         train_duration: None,
@@ -93,6 +99,7 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
         error_message: None,
         created_at: None,
         updated_at: None,
+        is_legible: true,
         reason: None,
         exit_code: None,
         signal: None,
@@ -108,48 +115,48 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
 
 impl Row {
     fn may_be_presumed(&self, watch: Watch, proof: Proof, clock: DatabaseClock) -> bool {
-        let lease = TimeDelta::seconds(i64::from(watch.lease_seconds));
         let proven = match proof {
             Proof::DeadJournal => true,
-            Proof::Lease => clock.now > watch.heartbeat_at + lease && clock.now >= clock.up_since + lease,
+            Proof::Lease => is_overdue(watch, clock),
         };
-        proven && self.status == Status::Training && self.reason.is_none()
+        proven && self.is_training() && self.reason.is_none()
     }
 
     fn alive(mut self, watch: Watch, progress: &Progress, clock: DatabaseClock) -> Self {
         if self.is_open() {
             if self.presumed {
-                self.status = Status::Training;
+                self.status = Some(Status::Training);
                 self.train_end_time = None;
                 self.train_duration = None;
                 self.error_message = None;
             }
             self.error_message = progress.report.error.clone().or(self.error_message);
-            self.learn_record(progress);
+            self.take_report(progress);
         }
         self.reason = None;
-        self.learn_run(Watch { heartbeat_at: clock.now, ..watch }, progress);
+        self.take_progress(Watch { heartbeat_at: clock.now, ..watch }, progress);
         self
     }
 
     fn ended(mut self, watch: Watch, progress: &Progress, ending: &Ending) -> Self {
         if self.is_open() {
-            self.status = ending.status;
+            self.status = Some(ending.status);
             self.train_end_time = Some(ending.ended_at);
-            self.train_duration = Some(ending.duration_seconds);
+            self.train_duration = Some(whole_seconds(ending.duration_seconds));
             let known = if self.presumed { None } else { self.error_message.take() };
             self.error_message = ending.error_message.clone().or(known);
-            self.learn_record(progress);
+            self.take_report(progress);
         }
         self.reason = Some(ending.reason);
         self.exit_code = ending.exit_code;
         self.signal.clone_from(&ending.signal);
         self.usage = ending.usage;
-        self.learn_run(watch, progress);
+        self.take_progress(watch, progress);
         self
     }
 
-    fn learn_record(&mut self, progress: &Progress) {
+    /// Merges the report into the user's row.
+    fn take_report(&mut self, progress: &Progress) {
         let report = &progress.report;
         self.train_start_time = progress.started_at.or(self.train_start_time);
         if let Some(metrics) = &report.metrics {
@@ -158,7 +165,8 @@ impl Row {
         self.model_path = report.model_path.clone().or(self.model_path.take());
     }
 
-    fn learn_run(&mut self, watch: Watch, progress: &Progress) {
+    /// Merges process facts into the run's row, and revokes a presumption.
+    fn take_progress(&mut self, watch: Watch, progress: &Progress) {
         self.pid = progress.pid.or(self.pid);
         self.stop_signal = progress.stop_signal.clone().or(self.stop_signal.take());
         self.watch = Some(watch.seen(progress.seen_at));
@@ -170,13 +178,10 @@ impl Row {
     fn presumed_lost(mut self, watch: Watch, presumption: &Presumption, clock: DatabaseClock) -> Self {
         let watch = watch.seen(presumption.seen_at);
         let ended_at = watch.last_seen_at;
-        self.status = Status::Failed;
+        self.status = Some(Status::Failed);
         self.train_end_time = Some(ended_at);
-        self.train_duration = self.train_start_time.map(|started_at| elapsed_seconds(ended_at - started_at));
-        self.error_message = Some(match self.error_message {
-            None => presumption.message.clone(),
-            Some(known) => format!("{known}; {}", presumption.message),
-        });
+        self.train_duration = self.train_start_time.map(|started_at| elapsed(started_at, ended_at));
+        self.append_message(&presumption.message);
         self.reason = Some(Reason::Lost);
         self.presumed = true;
         self.watch = Some(watch);
@@ -184,6 +189,24 @@ impl Row {
         self.recovered_by = Some(presumption.recovered_by.clone());
         self
     }
+
+    /// Appends to `error_message`; what it said before stays.
+    pub(super) fn append_message(&mut self, message: &str) {
+        self.error_message = Some(match self.error_message.take() {
+            None => message.to_owned(),
+            Some(known) => format!("{known}; {message}"),
+        });
+    }
+}
+
+/// Whole seconds from start to end, truncated, never negative.
+pub(super) fn elapsed(started_at: DateTime<Utc>, ended_at: DateTime<Utc>) -> f64 {
+    whole_seconds(elapsed_seconds(ended_at - started_at))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a float is exact for 285 million years of seconds")]
+pub(super) const fn whole_seconds(seconds: i64) -> f64 {
+    seconds as f64
 }
 
 #[cfg(test)]
@@ -264,21 +287,21 @@ mod tests {
     }
 
     #[test]
-    fn beginning_twice_is_beginning_once() {
+    fn begin_is_idempotent() {
         let row = story(&[(1010, begin(), Applied::Kept)]);
         let heartbeat_at = row.watch.unwrap().heartbeat_at;
-        assert_eq!((row.status, heartbeat_at, row.train_start_time), (Status::Training, at(1000), Some(at(1000))));
+        assert_eq!((row.status, heartbeat_at, row.train_start_time), (Some(Status::Training), at(1000), Some(at(1000))));
     }
 
     #[test]
-    fn nothing_happens_to_a_run_that_is_not_there() {
+    fn unknown_run_is_missing() {
         for change in [heartbeat(0, &json!({})), finalize(Status::Failed), presume(Proof::DeadJournal)] {
             assert_eq!(merge(None, &change, clock(0)), (None, Applied::Missing));
         }
     }
 
     #[test]
-    fn truth_stays() {
+    fn truth_is_never_overwritten() {
         let row = story(&[
             (1100, finalize(Status::Completed), Applied::Written),
             (1101, finalize(Status::Failed), Applied::Kept),
@@ -286,24 +309,24 @@ mod tests {
             (9999, presume(Proof::DeadJournal), Applied::Kept),
             (9999, presume(Proof::Lease), Applied::Kept),
         ]);
-        assert_eq!((row.status, row.reason, row.train_metrics), (Status::Completed, Some(Reason::Success), None));
+        assert_eq!((row.status, row.reason, row.train_metrics), (Some(Status::Completed), Some(Reason::Success), None));
     }
 
     #[test]
-    fn a_presumption_waits_for_the_lease_and_ends_at_the_last_sign_of_life() {
+    fn presumption_waits_for_the_lease_and_ends_at_last_seen() {
         let row = story(&[
             (1060, heartbeat(1061, &json!({"a": 1})), Applied::Written),
             (1360, presume(Proof::Lease), Applied::Kept),
             (1361, presume(Proof::Lease), Applied::Written),
             (1362, presume(Proof::Lease), Applied::Kept),
         ]);
-        assert_eq!((row.status, row.reason, row.presumed), (Status::Failed, Some(Reason::Lost), true));
-        assert_eq!((row.train_end_time, row.train_duration), (Some(at(1061)), Some(60)));
+        assert_eq!((row.status, row.reason, row.presumed), (Some(Status::Failed), Some(Reason::Lost), true));
+        assert_eq!((row.train_end_time, row.train_duration), (Some(at(1061)), Some(60.0)));
         assert_eq!((row.recovered_at, row.train_metrics), (Some(at(1361)), json!({"a": 1}).as_object().cloned()));
     }
 
     #[test]
-    fn a_database_that_was_down_itself_presumes_nothing() {
+    fn restarted_database_presumes_nothing_for_a_lease() {
         let (row, _) = merge(None, &begin(), clock(1000));
         let just_up = DatabaseClock { now: at(5000), up_since: at(4701) };
         assert_eq!(merge(row.clone(), &presume(Proof::Lease), just_up).1, Applied::Kept);
@@ -313,12 +336,12 @@ mod tests {
     }
 
     #[test]
-    fn a_heartbeat_brings_a_presumed_run_back() {
+    fn heartbeat_revives_a_presumed_run() {
         let row = story(&[
             (1010, presume(Proof::DeadJournal), Applied::Written),
             (1020, heartbeat(1020, &json!({})), Applied::Written),
         ]);
-        assert_eq!((row.status, row.reason, row.presumed), (Status::Training, None, false));
+        assert_eq!((row.status, row.reason, row.presumed), (Some(Status::Training), None, false));
         assert_eq!((row.train_end_time, row.error_message, row.recovered_by), (None, None, None));
         assert_eq!(row.watch.unwrap().heartbeat_at, at(1020));
     }
@@ -329,22 +352,22 @@ mod tests {
             (1010, presume(Proof::DeadJournal), Applied::Written),
             (1110, finalize(Status::Completed), Applied::Written),
         ]);
-        assert_eq!((row.status, row.reason, row.presumed), (Status::Completed, Some(Reason::Success), false));
-        assert_eq!((row.train_duration, row.error_message, row.recovered_at), (Some(100), None, None));
+        assert_eq!((row.status, row.reason, row.presumed), (Some(Status::Completed), Some(Reason::Success), false));
+        assert_eq!((row.train_duration, row.error_message, row.recovered_at), (Some(100.0), None, None));
     }
 
     #[test]
-    fn what_the_application_closed_stands_and_the_run_still_learns_its_end() {
-        let closed = Row { status: Status::Completed, ..story(&[]) };
+    fn row_closed_by_the_application_stands() {
+        let closed = Row { status: Some(Status::Completed), ..story(&[]) };
         assert_eq!(merge(Some(closed.clone()), &presume(Proof::DeadJournal), clock(1010)).1, Applied::Kept);
         let (row, applied) = merge(Some(closed), &finalize(Status::Failed), clock(1010));
         let row = row.unwrap();
-        assert_eq!((row.status, row.train_end_time, row.reason), (Status::Completed, None, Some(Reason::Exit)));
+        assert_eq!((row.status, row.train_end_time, row.reason), (Some(Status::Completed), None, Some(Reason::Exit)));
         assert_eq!(applied, Applied::Written);
     }
 
     #[test]
-    fn silence_erases_nothing() {
+    fn absent_reports_erase_nothing() {
         let row = story(&[
             (1010, heartbeat(1011, &json!({"a": 1, "b": 1})), Applied::Written),
             (1020, heartbeat(1005, &json!({"b": 2})), Applied::Written),

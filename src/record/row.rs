@@ -1,25 +1,28 @@
-//! One record as the rules see it. Plain data, and the questions that every rule asks of it. Pure.
-//! Called by `merge` and `decide`.
+//! One record as the rules see it: plain data, and the questions that every rule asks of it. Pure.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use super::{Reason, Status, Usage};
 
-/// What the database knows of one record: its row in the user's table, then the last row of `runwrap_runs` that describes
-/// it. Where there is none, what that would say is `None`.
+/// A record: its row in the user's table, and the newest row of `runwrap_runs` that describes it. Fields of a missing run are `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    pub status: Status,
+    /// `None`: NULL, or a word of the application's own.
+    pub status: Option<Status>,
     pub train_start_time: Option<DateTime<Utc>>,
     pub train_end_time: Option<DateTime<Utc>>,
-    pub train_duration: Option<i64>,
+    /// Seconds. The rules write whole ones; an application may have written fractions.
+    pub train_duration: Option<f64>,
     pub train_metrics: Option<Map<String, Value>>,
     pub model_path: Option<String>,
     pub error_message: Option<String>,
-    /// When the row was inserted, and when the application last wrote it, where the table says so.
+    /// Insertion of the row, if the table has the column.
     pub created_at: Option<DateTime<Utc>>,
+    /// The application's last write to the row, if the table has the column.
     pub updated_at: Option<DateTime<Utc>>,
+    /// False if a time or the duration holds a value that is neither NULL nor readable.
+    pub is_legible: bool,
 
     pub reason: Option<Reason>,
     pub exit_code: Option<i32>,
@@ -27,39 +30,43 @@ pub struct Row {
     pub stop_signal: Option<String>,
     pub pid: Option<i32>,
     pub usage: Option<Usage>,
-    /// The end was presumed, not told by the run's own journal.
+    /// The end was presumed; the run's own journal did not report it.
     pub presumed: bool,
-    /// `None` where nothing has ever watched the record: the application made it by itself.
+    /// `None`: no run ever watched the record; the application made it.
     pub watch: Option<Watch>,
     pub recovered_at: Option<DateTime<Utc>>,
     pub recovered_by: Option<String>,
 }
 
-/// What a run's signs of life have left.
+/// The lease of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// The last sign of life, by the database's clock: what a lease is judged by.
+    /// The last heartbeat, by the database's clock. The lease counts from here.
     pub heartbeat_at: DateTime<Utc>,
-    /// The last sign of life, by the run's clock: what a presumed end is.
+    /// The last sign of life, by the run's clock. A presumed end is this moment.
     pub last_seen_at: DateTime<Utc>,
     pub lease_seconds: u32,
 }
 
 impl Row {
-    /// An end that only an operator's force may overwrite.
+    /// Only `--force` overwrites such an end.
     pub(super) const fn is_truth(&self) -> bool {
         self.reason.is_some() && !self.presumed
     }
 
-    /// Whether the row in the user's table is runwrap's to write. It is not where the application, or a person,
-    /// has closed it meanwhile: then that stands, and only `runwrap_runs` learns what runwrap saw.
+    /// Whether runwrap may write the user's row. If the application or a person closed it, their end stands, and only
+    /// `runwrap_runs` records the run's end.
     pub(super) fn is_open(&self) -> bool {
-        self.status == Status::Training || (self.presumed && self.status == Status::Failed)
+        self.is_training() || (self.presumed && self.status == Some(Status::Failed))
+    }
+
+    pub(super) fn is_training(&self) -> bool {
+        self.status == Some(Status::Training)
     }
 }
 
 impl Watch {
-    /// With a sign of life, which counts where it is later than those before.
+    /// Advances `last_seen_at` if `seen_at` is later.
     pub(super) fn seen(self, seen_at: Option<DateTime<Utc>>) -> Self {
         Self { last_seen_at: self.last_seen_at.max(seen_at.unwrap_or(self.last_seen_at)), ..self }
     }

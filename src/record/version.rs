@@ -1,28 +1,52 @@
-//! Version labels: `v1`, `v2`, … per name. Pure; the stores apply the same rule in SQL under their own lock.
+//! Version labels: `v1`, `v2`, … per name. Pure.
 
-/// The label after the highest `vN` among `labels`. Labels of another form do not count;
-/// more than nine digits is another form.
+/// A counter's name in `runwrap_versions` may have this many bytes; PostgreSQL limits an index entry to about 2,700.
+const KEY_BYTES_MAX: usize = 500;
+
+/// The label of a number.
 #[must_use]
-pub fn next_version<'a>(labels: impl IntoIterator<Item = &'a str>) -> String {
-    let highest = labels.into_iter().filter_map(number).max().unwrap_or(0);
-    format!("v{}", highest + 1)
+pub fn version_label(number: u64) -> String {
+    format!("v{number}")
 }
 
-fn number(label: &str) -> Option<u64> {
+/// The number of a label `vN`; `None` for any other form, or more than nine digits.
+#[must_use]
+pub fn version_number(label: &str) -> Option<u64> {
     let digits = label.strip_prefix('v')?;
     let plain = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
 }
 
+/// The key of a name's counter: the name, or for a long one its beginning and its checksum.
+#[must_use]
+pub fn version_key(name: &str) -> String {
+    if name.len() <= KEY_BYTES_MAX {
+        return name.to_owned();
+    }
+    let start = &name[..name.floor_char_boundary(KEY_BYTES_MAX - 16)];
+    format!("{start}…{:08x}", crc32fast::hash(name.as_bytes()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::next_version;
+    use super::*;
 
     #[test]
-    fn the_next_label_is_one_above_the_highest() {
-        assert_eq!(next_version([]), "v1");
-        assert_eq!(next_version(["v1", "v12", "v9"]), "v13");
-        assert_eq!(next_version(["best", "v", "v1.5", "V7", "v-3", "v1234567890", "v2"]), "v3");
-        assert_eq!(next_version(["v999999999"]), "v1000000000");
+    fn only_v_and_up_to_nine_digits_is_a_number() {
+        for (label, number) in [("v1", 1), ("v12", 12), ("v007", 7), ("v999999999", 999_999_999)] {
+            assert_eq!(version_number(label), Some(number));
+        }
+        for label in ["best", "v", "v1.5", "V7", "v-3", "v1234567890", "", "v٣"] {
+            assert_eq!(version_number(label), None, "{label}");
+        }
+        assert_eq!(version_label(13), "v13");
+    }
+
+    #[test]
+    fn long_names_get_distinct_keys_of_bounded_length() {
+        assert_eq!(version_key("cifar"), "cifar");
+        let [first, second] = ["a", "b"].map(|end| version_key(&format!("{}{end}", "é".repeat(4000))));
+        assert_ne!(first, second);
+        assert!(first.len() <= KEY_BYTES_MAX);
     }
 }

@@ -21,7 +21,7 @@ pub const KEPT_MAX: Duration = Duration::from_secs(2);
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// An attempt, for a thread that has the store, or the error of its opening.
-type Job = Box<dyn FnOnce(Result<&mut dyn Store, StoreError>) -> Answer + Send>;
+type Job = Box<dyn FnOnce(Result<&mut Store, StoreError>) -> Answer + Send>;
 
 /// What came of an attempt, not yet said.
 struct Answer {
@@ -143,7 +143,7 @@ impl Slot {
         let mut store = guarded(target, || open(target, options));
         while let Some(job) = self.wait() {
             let Answer { say, keep } = job(match &mut store {
-                Ok(store) => Ok(store.as_mut()),
+                Ok(store) => Ok(store),
                 Err(error) => Err(error.clone()),
             });
             // Before the answer: whoever hears it may start the next attempt at once.
@@ -175,12 +175,12 @@ pub fn start<T: Send + 'static>(
     options: OpenOptions,
     worker: &mut Worker,
     keep: bool,
-    work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     done: impl FnOnce() + Send + 'static,
 ) -> Result<Receiver<Result<T, StoreError>>, StoreError> {
     let (sender, receiver) = channel();
     let of_job = target.clone();
-    let job = move |store: Result<&mut dyn Store, StoreError>| {
+    let job = move |store: Result<&mut Store, StoreError>| {
         let result = guarded(&of_job, || work(store?));
         let keep = keep && result.is_ok() && matches!(of_job, DatabaseTarget::Sqlite(_));
         let say = move || {
@@ -202,7 +202,7 @@ pub fn within<T: Send + 'static>(
     deadline: Duration,
     target: DatabaseTarget,
     options: OpenOptions,
-    work: impl FnOnce(&mut dyn Store) -> Result<T, StoreError> + Send + 'static,
+    work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
     let identity = target.identity();
     let mut worker = Worker::default();
@@ -227,19 +227,20 @@ mod tests {
     use std::thread::ThreadId;
 
     use super::*;
+    use crate::store::ShapeCache;
 
     const LIMIT: Duration = Duration::from_secs(30);
 
     /// The thread that an attempt was made on.
     #[track_caller]
     fn attempt(worker: &mut Worker, target: &DatabaseTarget, keep: bool) -> ThreadId {
-        let work = |_store: &mut dyn Store| Ok(thread::current().id());
+        let work = |_store: &mut Store| Ok(thread::current().id());
         let answer = start(target.clone(), options(), worker, keep, work, || {}).unwrap();
         answer.recv_timeout(LIMIT).unwrap().unwrap()
     }
 
     fn options() -> OpenOptions {
-        OpenOptions { table: "training_records".into(), migrate: true, attempt: 0, statement_timeout: LIMIT }
+        OpenOptions { table: "training_records".into(), migrate: true, attempt: 0, statement_timeout: LIMIT, shape: ShapeCache::default() }
     }
 
     fn file(directory: &tempfile::TempDir) -> DatabaseTarget {
@@ -272,7 +273,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let target = file(&directory);
         let mut worker = Worker::default();
-        let work = |store: &mut dyn Store| store.migrate();
+        let work = |store: &mut Store| store.migrate();
         let answer = start(target, options(), &mut worker, true, work, || {}).unwrap();
         answer.recv_timeout(LIMIT).unwrap().unwrap();
         assert!(directory.path().join("runs.db-wal").exists());

@@ -1,124 +1,277 @@
-//! What a change says, as the one JSON object that the PostgreSQL statements and the named values that the SQLite
-//! ones take. Owns the fitting to the user's table and the form of an instant; must not decide what a change does:
-//! the statements do, by the rules of `record::merge`. Called by both stores.
+//! A change of a record: lock the run's row, read, apply the rules of `record`, write the columns that changed. The one path of
+//! heartbeat, finalize, presume, close, give up and derive. Knows no rule, and writes the user's row only by compare-and-swap: an
+//! application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never overwritten unknowingly.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
-use super::columns::Columns;
-use crate::record::{Change, Progress, Proof};
+use super::record_row::{RecordRow, clean};
+use super::run_row::{self, Assignment, RunRow};
+use super::session::{Access, Class, Failure};
+use super::shape::{Shape, without_nul};
+use super::statement::{assignments, list, places};
+use super::table::quote;
+use super::transaction::{Transaction, clock_of};
+use super::{Decided, RecordView, Store, StoreError};
+use crate::record::{
+    Applied, Change, DatabaseClock, Decision, Progress, RecordId, Report, Row, RunId, Verdict, decide, merge,
+};
+use crate::sys::failpoint;
 
-/// RFC 3339 in UTC with microseconds: every PostgreSQL type that keeps an instant reads it.
-pub(super) fn instant_text(instant: DateTime<Utc>) -> String {
-    instant.to_rfc3339_opts(SecondsFormat::Micros, true)
+/// An application may write its row between the read and the write; so often it is read again.
+const SWAPS_MAX: usize = 10;
+
+/// The key in a run's `context` under which an operator's decisions are kept, the oldest first.
+const AUDIT: &str = "finalized";
+
+/// A rule: the row after, and the result.
+type Rule<'a> = &'a dyn Fn(Row, DatabaseClock) -> (Option<Row>, Applied);
+
+/// What a rule made of a record.
+struct Outcome {
+    applied: Applied,
+    before: Row,
+    after: Row,
 }
 
-/// NUL is in no text of PostgreSQL, and ends one early in SQLite's own tools.
-pub(super) fn without_nul(text: &str) -> String {
-    text.replace('\0', "\u{FFFD}")
+impl Store {
+    /// Applies `change` by the rules of [`crate::record::merge`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn apply(&mut self, run_id: RunId, change: &Change) -> Result<Applied, StoreError> {
+        if let Change::Begin(run) = change {
+            return self.begin(run, None).map(|_begun| Applied::Written);
+        }
+        let run_id = run_id.to_string();
+        let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
+        let applied = self.transaction(Access::Write, first, |transaction, mut rows| {
+            let Some(mut row) = rows.pop() else { return Ok(Applied::Missing) };
+            let clock = clock_of(transaction.session.name(), &row)?;
+            row.drain(..2);
+            let run = run_row::runs(vec![row]).pop().filter(|run| run.is_in(&transaction.shape.record_table));
+            let Some((run, begun)) = run.and_then(|run| run.begun().map(|begun| (run, begun))) else {
+                return Ok(Applied::Missing);
+            };
+            let change = fitted(change, transaction.shape);
+            let rule = |row: Row, clock| merge(Some(row), &change, clock);
+            let applied = transaction.change(&begun.record_id.0, Some(&run), clock, &rule)?;
+            let Some(made) = applied else { return Ok(Applied::Missing) };
+            if made.applied == Applied::Written {
+                transaction.update_run(&run_id, &run_row::changes(&made.before, &made.after))?;
+            }
+            if matches!(change, Change::Finalize(..)) {
+                failpoint::reached("committing");
+            }
+            Ok(made.applied)
+        });
+        Ok(applied?)
+    }
+
+    /// Decides about a record by the rules of [`crate::record::decide`].
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn decide(&mut self, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
+        let decided = self.transaction(Access::Write, None, |transaction, _none| {
+            let Some(id) = transaction.find(record_id)? else { return Ok(Decided::MISSING) };
+            transaction.decide(&id, decision)
+        });
+        match decided {
+            Err(Failure { class: Class::NoSuchId, .. }) => Ok(Decided::MISSING),
+            other => Ok(other?),
+        }
+    }
 }
 
-/// The facts of `change`, each under the name that the statements use. `Begin` has none here.
-pub(super) fn change_facts(
-    change: &Change,
-    columns: &Columns,
-    instant: fn(DateTime<Utc>) -> String,
-) -> Map<String, Value> {
-    let mut facts = Map::new();
+impl Transaction<'_> {
+    /// Applies `rule` to the record `id` and writes what changed of the user's row. `None` if the row is missing.
+    fn change(
+        &mut self,
+        id: &str,
+        run: Option<&RunRow>,
+        clock: DatabaseClock,
+        rule: Rule<'_>,
+    ) -> Result<Option<Outcome>, Failure> {
+        let mut refused: Option<RecordRow> = None;
+        for _ in 0..SWAPS_MAX {
+            let Some(known) = self.read_record(id)? else {
+                return Ok(None);
+            };
+            let mut before = known.row();
+            if let Some(run) = run {
+                run.describe(&mut before);
+            }
+            let (Some(after), applied) = rule(before.clone(), clock) else { return Ok(None) };
+            let made = Outcome { applied, before, after };
+            if made.applied != Applied::Written {
+                return Ok(Some(made));
+            }
+            let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
+            // A row that is still as it was read has a trigger that drops the write: the run ends all the same.
+            if changes.is_empty() || refused.as_ref() == Some(&known) || self.swap(id, &known, &changes)? {
+                return Ok(Some(made));
+            }
+            // In an exclusive transaction only a trigger of our own write can have removed the row.
+            if self.session.dialect().is_exclusive && self.read_record(id)?.is_none() {
+                return Ok(Some(made));
+            }
+            refused = Some(known);
+        }
+        let message = format!("{}: the application keeps writing record {id}", self.session.name());
+        Err(StoreError::Transient { message }.into())
+    }
+
+    /// Writes `changes` if the row still is as it was read.
+    fn swap(&mut self, id: &str, known: &RecordRow, changes: &[Assignment]) -> Result<bool, Failure> {
+        let assigned = assignments(2, changes.iter().map(|(name, _)| name));
+        let reads = known.texts().filter_map(|(name, _)| self.shape.columns.get(name)).map(self.session.dialect().read);
+        let first = 2 + changes.len();
+        let compared = reads.zip(first..).map(|(read, number)| format!("{read} IS NOT DISTINCT FROM ${number}"));
+        let condition = compared.collect::<Vec<_>>().join("\n    AND ");
+        let update = self.sql("update_record", &[("{assignments}", &assigned), ("{condition}", &condition)]);
+        let texts = changes.iter().map(|(_, text)| text.as_deref()).chain(known.texts().map(|(_, text)| text));
+        let texts: Vec<Option<&str>> = std::iter::once(Some(id)).chain(texts).collect();
+        Ok(self.session.execute(&update, &texts)? > 0)
+    }
+
+    /// Writes columns of a run's row.
+    pub(super) fn update_run<T: AsRef<str>>(
+        &mut self,
+        run_id: &str,
+        values: &[(&'static str, Option<T>)],
+    ) -> Result<(), Failure> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let assigned = assignments(2, values.iter().map(|(name, _)| name));
+        let update = self.sql("update_run", &[("{assignments}", &assigned)]);
+        let clean: Vec<Option<String>> =
+            values.iter().map(|(_, text)| text.as_ref().map(|text| without_nul(text.as_ref()))).collect();
+        let texts: Vec<Option<&str>> =
+            std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
+        self.session.execute(&update, &texts).map(|_count| ())
+    }
+
+    /// Inserts a run's row; 0 if there is one.
+    pub(super) fn insert_run(&mut self, values: &[Assignment]) -> Result<u64, Failure> {
+        let names = list(values.iter().map(|(name, _)| quote(name)));
+        let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
+        let clean: Vec<Option<String>> =
+            values.iter().map(|(name, text)| text.as_deref().map(|text| clean_text(name, text))).collect();
+        let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
+        self.session.execute(&insert, &texts)
+    }
+
+    fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
+        let run = self.lock_runs_of(id)?.pop();
+        let clock = self.clock()?;
+        let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };
+        let fitted = fitted_decision(decision, self.shape);
+        let rule = |row: Row, clock| decide(Some(row), &fitted, clock);
+        let Some(made) = self.change(id, run.as_ref(), clock, &rule)? else { return Ok(Decided::MISSING) };
+        let is_derived = matches!(decision, Decision::Derive);
+        let mut after = self.view(id)?;
+        if made.applied != Applied::Written || (is_derived && after.as_ref() == Some(&before)) {
+            return Ok(Decided { applied: Applied::Kept, after: Some(before.clone()), before: Some(before) });
+        }
+        if !is_derived {
+            let audit = after.as_ref().and_then(|after| audited(decision, &before, after));
+            self.settle(id, run.as_ref(), &made, audit)?;
+            after = self.view(id)?;
+        }
+        Ok(Decided { applied: Applied::Written, before: Some(before), after })
+    }
+
+    /// The runs that describe a record, locked, the newest last.
+    fn lock_runs_of(&mut self, id: &str) -> Result<Vec<RunRow>, Failure> {
+        let lock = self.sql("lock_runs_of", &[("{columns}", &run_row::select_list())]);
+        let table = self.shape.record_table.clone();
+        Ok(run_row::runs(self.rows(&lock, &[Some(&table), Some(id)])?))
+    }
+
+    /// Writes who decided and why: into the last run that describes the record, or into a row of its own.
+    fn settle(
+        &mut self,
+        id: &str,
+        run: Option<&RunRow>,
+        made: &Outcome,
+        audit: Option<Value>,
+    ) -> Result<(), Failure> {
+        let mut values = run_row::changes(&made.before, &made.after);
+        values.extend(audit.map(|audit| ("context", Some(audit.to_string()))));
+        if let Some(run_id) = run.and_then(|run| run.get("run_id")) {
+            return self.update_run(run_id, &values);
+        }
+        values.extend([
+            ("run_id", Some(Uuid::now_v7().to_string())),
+            ("record_table", Some(self.shape.record_table.clone())),
+            ("record_id", Some(id.to_owned())),
+            ("runwrap_version", Some(env!("CARGO_PKG_VERSION").to_owned())),
+        ]);
+        if !values.iter().any(|(name, _)| *name == "heartbeat_at") {
+            values.push(("heartbeat_at", None));
+        }
+        self.insert_run(&values).map(|_one| ())
+    }
+}
+
+/// A text of `runwrap_runs` without NUL; in JSON a NUL is an escape.
+fn clean_text(name: &str, text: &str) -> String {
+    if matches!(name, "command" | "context") {
+        return serde_json::from_str(text).map_or_else(|_| without_nul(text), |json| clean(json).to_string());
+    }
+    without_nul(text)
+}
+
+/// `change` with texts that the table takes.
+fn fitted(change: &Change, shape: &Shape) -> Change {
+    let progress = |progress: &Progress, error: Option<&str>| {
+        let (model_path, error) = shape.columns.fit(progress.report.model_path.as_deref(), error);
+        let report = Report { model_path, ..progress.report.clone() };
+        (Progress { report, ..progress.clone() }, error)
+    };
     match change {
-        Change::Begin(_) => {}
-        Change::Heartbeat(progress) => {
-            let (model_path, error) =
-                columns.fit(progress.report.model_path.as_deref(), progress.report.error.as_deref());
-            add_progress(&mut facts, progress, model_path.as_deref(), instant);
-            facts.insert("error".into(), json!(error));
+        Change::Heartbeat(known) => {
+            let (mut fitted, error) = progress(known, known.report.error.as_deref());
+            fitted.report.error = error;
+            Change::Heartbeat(fitted)
         }
-        Change::Finalize(progress, ending) => {
-            let (model_path, error_message) =
-                columns.fit(progress.report.model_path.as_deref(), ending.error_message.as_deref());
-            add_progress(&mut facts, progress, model_path.as_deref(), instant);
-            facts.extend([
-                ("status".into(), json!(ending.status.as_str())),
-                ("reason".into(), json!(ending.reason.as_str())),
-                ("ended_at".into(), json!(instant(ending.ended_at))),
-                ("duration_seconds".into(), json!(ending.duration_seconds)),
-                ("exit_code".into(), json!(ending.exit_code)),
-                ("signal".into(), json!(ending.signal)),
-                ("error_message".into(), json!(error_message)),
-                ("cpu_user_seconds".into(), json!(ending.usage.map(|usage| usage.cpu_user_seconds))),
-                ("cpu_system_seconds".into(), json!(ending.usage.map(|usage| usage.cpu_system_seconds))),
-                ("max_rss_bytes".into(), json!(ending.usage.map(|usage| usage.max_rss_bytes))),
-            ]);
+        Change::Finalize(known, ending) => {
+            let (fitted, error_message) = progress(known, ending.error_message.as_deref());
+            Change::Finalize(fitted, crate::record::Ending { error_message, ..ending.clone() })
         }
-        Change::Presume(presumption) => facts.extend([
-            ("proven".into(), json!(presumption.proof == Proof::DeadJournal)),
-            ("seen_at".into(), json!(presumption.seen_at.map(instant))),
-            ("recovered_by".into(), json!(presumption.recovered_by)),
-            ("message".into(), json!(presumption.message)),
-        ]),
-    }
-    for value in facts.values_mut() {
-        if let Value::String(text) = value
-            && text.contains('\0')
-        {
-            *text = without_nul(text);
-        }
-    }
-    facts
-}
-
-/// The facts of `change` as JSON text.
-pub(super) fn change_json(change: &Change, columns: &Columns) -> String {
-    Value::Object(change_facts(change, columns, instant_text)).to_string()
-}
-
-fn add_progress(
-    facts: &mut Map<String, Value>,
-    progress: &Progress,
-    model_path: Option<&str>,
-    instant: fn(DateTime<Utc>) -> String,
-) {
-    facts.extend([
-        ("started_at".into(), json!(progress.started_at.map(instant))),
-        ("seen_at".into(), json!(progress.seen_at.map(instant))),
-        ("pid".into(), json!(progress.pid)),
-        ("stop_signal".into(), json!(progress.stop_signal)),
-        (
-            "metrics".into(),
-            progress.report.metrics.clone().map_or(Value::Null, |metrics| clean(Value::Object(metrics))),
-        ),
-        ("model_path".into(), json!(model_path)),
-    ]);
-}
-
-/// `value` without NUL in any text or key. Reported metrics have none; those of a journal written by hand might.
-pub(super) fn clean(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(without_nul(&text)),
-        Value::Array(items) => Value::Array(items.into_iter().map(clean).collect()),
-        Value::Object(object) => {
-            Value::Object(object.into_iter().map(|(key, value)| (without_nul(&key), clean(value))).collect())
-        }
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+        Change::Begin(_) | Change::Presume(_) => change.clone(),
     }
 }
 
-/// The facts of a run that `runwrap_runs` keeps from its beginning, as JSON text without NUL.
-pub(super) fn run_facts(run: &crate::record::Run, instant: fn(DateTime<Utc>) -> String) -> Map<String, Value> {
-    let facts = json!({
-        "run_id": run.run_id,
-        "name": run.name,
-        "command": run.command,
-        "cwd": run.cwd,
-        "host": run.host,
-        "username": run.username,
-        "context": run.context,
-        "last_seen_at": instant(run.begun_at),
-        "lease_seconds": run.lease_seconds,
-        "runwrap_version": env!("CARGO_PKG_VERSION"),
-    });
-    match clean(facts) {
-        Value::Object(facts) => facts,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+fn fitted_decision(decision: &Decision, shape: &Shape) -> Decision {
+    match decision {
+        Decision::Close(verdict) => {
+            let (model_path, explanation) =
+                shape.columns.fit(verdict.model_path.as_deref(), verdict.explanation.as_deref());
+            Decision::Close(Verdict { model_path, explanation, ..verdict.clone() })
+        }
+        Decision::GiveUp(_) | Decision::Derive => decision.clone(),
     }
+}
+
+/// The context of the run, with what an operator changed at its end: who, when, before and after.
+fn audited(decision: &Decision, before: &RecordView, after: &RecordView) -> Option<Value> {
+    let Decision::Close(verdict) = decision else { return None };
+    let changed = |of: &RecordView, other: &RecordView| -> Map<String, Value> {
+        let differs = |(key, value): &(&String, &Value)| other.0.get(*key) != Some(*value);
+        of.0.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let mut context = before.0.get("context").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut decisions = context.get(AUDIT).and_then(Value::as_array).cloned().unwrap_or_default();
+    decisions.push(clean(json!({
+        "by": verdict.by,
+        "at": verdict.at,
+        "reason": before.0.get("reason"),
+        "before": changed(before, after),
+        "after": changed(after, before),
+    })));
+    context.insert(AUDIT.into(), Value::Array(decisions));
+    Some(Value::Object(context))
 }

@@ -1,106 +1,252 @@
-//! A record as `examine.sql` tells of it, from either database. Must not judge: `record::findings` does. Called by both
-//! stores.
+//! Finds records that may not be well: overdue runs, stuck rows, pages of the table for `check`. Each statement may return too many;
+//! the rules of `record` judge, and whoever writes judges again under the lock.
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use std::collections::HashMap;
 
-use super::columns::Columns;
-use super::{Page, Scope, Suspicious};
-use crate::record::{Cell, Examined, Reason, RecordId, Watched, read_instant};
+use super::record_row::{self, RecordRow, seconds};
+use super::run_row::RunRow;
+use super::session::{Access, Failure};
+use super::statement::{list, places};
+use super::transaction::Transaction;
+use super::{Page, Scope, Store, StoreError, Suspect, Suspicious};
+use crate::record::{
+    Cell, DatabaseClock, Examined, Reason, RecordId, RunId, Status, Watched, findings, is_overdue, may_be_stuck, read_instant,
+};
 
-/// The flags of `examine.sql`.
-pub(super) fn flags(scope: Scope, after: Option<&RecordId>) -> Vec<&'static str> {
-    let scope = match scope {
-        Scope::All => "examine.all",
-        Scope::LiveRuns => "examine.live",
-    };
-    after.map(|_id| "examine.after").into_iter().chain([scope]).collect()
-}
+/// Records that are looked at together.
+const PAGE: u32 = 500;
 
-/// A page of the rows of `examine.sql`. Times are texts; all else may be.
-pub(super) fn page(columns: &Columns, rows: &[Vec<Value>]) -> Page {
-    let first = rows.first().map_or(&[][..], Vec::as_slice);
-    Page {
-        read: number(first.first()).map_or(0, whole),
-        last: text(first.get(1)).map(RecordId),
-        suspicious: rows.iter().filter_map(|row| suspicious(columns, row.get(2..)?)).collect(),
+/// The columns that `check` and `recover --stuck-after` read, if they exist.
+const EXAMINED_COLUMNS: [&str; 6] =
+    ["status", "train_start_time", "train_end_time", "train_duration", "created_at", "updated_at"];
+
+impl Store {
+    /// Returns the runs whose lease has expired by the database's clock, the oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {
+        let overdue = self.transaction(Access::Read, None, |transaction, _none| {
+            let select = transaction.sql("overdue", &[]);
+            let table = transaction.shape.record_table.clone();
+            let rows = transaction.rows(&select, &[Some(&table)])?;
+            Ok(rows.into_iter().flatten().flatten().filter_map(|id| id.parse().ok().map(RunId)).collect())
+        });
+        Ok(overdue?)
+    }
+
+    /// Returns the records in training that no run watches, without a sign of life for so long by the database's clock.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError> {
+        let suspects = self.transaction(Access::Read, None, |transaction, _none| transaction.stuck(silent_seconds));
+        Ok(suspects?)
+    }
+
+    /// Returns the next `limit` records of `scope`, in the order of their ids, and those of them that may not be well.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn examine(&mut self, scope: Scope, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
+        let page = self.transaction(Access::Read, None, |transaction, _none| {
+            let clock = transaction.clock()?;
+            match scope {
+                Scope::All => transaction.examine_all(after, limit, clock),
+                Scope::LiveRuns => transaction.examine_live(after, limit, clock),
+            }
+        });
+        Ok(page?)
+    }
+
+    /// Returns about how many records there are; `None` if the database does not know without counting.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn estimate(&mut self) -> Result<Option<u64>, StoreError> {
+        let estimate = self.transaction(Access::Read, None, |transaction, _none| {
+            let select = transaction.sql("estimate", &[]);
+            let table = transaction.shape.table.clone();
+            Ok(transaction.text(&select, &[Some(&table)])?.and_then(|number| number.parse().ok()))
+        });
+        Ok(estimate?)
     }
 }
 
-/// `None` of the row that stands for a page without any.
-fn suspicious(columns: &Columns, row: &[Value]) -> Option<Suspicious> {
-    let [
-        id,
-        status,
-        started,
-        start_null,
-        ended,
-        end_null,
-        seconds,
-        duration_null,
-        run_id,
-        reason,
-        presumed,
-        overdue,
-        silent,
-    ] = row
-    else {
-        return None;
-    };
-    if id.is_null() {
-        return None;
+/// A row of the user's table, with its id as the database writes it.
+struct Found {
+    id: String,
+    row: RecordRow,
+}
+
+impl Transaction<'_> {
+    /// The rows of a statement that selects `{columns}`: the id and `names`.
+    fn found(
+        &mut self,
+        name: &str,
+        names: &[&'static str],
+        lists: &[(&str, &str)],
+        texts: &[Option<&str>],
+    ) -> Result<Vec<Found>, Failure> {
+        let names: Vec<&'static str> =
+            names.iter().copied().filter(|name| self.shape.columns.get(name).is_some()).collect();
+        let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
+        let columns = list(std::iter::once("CAST(id AS text)".to_owned()).chain(reads));
+        let select = self.sql(name, &[&[("{columns}", columns.as_str())], lists].concat());
+        let rows = self.rows(&select, texts)?;
+        let found = rows.into_iter().filter_map(|mut texts| {
+            let id = texts.first_mut()?.take()?;
+            texts.remove(0);
+            Some(Found { id, row: RecordRow::new(names.clone(), texts) })
+        });
+        Ok(found.collect())
     }
-    let is_null = |flag: &Value| truth(flag);
-    let time = |name: &str, value: &Value, null: &Value| -> Cell<DateTime<Utc>> {
-        let known = || text(Some(value)).as_deref().and_then(read_instant);
-        cell(columns, name, is_null(null), known)
-    };
-    let watch = match (text(Some(run_id)), text(Some(reason))) {
-        (None, _) => Watched::Never,
-        (Some(_), None) => Watched::Living { overdue: truth(overdue) },
-        // A later runwrap may have given a reason that this one has no word for.
-        (Some(_), Some(word)) => Watched::Ended { reason: Reason::parse(&word).unwrap_or(Reason::Manual) },
-    };
-    Some(Suspicious {
-        record_id: id.clone(),
-        examined: Examined {
-            status: text(Some(status)),
-            started_at: time("train_start_time", started, start_null),
-            ended_at: time("train_end_time", ended, end_null),
-            duration_seconds: cell(columns, "train_duration", is_null(duration_null), || number(Some(seconds))),
-            watch,
-            presumed: truth(presumed),
-            silent_seconds: number(Some(silent)),
-        },
-    })
-}
 
-fn cell<T>(columns: &Columns, name: &str, is_null: bool, known: impl FnOnce() -> Option<T>) -> Cell<T> {
-    match (columns.has(name), is_null) {
-        (false, _) => Cell::Absent,
-        (true, true) => Cell::Null,
-        (true, false) => known().map_or(Cell::Unreadable, Cell::Is),
+    /// The last run of each record.
+    fn last_runs(&mut self, ids: &[String]) -> Result<HashMap<String, RunRow>, Failure> {
+        let runs = self.runs_of(ids)?;
+        Ok(runs.into_iter().filter_map(|run| Some((run.get("record_id")?.to_owned(), run))).collect())
+    }
+
+    fn examine_all(&mut self, after: Option<&RecordId>, limit: u32, clock: DatabaseClock) -> Result<Page, Failure> {
+        let condition = if after.is_some() { "id > $1" } else { "TRUE" };
+        let lists = [("{condition}", condition), ("{limit}", &limit.to_string())];
+        let texts: Vec<Option<&str>> = after.map(|id| Some(id.0.as_str())).into_iter().collect();
+        let found = self.found("page", &EXAMINED_COLUMNS, &lists, &texts)?;
+        let last = found.last().map(|found| RecordId(found.id.clone()));
+        self.page(found, last, clock)
+    }
+
+    fn examine_live(&mut self, after: Option<&RecordId>, limit: u32, clock: DatabaseClock) -> Result<Page, Failure> {
+        let select = self.sql("live_page", &[("{limit}", &limit.to_string())]);
+        let table = self.shape.record_table.clone();
+        let rows = self.rows(&select, &[Some(&table), Some(after.map_or("", |id| id.0.as_str()))])?;
+        let ids: Vec<String> = rows.into_iter().flatten().flatten().collect();
+        let last = ids.last().cloned().map(RecordId);
+        let mut found = Vec::new();
+        for ids in ids.chunks(PAGE as usize) {
+            let texts: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
+            let lists = [("{values}", places(1, ids.len()))];
+            let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
+            found.extend(self.found("records_by_id", &EXAMINED_COLUMNS, &lists, &texts)?);
+        }
+        self.page(found, last, clock)
+    }
+
+    fn page(&mut self, found: Vec<Found>, last: Option<RecordId>, clock: DatabaseClock) -> Result<Page, Failure> {
+        let read = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        let examined = found.into_iter().map(|found| {
+            let examined = self.examined(&found.row, clock);
+            (found.id, examined)
+        });
+        let unsound: Vec<(String, Examined)> = examined.filter(|(_, examined)| !is_sound(examined)).collect();
+        let ids: Vec<String> = unsound.iter().map(|(id, _)| id.clone()).collect();
+        let mut runs = HashMap::new();
+        for ids in ids.chunks(PAGE as usize) {
+            runs.extend(self.last_runs(ids)?);
+        }
+        let is_integer = self.shape.columns.id_is_integer();
+        let suspicious = unsound.into_iter().map(|(id, mut examined)| {
+            if let Some(run) = runs.get(&id) {
+                examined.watch = watched(run, clock);
+                examined.presumed = run.get("presumed").is_some_and(|truth| matches!(truth, "1" | "true"));
+            }
+            let number = id.parse::<i64>().ok().filter(|_| is_integer);
+            let record_id = number.map_or_else(|| serde_json::json!(id), |number| serde_json::json!(number));
+            Suspicious { record_id, examined }
+        });
+        Ok(Page { read, last, suspicious: suspicious.collect() })
+    }
+
+    /// A record by what its own row says.
+    fn examined(&self, row: &RecordRow, clock: DatabaseClock) -> Examined {
+        let times = ["train_start_time", "created_at", "updated_at"];
+        let seen_at = times.into_iter().filter_map(|name| row.get(name).and_then(read_instant)).max();
+        let micros = seen_at.and_then(|seen_at| (clock.now - seen_at).num_microseconds());
+        #[expect(clippy::cast_precision_loss, reason = "a fraction of a second may be lost")]
+        let silent_seconds = micros.map(|micros| micros as f64 / 1e6);
+        Examined {
+            status: row.get("status").map(str::to_owned),
+            started_at: self.cell(row, "train_start_time", read_instant),
+            ended_at: self.cell(row, "train_end_time", read_instant),
+            duration_seconds: self.cell(row, "train_duration", seconds),
+            watch: Watched::Never,
+            presumed: false,
+            silent_seconds,
+        }
+    }
+
+    fn cell<T>(&self, row: &RecordRow, name: &str, read: impl Fn(&str) -> Option<T>) -> Cell<T> {
+        match (self.shape.columns.has(name), row.get(name)) {
+            (false, _) => Cell::Absent,
+            (true, None) => Cell::Null,
+            (true, Some(text)) => read(text).map_or(Cell::Unreadable, Cell::Is),
+        }
+    }
+
+    fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, Failure> {
+        let clock = self.clock()?;
+        let names = [&EXAMINED_COLUMNS[..], &["model_path"]].concat();
+        let most = u32::MAX.to_string();
+        let lists = [("{condition}", "status = 'training'"), ("{limit}", most.as_str())];
+        let mut silent = Vec::new();
+        for found in self.found("page", &names, &lists, &[])?.chunks(PAGE as usize) {
+            let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
+            let runs = self.last_runs(&ids)?;
+            for found in found {
+                let mut row = found.row.row();
+                if let Some(run) = runs.get(&found.id) {
+                    run.describe(&mut row);
+                }
+                if may_be_stuck(&row, silent_seconds, clock) {
+                    silent.push((found.id.clone(), row));
+                }
+            }
+        }
+        let models: Vec<String> = silent.iter().filter_map(|(_, row)| row.model_path.clone()).collect();
+        let latest = self.latest_starts(&models)?;
+        let suspect = |(id, row): (String, crate::record::Row)| {
+            let later = |path: &String| latest.get(path).copied().flatten() > row.train_start_time;
+            // Written by a later record too, the file proves nothing of this one.
+            let is_own = |path: &String| row.train_start_time.is_none() || !later(path);
+            Suspect { record_id: RecordId(id), model_path: row.model_path.clone().filter(is_own) }
+        };
+        Ok(silent.into_iter().map(suspect).collect())
+    }
+
+    /// The latest start among the records that write each of `models`.
+    fn latest_starts(
+        &mut self,
+        models: &[String],
+    ) -> Result<HashMap<String, Option<chrono::DateTime<chrono::Utc>>>, Failure> {
+        let mut latest = HashMap::new();
+        for models in models.chunks(PAGE as usize) {
+            let texts: Vec<Option<&str>> = models.iter().map(|path| Some(path.as_str())).collect();
+            let lists = [("{values}", places(1, models.len()))];
+            let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
+            for found in self.found("later_models", &["model_path", "train_start_time"], &lists, &texts)? {
+                let started_at = found.row.get("train_start_time").and_then(read_instant);
+                let path = found.row.get("model_path").unwrap_or_default().to_owned();
+                let known = latest.entry(path).or_insert(started_at);
+                *known = (*known).max(started_at);
+            }
+        }
+        Ok(latest)
     }
 }
 
-fn text(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => Some(other.to_string()),
+/// Whether a record has ended and its own row shows nothing wrong, whatever its run says.
+fn is_sound(examined: &Examined) -> bool {
+    let status = examined.status.as_deref().map(str::trim_end).and_then(Status::parse);
+    let has_ended = matches!(status, Some(Status::Completed | Status::Failed));
+    has_ended && findings("", examined, f64::INFINITY, "").is_empty()
+}
+
+/// The run of a record, for `check`.
+fn watched(run: &RunRow, clock: DatabaseClock) -> Watched {
+    match run.get("reason") {
+        None => Watched::Living { overdue: run.watch().is_some_and(|watch| is_overdue(watch, clock)) },
+        // A later version may have a reason that this one has no word for.
+        Some(word) => Watched::Ended { reason: Reason::parse(word).unwrap_or(Reason::Manual) },
     }
-}
-
-fn number(value: Option<&Value>) -> Option<f64> {
-    let value = value?;
-    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number: &f64| number.is_finite())
-}
-
-fn truth(value: &Value) -> bool {
-    matches!(value, Value::Bool(true)) || value.as_i64() == Some(1) || value == "true"
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows, clamped by the cast")]
-fn whole(number: f64) -> u64 {
-    number as u64
 }

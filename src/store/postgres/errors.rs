@@ -1,5 +1,5 @@
-//! What the client and the server complain of, sorted once into what follows from it. Owns the words and the hints;
-//! must never repeat a password. Called by everything in `postgres`.
+//! Errors of the client and of the server, sorted once by what follows from them. Owns their messages and hints; must never repeat a
+//! password.
 
 use std::error::Error as _;
 
@@ -7,6 +7,7 @@ use postgres::error::{DbError, SqlState};
 
 use crate::config::{PostgresHost, PostgresTarget};
 use crate::store::StoreError;
+use crate::store::session::Class;
 
 /// Which server a message is about: host, port and database, nothing else.
 #[derive(Clone, Debug)]
@@ -15,15 +16,16 @@ pub(super) struct Server {
     user: String,
 }
 
-/// A value does not fit the type of its column.
-pub(super) fn is_data_exception(error: &postgres::Error) -> bool {
-    error.code().is_some_and(|code| code.code().starts_with("22"))
-}
-
-/// A row with this id is there already.
-pub(super) fn is_id_taken(error: &postgres::Error) -> bool {
-    let answer = error.as_db_error().filter(|answer| *answer.code() == SqlState::UNIQUE_VIOLATION);
-    answer.and_then(DbError::detail).is_some_and(|detail| detail.contains("(id)="))
+/// The kind of an error, as far as the store acts on it.
+pub(super) fn class(error: &postgres::Error) -> Class {
+    let Some(answer) = error.as_db_error() else { return Class::Other };
+    let is_id = || answer.detail().is_some_and(|detail| detail.contains("(id)="));
+    match answer.code().code() {
+        "23505" if is_id() => Class::IdTaken,
+        code if code.starts_with("22") => Class::BadValue,
+        code if code.starts_with("42") || code.starts_with("3F") => Class::Schema,
+        _ => Class::Other,
+    }
 }
 
 impl Server {
@@ -38,14 +40,6 @@ impl Server {
 
     pub(super) fn transient(&self, why: &str) -> StoreError {
         StoreError::Transient { message: format!("{}: {why}", self.name) }
-    }
-
-    pub(super) fn bad_set(&self, error: &postgres::Error, set: &[(String, String)]) -> StoreError {
-        let names: Vec<&str> = set.iter().map(|(name, _)| name.as_str()).collect();
-        StoreError::BadInput {
-            message: format!("--set {}: {}: {}", names.join(", "), self.name, cause(error)),
-            hint: "give a value that the type of the column takes".into(),
-        }
     }
 
     pub(super) fn sort(&self, error: &postgres::Error) -> StoreError {

@@ -1,5 +1,4 @@
 //! Opens an SQLite file. Owns the order of the settings: the timeout first, since every later one can meet a lock.
-//! Called by `SqliteStore::open`.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -10,7 +9,6 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::errors::sort;
-use super::functions;
 use crate::store::StoreError;
 
 pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
@@ -18,16 +16,15 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection,
     check_place(path)?;
     let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
     connection.busy_timeout(busy_timeout).map_err(sorted)?;
-    // A file system that cannot do WAL answers with the mode that it keeps. That mode is slower, and as safe.
+    // A file system without WAL keeps its mode, which is slower and as safe.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(())).map_err(sorted)?;
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sorted)?;
-    // The last one to close the file checkpoints its log. Leaving the log there instead makes the next opening read
-    // all of it: measured at four to ten times the cost after some hundred runs.
-    functions::register(&connection).map_err(sorted)?;
+    // The last connection to close the file checkpoints its log. A log that stays makes the next opening read all of it: four to
+    // ten times the cost after some hundred runs.
     Ok(connection)
 }
 
-/// Makes the directory, readable by its owner alone, and finds what no retry can heal.
+/// Makes the directory, readable by its owner alone, and reports what no retry can heal.
 fn check_place(path: &Path) -> Result<(), StoreError> {
     let permanent = |why: &str| StoreError::Permanent {
         message: format!("sqlite:{}: {why}", path.display()),
@@ -51,7 +48,7 @@ fn check_place(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// SQLite says only that it is unable: the file itself says whether a person must act.
+/// SQLite reports only that it is unable; the file itself shows whether a person must act.
 fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
     match std::fs::OpenOptions::new().read(true).append(true).create(true).open(path) {
         Err(cause) if cause.kind() == ErrorKind::PermissionDenied => StoreError::Permanent {

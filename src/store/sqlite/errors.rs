@@ -1,11 +1,20 @@
-//! What SQLite complains of, sorted once into what follows from it. Owns the words and the hints. Called by everything
-//! in `sqlite`.
+//! SQLite's errors, sorted once by what follows from them. Owns their messages and hints.
 
 use std::path::Path;
 
 use rusqlite::ErrorCode;
 
 use crate::store::StoreError;
+use crate::store::session::Class;
+
+/// The kind of an error, as far as the store acts on it.
+pub(super) fn class(error: &rusqlite::Error) -> Class {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::TypeMismatch | ErrorCode::TooBig) => Class::BadValue,
+        Some(ErrorCode::Unknown) => Class::Schema,
+        Some(_) | None => Class::Other,
+    }
+}
 
 pub(super) fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
     let message = format!("sqlite:{}: {error}", path.display());

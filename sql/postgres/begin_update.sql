@@ -1,4 +1,0 @@
-UPDATE {table}
-SET
-    {assignments}
-WHERE id = CAST($1 AS {id.type})

@@ -1,0 +1,33 @@
+-- Statements of a change. The order of locks is the same for all: runs by their ids, then nothing.
+
+-- name: lock_run
+SELECT
+    CAST(clock_timestamp() AS text),
+    CAST(pg_postmaster_start_time() AS text),
+    {columns}
+FROM {schema}.runwrap_runs
+WHERE run_id = $1
+FOR UPDATE
+
+-- name: lock_runs_of
+-- Every run that describes a record, the newest last.
+SELECT
+    {columns}
+FROM {schema}.runwrap_runs
+WHERE record_table = $1 AND record_id = $2
+ORDER BY run_id
+FOR UPDATE
+
+-- name: lock_record
+-- Serializes adoptions of one row until commit. The row itself may be a view, which cannot be locked.
+SELECT CAST(pg_advisory_xact_lock(hashtextextended($1, 0)) AS text)
+
+-- name: insert_record
+INSERT INTO {table} (
+    {columns}
+)
+OVERRIDING SYSTEM VALUE
+VALUES (
+    {values}
+)
+RETURNING CAST(id AS text)

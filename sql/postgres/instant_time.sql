@@ -1,1 +1,0 @@
-CASE WHEN isfinite(record.{column}) THEN CAST(record.{column} AS timestamptz) END

@@ -1,1 +1,0 @@
-CAST(CAST(given.metrics AS text) AS {train_metrics.type})

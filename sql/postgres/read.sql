@@ -1,0 +1,58 @@
+-- name: list_named
+-- The newest runs of a name, older than $3.
+SELECT
+    CAST(run_id AS text),
+    record_id,
+    record_version
+FROM {schema}.runwrap_runs
+WHERE record_table = $1
+    AND left(name, 200) = left($2, 200)
+    AND name = $2
+    AND run_id < $3
+ORDER BY run_id DESC
+LIMIT {limit}
+
+-- name: overdue
+-- Runs whose lease has expired. A server younger than the lease received no heartbeat before its start.
+SELECT CAST(run_id AS text)
+FROM {schema}.runwrap_runs
+WHERE record_table = $1
+    AND reason IS NULL
+    AND clock_timestamp() > heartbeat_at + make_interval(secs => lease_seconds)
+    AND clock_timestamp() >= pg_postmaster_start_time() + make_interval(secs => lease_seconds)
+ORDER BY run_id
+
+-- name: live_page
+SELECT record_id
+FROM {schema}.runwrap_runs
+WHERE record_table = $1
+    AND reason IS NULL
+    AND record_id > $2
+ORDER BY record_id
+LIMIT {limit}
+
+-- name: estimate
+-- The planner's count of rows; -1 before the first ANALYZE.
+SELECT CAST(CAST(reltuples AS bigint) AS text)
+FROM pg_catalog.pg_class
+WHERE oid = to_regclass($1)
+
+-- name: highest_version
+-- The highest vN among the newest rows that no named run describes.
+SELECT CAST(max(CAST(substr(recent.version, 2) AS bigint)) AS text)
+FROM (
+    SELECT
+        CAST(id AS text) AS record_id,
+        CAST(version AS text) AS version
+    FROM {table}
+    ORDER BY id DESC
+    LIMIT {limit}
+) AS recent
+WHERE recent.version ~ '^v[0-9]{1,9}$'
+    AND NOT EXISTS (
+        SELECT
+        FROM {schema}.runwrap_runs AS runs
+        WHERE runs.record_table = $1
+            AND runs.record_id = recent.record_id
+            AND runs.name IS NOT NULL
+    )

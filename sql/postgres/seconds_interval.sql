@@ -1,1 +1,0 @@
-CAST(EXTRACT(EPOCH FROM record.{column}) AS double precision)

@@ -1,1 +1,0 @@
-CAST(record.{column} AS double precision)

@@ -1,0 +1,17 @@
+-- name: begin
+-- Bounds are set inside each transaction: a session's own settings would reach the next client of a pooler.
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL statement_timeout = {timeout_ms};
+SET LOCAL lock_timeout = {timeout_ms};
+SET LOCAL TimeZone = 'UTC';
+SET LOCAL DateStyle = 'ISO';
+-- Each statement finds a few rows by an index, if there is one. Without statistics the planner may guess otherwise, and JIT or
+-- parallel workers would cost more than the statement.
+SET LOCAL enable_seqscan = off;
+SET LOCAL jit = off;
+SET LOCAL max_parallel_workers_per_gather = 0
+
+-- name: clock
+SELECT
+    CAST(clock_timestamp() AS text),
+    CAST(pg_postmaster_start_time() AS text)

@@ -1,0 +1,33 @@
+-- Statements of a change, equal in both dialects.
+
+-- name: update_run
+-- Under the lock of lock_run or lock_runs_of.
+UPDATE {schema}.runwrap_runs
+SET
+    {assignments}
+WHERE run_id = $1
+
+-- name: insert_run
+-- Nought rows: another process has begun or decided the same run meanwhile.
+INSERT INTO {schema}.runwrap_runs (
+    {columns}
+)
+VALUES (
+    {values}
+)
+ON CONFLICT (run_id) DO NOTHING
+
+-- name: read_record
+-- Without a lock: update_record compares instead.
+SELECT
+    {columns}
+FROM {table}
+WHERE id = $1
+
+-- name: update_record
+-- Compare-and-swap: an application's own write since read_record makes this change nought rows.
+UPDATE {table}
+SET
+    {assignments}
+WHERE id = $1
+    AND {condition}

@@ -1,7 +1,0 @@
-INSERT INTO {table} (
-    {columns}
-)
-VALUES (
-    {values}
-)
-RETURNING CAST(id AS TEXT)

@@ -1,4 +1,0 @@
-UPDATE {table}
-SET
-    {assignments}
-WHERE id = ?1

@@ -1,0 +1,46 @@
+-- Statements of a change. BEGIN IMMEDIATE is lock enough.
+
+-- name: lock_run
+SELECT
+    strftime('%Y-%m-%d %H:%M:%f', 'now'),
+    '1970-01-01 00:00:00',
+    {columns}
+FROM {schema}.runwrap_runs
+WHERE run_id = $1
+
+-- name: lock_runs_of
+-- Every run that describes a record, the newest last.
+SELECT
+    {columns}
+FROM {schema}.runwrap_runs
+WHERE record_table = $1 AND record_id = $2
+ORDER BY run_id
+
+-- name: lock_record
+SELECT $1
+
+-- name: insert_record
+INSERT INTO {table} (
+    {columns}
+)
+VALUES (
+    {values}
+)
+RETURNING CAST(id AS text)
+
+-- name: next_id
+-- SQLite gives the id of a deleted last row to the next one, but a run whose row was deleted may come back under its id. NULL if the
+-- table's own next id is as good.
+SELECT CAST(used + 1 AS text)
+FROM (
+    SELECT
+        (
+            SELECT CAST(record_id AS INTEGER)
+            FROM {schema}.runwrap_runs
+            WHERE record_table = $1
+            ORDER BY CAST(record_id AS INTEGER) DESC
+            LIMIT 1
+        ) AS used,
+        (SELECT COALESCE(max(id), 0) FROM {table}) AS present
+)
+WHERE used > present

@@ -1,1 +1,0 @@
-INSERT INTO {migrations} (number, breaking) VALUES ({number}, {breaking});

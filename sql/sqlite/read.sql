@@ -1,0 +1,62 @@
+-- name: list_named
+-- The newest runs of a name, older than $3.
+SELECT
+    run_id,
+    record_id,
+    record_version
+FROM {schema}.runwrap_runs
+WHERE record_table = $1
+    AND name = $2
+    AND run_id < $3
+ORDER BY run_id DESC
+LIMIT {limit}
+
+-- name: overdue
+-- Runs whose lease has expired.
+SELECT run_id
+-- Without the hint the planner takes any index that begins with record_table, which all runs share.
+FROM {schema}.runwrap_runs INDEXED BY runwrap_runs_live
+WHERE record_table = $1
+    AND reason IS NULL
+    AND strftime('%Y-%m-%d %H:%M:%f', 'now')
+        > strftime('%Y-%m-%d %H:%M:%f', heartbeat_at, '+' || lease_seconds || ' seconds')
+ORDER BY run_id
+
+-- name: live_page
+SELECT record_id
+FROM {schema}.runwrap_runs INDEXED BY runwrap_runs_live
+WHERE record_table = $1
+    AND reason IS NULL
+    AND record_id > $2
+ORDER BY record_id
+LIMIT {limit}
+
+-- name: estimate
+-- The range of the ids, if they are integers; else the last rowid. Counting would take as long as reading.
+SELECT CAST(
+    CASE WHEN typeof(max(id)) = 'integer' THEN max(id) - (SELECT min(id) FROM {table}) + 1 END AS text
+)
+FROM {table}
+WHERE $1 IS NOT NULL
+
+-- name: highest_version
+-- The highest vN among the newest rows that no named run describes.
+SELECT CAST(max(CAST(substr(recent.version, 2) AS INTEGER)) AS text)
+FROM (
+    SELECT
+        CAST(id AS text) AS record_id,
+        version
+    FROM {table}
+    ORDER BY id DESC
+    LIMIT {limit}
+) AS recent
+WHERE recent.version GLOB 'v[0-9]*'
+    AND substr(recent.version, 2) NOT GLOB '*[^0-9]*'
+    AND length(recent.version) <= 10
+    AND NOT EXISTS (
+        SELECT 1
+        FROM {schema}.runwrap_runs AS runs
+        WHERE runs.record_table = $1
+            AND runs.record_id = recent.record_id
+            AND +runs.name IS NOT NULL
+    )

@@ -1,0 +1,254 @@
+//! The beginning of a run: one row of the user's table and one of `runwrap_runs`, however often and by however many processes it is
+//! delivered. Owns the order of the steps, which makes it safe.
+
+use super::run_row::{self, RunRow, instant_text};
+use super::session::{Access, Class, Failure};
+use super::shape::without_nul;
+use super::statement::{assignments, list, places};
+use super::table::quote;
+use super::transaction::Transaction;
+use super::{Store, StoreError};
+use crate::record::{Begun, RecordId, Run};
+
+/// Two deliveries of one run can meet; the loser begins again and finds the winner's row.
+const ATTEMPTS_MAX: usize = 5;
+
+impl Store {
+    /// Begins `run`, or finds it begun. Beginning twice is beginning once; a row that was deleted from the user's table is inserted
+    /// again, under the id and version in the database or in `known`.
+    ///
+    /// # Errors
+    /// [`StoreError::BadInput`] for an unknown column in `set`, or a row in `adopt` that is missing or not in training.
+    pub fn begin(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
+        let run_id = run.run_id.to_string();
+        for _ in 0..ATTEMPTS_MAX {
+            let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
+            let begun = self.transaction(Access::Write, first, |transaction, rows| {
+                // The row begins with the clock.
+                let now = rows.first().and_then(|row| row.first().cloned()).flatten();
+                let locked = rows.into_iter().map(|row| row.into_iter().skip(2).collect()).collect();
+                let found = run_row::runs(locked).pop();
+                Beginning { transaction, run, found, now }.begin(known)
+            });
+            match begun {
+                Err(Failure { class: Class::Raced, .. }) => {}
+                other => return Ok(other?),
+            }
+        }
+        Err(StoreError::Transient { message: format!("run {run_id} is begun by many processes at once") })
+    }
+}
+
+/// A beginning under way.
+struct Beginning<'a, 'b> {
+    transaction: &'a mut Transaction<'b>,
+    run: &'a Run,
+    /// The run's row in `runwrap_runs`, locked.
+    found: Option<RunRow>,
+    /// The database's clock, with it.
+    now: Option<String>,
+}
+
+impl Beginning<'_, '_> {
+    fn begin(mut self, known: Option<&Begun>) -> Result<Begun, Failure> {
+        let shape = self.transaction.shape;
+        shape.columns.check_set(&self.run.set, &shape.table)?;
+        // A run of another table is begun in this one.
+        let found = self.found.as_ref().filter(|run| run.is_in(&shape.record_table));
+        let remembered = found.and_then(RunRow::begun).or_else(|| known.cloned());
+        let begun = match (remembered, &self.run.adopt) {
+            (Some(remembered), _) => self.again(remembered)?,
+            (None, Some(record_id)) => self.adopt(record_id)?,
+            (None, None) => self.insert_new()?,
+        };
+        self.tie(&begun)?;
+        Ok(begun)
+    }
+
+    /// A run that has begun before: its row as it is, or inserted again if it was deleted.
+    fn again(&mut self, remembered: Begun) -> Result<Begun, Failure> {
+        if let Some((_, version)) = self.read(&remembered.record_id.0)? {
+            return Ok(Begun { version, ..remembered });
+        }
+        let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+        self.reset()?;
+        Ok(Begun { record_id, version: remembered.version })
+    }
+
+    /// Status and version of a row.
+    fn read(&mut self, id: &str) -> Result<Option<(String, Option<String>)>, Failure> {
+        let has_version = self.transaction.shape.columns.has("version");
+        let columns = ["CAST(status AS text)"].into_iter().chain(has_version.then_some("CAST(version AS text)"));
+        let read = self.transaction.sql("read_record", &[("{columns}", &list(columns))]);
+        let rows = self.transaction.rows(&read, &[Some(id)])?;
+        Ok(rows.into_iter().next().map(|row| {
+            let mut texts = row.into_iter();
+            (texts.next().flatten().unwrap_or_default(), texts.next().flatten())
+        }))
+    }
+
+    /// An end in the deleted row must be written again.
+    fn reset(&mut self) -> Result<(), Failure> {
+        const UNKNOWN: [&str; 10] = [
+            "pid",
+            "reason",
+            "exit_code",
+            "signal",
+            "stop_signal",
+            "cpu_user_seconds",
+            "cpu_system_seconds",
+            "max_rss_bytes",
+            "recovered_at",
+            "recovered_by",
+        ];
+        if self.found.is_none() {
+            return Ok(());
+        }
+        let (begun_at, presumed) = (instant_text(self.run.begun_at), run_row::truth_text(false));
+        let known = [
+            ("heartbeat_at", self.now.as_deref()),
+            ("last_seen_at", Some(begun_at.as_str())),
+            ("presumed", Some(presumed.as_str())),
+        ];
+        let values: Vec<_> = UNKNOWN.into_iter().map(|name| (name, None)).chain(known).collect();
+        self.transaction.update_run(&self.run.run_id.to_string(), &values)
+    }
+
+    fn adopt(&mut self, record_id: &RecordId) -> Result<Begun, Failure> {
+        let refused = |why: String, hint: &str| {
+            let message = format!("--record-id {record_id}: {why}");
+            Failure::from(StoreError::BadInput { message, hint: hint.into() })
+        };
+        let table = self.transaction.shape.table.clone();
+        let no_row = || {
+            let hint = "give the id of a row that has been inserted and committed, or leave --record-id out";
+            refused(format!("table {table} has no such row"), hint)
+        };
+        let id = match self.transaction.find(record_id) {
+            Ok(id) => id.ok_or_else(no_row)?,
+            Err(Failure { class: Class::NoSuchId, .. }) => return Err(no_row()),
+            Err(failure) => return Err(failure),
+        };
+        let lock = self.transaction.sql("lock_record", &[]);
+        self.transaction.rows(&lock, &[Some(&format!("runwrap record {table} {id}"))])?;
+        let (status, version) = self.read(&id)?.ok_or_else(no_row)?;
+        if status != "training" {
+            let hint = "a record that has ended is not begun again: leave --record-id out for a new one";
+            return Err(refused(format!("the row is {status:?}, not \"training\""), hint));
+        }
+        let runs = self.transaction.runs_of(std::slice::from_ref(&id))?;
+        if let Some(other) = runs.iter().find(|run| run.get("reason").is_none()) {
+            let why = format!("run {} watches this row already", other.get("run_id").unwrap_or_default());
+            return Err(refused(why, "wait for that run to end, or leave --record-id out for a row of its own"));
+        }
+        self.update(&id)?;
+        let version = self.run.version.clone().or(version).filter(|_| self.has_version());
+        if let Some(version) = &version {
+            self.transaction.raise_version(&self.run.name, version)?;
+        }
+        Ok(Begun { record_id: RecordId(id), version })
+    }
+
+    fn has_version(&self) -> bool {
+        self.transaction.shape.columns.has("version")
+    }
+
+    /// Writes the run's start, and what the user gives, into an adopted row. The rest stays as the application wrote it.
+    fn update(&mut self, id: &str) -> Result<(), Failure> {
+        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
+        let columns = &self.transaction.shape.columns;
+        let mut values = columns.first_values(self.run, None, self.run.version.as_deref(), &begun_at);
+        values.retain(|(name, _)| name != "id" && name != "created_at");
+        let assigned = assignments(2, values.iter().map(|(name, _)| name));
+        let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
+        let texts: Vec<Option<&str>> =
+            [id].into_iter().chain(values.iter().map(|(_, value)| value.as_str())).map(Some).collect();
+        let written = self.transaction.session.execute(&update, &texts);
+        written.map(|_count| ()).map_err(|failure| self.set_failure(failure))
+    }
+
+    fn insert_new(&mut self) -> Result<Begun, Failure> {
+        let version = match &self.run.version {
+            _ if !self.has_version() => None,
+            Some(version) => {
+                let version = without_nul(version);
+                self.transaction.raise_version(&self.run.name, &version)?;
+                Some(version)
+            }
+            None => Some(self.transaction.next_version(&self.run.name)?),
+        };
+        Ok(Begun { record_id: self.insert(None, version.as_deref())?, version })
+    }
+
+    /// Inserts a row of the user's table and returns its id. `again` is the id that it must have.
+    fn insert(&mut self, again: Option<&RecordId>, version: Option<&str>) -> Result<RecordId, Failure> {
+        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
+        let unused = if again.is_none() { self.unused_id()? } else { None };
+        let columns = &self.transaction.shape.columns;
+        let values = columns.first_values(self.run, again.or(unused.as_ref()), version, &begun_at);
+        let names = list(values.iter().map(|(name, _)| quote(name)));
+        let insert =
+            self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
+        let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
+        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| match failure.class {
+            // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
+            Class::IdTaken if !values.iter().any(|(name, _)| name == "id") => {
+                let message = format!("{}: the next id of the table is taken already", self.transaction.session.name());
+                StoreError::Transient { message }.into()
+            }
+            Class::BadValue | Class::IdTaken | Class::NoSuchId | Class::Raced | Class::Schema | Class::Other => {
+                self.set_failure(failure)
+            }
+        })?;
+        inserted.map(RecordId).ok_or_else(|| {
+            let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
+            let hint = "set it with --set id=VALUE, give the column a default, or let the trigger return the row with its id";
+            StoreError::Permanent { message, hint: hint.into() }.into()
+        })
+    }
+
+    /// An id that no run has had, if the table would give one away twice.
+    fn unused_id(&mut self) -> Result<Option<RecordId>, Failure> {
+        let is_set = self.run.set.iter().any(|(name, _)| name == "id");
+        if is_set || !self.transaction.session.dialect().reuses_ids || !self.transaction.shape.columns.id_is_integer() {
+            return Ok(None);
+        }
+        let next = self.transaction.sql("next_id", &[]);
+        let table = self.transaction.shape.record_table.clone();
+        Ok(self.transaction.text(&next, &[Some(&table)])?.map(RecordId))
+    }
+
+    /// A value that does not fit is the user's, if the user gave one.
+    fn set_failure(&self, failure: Failure) -> Failure {
+        match (failure.class, failure.error) {
+            (Class::BadValue, StoreError::Permanent { message, .. }) if !self.run.set.is_empty() => {
+                let names: Vec<&str> = self.run.set.iter().map(|(name, _)| name.as_str()).collect();
+                let message = format!("--set {}: {message}", names.join(", "));
+                StoreError::BadInput { message, hint: "give a value that the type of the column takes".into() }.into()
+            }
+            (class, error) => Failure { class, error },
+        }
+    }
+
+    /// Writes the run's row, which names the user's.
+    fn tie(&mut self, begun: &Begun) -> Result<(), Failure> {
+        let run_id = self.run.run_id.to_string();
+        let table = self.transaction.shape.record_table.clone();
+        if let Some(found) = &self.found {
+            if found.is_in(&table) && found.begun().as_ref() == Some(begun) {
+                return Ok(());
+            }
+            let values = [
+                ("record_table", Some(table.as_str())),
+                ("record_id", Some(begun.record_id.0.as_str())),
+                ("record_version", begun.version.as_deref()),
+            ];
+            return self.transaction.update_run(&run_id, &values);
+        }
+        if self.transaction.insert_run(&run_row::first_values(self.run, &table, begun))? == 0 {
+            let message = format!("run {run_id} is begun by another process");
+            return Err(Failure { class: Class::Raced, error: StoreError::Transient { message } });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! `list` and `show`: records with the runs that describe them. Reads only.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::run_row::{self, RunRow};
+use super::session::{Access, Class, Failure};
+use super::shape::without_nul;
+use super::statement::{list, places};
+use super::transaction::Transaction;
+use super::view::view;
+use super::{Filter, RecordView, Store, StoreError};
+use crate::record::{DatabaseClock, RecordId, Status};
+
+/// Runs of a name that are looked at together.
+const NAMED_PAGE: u32 = 500;
+const NAMED_PAGES_MAX: usize = 10_000;
+
+/// Behind every run id.
+const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+impl Store {
+    /// Returns the newest records that fit `filter`, newest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError> {
+        let listed = self.transaction(Access::Read, None, |transaction, _none| match &filter.name {
+            None => transaction.list_all(filter),
+            Some(name) => transaction.list_named(filter, &without_nul(name)),
+        });
+        Ok(listed?)
+    }
+
+    /// Returns everything known of one record, by its `id` or by its run's id; `None` if neither exists.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn show(&mut self, id: &str) -> Result<Option<RecordView>, StoreError> {
+        let id = without_nul(id);
+        let shown = self.transaction(Access::Read, None, |transaction, _none| {
+            if uuid::Uuid::try_parse(&id).is_ok()
+                && let Some(found) = transaction.view_of_run(&id)?
+            {
+                return Ok(Some(found));
+            }
+            match transaction.find(&RecordId(id))? {
+                Some(id) => transaction.view(&id),
+                None => Ok(None),
+            }
+        });
+        match shown {
+            Err(Failure { class: Class::NoSuchId, .. }) => Ok(None),
+            other => Ok(other?),
+        }
+    }
+}
+
+impl Transaction<'_> {
+    fn list_all(&mut self, filter: &Filter) -> Result<Vec<RecordView>, Failure> {
+        let condition = if filter.status.is_some() { self.session.dialect().has_status } else { "TRUE" };
+        let is_ordered = self.shape.columns.id_is_integer() || !self.shape.columns.has("train_start_time");
+        let order = if is_ordered { "id DESC" } else { "train_start_time DESC NULLS LAST, id DESC" };
+        let limit = filter.limit.to_string();
+        let lists = [
+            ("{columns}", self.shown_columns()),
+            ("{condition}", condition.to_owned()),
+            ("{order}", order.to_owned()),
+            ("{limit}", limit),
+        ];
+        let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
+        let select = self.sql("list", &lists);
+        let status = filter.status.map(Status::as_str);
+        let texts: Vec<Option<&str>> = status.map(Some).into_iter().collect();
+        let rows = self.values(&select, &texts)?;
+        self.views(rows)
+    }
+
+    /// By the runs of the name, the newest first, until there are enough records that they describe last.
+    fn list_named(&mut self, filter: &Filter, name: &str) -> Result<Vec<RecordView>, Failure> {
+        let select = self.sql("list_named", &[("{limit}", &NAMED_PAGE.to_string())]);
+        let table = self.shape.record_table.clone();
+        let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        let (mut listed, mut before) = (Vec::new(), LAST_RUN_ID.to_owned());
+        for _ in 0..NAMED_PAGES_MAX {
+            let runs = self.rows(&select, &[Some(&table), Some(name), Some(&before)])?;
+            let pair = |row: &Vec<Option<String>>| Some((row.first()?.clone()?, row.get(1)?.clone()?));
+            let runs: Vec<(String, String)> = runs.iter().filter_map(pair).collect();
+            let Some((last, _)) = runs.last() else { break };
+            before.clone_from(last);
+            let ids: Vec<String> = runs.iter().map(|(_, id)| id.clone()).collect();
+            let mut views: HashMap<String, RecordView> = self.views_by_id(&ids)?;
+            let fits = |run_id: &String, view: &RecordView| {
+                let is = |key: &str, word: &str| view.0.get(key).is_some_and(|value| value == word);
+                is("run_id", run_id) && filter.status.is_none_or(|status| is("status", status.as_str()))
+            };
+            let found = runs.iter().filter_map(|(run_id, id)| views.remove(id).filter(|view| fits(run_id, view)));
+            listed.extend(found.take(most - listed.len()));
+            if listed.len() >= most || runs.len() < NAMED_PAGE as usize {
+                break;
+            }
+        }
+        Ok(listed)
+    }
+
+    /// One record with the last run that described it.
+    pub(super) fn view(&mut self, id: &str) -> Result<Option<RecordView>, Failure> {
+        Ok(self.views_by_id(&[id.to_owned()])?.into_values().next())
+    }
+
+    fn view_of_run(&mut self, run_id: &str) -> Result<Option<RecordView>, Failure> {
+        let select = self.sql("run_by_id", &[("{columns}", &run_row::select_list())]);
+        let table = self.shape.record_table.clone();
+        let run = run_row::runs(self.rows(&select, &[Some(&table), Some(run_id)])?).pop();
+        let Some((run, begun)) = run.and_then(|run| run.begun().map(|begun| (run, begun))) else { return Ok(None) };
+        let clock = self.clock()?;
+        let rows = self.records(&[begun.record_id.0])?;
+        Ok(rows.into_iter().next().map(|values| view(&self.shape.columns, values, Some(&run), clock)))
+    }
+
+    fn shown_columns(&self) -> String {
+        list(self.shape.columns.0.iter().map(self.session.dialect().shown))
+    }
+
+    fn records(&mut self, ids: &[String]) -> Result<Vec<Vec<Value>>, Failure> {
+        let lists = [("{columns}", self.shown_columns()), ("{values}", places(1, ids.len()))];
+        let select = self.sql("records_by_id", &lists.each_ref().map(|(token, text)| (*token, text.as_str())));
+        let texts: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
+        self.values(&select, &texts)
+    }
+
+    /// Records by their ids as the database writes them.
+    fn views_by_id(&mut self, ids: &[String]) -> Result<HashMap<String, RecordView>, Failure> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.records(ids)?;
+        let views = self.views(rows)?;
+        Ok(views.into_iter().map(|view| (id_of(&view.0["id"]), view)).collect())
+    }
+
+    /// Rows of the user's table, each with the last run that described it.
+    fn views(&mut self, rows: Vec<Vec<Value>>) -> Result<Vec<RecordView>, Failure> {
+        let at = self.shape.columns.0.iter().position(|column| column.name == "id").unwrap_or_default();
+        let ids: Vec<String> = rows.iter().filter_map(|row| row.get(at)).map(id_of).collect();
+        let clock: DatabaseClock = self.clock()?;
+        let runs = self.runs_of(&ids)?;
+        let runs: HashMap<&str, &RunRow> = runs.iter().filter_map(|run| Some((run.get("record_id")?, run))).collect();
+        let described = rows.into_iter().zip(&ids);
+        Ok(described
+            .map(|(values, id)| view(&self.shape.columns, values, runs.get(id.as_str()).copied(), clock))
+            .collect())
+    }
+}
+
+/// An id as `runwrap_runs` keeps it.
+fn id_of(id: &Value) -> String {
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}

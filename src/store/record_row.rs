@@ -1,0 +1,154 @@
+//! A row of the user's table: which of its columns the rules read, how each reads, and which of them a rule changed. The one table of
+//! conversions between the database's texts and the rules' values; knows no rule.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+
+use super::session::Dialect;
+use super::shape::{Columns, Shape, without_nul};
+use super::run_row::Assignment;
+use crate::record::{Row, Status, read_instant, same_json};
+
+/// The columns that a rule looks at, if they exist.
+const RULE_COLUMNS: [&str; 9] = [
+    "status",
+    "train_start_time",
+    "train_end_time",
+    "train_duration",
+    "train_metrics",
+    "model_path",
+    "error_message",
+    "created_at",
+    "updated_at",
+];
+
+/// One row, as texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RecordRow {
+    columns: Vec<&'static str>,
+    texts: Vec<Option<String>>,
+}
+
+/// The columns of `shape` that a rule looks at.
+pub(super) fn columns(shape: &Shape) -> Vec<&'static str> {
+    RULE_COLUMNS.into_iter().filter(|name| shape.columns.get(name).is_some()).collect()
+}
+
+/// Selects each of `names` as text.
+pub(super) fn reads(dialect: &Dialect, columns: &Columns, names: &[&str]) -> Vec<String> {
+    names.iter().filter_map(|name| columns.get(name)).map(dialect.read).collect()
+}
+
+impl RecordRow {
+    pub(super) const fn new(columns: Vec<&'static str>, texts: Vec<Option<String>>) -> Self {
+        Self { columns, texts }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let at = self.columns.iter().position(|known| *known == name)?;
+        self.texts.get(at)?.as_deref()
+    }
+
+    /// Each column that was read, and its text: the comparison of the swap.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
+        self.columns.iter().copied().zip(self.texts.iter().map(Option::as_deref))
+    }
+
+    /// The row for the rules, without a run.
+    pub(super) fn row(&self) -> Row {
+        let time = |name: &str| self.get(name).and_then(read_instant);
+        let train_duration = self.get("train_duration").and_then(seconds);
+        let is_read = |name: &str, is_read: bool| self.get(name).is_none() || is_read;
+        let times = ["train_start_time", "train_end_time"];
+        let is_legible = times.into_iter().all(|name| is_read(name, time(name).is_some()))
+            && is_read("train_duration", train_duration.is_some());
+        Row {
+            status: self.get("status").and_then(Status::parse),
+            train_start_time: time("train_start_time"),
+            train_end_time: time("train_end_time"),
+            train_duration,
+            train_metrics: self.get("train_metrics").and_then(object),
+            model_path: self.get("model_path").map(str::to_owned),
+            error_message: self.get("error_message").map(str::to_owned),
+            created_at: time("created_at"),
+            updated_at: time("updated_at"),
+            is_legible,
+            reason: None,
+            exit_code: None,
+            signal: None,
+            stop_signal: None,
+            pid: None,
+            usage: None,
+            presumed: false,
+            watch: None,
+            recovered_at: None,
+            recovered_by: None,
+        }
+    }
+
+    /// The columns of the user's row that differ between two states of its record, as far as the table has them.
+    pub(super) fn changes(&self, dialect: &Dialect, columns: &Columns, before: &Row, after: &Row) -> Vec<Assignment> {
+        let time = |before: Option<DateTime<Utc>>, after: Option<DateTime<Utc>>| {
+            (before != after).then(|| after.map(dialect.instant))
+        };
+        let text = |name: &str, before: &Option<String>, after: &Option<String>| {
+            let after_text = after.as_ref().map(|after| columns.cut(name, &without_nul(after)));
+            (before != after && after_text.as_deref() != self.get(name)).then_some(after_text)
+        };
+        let changed = [
+            (
+                "status",
+                (before.status != after.status).then(|| after.status.map(|status| status.as_str().to_owned())),
+            ),
+            ("train_start_time", time(before.train_start_time, after.train_start_time)),
+            ("train_end_time", time(before.train_end_time, after.train_end_time)),
+            (
+                "train_duration",
+                (before.train_duration != after.train_duration)
+                    .then(|| after.train_duration.map(|seconds| seconds.to_string())),
+            ),
+            ("train_metrics", metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref())),
+            ("model_path", text("model_path", &before.model_path, &after.model_path)),
+            ("error_message", text("error_message", &before.error_message, &after.error_message)),
+        ];
+        let known = changed.into_iter().filter(|(name, _)| columns.has(name));
+        known.filter_map(|(name, change)| Some((name, change?))).collect()
+    }
+}
+
+fn metrics_change(
+    before: Option<&Map<String, Value>>,
+    after: Option<&Map<String, Value>>,
+) -> Option<Option<String>> {
+    let value = |metrics: &Map<String, Value>| Value::Object(metrics.clone());
+    match (before, after) {
+        (None, None) => None,
+        (Some(before), Some(after)) if same_json(&value(before), &value(after)) => None,
+        (_, after) => Some(after.map(|metrics| clean(value(metrics)).to_string())),
+    }
+}
+
+/// A finite number of seconds.
+pub(super) fn seconds(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite())
+}
+
+/// A JSON object; a column that holds anything else holds no metrics.
+fn object(text: &str) -> Option<Map<String, Value>> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Some(object),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// `value` without NUL in any text or key.
+pub(super) fn clean(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(without_nul(&text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(clean).collect()),
+        Value::Object(object) => {
+            Value::Object(object.into_iter().map(|(key, value)| (without_nul(&key), clean(value))).collect())
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+    }
+}

@@ -1,0 +1,191 @@
+//! A row of `runwrap_runs`: its columns, how each reads, and which of them a rule changed. Owns the list of columns; knows no rule.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::session::Rows;
+use crate::record::{Begun, Reason, RecordId, Row, Run, Usage, Watch, read_instant};
+
+/// How a column reads, for a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Truth,
+    Json,
+    Time,
+}
+
+/// The columns that a record shows, in this order.
+pub(super) const SHOWN_COLUMNS: [(&str, Kind); 23] = [
+    ("run_id", Kind::Text),
+    ("record_id", Kind::Text),
+    ("name", Kind::Text),
+    ("command", Kind::Json),
+    ("cwd", Kind::Text),
+    ("host", Kind::Text),
+    ("username", Kind::Text),
+    ("pid", Kind::Number),
+    ("context", Kind::Json),
+    ("reason", Kind::Text),
+    ("exit_code", Kind::Number),
+    ("signal", Kind::Text),
+    ("stop_signal", Kind::Text),
+    ("heartbeat_at", Kind::Time),
+    ("last_seen_at", Kind::Time),
+    ("lease_seconds", Kind::Number),
+    ("presumed", Kind::Truth),
+    ("cpu_user_seconds", Kind::Number),
+    ("cpu_system_seconds", Kind::Number),
+    ("max_rss_bytes", Kind::Number),
+    ("recovered_at", Kind::Time),
+    ("recovered_by", Kind::Text),
+    ("runwrap_version", Kind::Text),
+];
+
+/// What only the store needs: the table of `record_id`, and the version under which a deleted row comes back.
+const INTERNAL_COLUMNS: [&str; 2] = ["record_table", "record_version"];
+
+/// One run, as texts.
+#[derive(Clone, Debug)]
+pub(super) struct RunRow(Vec<Option<String>>);
+
+/// A column and its new text.
+pub(super) type Assignment = (&'static str, Option<String>);
+
+fn names() -> impl Iterator<Item = &'static str> {
+    SHOWN_COLUMNS.iter().map(|(name, _)| *name).chain(INTERNAL_COLUMNS)
+}
+
+/// The select list of a run.
+pub(super) fn select_list() -> String {
+    names().map(|name| format!("CAST({name} AS text)")).collect::<Vec<_>>().join(",\n    ")
+}
+
+/// `rows` of `select_list`.
+pub(super) fn runs(rows: Rows) -> Vec<RunRow> {
+    rows.into_iter().map(RunRow).collect()
+}
+
+impl RunRow {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let at = names().position(|known| known == name)?;
+        self.0.get(at)?.as_deref()
+    }
+
+    pub(super) fn is_in(&self, record_table: &str) -> bool {
+        self.get("record_table") == Some(record_table)
+    }
+
+    /// The row of the user's table that it describes.
+    pub(super) fn begun(&self) -> Option<Begun> {
+        let record_id = RecordId(self.get("record_id")?.to_owned());
+        Some(Begun { record_id, version: self.get("record_version").map(str::to_owned) })
+    }
+
+    /// A column as a program reads it.
+    pub(super) fn shown(&self, name: &str, kind: Kind) -> Value {
+        let Some(text) = self.get(name) else { return Value::Null };
+        match kind {
+            Kind::Text | Kind::Time => json!(text),
+            Kind::Number | Kind::Json => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+            Kind::Truth => json!(is_true(text)),
+        }
+    }
+
+    pub(super) fn watch(&self) -> Option<Watch> {
+        Some(Watch {
+            heartbeat_at: self.time("heartbeat_at")?,
+            last_seen_at: self.time("last_seen_at")?,
+            lease_seconds: self.number("lease_seconds")?,
+        })
+    }
+
+    /// Adds what the run says to what the user's row says.
+    pub(super) fn describe(&self, row: &mut Row) {
+        let text = |name: &str| self.get(name).map(str::to_owned);
+        // A later version may have a reason that this one has no word for: an end, and not presumed.
+        row.reason = self.get("reason").map(|word| Reason::parse(word).unwrap_or(Reason::Manual));
+        row.exit_code = self.number("exit_code");
+        row.signal = text("signal");
+        row.stop_signal = text("stop_signal");
+        row.pid = self.number("pid");
+        row.usage = self.number("cpu_user_seconds").map(|cpu_user_seconds| Usage {
+            cpu_user_seconds,
+            cpu_system_seconds: self.number("cpu_system_seconds").unwrap_or_default(),
+            max_rss_bytes: self.number("max_rss_bytes").unwrap_or_default(),
+        });
+        row.presumed = self.get("presumed").is_some_and(is_true);
+        row.watch = self.watch();
+        row.recovered_at = self.time("recovered_at");
+        row.recovered_by = text("recovered_by");
+    }
+
+    fn time(&self, name: &str) -> Option<DateTime<Utc>> {
+        read_instant(self.get(name)?)
+    }
+
+    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.get(name)?.parse().ok()
+    }
+}
+
+/// The run's columns that differ between two states of its record.
+pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
+    let usage = |row: &Row| row.usage.map(|usage| usage.cpu_user_seconds.to_string());
+    let system = |row: &Row| row.usage.map(|usage| usage.cpu_system_seconds.to_string());
+    let memory = |row: &Row| row.usage.map(|usage| usage.max_rss_bytes.to_string());
+    let heartbeat = |row: &Row| row.watch.map(|watch| instant_text(watch.heartbeat_at));
+    let seen = |row: &Row| row.watch.map(|watch| instant_text(watch.last_seen_at));
+    let columns: [(&'static str, &dyn Fn(&Row) -> Option<String>); 13] = [
+        ("reason", &|row| row.reason.map(|reason| reason.as_str().to_owned())),
+        ("exit_code", &|row| row.exit_code.map(|code| code.to_string())),
+        ("signal", &|row| row.signal.clone()),
+        ("stop_signal", &|row| row.stop_signal.clone()),
+        ("pid", &|row| row.pid.map(|pid| pid.to_string())),
+        ("cpu_user_seconds", &usage),
+        ("cpu_system_seconds", &system),
+        ("max_rss_bytes", &memory),
+        ("presumed", &|row| Some(truth_text(row.presumed))),
+        ("heartbeat_at", &heartbeat),
+        ("last_seen_at", &seen),
+        ("recovered_at", &|row| row.recovered_at.map(instant_text)),
+        ("recovered_by", &|row| row.recovered_by.clone()),
+    ];
+    let changed = columns.into_iter().map(|(name, text)| (name, text(before), text(after)));
+    changed.filter(|(_, before, after)| before != after).map(|(name, _, after)| (name, after)).collect()
+}
+
+/// A new run's columns.
+pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun) -> Vec<Assignment> {
+    let text = |text: &str| Some(text.to_owned());
+    vec![
+        ("run_id", Some(run.run_id.to_string())),
+        ("record_table", text(record_table)),
+        ("record_id", text(&begun.record_id.0)),
+        ("record_version", begun.version.clone()),
+        ("name", text(&run.name)),
+        ("command", Some(json!(run.command).to_string())),
+        ("cwd", text(&run.cwd)),
+        ("host", text(&run.host)),
+        ("username", text(&run.username)),
+        ("context", Some(json!(run.context).to_string())),
+        ("last_seen_at", Some(instant_text(run.begun_at))),
+        ("lease_seconds", Some(run.lease_seconds.to_string())),
+        ("runwrap_version", text(env!("CARGO_PKG_VERSION"))),
+    ]
+}
+
+/// An instant in `runwrap_runs`: it compares as text, and both databases read it as UTC.
+pub(super) fn instant_text(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
+}
+
+/// Both databases read it as a boolean.
+pub(super) fn truth_text(truth: bool) -> String {
+    u8::from(truth).to_string()
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "true" | "t")
+}

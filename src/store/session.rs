@@ -1,0 +1,122 @@
+//! The narrow view of a database that the store needs, and what the two dialects differ in. Owns the trait; a session knows how to
+//! connect, run a statement and classify an error, and no rule.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::StoreError;
+use super::shape::Column;
+use super::table::TableName;
+
+/// Rows of texts; every column is cast to text by its statement, or converted by the session.
+pub(super) type Rows = Vec<Vec<Option<String>>>;
+
+/// A statement's parameters, `$1` first. The database converts each text by the type that its context asks for.
+pub(super) type Texts<'a> = &'a [Option<&'a str>];
+
+/// Whether a transaction may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// A statement that failed. The transaction can only be rolled back.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) class: Class,
+    pub(super) error: StoreError,
+}
+
+/// The kind of a failure, as far as the store acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A value does not fit its column: SQLSTATE class 22.
+    BadValue,
+    /// No row can have such an id: the type of the column cannot hold it.
+    NoSuchId,
+    /// A row with the id that the table itself gave exists.
+    IdTaken,
+    /// Another process did the same at the same time.
+    Raced,
+    /// A table or column is not as it was read: SQLSTATE class 42.
+    Schema,
+    Other,
+}
+
+/// One connection.
+pub(super) trait Session: Send {
+    fn dialect(&self) -> &'static Dialect;
+
+    /// The database in messages, such as `sqlite:/data/runs.db`. Never a password.
+    fn name(&self) -> &str;
+
+    /// Begins a transaction with its bounds, and runs its first statement in the same round trip.
+    fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure>;
+
+    /// Runs statements without parameters and without rows.
+    fn script(&mut self, statements: &str) -> Result<(), Failure>;
+
+    /// Runs one statement and returns its rows.
+    fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure>;
+
+    /// As `rows`, for columns selected by [`Dialect::shown`]: each as JSON.
+    fn values(&mut self, statement: &str, texts: Texts<'_>) -> Result<Vec<Vec<Value>>, Failure>;
+
+    /// Runs one statement and returns the number of rows that it changed.
+    fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure>;
+}
+
+/// The constant differences between the databases.
+pub(super) struct Dialect {
+    /// The files of `sql/DIALECT`.
+    pub(super) statements: &'static [&'static str],
+    pub(super) migrations: &'static [Migration],
+    /// Begins a script that a person runs.
+    pub(super) begin_script: &'static str,
+    /// The database gives the id of a deleted last row to the next one: `next_id` prevents that.
+    pub(super) reuses_ids: bool,
+    /// No other connection can write during a transaction that writes.
+    pub(super) is_exclusive: bool,
+    /// The parameters of `catalog`.
+    pub(super) catalog_texts: fn(&TableName) -> [Option<String>; 2],
+    /// Whether an id column can hold a text at all.
+    pub(super) holds_id: fn(&Column, &str) -> bool,
+    /// The user's table and the schema of runwrap's tables, quoted for statements. Without a schema the search path decides.
+    pub(super) place: fn(&TableName, Option<&str>) -> (String, String),
+    /// The base type and length of a declared type.
+    pub(super) base_type: fn(&str, Option<&str>) -> (String, Option<usize>),
+    /// Selects a column as text, for the rules.
+    pub(super) read: fn(&Column) -> String,
+    /// Selects a column for a person or a program.
+    pub(super) shown: fn(&Column) -> String,
+    /// Compares the status with parameter `$1`, so that an index on it serves.
+    pub(super) has_status: &'static str,
+    /// An instant as the user's table keeps it.
+    pub(super) instant: fn(DateTime<Utc>) -> String,
+}
+
+/// A numbered migration. A program that does not know a breaking one stops.
+pub(super) struct Migration {
+    pub(super) number: u32,
+    pub(super) is_breaking: bool,
+    pub(super) statements: &'static str,
+}
+
+impl Dialect {
+    pub(super) fn newest_migration(&self) -> u32 {
+        self.migrations.iter().map(|migration| migration.number).max().unwrap_or(0)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        failure.error
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { class: Class::Other, error }
+    }
+}

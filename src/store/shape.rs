@@ -1,0 +1,279 @@
+//! The tables as they are: which columns the user's table has, what a new row of it holds, and whether runwrap's own tables are there.
+//! Owns the rules about columns that are missing, unknown or too short; must not ask a database.
+
+use super::StoreError;
+use super::session::{Dialect, Rows};
+use super::table::TableName;
+use crate::record::{RecordId, Run};
+
+/// The columns of the user's table that runwrap writes if they exist, and why `--set` may not name one. `id` and `status` must exist.
+const OWN_COLUMNS: [(&str, Option<&str>); 10] = [
+    ("id", None),
+    ("version", Some("use --model-version")),
+    ("status", Some("runwrap writes it itself")),
+    ("train_start_time", Some("runwrap writes it itself")),
+    ("train_end_time", Some("runwrap writes it itself")),
+    ("train_duration", Some("runwrap writes it itself")),
+    ("train_metrics", None),
+    ("model_path", Some("use --model-path")),
+    ("error_message", None),
+    ("created_at", None),
+];
+
+/// The types of an id, in either dialect, that are integers.
+const INTEGERS: [&str; 9] =
+    ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
+
+/// A column of the user's table, from the database's catalog.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Lower case, without a modifier, and the type under a domain: `timestamp without time zone`.
+    pub(super) base_type: String,
+    /// The most characters that it takes, if it has a limit.
+    pub(super) length: Option<usize>,
+    /// The database fills it if an INSERT leaves it out.
+    pub(super) has_default: bool,
+    /// The database computes it from other columns: it cannot be written.
+    pub(super) is_computed: bool,
+}
+
+/// All columns of the user's table, in its order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns(pub(super) Vec<Column>);
+
+/// The tables as one transaction found them.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    pub(super) columns: Columns,
+    /// The user's table in statements and messages, quoted.
+    pub(super) table: String,
+    /// The schema of runwrap's tables, beside the user's, quoted.
+    pub(super) schema: String,
+    /// The user's table in `runwrap_runs.record_table`.
+    pub(super) record_table: String,
+    /// Whether `runwrap_migrations` exists, and may be read.
+    pub(super) migrations: Migrations,
+    /// Whether the newest migration's table exists.
+    pub(super) has_versions: bool,
+}
+
+/// What the catalog says of `runwrap_migrations`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Migrations {
+    Missing,
+    /// The role may not read them.
+    Unreadable,
+    Readable,
+}
+
+impl Shape {
+    /// Reads the rows of `catalog`.
+    pub(super) fn new(dialect: &Dialect, table: &TableName, rows: &Rows) -> Result<Self, StoreError> {
+        let first = rows.first().map_or(&[][..], Vec::as_slice);
+        let Some(schema) = text(first, 0) else {
+            return Err(StoreError::Permanent {
+                message: format!("there is no schema for table {}", table.quoted()),
+                hint: "set search_path for this user, or name the schema: --table SCHEMA.NAME".into(),
+            });
+        };
+        let column = |row: &Vec<Option<String>>| {
+            let (base_type, length) = (dialect.base_type)(text(row, 5).unwrap_or_default(), text(row, 6));
+            let is = |at: usize| text(row, at) == Some("true");
+            Some(Column { name: text(row, 4)?.to_owned(), base_type, length, has_default: is(7), is_computed: is(8) })
+        };
+        let (quoted, schema) = (dialect.place)(table, Some(schema));
+        let shape = Self {
+            columns: Columns(rows.iter().filter_map(column).collect()),
+            table: quoted,
+            schema,
+            record_table: table.name.clone(),
+            migrations: match (text(first, 2), text(first, 1)) {
+                (None, _) => Migrations::Missing,
+                (Some(_), Some("readable")) => Migrations::Readable,
+                (Some(_), _) => Migrations::Unreadable,
+            },
+            has_versions: text(first, 3).is_some(),
+        };
+        if shape.has_table() {
+            shape.columns.require(&shape.table)?;
+        }
+        Ok(shape)
+    }
+
+    pub(super) fn has_table(&self) -> bool {
+        !self.columns.0.is_empty()
+    }
+}
+
+fn text(row: &[Option<String>], at: usize) -> Option<&str> {
+    row.get(at)?.as_deref()
+}
+
+impl Columns {
+    pub(super) fn get(&self, name: &str) -> Option<&Column> {
+        self.0.iter().find(|column| column.name == name)
+    }
+
+    /// Whether the column exists and can be written.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|column| !column.is_computed)
+    }
+
+    pub(super) fn id_is_integer(&self) -> bool {
+        self.get("id").is_some_and(|id| INTEGERS.contains(&id.base_type.as_str()))
+    }
+
+    fn names(&self) -> String {
+        self.0.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A table without these two cannot hold a record.
+    fn require(&self, table: &str) -> Result<(), StoreError> {
+        let missing = ["id", "status"].into_iter().find(|name| !self.has(name));
+        missing.map_or(Ok(()), |name| {
+            Err(StoreError::Permanent {
+                message: format!("table {table} has no column {name:?}; it has {}", self.names()),
+                hint: "name another table with --table, or add the column".into(),
+            })
+        })
+    }
+
+    /// Every `--set` must name a column that the user may write.
+    pub(super) fn check_set(&self, set: &[(String, String)], table: &str) -> Result<(), StoreError> {
+        for (at, (name, _)) in set.iter().enumerate() {
+            let refused = |why: String, hint: &str| {
+                Err(StoreError::BadInput { message: format!("--set {name}: {why}"), hint: hint.into() })
+            };
+            if self.get(name).is_some_and(|column| column.is_computed) {
+                return refused("the database computes this column".into(), "leave it out");
+            }
+            if !self.has(name) {
+                let why = format!("table {table} has no such column; it has {}", self.names());
+                return refused(why, "correct the name, or add the column to the table");
+            }
+            if let Some(hint) = OWN_COLUMNS.iter().find_map(|(own, hint)| hint.filter(|_| own == name)) {
+                return refused("this column cannot be set".into(), hint);
+            }
+            if set[..at].iter().any(|(earlier, _)| earlier == name) {
+                return refused("the column is set twice".into(), "give each column once");
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns and values of a new row. `id` is one that must be taken; `version` its label; `begun_at` the beginning, as the
+    /// database reads it.
+    pub(super) fn first_values(
+        &self,
+        run: &Run,
+        id: Option<&RecordId>,
+        version: Option<&str>,
+        begun_at: &str,
+    ) -> Vec<(String, String)> {
+        let (model_path, error_message) = self.fit(run.model_path.as_deref(), None);
+        let created_at = self.get("created_at").is_some_and(|column| !column.has_default).then(|| begun_at.to_owned());
+        let own = [
+            ("id", id.map_or_else(|| self.first_id(run), |id| Some(id.0.clone()))),
+            ("version", version.map(str::to_owned)),
+            ("status", Some("training".to_owned())),
+            ("train_start_time", Some(begun_at.to_owned())),
+            ("model_path", model_path),
+            ("error_message", error_message),
+            ("created_at", created_at),
+        ];
+        let set = run.set.iter().map(|(name, value)| (name.as_str(), Some(value.clone())));
+        let mut values: Vec<(String, String)> = Vec::new();
+        for (name, value) in own.into_iter().chain(set) {
+            let Some(value) = value.filter(|_| self.has(name)) else { continue };
+            match values.iter_mut().find(|(known, _)| known == name) {
+                // --set overrides the defaults of runwrap, save an id that must be taken.
+                Some((_, known)) if !(name == "id" && id.is_some()) => *known = without_nul(&value),
+                Some(_) => {}
+                None => values.push((name.to_owned(), without_nul(&value))),
+            }
+        }
+        values
+    }
+
+    /// The table gives a new row its id. If it gives none and takes a UUID, the run's id serves.
+    fn first_id(&self, run: &Run) -> Option<String> {
+        let column = self.get("id").filter(|column| !column.has_default)?;
+        let takes_uuid = ["uuid", "text", "character varying", "varchar", "character", "char"];
+        match column.length {
+            _ if !takes_uuid.contains(&column.base_type.as_str()) => None,
+            Some(32) => Some(run.run_id.0.simple().to_string()),
+            Some(length) if length < 32 => None,
+            Some(_) | None => Some(run.run_id.to_string()),
+        }
+    }
+
+    /// `model_path` and `error_message` as the table takes them. A path that does not fit is left out and noted in the message; the
+    /// message is cut. Neither may prevent the end of a record.
+    pub(super) fn fit(
+        &self,
+        model_path: Option<&str>,
+        error_message: Option<&str>,
+    ) -> (Option<String>, Option<String>) {
+        let most = self.get("model_path").and_then(|column| column.length);
+        let too_long = model_path.zip(most).filter(|(path, most)| path.chars().count() > *most);
+        let note = too_long
+            .map(|(path, most)| format!("the model path is longer than the {most} characters of its column: {path}"));
+        let message = match (error_message, note) {
+            (Some(message), Some(note)) => Some(format!("{message}; {note}")),
+            (message, note) => message.map(str::to_owned).or(note),
+        };
+        let path = model_path.filter(|_| too_long.is_none()).map(str::to_owned);
+        (path, message.map(|message| self.cut("error_message", &message)))
+    }
+
+    /// The first characters of `text`, as many as the column takes.
+    pub(super) fn cut(&self, name: &str, text: &str) -> String {
+        let most = self.get(name).and_then(|column| column.length).unwrap_or(usize::MAX);
+        text.chars().take(most).collect()
+    }
+}
+
+/// PostgreSQL's texts hold no NUL, and SQLite's own tools end a text there.
+pub(super) fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn fits(lengths: [Option<usize>; 2], given: [Option<&str>; 2], expected: [Option<&str>; 2]) {
+        let column = |(name, length): (&str, Option<usize>)| Column {
+            name: name.into(),
+            base_type: "text".into(),
+            length,
+            has_default: false,
+            is_computed: false,
+        };
+        let columns = Columns(["model_path", "error_message"].into_iter().zip(lengths).map(column).collect());
+        let (path, message) = columns.fit(given[0], given[1]);
+        assert_eq!([path.as_deref(), message.as_deref()], expected);
+    }
+
+    #[test]
+    fn path_that_fits_is_kept() {
+        fits([Some(2), Some(1)], [Some("/m"), Some("e")], [Some("/m"), Some("e")]);
+        fits([None, None], [Some("/m"), None], [Some("/m"), None]);
+        fits([Some(1), Some(1)], [None, None], [None, None]);
+    }
+
+    #[test]
+    fn path_that_does_not_fit_is_noted_in_the_message() {
+        let note = "the model path is longer than the 4 characters of its column: /long";
+        fits([Some(4), None], [Some("/long"), None], [None, Some(note)]);
+        let both = [Some("/long"), Some("exited with code 1")];
+        fits([Some(4), Some(20)], both, [None, Some("exited with code 1; ")]);
+    }
+
+    #[test]
+    fn message_is_cut_between_characters() {
+        fits([None, Some(2)], [None, Some("äöü")], [None, Some("äö")]);
+    }
+}

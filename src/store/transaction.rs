@@ -1,0 +1,283 @@
+//! One transaction: its beginning, with the tables as they are; its end; and the statements in between. Owns the rehearsal and the
+//! cache of the tables' shape; knows no rule.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+
+use super::record_row::{self, RecordRow};
+use super::run_row::{self, RunRow};
+use super::session::{Access, Class, Failure, Rows, Session, Texts};
+use super::shape::{Migrations, Shape};
+use super::statement::{fill, section};
+use super::{Store, StoreError, too_new};
+use crate::record::{DatabaseClock, RecordId, read_instant};
+
+/// The shape of the tables, for every attempt of a process on one database. Read once, and again after an error that contradicts it.
+#[derive(Clone, Debug, Default)]
+pub struct ShapeCache(Arc<Mutex<Option<Known>>>);
+
+/// A shape, and the schema version as of which it is known, in a database that has such a version.
+#[derive(Clone, Debug)]
+struct Known {
+    version: Option<String>,
+    shape: Arc<Shape>,
+}
+
+/// Whether transactions are to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rehearsal {
+    No,
+    Announced,
+    /// Within a transaction that is never committed; each further transaction is a savepoint in it.
+    Open,
+}
+
+/// The statements of one transaction.
+pub(super) struct Transaction<'a> {
+    pub(super) session: &'a mut dyn Session,
+    pub(super) shape: &'a Shape,
+}
+
+impl ShapeCache {
+    fn get(&self) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The next transaction reads the tables again.
+    pub(super) fn clear(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, known: Option<Known>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}
+
+impl Store {
+    /// Runs `work` in a transaction, with the rows of its first statement, a section of `sql/`. Missing tables are made before.
+    pub(super) fn transaction<T>(
+        &mut self,
+        access: Access,
+        first: Option<(&str, Texts<'_>)>,
+        work: impl FnOnce(&mut Transaction<'_>, Rows) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let begun = self.begin_transaction(access, first);
+        let result = begun.and_then(|(shape, rows)| {
+            let mut transaction = Transaction { session: self.session.as_mut(), shape: &shape };
+            work(&mut transaction, rows)
+        });
+        if matches!(&result, Err(Failure { class: Class::Schema, .. })) {
+            self.options.shape.clear();
+        }
+        self.end_transaction(result)
+    }
+
+    /// Begins a transaction. On an error it may be open: the caller ends it.
+    fn begin_transaction(
+        &mut self,
+        access: Access,
+        first: Option<(&str, Texts<'_>)>,
+    ) -> Result<(Arc<Shape>, Rows), Failure> {
+        let known = self.options.shape.get();
+        if let Some(Known { version: None, shape }) = &known {
+            let filled = first.map(|(name, texts)| (statement(self.session.as_ref(), shape, name), texts));
+            let rows = self.begin_with(access, filled.as_ref().map(|(text, texts)| (text.as_str(), *texts)))?;
+            return Ok((Arc::clone(shape), rows));
+        }
+        let shape = self.begin_and_read(access, known)?;
+        let rows = match first {
+            Some((name, texts)) => self.session.rows(&statement(self.session.as_ref(), &shape, name), texts)?,
+            None => Rows::new(),
+        };
+        Ok((shape, rows))
+    }
+
+    /// Begins a transaction in which the tables are ready.
+    fn begin_and_read(&mut self, access: Access, known: Option<Known>) -> Result<Arc<Shape>, Failure> {
+        let (version, shape) = self.begin_and_look(access, known)?;
+        if self.is_ready(&shape)? {
+            self.options.shape.set(Some(Known { version, shape: Arc::clone(&shape) }));
+            return Ok(shape);
+        }
+        if !self.options.migrate {
+            return Err(super::not_migrated(self.session.name()).into());
+        }
+        // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
+        self.end_transaction(Ok(()))?;
+        self.make_tables()?;
+        let (_, shape) = self.begin_and_look(access, None)?;
+        if self.is_ready(&shape)? { Ok(shape) } else { Err(super::not_migrated(self.session.name()).into()) }
+    }
+
+    /// Begins a transaction and looks at the tables. A shape that is `known` as of the same schema version is not read again.
+    fn begin_and_look(
+        &mut self,
+        access: Access,
+        known: Option<Known>,
+    ) -> Result<(Option<String>, Arc<Shape>), Failure> {
+        let dialect = self.session.dialect();
+        let looks = section(dialect, "schema_version");
+        if looks.is_empty() {
+            let texts = (dialect.catalog_texts)(&self.table);
+            let texts = texts.each_ref().map(Option::as_deref);
+            let rows = self.begin_with(access, Some((section(dialect, "catalog"), &texts)))?;
+            return Ok((None, Arc::new(Shape::new(dialect, &self.table, &rows)?)));
+        }
+        let version = self.begin_with(access, Some((looks, &[])))?.pop().and_then(|mut row| row.pop()).flatten();
+        let shape = match known.filter(|known| known.version == version) {
+            Some(known) => known.shape,
+            None => Arc::new(self.read_shape()?),
+        };
+        Ok((version, shape))
+    }
+
+    /// Reads the tables within a transaction.
+    pub(super) fn read_shape(&mut self) -> Result<Shape, Failure> {
+        let dialect = self.session.dialect();
+        let texts = (dialect.catalog_texts)(&self.table);
+        let rows = self.session.rows(section(dialect, "catalog"), &texts.each_ref().map(Option::as_deref))?;
+        Ok(Shape::new(dialect, &self.table, &rows)?)
+    }
+
+    /// Whether a run can be recorded without making anything first.
+    fn is_ready(&mut self, shape: &Shape) -> Result<bool, Failure> {
+        if !shape.has_table() || !shape.has_versions {
+            return Ok(false);
+        }
+        Ok(self.migrated(shape)?.is_none_or(|number| number >= self.session.dialect().newest_migration()))
+    }
+
+    /// The last migration; `None` if the role may not read it.
+    pub(super) fn migrated(&mut self, shape: &Shape) -> Result<Option<u32>, Failure> {
+        match shape.migrations {
+            Migrations::Missing => return Ok(Some(0)),
+            // Only the owner can have revoked the right, and migrations are never applied half.
+            Migrations::Unreadable => return Ok(None),
+            Migrations::Readable => {}
+        }
+        let rows = self.session.rows(&statement(self.session.as_ref(), shape, "migrated"), &[])?;
+        let number = |at: usize| -> u32 {
+            let text = rows.first().and_then(|row| row.get(at)).and_then(Option::as_deref);
+            text.and_then(|text| text.parse().ok()).unwrap_or(0)
+        };
+        let (last, breaking) = (number(0), number(1));
+        let newest = self.session.dialect().newest_migration();
+        if breaking > newest {
+            return Err(too_new(self.session.name(), breaking, newest).into());
+        }
+        Ok(Some(last))
+    }
+
+    /// Begins a transaction, or in a rehearsal a savepoint, with a first statement.
+    pub(super) fn begin_with(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+        if self.rehearsal == Rehearsal::No {
+            return self.session.begin(access, first);
+        }
+        if self.rehearsal == Rehearsal::Announced {
+            self.session.begin(Access::Write, None)?;
+            self.rehearsal = Rehearsal::Open;
+        }
+        self.session.script("SAVEPOINT step")?;
+        first.map_or(Ok(Rows::new()), |(statement, texts)| self.session.rows(statement, texts))
+    }
+
+    /// Commits a success, and rolls a failure back.
+    pub(super) fn end_transaction<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
+        let (commit, roll_back) = match self.rehearsal {
+            Rehearsal::No => ("COMMIT", "ROLLBACK"),
+            Rehearsal::Announced | Rehearsal::Open => {
+                ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
+            }
+        };
+        match result {
+            Ok(value) => self.session.script(commit).map(|()| value),
+            Err(failure) => {
+                // The first error is the cause. A connection that cannot roll back is rolled back by its end.
+                if let Err(Failure { error, .. }) = self.session.script(roll_back) {
+                    log::debug!(event = "rollback_failed", error:%; "");
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// The section `name` for the tables of `shape`.
+pub(super) fn statement(session: &dyn Session, shape: &Shape, name: &str) -> String {
+    let runs = run_row::select_list();
+    let tokens = [("{table}", shape.table.as_str()), ("{schema}", &shape.schema), ("{columns}", &runs)];
+    fill(section(session.dialect(), name), &tokens)
+}
+
+impl Transaction<'_> {
+    /// The section `name` with its lists.
+    pub(super) fn sql(&self, name: &str, lists: &[(&str, &str)]) -> String {
+        let tables = [("{table}", self.shape.table.as_str()), ("{schema}", self.shape.schema.as_str())];
+        fill(section(self.session.dialect(), name), &[lists, &tables].concat())
+    }
+
+    pub(super) fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
+        self.session.rows(statement, texts)
+    }
+
+    /// The first column of the first row.
+    pub(super) fn text(&mut self, statement: &str, texts: Texts<'_>) -> Result<Option<String>, Failure> {
+        Ok(self.rows(statement, texts)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    pub(super) fn clock(&mut self) -> Result<DatabaseClock, Failure> {
+        let clock = self.sql("clock", &[]);
+        let rows = self.rows(&clock, &[])?;
+        clock_of(self.session.name(), rows.first().map_or(&[], Vec::as_slice))
+    }
+
+    /// Reads the user's row without a lock.
+    pub(super) fn read_record(&mut self, id: &str) -> Result<Option<RecordRow>, Failure> {
+        let names = record_row::columns(self.shape);
+        let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
+        let read = self.sql("read_record", &[("{columns}", &super::statement::list(reads))]);
+        let rows = self.rows(&read, &[Some(id)])?;
+        Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts)))
+    }
+
+    /// The id of a row as the database writes it, for an id that a person typed.
+    pub(super) fn find(&mut self, typed: &RecordId) -> Result<Option<String>, Failure> {
+        let find = self.sql("read_record", &[("{columns}", "CAST(id AS text)")]);
+        let holds = self.shape.columns.get("id").is_some_and(|id| (self.session.dialect().holds_id)(id, &typed.0));
+        if !holds {
+            return Ok(None);
+        }
+        let typed = super::shape::without_nul(&typed.0);
+        match self.text(&find, &[Some(&typed)]) {
+            // The type of the column cannot hold it. The transaction can only be rolled back.
+            Err(Failure { class: Class::BadValue, error }) => Err(Failure { class: Class::NoSuchId, error }),
+            other => other,
+        }
+    }
+
+    /// Every run that describes one of the records, the newest last.
+    pub(super) fn runs_of(&mut self, ids: &[String]) -> Result<Vec<RunRow>, Failure> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places = super::statement::places(2, ids.len());
+        let runs = self.sql("runs_by_record", &[("{columns}", &run_row::select_list()), ("{values}", &places)]);
+        let table = [Some(self.shape.record_table.as_str())];
+        let texts: Vec<Option<&str>> = table.into_iter().chain(ids.iter().map(|id| Some(id.as_str()))).collect();
+        Ok(run_row::runs(self.session.rows(&runs, &texts)?))
+    }
+
+    pub(super) fn values(&mut self, statement: &str, texts: Texts<'_>) -> Result<Vec<Vec<Value>>, Failure> {
+        self.session.values(statement, texts)
+    }
+}
+
+/// The clock in the first two columns of a row.
+pub(super) fn clock_of(name: &str, row: &[Option<String>]) -> Result<DatabaseClock, Failure> {
+    let time = |at: usize| row.get(at).and_then(Option::as_deref).and_then(read_instant);
+    match (time(0), time(1)) {
+        (Some(now), Some(up_since)) => Ok(DatabaseClock { now, up_since }),
+        _ => Err(StoreError::Transient { message: format!("{name}: its clock cannot be read: {row:?}") }.into()),
+    }
+}
