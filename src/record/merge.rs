@@ -290,7 +290,10 @@ mod tests {
     fn begin_is_idempotent() {
         let row = story(&[(1010, begin(), Applied::Kept)]);
         let heartbeat_at = row.watch.unwrap().heartbeat_at;
-        assert_eq!((row.status, heartbeat_at, row.train_start_time), (Some(Status::Training), at(1000), Some(at(1000))));
+        assert_eq!(
+            (row.status, heartbeat_at, row.train_start_time),
+            (Some(Status::Training), at(1000), Some(at(1000)))
+        );
     }
 
     #[test]

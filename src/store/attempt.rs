@@ -240,7 +240,13 @@ mod tests {
     }
 
     fn options() -> OpenOptions {
-        OpenOptions { table: "training_records".into(), migrate: true, attempt: 0, statement_timeout: LIMIT, shape: ShapeCache::default() }
+        OpenOptions {
+            table: "training_records".into(),
+            migrate: true,
+            attempt: 0,
+            statement_timeout: LIMIT,
+            shape: ShapeCache::default(),
+        }
     }
 
     fn file(directory: &tempfile::TempDir) -> DatabaseTarget {

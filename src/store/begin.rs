@@ -71,6 +71,9 @@ impl Beginning<'_, '_> {
             return Ok(Begun { version, ..remembered });
         }
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
+        if let Some(version) = remembered.version.as_deref().filter(|_| self.has_version()) {
+            self.transaction.raise_version(&self.run.name, version)?;
+        }
         self.reset()?;
         Ok(Begun { record_id, version: remembered.version })
     }
@@ -202,7 +205,8 @@ impl Beginning<'_, '_> {
         })?;
         inserted.map(RecordId).ok_or_else(|| {
             let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
-            let hint = "set it with --set id=VALUE, give the column a default, or let the trigger return the row with its id";
+            let hint =
+                "set it with --set id=VALUE, give the column a default, or let the trigger return the row with its id";
             StoreError::Permanent { message, hint: hint.into() }.into()
         })
     }

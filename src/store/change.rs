@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::record_row::{RecordRow, clean};
 use super::run_row::{self, Assignment, RunRow};
 use super::session::{Access, Class, Failure};
-use super::shape::{Shape, without_nul};
+use super::shape::{Column, Shape, without_nul};
 use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{Transaction, clock_of};
@@ -125,12 +125,14 @@ impl Transaction<'_> {
     /// Writes `changes` if the row still is as it was read.
     fn swap(&mut self, id: &str, known: &RecordRow, changes: &[Assignment]) -> Result<bool, Failure> {
         let assigned = assignments(2, changes.iter().map(|(name, _)| name));
-        let reads = known.texts().filter_map(|(name, _)| self.shape.columns.get(name)).map(self.session.dialect().read);
-        let first = 2 + changes.len();
-        let compared = reads.zip(first..).map(|(read, number)| format!("{read} IS NOT DISTINCT FROM ${number}"));
-        let condition = compared.collect::<Vec<_>>().join("\n    AND ");
+        let compared: Vec<(&Column, Option<&str>)> =
+            known.texts().filter_map(|(name, text)| Some((self.shape.columns.get(name)?, text))).collect();
+        let compared = if self.session.dialect().is_exclusive { Vec::new() } else { compared };
+        let reads = compared.iter().map(|(column, _)| (self.session.dialect().read)(column));
+        let conditions = reads.zip(2 + changes.len()..).map(|(read, at)| format!("{read} IS NOT DISTINCT FROM ${at}"));
+        let condition = std::iter::once("TRUE".to_owned()).chain(conditions).collect::<Vec<_>>().join("\n    AND ");
         let update = self.sql("update_record", &[("{assignments}", &assigned), ("{condition}", &condition)]);
-        let texts = changes.iter().map(|(_, text)| text.as_deref()).chain(known.texts().map(|(_, text)| text));
+        let texts = changes.iter().map(|(_, text)| text.as_deref()).chain(compared.iter().map(|(_, text)| *text));
         let texts: Vec<Option<&str>> = std::iter::once(Some(id)).chain(texts).collect();
         Ok(self.session.execute(&update, &texts)? > 0)
     }
@@ -191,13 +193,7 @@ impl Transaction<'_> {
     }
 
     /// Writes who decided and why: into the last run that describes the record, or into a row of its own.
-    fn settle(
-        &mut self,
-        id: &str,
-        run: Option<&RunRow>,
-        made: &Outcome,
-        audit: Option<Value>,
-    ) -> Result<(), Failure> {
+    fn settle(&mut self, id: &str, run: Option<&RunRow>, made: &Outcome, audit: Option<Value>) -> Result<(), Failure> {
         let mut values = run_row::changes(&made.before, &made.after);
         values.extend(audit.map(|audit| ("context", Some(audit.to_string()))));
         if let Some(run_id) = run.and_then(|run| run.get("run_id")) {

@@ -10,7 +10,8 @@ use super::statement::{list, places};
 use super::transaction::Transaction;
 use super::{Page, Scope, Store, StoreError, Suspect, Suspicious};
 use crate::record::{
-    Cell, DatabaseClock, Examined, Reason, RecordId, RunId, Status, Watched, findings, is_overdue, may_be_stuck, read_instant,
+    Cell, DatabaseClock, Examined, Reason, RecordId, RunId, Status, Watched, findings, is_overdue, may_be_stuck,
+    read_instant,
 };
 
 /// Records that are looked at together.

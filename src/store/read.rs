@@ -13,9 +13,9 @@ use super::view::view;
 use super::{Filter, RecordView, Store, StoreError};
 use crate::record::{DatabaseClock, RecordId, Status};
 
-/// Runs of a name that are looked at together.
-const NAMED_PAGE: u32 = 500;
-const NAMED_PAGES_MAX: usize = 10_000;
+/// So many runs of a name are read together: the limit of the list, within these bounds.
+const NAMED_PAGE: std::ops::RangeInclusive<u32> = 20..=500;
+const NAMED_PAGES_MAX: usize = 100_000;
 
 /// Behind every run id.
 const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
@@ -79,7 +79,8 @@ impl Transaction<'_> {
 
     /// By the runs of the name, the newest first, until there are enough records that they describe last.
     fn list_named(&mut self, filter: &Filter, name: &str) -> Result<Vec<RecordView>, Failure> {
-        let select = self.sql("list_named", &[("{limit}", &NAMED_PAGE.to_string())]);
+        let page = filter.limit.clamp(*NAMED_PAGE.start(), *NAMED_PAGE.end());
+        let select = self.sql("list_named", &[("{limit}", &page.to_string())]);
         let table = self.shape.record_table.clone();
         let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let (mut listed, mut before) = (Vec::new(), LAST_RUN_ID.to_owned());
@@ -97,7 +98,7 @@ impl Transaction<'_> {
             };
             let found = runs.iter().filter_map(|(run_id, id)| views.remove(id).filter(|view| fits(run_id, view)));
             listed.extend(found.take(most - listed.len()));
-            if listed.len() >= most || runs.len() < NAMED_PAGE as usize {
+            if listed.len() >= most || runs.len() < page as usize {
                 break;
             }
         }

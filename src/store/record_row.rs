@@ -4,9 +4,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use super::run_row::Assignment;
 use super::session::Dialect;
 use super::shape::{Columns, Shape, without_nul};
-use super::run_row::Assignment;
 use crate::record::{Row, Status, read_instant, same_json};
 
 /// The columns that a rule looks at, if they exist.
@@ -96,10 +96,7 @@ impl RecordRow {
             (before != after && after_text.as_deref() != self.get(name)).then_some(after_text)
         };
         let changed = [
-            (
-                "status",
-                (before.status != after.status).then(|| after.status.map(|status| status.as_str().to_owned())),
-            ),
+            ("status", (before.status != after.status).then(|| after.status.map(|status| status.as_str().to_owned()))),
             ("train_start_time", time(before.train_start_time, after.train_start_time)),
             ("train_end_time", time(before.train_end_time, after.train_end_time)),
             (
@@ -116,10 +113,7 @@ impl RecordRow {
     }
 }
 
-fn metrics_change(
-    before: Option<&Map<String, Value>>,
-    after: Option<&Map<String, Value>>,
-) -> Option<Option<String>> {
+fn metrics_change(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Option<Option<String>> {
     let value = |metrics: &Map<String, Value>| Value::Object(metrics.clone());
     match (before, after) {
         (None, None) => None,

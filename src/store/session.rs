@@ -76,8 +76,10 @@ pub(super) struct Dialect {
     pub(super) begin_script: &'static str,
     /// The database gives the id of a deleted last row to the next one: `next_id` prevents that.
     pub(super) reuses_ids: bool,
-    /// No other connection can write during a transaction that writes.
+    /// No other connection can write during a transaction that writes: the swap needs no comparison.
     pub(super) is_exclusive: bool,
+    /// The database enforces the declared length of a text.
+    pub(super) enforces_lengths: bool,
     /// The parameters of `catalog`.
     pub(super) catalog_texts: fn(&TableName) -> [Option<String>; 2],
     /// Whether an id column can hold a text at all.

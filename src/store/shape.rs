@@ -21,8 +21,7 @@ const OWN_COLUMNS: [(&str, Option<&str>); 10] = [
 ];
 
 /// The types of an id, in either dialect, that are integers.
-const INTEGERS: [&str; 9] =
-    ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
+const INTEGERS: [&str; 9] = ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
 
 /// A column of the user's table, from the database's catalog.
 #[derive(Clone, Debug)]
@@ -78,9 +77,12 @@ impl Shape {
             });
         };
         let column = |row: &Vec<Option<String>>| {
+            let name = text(row, 4)?.to_owned();
             let (base_type, length) = (dialect.base_type)(text(row, 5).unwrap_or_default(), text(row, 6));
+            // The length of an id shows the form in which a UUID is meant, also if the database does not enforce it.
+            let length = length.filter(|_| dialect.enforces_lengths || name == "id");
             let is = |at: usize| text(row, at) == Some("true");
-            Some(Column { name: text(row, 4)?.to_owned(), base_type, length, has_default: is(7), is_computed: is(8) })
+            Some(Column { name, base_type, length, has_default: is(7), is_computed: is(8) })
         };
         let (quoted, schema) = (dialect.place)(table, Some(schema));
         let shape = Self {

@@ -81,7 +81,10 @@ mod tests {
 
     #[test]
     fn tokens_are_replaced_and_other_braces_stay() {
-        let filled = fill("FROM {table} WHERE v ~ '{1,9}' AND x IN ({values})", &[("{table}", "\"t\""), ("{values}", &places(2, 2))]);
+        let filled = fill(
+            "FROM {table} WHERE v ~ '{1,9}' AND x IN ({values})",
+            &[("{table}", "\"t\""), ("{values}", &places(2, 2))],
+        );
         assert_eq!(filled, "FROM \"t\" WHERE v ~ '{1,9}' AND x IN ($2,\n    $3)");
         assert_eq!(assignments(3, ["a", "b\"c"]), "\"a\" = $3,\n    \"b\"\"c\" = $4");
     }

@@ -12,12 +12,7 @@ use crate::record::{DatabaseClock, read_instant};
 const TIMES: [&str; 3] = ["train_start_time", "train_end_time", "created_at"];
 
 /// A flat object of a row of the user's table (`values`, in the order of `columns`) and of the run that describes it.
-pub(super) fn view(
-    columns: &Columns,
-    values: Vec<Value>,
-    run: Option<&RunRow>,
-    clock: DatabaseClock,
-) -> RecordView {
+pub(super) fn view(columns: &Columns, values: Vec<Value>, run: Option<&RunRow>, clock: DatabaseClock) -> RecordView {
     let mut view = Map::new();
     for (column, value) in columns.0.iter().zip(values) {
         let shown = match column {

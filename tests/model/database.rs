@@ -138,12 +138,12 @@ impl Record {
 
     fn of(row: &Row) -> Self {
         let overdue = row.watch.is_some_and(|watch| watch.heartbeat_at < seconds_ago(watch.lease_seconds));
-        Self { status: row.status, reason: row.reason, presumed: row.presumed, overdue }
+        Self { status: row.status.unwrap_or(Status::Failed), reason: row.reason, presumed: row.presumed, overdue }
     }
 
     fn row(self) -> Row {
         Row {
-            status: self.status,
+            status: Some(self.status),
             train_start_time: None,
             train_end_time: None,
             train_duration: None,
@@ -152,6 +152,7 @@ impl Record {
             error_message: None,
             created_at: None,
             updated_at: None,
+            is_legible: true,
             reason: self.reason,
             exit_code: None,
             signal: None,

@@ -66,7 +66,7 @@ impl Server {
                 self.user
             ),
             ("42501", _) => format!(
-                "grant {} SELECT, INSERT and UPDATE on the table, on runwrap_runs beside it, and USAGE on their schema and sequences",
+                "grant {} SELECT, INSERT and UPDATE on the table, on runwrap_runs and runwrap_versions beside it, and USAGE on their schema and sequences",
                 self.user
             ),
             ("23502", _) => "give the column a value with --set COLUMN=VALUE, or a default in the table".into(),

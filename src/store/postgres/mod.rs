@@ -36,6 +36,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     begin_script: "BEGIN",
     reuses_ids: false,
     is_exclusive: false,
+    enforces_lengths: true,
     catalog_texts: |table| [Some(table.quoted()), table.schema.clone()],
     holds_id,
     place: |table, schema| {
@@ -110,11 +111,7 @@ impl PostgresSession {
 struct Text<'a>(Option<&'a str>);
 
 impl ToSql for Text<'_> {
-    fn to_sql(
-        &self,
-        _type: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(&self, _type: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let Some(text) = self.0 else { return Ok(IsNull::Yes) };
         out.extend_from_slice(text.as_bytes());
         Ok(IsNull::No)
@@ -144,12 +141,9 @@ impl Session for PostgresSession {
         let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &self.timeout_ms)]);
         // The simple protocol runs several statements in one round trip, and has no parameters.
         let first = first.map_or_else(String::new, |(statement, texts)| inlined(statement, texts));
-        let messages =
-            self.client.simple_query(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
+        let messages = self.client.simple_query(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
         let rows = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => {
-                Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
-            }
+            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
             _ => None,
         });
         Ok(rows.collect())

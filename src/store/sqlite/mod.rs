@@ -32,6 +32,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     begin_script: "BEGIN IMMEDIATE",
     reuses_ids: true,
     is_exclusive: true,
+    enforces_lengths: false,
     catalog_texts: |table| [Some(table.name.clone()), None],
     // A column of any type compares with any text.
     holds_id: |_, _| true,
@@ -48,7 +49,7 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
     Migration { number, is_breaking, statements }
 }
 
-/// `VARCHAR(36)` is `varchar` and 36. SQLite enforces no declared length; of an id, it shows the form in which a UUID is meant.
+/// `VARCHAR(36)` is `varchar` and 36.
 fn base_type(declared: &str, _length: Option<&str>) -> (String, Option<usize>) {
     let (base, rest) = declared.split_once('(').unwrap_or((declared, ""));
     let length = rest.split_once(')').and_then(|(length, _)| length.trim().parse().ok());

@@ -14,12 +14,12 @@ conformance!(
     beginning_twice_is_beginning_once,
     twenty_runs_of_one_name_get_versions_without_gaps_or_twins,
     twenty_deliveries_of_one_run_make_one_row,
-    names_count_for_themselves_and_rows_without_a_run_for_all,
-    a_version_counts_however_many_rows_came_since,
-    a_version_that_comes_late_counts,
-    a_table_that_was_emptied_begins_anew,
-    a_table_that_was_emptied_and_filled_again_is_counted_anew,
-    a_table_that_does_not_count_its_ids_is_read_whole,
+    names_count_for_themselves,
+    counters_start_above_the_rows_that_exist,
+    counters_start_above_the_rows_of_a_table_with_text_ids,
+    numbers_are_never_used_again,
+    an_adopted_version_raises_the_counter,
+    a_version_that_comes_back_raises_the_counter,
     the_version_that_the_user_gives_stands,
     a_row_that_was_deleted_comes_back_under_its_id_and_version,
     what_the_journal_remembers_is_used_where_the_database_has_forgotten,
@@ -85,104 +85,66 @@ fn twenty_deliveries_of_one_run_make_one_row(place: &Place) {
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
 }
 
-fn names_count_for_themselves_and_rows_without_a_run_for_all(place: &Place) {
+fn names_count_for_themselves(place: &Place) {
     let version = |name: &str| begin(place, &run(name)).version.unwrap();
     assert_eq!([version("a"), version("a"), version("b"), version("a")], ["v1", "v2", "v1", "v3"]);
+    let long = "é".repeat(4000);
+    assert_eq!([version(&long), version(&format!("{long}x")), version(&long)], ["v1", "v1", "v2"]);
+}
+
+/// A row that no run describes has no name, and counts for every name.
+fn counters_start_above_the_rows_that_exist(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    place.open().migrate().unwrap();
     for odd in ["v9", "v11", "v12", "best", "v99x", "v12345678901", "V50", "v"] {
         place.sql(&format!("INSERT INTO training_records (version, status) VALUES ('{odd}', 'completed')"));
     }
-    assert_eq!([version("a"), version("b"), version("c")], ["v13", "v13", "v13"]);
-    assert_eq!(version("a"), "v14");
+    assert_eq!([version("a"), version("b"), version("a")], ["v13", "v13", "v14"]);
+    // The rows are looked at once. What the application inserts later is its own.
+    place.sql("INSERT INTO training_records (version, status) VALUES ('v40', 'completed')");
+    assert_eq!([version("a"), version("new")], ["v15", "v13"]);
 }
 
-/// `count` finished rows that no run describes.
-fn insert(place: &Place, count: u32, version: &str) {
-    let numbers = if place.is_postgres() {
-        format!("SELECT generate_series(1, {count}) AS n")
-    } else {
-        format!("WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count}) SELECT n FROM n")
-    };
-    place.sql(&format!(
-        "INSERT INTO training_records (version, status) SELECT {version}, 'completed' FROM ({numbers}) AS n"
-    ));
-}
-
-fn a_version_counts_however_many_rows_came_since(place: &Place) {
-    let version = |name: &str| begin(place, &run(name)).version.unwrap();
-    assert_eq!(version("a"), "v1");
-    insert(place, 1, "'v40'");
-    for _ in 0..4 {
-        insert(place, 150, "CASE WHEN n % 2 = 0 THEN 'best' END");
-        begin(place, &run("another"));
-    }
-    assert_eq!([version("a"), version("new"), version("newer")], ["v41", "v41", "v41"]);
-    insert(place, 300, "'v' || (100 + n)");
-    assert_eq!([version("a"), version("new"), version("newest")], ["v401", "v401", "v401"]);
-    // Each name goes on for itself, also behind rows of another that are many.
-    for number in 2..130 {
-        assert_eq!(version("a"), format!("v{}", 400 + number));
-    }
-    assert_eq!([version("new"), version("newest of all")], ["v402", "v401"]);
-}
-
-fn a_version_that_comes_late_counts(place: &Place) {
-    let version = |name: &str| begin(place, &run(name)).version.unwrap();
-    place.open().migrate().unwrap();
-    insert(place, 200, "NULL");
-    assert_eq!(version("a"), "v1");
-    place.sql("UPDATE training_records SET version = 'v7' WHERE id = 150");
-    assert_eq!([version("a"), version("b")], ["v8", "v8"]);
-    // The application may rename its rows, and remove them.
-    place.sql("UPDATE training_records SET version = 'v2' WHERE id = 150");
-    assert_eq!(version("c"), "v3");
-    place.sql("DELETE FROM training_records WHERE id = 150");
-    assert_eq!(version("d"), "v1");
-    insert(place, 1, "'v50'");
-    insert(place, 300, "NULL");
-    assert_eq!([version("e"), version("f")], ["v51", "v51"]);
-    place.sql("DELETE FROM training_records WHERE version = 'v50'");
-    assert_eq!([version("g"), version("e")], ["v1", "v52"]);
-}
-
-fn a_table_that_was_emptied_begins_anew(place: &Place) {
-    let version = |name: &str| begin(place, &run(name)).version.unwrap();
-    place.open().migrate().unwrap();
-    insert(place, 1000, "'v' || n");
-    assert_eq!(version("a"), "v1001");
-    let restart = if place.is_postgres() { "ALTER TABLE training_records ALTER COLUMN id RESTART" } else { "SELECT 1" };
-    place.sql(&format!("UPDATE runwrap_runs SET reason = 'success'; DELETE FROM training_records; {restart}"));
-    assert_eq!([version("a"), version("a"), version("b")], ["v1", "v2", "v1"]);
-    insert(place, 1, "'v9'");
-    assert_eq!([version("a"), version("b")], ["v10", "v10"]);
-}
-
-fn a_table_that_was_emptied_and_filled_again_is_counted_anew(place: &Place) {
-    let version = |name: &str| begin(place, &run(name)).version.unwrap();
-    place.open().migrate().unwrap();
-    insert(place, 110, "NULL");
-    let runs = [(); 40].map(|()| run("a"));
-    let begun: Vec<Begun> = runs.iter().map(|run| begin(place, run)).collect();
-    let restart = if place.is_postgres() { "ALTER TABLE training_records ALTER COLUMN id RESTART" } else { "SELECT 1" };
-    place.sql(&format!("DELETE FROM training_records; {restart}"));
-    // The highest is among the first, which an earlier beginning had counted as what they were then.
-    insert(place, 15, "'v' || (65 - n)");
-    assert_eq!([version("b"), version("c"), version("d")], ["v65", "v65", "v65"]);
-    // What comes back has not counted them either.
-    for (run, begun) in runs.iter().zip(begun) {
-        assert_eq!(place.open().begin(run, Some(&begun)).unwrap(), begun);
-    }
-    assert_eq!([version("e"), version("f")], ["v65", "v65"]);
-}
-
-fn a_table_that_does_not_count_its_ids_is_read_whole(place: &Place) {
+fn counters_start_above_the_rows_of_a_table_with_text_ids(place: &Place) {
     place.sql("CREATE TABLE training_records (id TEXT PRIMARY KEY, version TEXT, status TEXT)");
     place.sql(
         "INSERT INTO training_records VALUES ('z', 'v3', 'completed'), ('a', 'v12', 'failed'), ('m', 'best', NULL)",
     );
     let version = |name: &str| begin(place, &run(name)).version.unwrap();
     assert_eq!([version("a"), version("a"), version("b")], ["v13", "v14", "v13"]);
-    place.sql("INSERT INTO training_records VALUES ('0', 'v30', 'completed')");
-    assert_eq!([version("a"), version("c")], ["v31", "v31"]);
+}
+
+fn numbers_are_never_used_again(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    assert_eq!([version("a"), version("a"), version("b")], ["v1", "v2", "v1"]);
+    place.sql("DELETE FROM training_records; DELETE FROM runwrap_runs");
+    assert_eq!([version("a"), version("b"), version("c")], ["v3", "v2", "v1"]);
+    let mut store = place.open();
+    store.rehearse();
+    assert_eq!(store.begin(&run("a"), None).unwrap().version.unwrap(), "v4");
+    drop(store);
+    assert_eq!(version("a"), "v4");
+}
+
+fn an_adopted_version_raises_the_counter(place: &Place) {
+    let version = |name: &str| begin(place, &run(name)).version.unwrap();
+    assert_eq!(version("a"), "v1");
+    for (number, label, next) in [(70, "v7", "v8"), (80, "v3", "v9"), (90, "best", "v10")] {
+        place.sql(&format!(
+            "INSERT INTO training_records (id, version, status) VALUES ({number}, '{label}', 'training')"
+        ));
+        let adopter = Run { adopt: Some(RecordId(number.to_string())), ..run("a") };
+        assert_eq!(begin(place, &adopter).version.unwrap(), label);
+        assert_eq!(version("a"), next);
+    }
+}
+
+/// A run whose row was deleted comes back under its version, also in a database that has forgotten the counter.
+fn a_version_that_comes_back_raises_the_counter(place: &Place) {
+    let known = Begun { record_id: RecordId("30".into()), version: Some("v12".into()) };
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v1");
+    assert_eq!(place.open().begin(&run("cifar"), Some(&known)).unwrap(), known);
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v13");
 }
 
 fn the_version_that_the_user_gives_stands(place: &Place) {
@@ -190,6 +152,10 @@ fn the_version_that_the_user_gives_stands(place: &Place) {
     assert_eq!(begin(place, &given("2026-01-final")).version.unwrap(), "2026-01-final");
     assert_eq!(begin(place, &given("v7")).version.unwrap(), "v7");
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v8");
+    assert_eq!(begin(place, &given("v2")).version.unwrap(), "v2");
+    assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v9");
+    assert_eq!(begin(place, &Run { version: Some("v3".into()), ..run("new") }).version.unwrap(), "v3");
+    assert_eq!(begin(place, &run("new")).version.unwrap(), "v4");
 }
 
 fn a_row_that_was_deleted_comes_back_under_its_id_and_version(place: &Place) {

@@ -213,7 +213,7 @@ fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Plac
         let doubt = Doubt { model_written_at: Some(at(seconds)), ..doubt() };
         assert_eq!(give_up(place, "1", doubt.clone()), Applied::Written);
         assert_eq!(give_up(place, "1", doubt), Applied::Kept);
-        let message = "slow; stuck; the end is its last sign of life, how it ended nobody knows";
+        let message = "slow; stuck; its end is its last sign of life, how it ended is unknown";
         says(
             place,
             "1",
@@ -246,7 +246,7 @@ fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Pla
     );
     // As old as the row itself: somebody wrote the model before.
     assert_eq!(give_up(place, "1", Doubt { model_written_at: Some(at(0)), ..doubt() }), Applied::Written);
-    let unknown = json!("stuck; nobody knows when or how it ended");
+    let unknown = json!("stuck; when and how it ended is unknown");
     let expected = [("train_end_time", Value::Null), ("train_duration", Value::Null), ("error_message", unknown)];
     says(place, "1", &expected);
     for id in ["2", "3"] {
@@ -256,7 +256,7 @@ fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Pla
             .map(|name| shown[name].as_str().unwrap().parse::<DateTime<Utc>>().unwrap());
         assert!((recovered_at - ended_at).num_seconds().abs() < 60);
         assert_eq!((shown["train_duration"].is_i64(), &shown["status"]), (id == "3", &json!("failed")));
-        assert!(shown["error_message"].as_str().unwrap().ends_with("the end is when it was recovered"));
+        assert!(shown["error_message"].as_str().unwrap().ends_with("its end is the time of the recovery"));
     }
 }
 

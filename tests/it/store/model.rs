@@ -130,7 +130,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// One store and what its row must be.
 struct Told<'a> {
     place: &'a Place,
-    store: &'a mut dyn Store,
+    store: &'a mut Store,
     run: &'a Run,
     record_id: RecordId,
     expected: Option<Row>,
@@ -181,8 +181,8 @@ impl Told<'_> {
         let set = format!("status = '{word}', train_duration = 7");
         self.place.sql(&format!("UPDATE training_records SET {set} WHERE {}", self.own_row()));
         if let Some(row) = &mut self.expected {
-            row.status = status;
-            row.train_duration = Some(7);
+            row.status = Some(status);
+            row.train_duration = Some(7.0);
         }
     }
 
@@ -237,15 +237,16 @@ fn row(entry: &Map<String, Value>) -> Row {
     let time = |name: &str| entry[name].as_str().map(|text| text.parse::<DateTime<Utc>>().unwrap());
     let small = |name: &str| entry[name].as_i64().map(|number| i32::try_from(number).unwrap());
     Row {
-        status: Status::parse(&text("status").unwrap()).unwrap(),
+        status: Status::parse(&text("status").unwrap()),
         train_start_time: time("train_start_time"),
         train_end_time: time("train_end_time"),
-        train_duration: entry["train_duration"].as_i64(),
+        train_duration: entry["train_duration"].as_f64(),
         train_metrics: entry["train_metrics"].as_object().cloned(),
         model_path: text("model_path"),
         error_message: text("error_message"),
         created_at: time("created_at"),
         updated_at: time("updated_at"),
+        is_legible: true,
         reason: text("reason").map(|reason| Reason::parse(&reason).unwrap()),
         exit_code: small("exit_code"),
         signal: text("signal"),
@@ -293,7 +294,7 @@ fn tell(step: &BoxedStrategy<Step>, inserted: &BoxedStrategy<Option<[Option<Date
             let run = Run { lease_seconds: 1, model_path: Some("/m/0".to_owned()), ..run("story") };
             for (place, store) in places.iter().zip(stores.borrow_mut().iter_mut()) {
                 let record_id = RecordId(String::new());
-                let mut told = Told { place, store: store.as_mut(), run: &run, record_id, expected: None };
+                let mut told = Told { place, store, run: &run, record_id, expected: None };
                 match inserted {
                     None => told.begin(),
                     Some(times) => told.insert(times),

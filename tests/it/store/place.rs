@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::config::{DatabaseTarget, PostgresTarget};
 use runwrap::record::{Begun, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status};
-use runwrap::store::{OpenOptions, RecordView, Store, StoreError, open};
+use runwrap::store::{OpenOptions, RecordView, ShapeCache, Store, StoreError, open};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -52,10 +52,16 @@ impl Place {
     }
 
     pub(crate) fn options(&self) -> OpenOptions {
-        OpenOptions { table: self.table.clone(), migrate: true, attempt: 0, statement_timeout: Duration::from_mins(1) }
+        OpenOptions {
+            table: self.table.clone(),
+            migrate: true,
+            attempt: 0,
+            statement_timeout: Duration::from_mins(1),
+            shape: ShapeCache::default(),
+        }
     }
 
-    pub(crate) fn open(&self) -> Box<dyn Store> {
+    pub(crate) fn open(&self) -> Store {
         open(&self.target, &self.options()).unwrap()
     }
 

@@ -95,7 +95,7 @@ fn psql_admits(target: PostgresTarget) -> bool {
     output.status.success() && output.stdout == b"t\n"
 }
 
-fn opened(target: PostgresTarget) -> Result<Box<dyn Store>, StoreError> {
+fn opened(target: PostgresTarget) -> Result<Store, StoreError> {
     let place = Place::at_postgres(target);
     open(&place.target, &OpenOptions { attempt: 0, ..place.options() })
 }

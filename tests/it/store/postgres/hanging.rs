@@ -47,13 +47,13 @@ fn the_one_who_waits_is_woken_after_the_answer_is_there() {
     let answer =
         attempt::start(place.target.clone(), place.options(), &mut worker, false, |store| store.migrate(), done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 3);
+    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 4);
 }
 
 #[test]
 fn a_client_that_panics_is_a_failed_attempt() {
     let place = Place::sqlite();
-    let work = |_store: &mut dyn runwrap::store::Store| -> Result<(), StoreError> { panic!("on purpose") };
+    let work = |_store: &mut runwrap::store::Store| -> Result<(), StoreError> { panic!("on purpose") };
     transient(attempt::within(SHORT * 10, place.target.clone(), place.options(), work));
 }
 

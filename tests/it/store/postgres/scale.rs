@@ -116,8 +116,8 @@ fn no_statement_starts_processes_that_help_however_cheap_the_server_thinks_they_
     everything(&place);
     // A plan is written down before its statement is answered, and of nobody else on this server.
     let log = std::fs::read_to_string(Postgres::shared().directory().join("log")).unwrap();
-    for begins in ["-- The newest records", "-- The highest vN"] {
-        assert!(log.contains(&format!("Query Text: {begins}")), "{begins}");
+    for part in ["ORDER BY id DESC", "runwrap_versions"] {
+        assert!(log.lines().any(|line| line.contains(part)), "{part}");
     }
     let workers: Vec<&str> = log.lines().filter(|line| line.contains("Workers Planned")).collect();
     assert!(workers.is_empty(), "{workers:?}");
