@@ -3,7 +3,3 @@
 SELECT
     strftime('%Y-%m-%d %H:%M:%f', 'now'),
     '1970-01-01 00:00:00'
-
--- name: schema_version
--- Changes with every table that is made or altered.
-PRAGMA schema_version

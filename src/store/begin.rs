@@ -1,14 +1,14 @@
 //! The beginning of a run: one row of the user's table and one of `runwrap_runs`, however often and by however many processes it is
 //! delivered. Owns the order of the steps, which makes it safe.
 
-use super::run_row::{self, RunRow, instant_text};
+use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, locked};
 use super::{Store, StoreError};
-use crate::record::{Begun, RecordId, Run};
+use crate::record::{Begun, Change, DatabaseClock, RecordId, Run, merge};
 
 /// Two deliveries of one run can meet; the loser begins again and finds the winner's row.
 const ATTEMPTS_MAX: usize = 5;
@@ -24,11 +24,8 @@ impl Store {
         for _ in 0..ATTEMPTS_MAX {
             let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
             let begun = self.transaction(Access::Write, first, |transaction, rows| {
-                // The row begins with the clock.
-                let now = rows.first().and_then(|row| row.first().cloned()).flatten();
-                let locked = rows.into_iter().map(|row| row.into_iter().skip(2).collect()).collect();
-                let found = run_row::runs(locked).pop();
-                Beginning { transaction, run, found, now }.begin(known)
+                let found = rows.into_iter().next().map(|row| locked(transaction.session.name(), row)).transpose()?;
+                Beginning { transaction, run, found }.begin(known)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
@@ -43,10 +40,8 @@ impl Store {
 struct Beginning<'a, 'b> {
     transaction: &'a mut Transaction<'b>,
     run: &'a Run,
-    /// The run's row in `runwrap_runs`, locked.
-    found: Option<RunRow>,
-    /// The database's clock, with it.
-    now: Option<String>,
+    /// The run's row in `runwrap_runs`, locked, and the database's clock.
+    found: Option<(RunRow, DatabaseClock)>,
 }
 
 impl Beginning<'_, '_> {
@@ -54,7 +49,7 @@ impl Beginning<'_, '_> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
         // A run of another table is begun in this one.
-        let found = self.found.as_ref().filter(|run| run.is_in(&shape.record_table));
+        let found = self.found.as_ref().map(|(run, _)| run).filter(|run| run.is_in(&shape.record_table));
         let remembered = found.and_then(RunRow::begun).or_else(|| known.cloned());
         let begun = match (remembered, &self.run.adopt) {
             (Some(remembered), _) => self.again(remembered)?,
@@ -90,31 +85,12 @@ impl Beginning<'_, '_> {
         }))
     }
 
-    /// An end in the deleted row must be written again.
+    /// The run is as new: an end in the deleted row must be written again.
     fn reset(&mut self) -> Result<(), Failure> {
-        const UNKNOWN: [&str; 10] = [
-            "pid",
-            "reason",
-            "exit_code",
-            "signal",
-            "stop_signal",
-            "cpu_user_seconds",
-            "cpu_system_seconds",
-            "max_rss_bytes",
-            "recovered_at",
-            "recovered_by",
-        ];
-        if self.found.is_none() {
-            return Ok(());
-        }
-        let (begun_at, presumed) = (instant_text(self.run.begun_at), run_row::truth_text(false));
-        let known = [
-            ("heartbeat_at", self.now.as_deref()),
-            ("last_seen_at", Some(begun_at.as_str())),
-            ("presumed", Some(presumed.as_str())),
-        ];
-        let values: Vec<_> = UNKNOWN.into_iter().map(|name| (name, None)).chain(known).collect();
-        self.transaction.update_run(&self.run.run_id.to_string(), &values)
+        let Some((run, clock)) = &self.found else { return Ok(()) };
+        let before = run.row();
+        let (Some(first), _) = merge(None, &Change::Begin(self.run.clone()), *clock) else { return Ok(()) };
+        self.transaction.update_run(&self.run.run_id.to_string(), &run_row::changes(&before, &first))
     }
 
     fn adopt(&mut self, record_id: &RecordId) -> Result<Begun, Failure> {
@@ -238,7 +214,7 @@ impl Beginning<'_, '_> {
     fn tie(&mut self, begun: &Begun) -> Result<(), Failure> {
         let run_id = self.run.run_id.to_string();
         let table = self.transaction.shape.record_table.clone();
-        if let Some(found) = &self.found {
+        if let Some((found, _)) = &self.found {
             if found.is_in(&table) && found.begun().as_ref() == Some(begun) {
                 return Ok(());
             }

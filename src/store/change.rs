@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::record_row::{RecordRow, clean};
-use super::run_row::{self, Assignment, RunRow};
+use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Failure};
 use super::shape::{Column, Shape, without_nul};
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{Transaction, clock_of};
-use super::{Decided, RecordView, Store, StoreError};
+use super::transaction::{Transaction, locked};
+use super::{Assignment, Decided, RecordView, Store, StoreError};
 use crate::record::{
     Applied, Change, DatabaseClock, Decision, Progress, RecordId, Report, Row, RunId, Verdict, decide, merge,
 };
@@ -46,11 +46,9 @@ impl Store {
         let run_id = run_id.to_string();
         let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
         let applied = self.transaction(Access::Write, first, |transaction, mut rows| {
-            let Some(mut row) = rows.pop() else { return Ok(Applied::Missing) };
-            let clock = clock_of(transaction.session.name(), &row)?;
-            row.drain(..2);
-            let run = run_row::runs(vec![row]).pop().filter(|run| run.is_in(&transaction.shape.record_table));
-            let Some((run, begun)) = run.and_then(|run| run.begun().map(|begun| (run, begun))) else {
+            let Some(row) = rows.pop() else { return Ok(Applied::Missing) };
+            let (run, clock) = locked(transaction.session.name(), row)?;
+            let Some(begun) = run.begun().filter(|_| run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
             };
             let change = fitted(change, transaction.shape);

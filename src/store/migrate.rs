@@ -3,7 +3,7 @@
 use super::session::{Access, Dialect, Failure};
 use super::statement::{fill, section};
 use super::table::TableName;
-use super::transaction::statement;
+use super::transaction::sql;
 use super::{Store, StoreError};
 
 impl Store {
@@ -17,7 +17,7 @@ impl Store {
 
     /// Makes what is missing, in a transaction of its own.
     pub(super) fn make_tables(&mut self) -> Result<usize, Failure> {
-        self.options.shape.clear();
+        self.options.shape.set(None);
         let begun = self.begin_with(Access::Write, None);
         let made = begun.and_then(|_none| self.make_missing());
         self.end_transaction(made)
@@ -37,7 +37,7 @@ impl Store {
             applied += 1;
         }
         if !shape.has_table() {
-            let table = statement(self.session.as_ref(), &shape, "training_records");
+            let table = sql(self.session.as_ref(), &shape, "training_records", &[]);
             self.session.script(&table)?;
             applied += usize::from(applied == 0);
         }

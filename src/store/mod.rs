@@ -33,6 +33,9 @@ pub use self::transaction::ShapeCache;
 use crate::config::DatabaseTarget;
 use crate::record::{Applied, Examined, RecordId, Status};
 
+/// A column and its new text.
+type Assignment = (&'static str, Option<String>);
+
 /// How to open a database.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {

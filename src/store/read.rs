@@ -45,7 +45,7 @@ impl Store {
             {
                 return Ok(Some(found));
             }
-            match transaction.find(&RecordId(id))? {
+            match transaction.find(&RecordId(id.clone()))? {
                 Some(id) => transaction.view(&id),
                 None => Ok(None),
             }

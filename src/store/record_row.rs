@@ -1,10 +1,9 @@
 //! A row of the user's table: which of its columns the rules read, how each reads, and which of them a rule changed. The one table of
 //! conversions between the database's texts and the rules' values; knows no rule.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::run_row::Assignment;
+use super::Assignment;
 use super::session::Dialect;
 use super::shape::{Columns, Shape, without_nul};
 use crate::record::{Row, Status, read_instant, same_json};
@@ -88,28 +87,21 @@ impl RecordRow {
 
     /// The columns of the user's row that differ between two states of its record, as far as the table has them.
     pub(super) fn changes(&self, dialect: &Dialect, columns: &Columns, before: &Row, after: &Row) -> Vec<Assignment> {
-        let time = |before: Option<DateTime<Utc>>, after: Option<DateTime<Utc>>| {
-            (before != after).then(|| after.map(dialect.instant))
+        let texts = |row: &Row| -> [Assignment; 6] {
+            let text = |name: &str, text: Option<&String>| text.map(|text| columns.cut(name, &without_nul(text)));
+            [
+                ("status", row.status.map(|status| status.as_str().to_owned())),
+                ("train_start_time", row.train_start_time.map(dialect.instant)),
+                ("train_end_time", row.train_end_time.map(dialect.instant)),
+                ("train_duration", row.train_duration.map(|seconds| seconds.to_string())),
+                ("model_path", text("model_path", row.model_path.as_ref())),
+                ("error_message", text("error_message", row.error_message.as_ref())),
+            ]
         };
-        let text = |name: &str, before: &Option<String>, after: &Option<String>| {
-            let after_text = after.as_ref().map(|after| columns.cut(name, &without_nul(after)));
-            (before != after && after_text.as_deref() != self.get(name)).then_some(after_text)
-        };
-        let changed = [
-            ("status", (before.status != after.status).then(|| after.status.map(|status| status.as_str().to_owned()))),
-            ("train_start_time", time(before.train_start_time, after.train_start_time)),
-            ("train_end_time", time(before.train_end_time, after.train_end_time)),
-            (
-                "train_duration",
-                (before.train_duration != after.train_duration)
-                    .then(|| after.train_duration.map(|seconds| seconds.to_string())),
-            ),
-            ("train_metrics", metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref())),
-            ("model_path", text("model_path", &before.model_path, &after.model_path)),
-            ("error_message", text("error_message", &before.error_message, &after.error_message)),
-        ];
-        let known = changed.into_iter().filter(|(name, _)| columns.has(name));
-        known.filter_map(|(name, change)| Some((name, change?))).collect()
+        let differ = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
+        let metrics = metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref());
+        let changed = differ.map(|(after, _)| after).chain(metrics.map(|metrics| ("train_metrics", metrics)));
+        changed.filter(|(name, _)| columns.has(name)).collect()
     }
 }
 

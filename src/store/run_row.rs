@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::Assignment;
+use super::record_row::RecordRow;
 use super::session::Rows;
 use crate::record::{Begun, Reason, RecordId, Row, Run, Usage, Watch, read_instant};
 
@@ -50,9 +52,6 @@ const INTERNAL_COLUMNS: [&str; 2] = ["record_table", "record_version"];
 #[derive(Clone, Debug)]
 pub(super) struct RunRow(Vec<Option<String>>);
 
-/// A column and its new text.
-pub(super) type Assignment = (&'static str, Option<String>);
-
 fn names() -> impl Iterator<Item = &'static str> {
     SHOWN_COLUMNS.iter().map(|(name, _)| *name).chain(INTERNAL_COLUMNS)
 }
@@ -68,6 +67,17 @@ pub(super) fn runs(rows: Rows) -> Vec<RunRow> {
 }
 
 impl RunRow {
+    pub(super) const fn new(texts: Vec<Option<String>>) -> Self {
+        Self(texts)
+    }
+
+    /// The run for the rules, without the user's row.
+    pub(super) fn row(&self) -> Row {
+        let mut row = RecordRow::new(Vec::new(), Vec::new()).row();
+        self.describe(&mut row);
+        row
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let at = names().position(|known| known == name)?;
         self.0.get(at)?.as_deref()
@@ -132,28 +142,27 @@ impl RunRow {
 
 /// The run's columns that differ between two states of its record.
 pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
-    let usage = |row: &Row| row.usage.map(|usage| usage.cpu_user_seconds.to_string());
-    let system = |row: &Row| row.usage.map(|usage| usage.cpu_system_seconds.to_string());
-    let memory = |row: &Row| row.usage.map(|usage| usage.max_rss_bytes.to_string());
-    let heartbeat = |row: &Row| row.watch.map(|watch| instant_text(watch.heartbeat_at));
-    let seen = |row: &Row| row.watch.map(|watch| instant_text(watch.last_seen_at));
-    let columns: [(&'static str, &dyn Fn(&Row) -> Option<String>); 13] = [
-        ("reason", &|row| row.reason.map(|reason| reason.as_str().to_owned())),
-        ("exit_code", &|row| row.exit_code.map(|code| code.to_string())),
-        ("signal", &|row| row.signal.clone()),
-        ("stop_signal", &|row| row.stop_signal.clone()),
-        ("pid", &|row| row.pid.map(|pid| pid.to_string())),
-        ("cpu_user_seconds", &usage),
-        ("cpu_system_seconds", &system),
-        ("max_rss_bytes", &memory),
-        ("presumed", &|row| Some(truth_text(row.presumed))),
-        ("heartbeat_at", &heartbeat),
-        ("last_seen_at", &seen),
-        ("recovered_at", &|row| row.recovered_at.map(instant_text)),
-        ("recovered_by", &|row| row.recovered_by.clone()),
-    ];
-    let changed = columns.into_iter().map(|(name, text)| (name, text(before), text(after)));
-    changed.filter(|(_, before, after)| before != after).map(|(name, _, after)| (name, after)).collect()
+    let changed = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
+    changed.map(|(after, _)| after).collect()
+}
+
+fn texts(row: &Row) -> [Assignment; 13] {
+    [
+        ("reason", row.reason.map(|reason| reason.as_str().to_owned())),
+        ("exit_code", row.exit_code.map(|code| code.to_string())),
+        ("signal", row.signal.clone()),
+        ("stop_signal", row.stop_signal.clone()),
+        ("pid", row.pid.map(|pid| pid.to_string())),
+        ("cpu_user_seconds", row.usage.map(|usage| usage.cpu_user_seconds.to_string())),
+        ("cpu_system_seconds", row.usage.map(|usage| usage.cpu_system_seconds.to_string())),
+        ("max_rss_bytes", row.usage.map(|usage| usage.max_rss_bytes.to_string())),
+        // Both databases read 0 and 1 as a boolean.
+        ("presumed", Some(u8::from(row.presumed).to_string())),
+        ("heartbeat_at", row.watch.map(|watch| instant_text(watch.heartbeat_at))),
+        ("last_seen_at", row.watch.map(|watch| instant_text(watch.last_seen_at))),
+        ("recovered_at", row.recovered_at.map(instant_text)),
+        ("recovered_by", row.recovered_by.clone()),
+    ]
 }
 
 /// A new run's columns.
@@ -177,13 +186,8 @@ pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun) -> Vec<
 }
 
 /// An instant in `runwrap_runs`: it compares as text, and both databases read it as UTC.
-pub(super) fn instant_text(instant: DateTime<Utc>) -> String {
+fn instant_text(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
-}
-
-/// Both databases read it as a boolean.
-pub(super) fn truth_text(truth: bool) -> String {
-    u8::from(truth).to_string()
 }
 
 fn is_true(text: &str) -> bool {

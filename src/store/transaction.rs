@@ -15,14 +15,7 @@ use crate::record::{DatabaseClock, RecordId, read_instant};
 
 /// The shape of the tables, for every attempt of a process on one database. Read once, and again after an error that contradicts it.
 #[derive(Clone, Debug, Default)]
-pub struct ShapeCache(Arc<Mutex<Option<Known>>>);
-
-/// A shape, and the schema version as of which it is known, in a database that has such a version.
-#[derive(Clone, Debug)]
-struct Known {
-    version: Option<String>,
-    shape: Arc<Shape>,
-}
+pub struct ShapeCache(Arc<Mutex<Option<Arc<Shape>>>>);
 
 /// Whether transactions are to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,37 +33,36 @@ pub(super) struct Transaction<'a> {
 }
 
 impl ShapeCache {
-    fn get(&self) -> Option<Known> {
+    fn get(&self) -> Option<Arc<Shape>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The next transaction reads the tables again.
-    pub(super) fn clear(&self) {
-        self.set(None);
-    }
-
-    fn set(&self, known: Option<Known>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    pub(super) fn set(&self, shape: Option<Arc<Shape>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = shape;
     }
 }
 
 impl Store {
-    /// Runs `work` in a transaction, with the rows of its first statement, a section of `sql/`. Missing tables are made before.
+    /// Runs `work` in a transaction, with the rows of its first statement, a section of `sql/`. Missing tables are made before. If the
+    /// tables are not as the cache has them, they are read again, once.
     pub(super) fn transaction<T>(
         &mut self,
         access: Access,
         first: Option<(&str, Texts<'_>)>,
-        work: impl FnOnce(&mut Transaction<'_>, Rows) -> Result<T, Failure>,
+        mut work: impl FnMut(&mut Transaction<'_>, Rows) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let begun = self.begin_transaction(access, first);
-        let result = begun.and_then(|(shape, rows)| {
-            let mut transaction = Transaction { session: self.session.as_mut(), shape: &shape };
-            work(&mut transaction, rows)
-        });
-        if matches!(&result, Err(Failure { class: Class::Schema, .. })) {
-            self.options.shape.clear();
+        let mut cached = self.options.shape.get();
+        loop {
+            let begun = self.begin_transaction(access, first, cached.clone());
+            let result = begun.and_then(|(shape, rows)| {
+                work(&mut Transaction { session: self.session.as_mut(), shape: &shape }, rows)
+            });
+            let ended = self.end_transaction(result);
+            match ended {
+                Err(Failure { class: Class::Schema, .. }) if cached.take().is_some() => self.options.shape.set(None),
+                other => return other,
+            }
         }
-        self.end_transaction(result)
     }
 
     /// Begins a transaction. On an error it may be open: the caller ends it.
@@ -78,58 +70,45 @@ impl Store {
         &mut self,
         access: Access,
         first: Option<(&str, Texts<'_>)>,
+        cached: Option<Arc<Shape>>,
     ) -> Result<(Arc<Shape>, Rows), Failure> {
-        let known = self.options.shape.get();
-        if let Some(Known { version: None, shape }) = &known {
-            let filled = first.map(|(name, texts)| (statement(self.session.as_ref(), shape, name), texts));
-            let rows = self.begin_with(access, filled.as_ref().map(|(text, texts)| (text.as_str(), *texts)))?;
-            return Ok((Arc::clone(shape), rows));
-        }
-        let shape = self.begin_and_read(access, known)?;
-        let rows = match first {
-            Some((name, texts)) => self.session.rows(&statement(self.session.as_ref(), &shape, name), texts)?,
-            None => Rows::new(),
+        let Some(shape) = cached else {
+            let shape = self.begin_and_read(access)?;
+            let rows = first.map_or(Ok(Rows::new()), |(name, texts)| {
+                let statement = with_run(self.session.as_ref(), &shape, name);
+                self.session.rows(&statement, texts)
+            });
+            return Ok((shape, rows?));
         };
+        let first = first.map(|(name, texts)| (with_run(self.session.as_ref(), &shape, name), texts));
+        let rows = self.begin_with(access, first.as_ref().map(|(text, texts)| (text.as_str(), *texts)))?;
         Ok((shape, rows))
     }
 
     /// Begins a transaction in which the tables are ready.
-    fn begin_and_read(&mut self, access: Access, known: Option<Known>) -> Result<Arc<Shape>, Failure> {
-        let (version, shape) = self.begin_and_look(access, known)?;
-        if self.is_ready(&shape)? {
-            self.options.shape.set(Some(Known { version, shape: Arc::clone(&shape) }));
-            return Ok(shape);
+    fn begin_and_read(&mut self, access: Access) -> Result<Arc<Shape>, Failure> {
+        let mut shape = self.begin_and_look(access)?;
+        if !self.is_ready(&shape)? && self.options.migrate {
+            // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
+            self.end_transaction(Ok(()))?;
+            self.make_tables()?;
+            shape = self.begin_and_look(access)?;
         }
-        if !self.options.migrate {
+        if !self.is_ready(&shape)? {
             return Err(super::not_migrated(self.session.name()).into());
         }
-        // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
-        self.end_transaction(Ok(()))?;
-        self.make_tables()?;
-        let (_, shape) = self.begin_and_look(access, None)?;
-        if self.is_ready(&shape)? { Ok(shape) } else { Err(super::not_migrated(self.session.name()).into()) }
+        let shape = Arc::new(shape);
+        self.options.shape.set(Some(Arc::clone(&shape)));
+        Ok(shape)
     }
 
-    /// Begins a transaction and looks at the tables. A shape that is `known` as of the same schema version is not read again.
-    fn begin_and_look(
-        &mut self,
-        access: Access,
-        known: Option<Known>,
-    ) -> Result<(Option<String>, Arc<Shape>), Failure> {
+    /// Begins a transaction and looks at the tables.
+    fn begin_and_look(&mut self, access: Access) -> Result<Shape, Failure> {
         let dialect = self.session.dialect();
-        let looks = section(dialect, "schema_version");
-        if looks.is_empty() {
-            let texts = (dialect.catalog_texts)(&self.table);
-            let texts = texts.each_ref().map(Option::as_deref);
-            let rows = self.begin_with(access, Some((section(dialect, "catalog"), &texts)))?;
-            return Ok((None, Arc::new(Shape::new(dialect, &self.table, &rows)?)));
-        }
-        let version = self.begin_with(access, Some((looks, &[])))?.pop().and_then(|mut row| row.pop()).flatten();
-        let shape = match known.filter(|known| known.version == version) {
-            Some(known) => known.shape,
-            None => Arc::new(self.read_shape()?),
-        };
-        Ok((version, shape))
+        let texts = (dialect.catalog_texts)(&self.table);
+        let texts = texts.each_ref().map(Option::as_deref);
+        let rows = self.begin_with(access, Some((section(dialect, "catalog"), &texts)))?;
+        Ok(Shape::new(dialect, &self.table, &rows)?)
     }
 
     /// Reads the tables within a transaction.
@@ -156,7 +135,7 @@ impl Store {
             Migrations::Unreadable => return Ok(None),
             Migrations::Readable => {}
         }
-        let rows = self.session.rows(&statement(self.session.as_ref(), shape, "migrated"), &[])?;
+        let rows = self.session.rows(&sql(self.session.as_ref(), shape, "migrated", &[]), &[])?;
         let number = |at: usize| -> u32 {
             let text = rows.first().and_then(|row| row.get(at)).and_then(Option::as_deref);
             text.and_then(|text| text.parse().ok()).unwrap_or(0)
@@ -203,18 +182,21 @@ impl Store {
     }
 }
 
-/// The section `name` for the tables of `shape`.
-pub(super) fn statement(session: &dyn Session, shape: &Shape, name: &str) -> String {
-    let runs = run_row::select_list();
-    let tokens = [("{table}", shape.table.as_str()), ("{schema}", &shape.schema), ("{columns}", &runs)];
-    fill(section(session.dialect(), name), &tokens)
+/// A first statement: it selects a run.
+fn with_run(session: &dyn Session, shape: &Shape, name: &str) -> String {
+    sql(session, shape, name, &[("{columns}", &run_row::select_list())])
+}
+
+/// The section `name` for the tables of `shape`, with its lists.
+pub(super) fn sql(session: &dyn Session, shape: &Shape, name: &str, lists: &[(&str, &str)]) -> String {
+    let tables = [("{table}", shape.table.as_str()), ("{schema}", shape.schema.as_str())];
+    fill(section(session.dialect(), name), &[lists, &tables].concat())
 }
 
 impl Transaction<'_> {
     /// The section `name` with its lists.
     pub(super) fn sql(&self, name: &str, lists: &[(&str, &str)]) -> String {
-        let tables = [("{table}", self.shape.table.as_str()), ("{schema}", self.shape.schema.as_str())];
-        fill(section(self.session.dialect(), name), &[lists, &tables].concat())
+        sql(self.session, self.shape, name, lists)
     }
 
     pub(super) fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
@@ -273,8 +255,15 @@ impl Transaction<'_> {
     }
 }
 
+/// A row of `lock_run`: the clock, then the run.
+pub(super) fn locked(name: &str, mut row: Vec<Option<String>>) -> Result<(RunRow, DatabaseClock), Failure> {
+    let clock = clock_of(name, &row)?;
+    row.drain(..2);
+    Ok((RunRow::new(row), clock))
+}
+
 /// The clock in the first two columns of a row.
-pub(super) fn clock_of(name: &str, row: &[Option<String>]) -> Result<DatabaseClock, Failure> {
+fn clock_of(name: &str, row: &[Option<String>]) -> Result<DatabaseClock, Failure> {
     let time = |at: usize| row.get(at).and_then(Option::as_deref).and_then(read_instant);
     match (time(0), time(1)) {
         (Some(now), Some(up_since)) => Ok(DatabaseClock { now, up_since }),
