@@ -8,12 +8,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/tables.rs"]
 mod tables;
+#[path = "tidy/words.rs"]
+mod words;
 
 use rules::RULES;
 use source::Source;
@@ -42,11 +48,22 @@ fn sources() -> Vec<Source> {
         }
     }
     files.sort();
-    let read = |path: &PathBuf| {
-        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        fs::read_to_string(path).ok().map(|text| Source::new(&name, &text))
-    };
+    let read = |path: &PathBuf| fs::read_to_string(path).ok().map(|text| Source::new(&name_of(path), &text));
     files.iter().filter_map(read).collect()
+}
+
+/// The documents of the root and of `docs`.
+fn documents() -> Vec<Source> {
+    let mut files: Vec<PathBuf> = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    files.sort();
+    files.iter().map(|path| Source::new(&name_of(path), &fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The path of a file from the root.
+fn name_of(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
 }
 
 fn document(name: &str) -> Option<String> {
@@ -57,9 +74,21 @@ fn document(name: &str) -> Option<String> {
 fn the_house_is_tidy() {
     let sources = sources();
     assert!(sources.len() > 10, "the sources were not found");
-    let mut wrong = Vec::new();
-    for source in &sources {
+    let mut wrong = circles::imports_in_circles(&sources);
+    for source in sources.iter().chain(&documents()) {
         wrong.extend(RULES.iter().flat_map(|rule| rule(source)).map(|what| format!("{}: {what}", source.path)));
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_documents_are_short_and_true() {
+    let (sources, documents) = (sources(), documents());
+    let parts = sources.iter().filter_map(Source::module).collect();
+    let mut wrong = documents::map_is_short_and_whole(&document("ARCHITECTURE.md").unwrap(), &parts);
+    let files = sources.iter().chain(&documents).map(|source| source.path.clone()).collect();
+    for source in &documents {
+        wrong.extend(documents::dead_paths(source, &files).iter().map(|what| format!("{}: {what}", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
