@@ -1,7 +1,7 @@
-//! The rules of the house, checked from the sources: who may import whom, what may stand where, how long a file may
-//! be, and that the documents name what exists. A change of a rule, above all of `LAYERS`, is a commit of its own.
+//! The house rules, checked from the sources: imports, places, lengths and words; and the documents: rows, paths and
+//! options. A change of a rule, above all of `LAYERS`, is a commit of its own.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot read the tree has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -76,7 +76,7 @@ fn the_house_is_tidy() {
     assert!(sources.len() > 10, "the sources were not found");
     let mut wrong = circles::imports_in_circles(&sources);
     for source in sources.iter().chain(&documents()) {
-        wrong.extend(RULES.iter().flat_map(|rule| rule(source)).map(|what| format!("{}: {what}", source.path)));
+        wrong.extend(RULES.iter().flat_map(|rule| rule(source)).map(|finding| format!("{}: {finding}", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -88,7 +88,7 @@ fn the_documents_are_short_and_true() {
     let mut wrong = documents::map_is_short_and_whole(&document("ARCHITECTURE.md").unwrap(), &parts);
     let files = sources.iter().chain(&documents).map(|source| source.path.clone()).collect();
     for source in &documents {
-        wrong.extend(documents::dead_paths(source, &files).iter().map(|what| format!("{}: {what}", source.path)));
+        wrong.extend(documents::dead_paths(source, &files).iter().map(|finding| format!("{}: {finding}", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -115,7 +115,7 @@ fn the_readme_and_the_help_name_the_same_options() {
     assert!(help.status.success());
     let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `-")).collect();
     let help = String::from_utf8(help.stdout).unwrap();
-    // An option's own line begins with a dash; its explanation may name others.
+    // The line of an option begins with a dash; its explanation may name other options.
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let names: Vec<&str> = lines.filter_map(|line| line.split("  ").next()).collect();
     let mut offered = flags(&names.join("\n"));

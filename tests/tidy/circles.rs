@@ -1,18 +1,18 @@
-//! No file of `src` imports another in a circle. What a file takes from a module above it counts for nothing: a parent
-//! names its children, and their common words stand in it. Must not judge the order of parts: `rules` does.
+//! No file of `src` imports another in a circle. Imports from a module above do not count: a parent declares its children
+//! and holds their common types. Must not judge the order of parts: `rules` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::Source;
 
-/// The circles that are left, each a list of files in the order of their names. Every one is to go.
+/// The remaining circles, each a sorted list of files. Remove a circle from the code, then from here.
 const CIRCLES: [&str; 3] = [
     "commands::recover, commands::service",
     "config::conninfo::postgres, config::conninfo::service",
     "sys::inherited, sys::process, sys::signals",
 ];
 
-/// What a file imports, by the module paths of the files.
+/// The imports of each file, both as module paths.
 type Graph = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 
 /// The path of a file's module in the crate; `None` for a file of tests and outside `src`.
@@ -41,7 +41,7 @@ fn graph(sources: &[Source]) -> Graph {
     modules.iter().map(|(module, source)| (module.clone(), imports(module, source))).collect()
 }
 
-/// A path as the root of the crate names it; `None` for one of another crate.
+/// `path` from the root of the crate; `None` if it belongs to another crate.
 fn absolute(module: &[String], path: &[String], modules: &BTreeMap<Vec<String>, &Source>) -> Option<Vec<String>> {
     let climbs = path.iter().take_while(|segment| *segment == "super").count();
     let base = module.get(..module.len().checked_sub(climbs)?)?;
@@ -56,7 +56,7 @@ fn absolute(module: &[String], path: &[String], modules: &BTreeMap<Vec<String>, 
     }
 }
 
-/// Every path with a `::` in `code`, each branch of a tree by itself.
+/// Every path with a `::` in `code`, one for each branch of a tree.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut rest = code;
@@ -72,7 +72,7 @@ fn is_part(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 
-/// Reads the tree of paths at the start of `rest`, below `prefix`; returns what follows it.
+/// Reads the tree of paths at the start of `rest`, below `prefix`; returns the text after it.
 fn tree<'a>(rest: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
     let end = rest.find(|character| !is_part(character)).unwrap_or(rest.len());
     let (segment, mut rest) = rest.split_at(end);
@@ -100,7 +100,7 @@ fn tree<'a>(rest: &'a str, prefix: &[String], found: &mut Vec<Vec<String>>) -> &
     rest.strip_prefix('}').unwrap_or(rest)
 }
 
-/// All that `from` imports, directly or by way of others.
+/// The files that `from` imports, directly or through others.
 fn reached(graph: &Graph, from: &Vec<String>) -> BTreeSet<Vec<String>> {
     let mut reached = BTreeSet::new();
     let mut open = vec![from];
@@ -120,7 +120,7 @@ fn circles(graph: &Graph) -> BTreeSet<String> {
     graph.keys().map(circle_of).filter(|circle| !circle.is_empty()).collect()
 }
 
-/// What is wrong with the imports of `sources`, the whole of `src`.
+/// Findings about the imports of `sources`, which hold the whole of `src`.
 pub(crate) fn imports_in_circles(sources: &[Source]) -> Vec<String> {
     compare(&circles(&graph(sources)), &CIRCLES)
 }
@@ -129,7 +129,7 @@ fn compare(found: &BTreeSet<String>, known: &[&str]) -> Vec<String> {
     let new = found.iter().filter(|circle| !known.contains(&circle.as_str()));
     let new = new.map(|circle| format!("these files import each other in a circle: {circle}"));
     let gone = known.iter().filter(|circle| !found.contains(**circle));
-    new.chain(gone.map(|circle| format!("this circle is gone, take it out of CIRCLES: {circle}"))).collect()
+    new.chain(gone.map(|circle| format!("this circle is gone; remove it from CIRCLES: {circle}"))).collect()
 }
 
 #[test]
@@ -157,5 +157,5 @@ fn a_circle_is_found_and_a_parent_is_none() {
     let found = BTreeSet::from(["a, b".to_owned()]);
     assert_eq!(compare(&found, &["a, b"]), Vec::<String>::new());
     assert!(compare(&found, &[])[0].contains("in a circle: a, b"));
-    assert!(compare(&BTreeSet::new(), &["a, b"])[0].contains("take it out of CIRCLES"));
+    assert!(compare(&BTreeSet::new(), &["a, b"])[0].contains("remove it from CIRCLES"));
 }

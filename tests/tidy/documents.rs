@@ -1,17 +1,17 @@
-//! The documents: short where they are an entrance, and true in the paths and parts that they name. Must not judge their
-//! language: `words` does.
+//! The documents: the map is short and complete, and every path in a document exists. Must not judge language: `words`
+//! does.
 
 use std::collections::BTreeSet;
 
 use crate::source::Source;
 
-/// Lines of the map, which a newcomer reads in one go.
+/// Lines of ARCHITECTURE.md, so that a newcomer reads it at one sitting.
 const MAP_LINES_MAX: usize = 170;
 
-/// Folders whose files a document names from the root. A part of `src` may also be named from there.
+/// A path into one of these is checked. It starts at the root; a path into `src` may also start there.
 const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", "scripts/", "sql/", ".ci/", ".github/"];
 
-/// What is wrong with `map`, the text of ARCHITECTURE.md, beside the parts of the crate.
+/// Findings about `map`, the text of ARCHITECTURE.md, which names all `parts` of the crate.
 pub(crate) fn map_is_short_and_whole(map: &str, parts: &BTreeSet<&str>) -> Vec<String> {
     let mut wrong = Vec::new();
     let lines = map.lines().count();
@@ -26,7 +26,7 @@ pub(crate) fn map_is_short_and_whole(map: &str, parts: &BTreeSet<&str>) -> Vec<S
     wrong
 }
 
-/// The paths in a document that are in none of `files`, all files of the tree.
+/// Findings about the paths in a document. `files` are all files of the tree.
 pub(crate) fn dead_paths(document: &Source, files: &BTreeSet<String>) -> Vec<String> {
     let is_there = |path: String| files.contains(&path) || files.iter().any(|file| is_below(file, &path));
     let dead = quoted(&document.text).filter(|path| is_checked(path));
@@ -38,12 +38,12 @@ fn is_below(file: &str, folder: &str) -> bool {
     file.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// What stands between single backticks on a line.
+/// The texts between single backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
-/// Whether it is a path of the tree, and none with a NAME to be replaced.
+/// Whether `path` is a path of the tree, and not the pattern of one.
 fn is_checked(path: &str) -> bool {
     let is_path = path.chars().all(|character| character.is_ascii_alphanumeric() || "_-./".contains(character));
     let is_file = [".rs", ".md"].iter().any(|ending| path.len() > ending.len() && path.ends_with(ending));

@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["record", "output", "sys", "config"],
 ];
 
-/// Who may print. Everybody else has `log`.
+/// The parts that may print. All others use `log`.
 const MAY_USE_OUTPUT: [&str; 4] = ["main", "cli", "commands", "logging"];
 
 const LINES_MAX: usize = 600;
@@ -30,7 +30,7 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Returns what is wrong with a file.
+/// Returns the findings about a file.
 pub(crate) type Rule = fn(&Source) -> Vec<String>;
 
 pub(crate) const RULES: [Rule; 12] = [
@@ -69,12 +69,12 @@ fn imports_run_downwards(source: &Source) -> Vec<String> {
     wrong
 }
 
-/// Whether a chain of `super::` in the file leads to the root of the crate, where no rule would see whom it imports.
+/// Whether a chain of `super::` in the file leads to the root of the crate, past the check of `crate::` paths.
 fn climbs_out(source: &Source) -> bool {
     let depth = source.path.trim_end_matches("/mod.rs").matches('/').count();
     let tests_at = source.code.find("#[cfg(test)]").unwrap_or(source.code.len());
     let chain = |times: usize| "super::".repeat(times);
-    // The tests are one module deeper.
+    // `mod tests` is one module deeper.
     source.code[..tests_at].contains(&chain(depth)) || source.code[tests_at..].contains(&chain(depth + 1))
 }
 
@@ -117,10 +117,7 @@ fn nothing_prints(source: &Source) -> Vec<String> {
 
 fn first_line_says_what_the_file_owns(source: &Source) -> Vec<String> {
     let is_owed = is_rust(&source.path) && !source.text.starts_with("//! ");
-    is_owed
-        .then(|| "begins without `//!`: what it owns, what it must not do, who calls it".to_owned())
-        .into_iter()
-        .collect()
+    is_owed.then(|| "begins without `//!`: state what it owns and what it must not do".to_owned()).into_iter().collect()
 }
 
 fn files_are_short(source: &Source) -> Vec<String> {

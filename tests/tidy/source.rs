@@ -1,5 +1,5 @@
-//! A file as the rules see it: its text, its code without comments and literals, and whom it imports. A small lexer
-//! instead of a parser, because the rules need no more.
+//! A file as the rules see it: its text, its code without comments and literals, its imports and its tests. A small lexer
+//! is enough for the rules.
 
 use std::collections::BTreeSet;
 use std::path::Path;

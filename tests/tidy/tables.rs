@@ -1,5 +1,5 @@
-//! The tables of docs/signals.md and docs/failures.md, and the marks by which tests hold their rows: above each such
-//! test a comment `// Holds: failures/NAME`. Must not look at what a test does.
+//! The tables of docs/signals.md and docs/failures.md, and the marks of the tests that hold their rows: a comment
+//! `// Holds: failures/NAME` above the test. Must not judge the body of a test.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ struct Mark {
     function: Option<String>,
 }
 
-/// The names of the rows of `table`, such as `failures/NAME`, and what is wrong with them.
+/// The names of the rows of `table`, such as `failures/NAME`, and findings about the rows.
 fn rows(table: &str, text: &str) -> (BTreeSet<String>, Vec<String>) {
     let mut names = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -49,7 +49,7 @@ fn is_kebab_case(name: &str) -> bool {
     name.split('-').all(is_part)
 }
 
-/// The marks of a file. One below an attribute is above nothing: marks have one form.
+/// The marks of a file. A mark between an attribute and its function does not count: all marks have one form.
 fn marks(source: &Source) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut open: Vec<String> = Vec::new();
@@ -69,7 +69,7 @@ fn marks(source: &Source) -> Vec<Mark> {
     marks
 }
 
-/// What is wrong between `tables`, each a name and its text, and the marks in `sources`.
+/// Rows without a test, and marks without a row or a test. Each of `tables` is a name and its text.
 pub(crate) fn unheld(tables: &[(&str, &str)], sources: &[Source]) -> Vec<String> {
     let mut names = BTreeSet::new();
     let mut wrong = Vec::new();

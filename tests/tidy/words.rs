@@ -1,13 +1,13 @@
-//! The words of the prose: comments, messages and documents name their subject and use the verbs of the field. Must not
-//! look at code.
+//! The words of the prose: comments, messages and documents name their subject and use the field's verbs. Must not
+//! judge code.
 
 use crate::source::{Source, is_rust, names};
 
-/// What hides the subject of a sentence, and what processes do not do: they send, receive and report.
+/// Words that hide the subject, and verbs that fit no process: a process sends, receives and reports.
 const WORDS: [&str; 9] =
     ["somebody", "nobody", "anybody", "whoever", "tells", "hears", "is told", "are told", "was told"];
 
-/// What is held to it already: files, and folders with their slash. To be extended until it is everything.
+/// The files and folders that are checked. Add the folders of `src`, `sql` and `tests` as they pass.
 const HELD: [&str; 6] = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/"];
 
 pub(crate) fn prose_names_its_subject(source: &Source) -> Vec<String> {
@@ -17,10 +17,10 @@ pub(crate) fn prose_names_its_subject(source: &Source) -> Vec<String> {
 fn banned_words(source: &Source) -> Vec<String> {
     let prose = prose(source).to_lowercase();
     let found = WORDS.iter().filter(|word| names(&prose, word));
-    found.map(|word| format!("`{word}`: name the subject, and use a verb of the field")).collect()
+    found.map(|word| format!("`{word}`: name the subject and use the field's verb")).collect()
 }
 
-/// The comments and literals of a file of Rust, all of another, its lines run together.
+/// The comments and literals of a Rust file, the whole text of another, in one line.
 fn prose(source: &Source) -> String {
     let hidden =
         |(byte, code): (u8, u8)| if is_rust(&source.path) && byte == code && byte != b'\n' { b' ' } else { byte };
