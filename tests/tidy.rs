@@ -1,19 +1,25 @@
-//! The rules of the house, checked from the sources: who may import whom, what may stand where, how long a file may
-//! be, and that the documents name what exists. A change of a rule, above all of `LAYERS`, is a commit of its own.
+//! The house rules, checked from the sources: imports, places, lengths and words; and the documents: rows, paths and
+//! options. A change of a rule, above all of `LAYERS`, is a commit of its own.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot read the tree has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot read the tree has failed")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[path = "tidy/circles.rs"]
+mod circles;
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/tables.rs"]
 mod tables;
+#[path = "tidy/words.rs"]
+mod words;
 
 use rules::RULES;
 use source::Source;
@@ -42,11 +48,22 @@ fn sources() -> Vec<Source> {
         }
     }
     files.sort();
-    let read = |path: &PathBuf| {
-        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
-        fs::read_to_string(path).ok().map(|text| Source::new(&name, &text))
-    };
+    let read = |path: &PathBuf| fs::read_to_string(path).ok().map(|text| Source::new(&name_of(path), &text));
     files.iter().filter_map(read).collect()
+}
+
+/// The documents of the root and of `docs`.
+fn documents() -> Vec<Source> {
+    let mut files: Vec<PathBuf> = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.extend(fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path()));
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    files.sort();
+    files.iter().map(|path| Source::new(&name_of(path), &fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The path of a file from the root.
+fn name_of(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
 }
 
 fn document(name: &str) -> Option<String> {
@@ -57,9 +74,21 @@ fn document(name: &str) -> Option<String> {
 fn the_house_is_tidy() {
     let sources = sources();
     assert!(sources.len() > 10, "the sources were not found");
-    let mut wrong = Vec::new();
-    for source in &sources {
-        wrong.extend(RULES.iter().flat_map(|rule| rule(source)).map(|what| format!("{}: {what}", source.path)));
+    let mut wrong = circles::imports_in_circles(&sources);
+    for source in sources.iter().chain(&documents()) {
+        wrong.extend(RULES.iter().flat_map(|rule| rule(source)).map(|finding| format!("{}: {finding}", source.path)));
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_documents_are_short_and_true() {
+    let (sources, documents) = (sources(), documents());
+    let parts = sources.iter().filter_map(Source::module).collect();
+    let mut wrong = documents::map_is_short_and_whole(&document("ARCHITECTURE.md").unwrap(), &parts);
+    let files = sources.iter().chain(&documents).map(|source| source.path.clone()).collect();
+    for source in &documents {
+        wrong.extend(documents::dead_paths(source, &files).iter().map(|finding| format!("{}: {finding}", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -86,7 +115,7 @@ fn the_readme_and_the_help_name_the_same_options() {
     assert!(help.status.success());
     let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `-")).collect();
     let help = String::from_utf8(help.stdout).unwrap();
-    // An option's own line begins with a dash; its explanation may name others.
+    // The line of an option begins with a dash; its explanation may name other options.
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
     let names: Vec<&str> = lines.filter_map(|line| line.split("  ").next()).collect();
     let mut offered = flags(&names.join("\n"));

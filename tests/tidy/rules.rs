@@ -1,6 +1,7 @@
-//! The rules, each a function of one file, each proven on a sample that breaks it. Called by `tidy`.
+//! The rules that look at one file, each proven on a sample that breaks it.
 
-use crate::source::{Source, imports, is_rust, names};
+use crate::source::{Source, imports, is_rust, names, tests};
+use crate::words::prose_names_its_subject;
 
 /// Who may lean on whom: a module imports only from lines below its own. Modules of one line do not know each other.
 const LAYERS: [&[&str]; 8] = [
@@ -14,7 +15,7 @@ const LAYERS: [&[&str]; 8] = [
     &["record", "output", "sys", "config"],
 ];
 
-/// Who may print. Everybody else has `log`.
+/// The parts that may print. All others use `log`.
 const MAY_USE_OUTPUT: [&str; 4] = ["main", "cli", "commands", "logging"];
 
 const LINES_MAX: usize = 600;
@@ -22,14 +23,17 @@ const LINES_MAX: usize = 600;
 const LINES_SOFT_MAX: usize = 400;
 const LONG_FILES: [&str; 0] = [];
 
+/// Characters of a test's name: what holds. A longer story is its doc comment.
+const TEST_NAME_LEN_MAX: usize = 70;
+
 fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// Returns what is wrong with a file.
+/// Returns the findings about a file.
 pub(crate) type Rule = fn(&Source) -> Vec<String>;
 
-pub(crate) const RULES: [Rule; 11] = [
+pub(crate) const RULES: [Rule; 12] = [
     imports_run_downwards,
     supervisor_has_no_database,
     kernel_only_under_sys,
@@ -41,6 +45,7 @@ pub(crate) const RULES: [Rule; 11] = [
     nothing_is_left_for_later,
     sql_lives_in_files,
     tests_do_not_sleep,
+    prose_names_its_subject,
 ];
 
 fn imports_run_downwards(source: &Source) -> Vec<String> {
@@ -64,12 +69,12 @@ fn imports_run_downwards(source: &Source) -> Vec<String> {
     wrong
 }
 
-/// Whether a chain of `super::` in the file leads to the root of the crate, where no rule would see whom it imports.
+/// Whether a chain of `super::` in the file leads to the root of the crate, past the check of `crate::` paths.
 fn climbs_out(source: &Source) -> bool {
     let depth = source.path.trim_end_matches("/mod.rs").matches('/').count();
     let tests_at = source.code.find("#[cfg(test)]").unwrap_or(source.code.len());
     let chain = |times: usize| "super::".repeat(times);
-    // The tests are one module deeper.
+    // `mod tests` is one module deeper.
     source.code[..tests_at].contains(&chain(depth)) || source.code[tests_at..].contains(&chain(depth + 1))
 }
 
@@ -112,10 +117,7 @@ fn nothing_prints(source: &Source) -> Vec<String> {
 
 fn first_line_says_what_the_file_owns(source: &Source) -> Vec<String> {
     let is_owed = is_rust(&source.path) && !source.text.starts_with("//! ");
-    is_owed
-        .then(|| "begins without `//!`: what it owns, what it must not do, who calls it".to_owned())
-        .into_iter()
-        .collect()
+    is_owed.then(|| "begins without `//!`: state what it owns and what it must not do".to_owned()).into_iter().collect()
 }
 
 fn files_are_short(source: &Source) -> Vec<String> {
@@ -162,6 +164,12 @@ fn tests_do_not_sleep(source: &Source) -> Vec<String> {
     sleeps.then(|| "sleeps: wait for a condition with a deadline".to_owned()).into_iter().collect()
 }
 
+/// Not yet among `RULES`: the names that are longer are being shortened.
+fn test_names_are_short(source: &Source) -> Vec<String> {
+    let long = tests(source).into_iter().filter(|name| name.len() > TEST_NAME_LEN_MAX);
+    long.map(|name| format!("test `{name}` has {} characters, more than {TEST_NAME_LEN_MAX}", name.len())).collect()
+}
+
 #[test]
 fn each_rule_finds_what_breaks_it() {
     #[track_caller]
@@ -206,5 +214,9 @@ fn each_rule_finds_what_breaks_it() {
         "#[cfg(test)] const X: &str = \"SELECT 1\";",
         "f(r#\"\n  DELETE FROM x\"#);",
     );
+    let test = |length| format!("#[test]\n#[ignore]\nfn {}() {{}}", "x".repeat(length));
+    check(test_names_are_short, "src/x.rs", &test(TEST_NAME_LEN_MAX), &test(TEST_NAME_LEN_MAX + 1));
+    let case = |length| format!("conformance!(\n    {},\n);", "x".repeat(length));
+    check(test_names_are_short, "tests/it/x.rs", &case(TEST_NAME_LEN_MAX), &case(TEST_NAME_LEN_MAX + 1));
     check(tests_do_not_sleep, "tests/it/x.rs", "Command::new(\"sleep\")", "thread::sleep(SECOND);");
 }

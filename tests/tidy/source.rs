@@ -1,5 +1,5 @@
-//! A file as the rules see it: its text, its code without comments and literals, and whom it imports. A small lexer
-//! instead of a parser, because the rules need no more. Called by `rules` and by `tidy`.
+//! A file as the rules see it: its text, its code without comments and literals, its imports and its tests. A small lexer
+//! is enough for the rules.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -133,6 +133,30 @@ pub(crate) fn imports(code: &str) -> BTreeSet<String> {
         }
     }
     modules
+}
+
+/// The tests of a file: functions with `#[test]`, and the cases that `conformance!` lists.
+pub(crate) fn tests(source: &Source) -> BTreeSet<String> {
+    let lists = source.code.split("conformance!(").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut tests: BTreeSet<String> =
+        lists.flat_map(|list| list.split(',')).map(|case| case.trim().to_owned()).collect();
+    let mut is_test = false;
+    for line in source.code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with("#[") {
+            is_test |= line == "#[test]";
+        } else {
+            tests.extend(function_of(line).filter(|_| is_test).map(str::to_owned));
+            is_test = false;
+        }
+    }
+    tests.remove("");
+    tests
+}
+
+/// The name of the function whose definition begins with `line`.
+pub(crate) fn function_of(line: &str) -> Option<&str> {
+    let definition = line.strip_prefix("pub(crate) ").unwrap_or(line).strip_prefix("fn ")?;
+    definition.split(['(', '<']).next()
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! The tables of docs/signals.md and docs/failures.md, and the marks by which tests hold their rows: above each such
-//! test a comment `// Holds: failures/NAME`. Must not look at what a test does.
+//! The tables of docs/signals.md and docs/failures.md, and the marks of the tests that hold their rows: a comment
+//! `// Holds: failures/NAME` above the test. Must not judge the body of a test.
 
 use std::collections::BTreeSet;
 
-use crate::source::{Source, is_rust};
+use crate::source::{Source, function_of, is_rust, tests};
 
 const MARK: &str = "// Holds: ";
 
@@ -16,10 +16,9 @@ struct Mark {
     row: String,
     /// The function below the mark; `None` if something else stands there.
     function: Option<String>,
-    has_test_attribute: bool,
 }
 
-/// The names of the rows of `table`, such as `failures/NAME`, and what is wrong with them.
+/// The names of the rows of `table`, such as `failures/NAME`, and findings about the rows.
 fn rows(table: &str, text: &str) -> (BTreeSet<String>, Vec<String>) {
     let mut names = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -50,38 +49,27 @@ fn is_kebab_case(name: &str) -> bool {
     name.split('-').all(is_part)
 }
 
-/// The marks of a file.
+/// The marks of a file. A mark between an attribute and its function does not count: all marks have one form.
 fn marks(source: &Source) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut open: Vec<String> = Vec::new();
-    let mut has_test_attribute = false;
+    let mut is_below_attribute = false;
     for line in source.text.lines().map(str::trim).filter(|_| is_rust(&source.path)) {
-        if let Some(rows) = line.strip_prefix(MARK) {
+        let is_attribute = line.starts_with("#[");
+        if let Some(rows) = line.strip_prefix(MARK).filter(|_| !is_below_attribute) {
             open.extend(rows.split(", ").map(str::to_owned));
-        } else if line.starts_with("#[") {
-            has_test_attribute |= line == "#[test]";
-        } else {
+        } else if let Some(rows) = line.strip_prefix(MARK) {
+            marks.extend(rows.split(", ").map(|row| Mark { row: row.to_owned(), function: None }));
+        } else if !is_attribute {
             let function = function_of(line);
-            marks.extend(open.drain(..).map(|row| Mark { row, function: function.clone(), has_test_attribute }));
-            has_test_attribute = false;
+            marks.extend(open.drain(..).map(|row| Mark { row, function: function.map(str::to_owned) }));
         }
+        is_below_attribute = is_attribute;
     }
     marks
 }
 
-/// The name of the function whose definition begins with `line`.
-fn function_of(line: &str) -> Option<String> {
-    let definition = line.strip_prefix("pub(crate) ").unwrap_or(line).strip_prefix("fn ")?;
-    definition.split(['(', '<']).next().map(str::to_owned)
-}
-
-/// The cases that a file lists in `conformance!`, which makes tests of them.
-fn conformance_cases(source: &Source) -> BTreeSet<String> {
-    let lists = source.code.split("\nconformance!(").skip(1).filter_map(|rest| rest.split(')').next());
-    lists.flat_map(|list| list.split(',')).map(|case| case.trim().to_owned()).collect()
-}
-
-/// What is wrong between `tables`, each a name and its text, and the marks in `sources`.
+/// Rows without a test, and marks without a row or a test. Each of `tables` is a name and its text.
 pub(crate) fn unheld(tables: &[(&str, &str)], sources: &[Source]) -> Vec<String> {
     let mut names = BTreeSet::new();
     let mut wrong = Vec::new();
@@ -92,10 +80,9 @@ pub(crate) fn unheld(tables: &[(&str, &str)], sources: &[Source]) -> Vec<String>
     }
     let mut held = BTreeSet::new();
     for source in sources {
-        let cases = conformance_cases(source);
+        let tests = tests(source);
         for mark in marks(source) {
-            let is_test = |name: &String| mark.has_test_attribute || cases.contains(name);
-            if !mark.function.as_ref().is_some_and(is_test) {
+            if !mark.function.as_ref().is_some_and(|name| tests.contains(name)) {
                 wrong.push(format!("{}: `{}` is held by no test: place the mark above one", source.path, mark.row));
             }
             if !names.contains(&mark.row) {
@@ -131,7 +118,7 @@ fn a_row_without_its_test_and_a_mark_without_its_row_are_found() {
     check(table, "#[test]\nfn full() {}", &["no test holds `failures/disk-full`"]);
     check(table, "// Holds: failures/disk-full\nfn full() {}", &["is held by no test"]);
     check(table, "// Holds: failures/disk-full\n#[test]\n\nfn full() {}", &["is held by no test"]);
-    check(table, "#[test]\n\n// Holds: failures/disk-full\nfn full() {}", &["is held by no test"]);
+    check(table, "#[test]\n// Holds: failures/disk-full\nfn full() {}", &["is held by no test"]);
     check(table, "conformance!(\n    other,\n);\n// Holds: failures/disk-full\nfn full() {}", &["is held by no test"]);
     let two = held.replace("full\n", "full, failures/disk-gone\n");
     check(table, &two, &["`failures/disk-gone` is no row"]);
