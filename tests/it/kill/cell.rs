@@ -187,6 +187,7 @@ fn go_on(site: &Site, supervisor: &mut Running) {
         processes.is_empty()
     });
     supervisor.end();
+    site.quiet();
 }
 
 /// Delivers what is left.

@@ -195,12 +195,9 @@ fn a_report_file_that_is_none_any_more_is_waited_for_by_nobody() {
             site.processes().into_iter().for_each(|process| kill(process.pid, signal));
         }
         site.quiet();
-        // The kernel takes a dying process's memory, by which it is looked for, before its files and their locks.
-        wait_until("a recovery", || {
-            assert!(output(&mut site.runwrap(&["recover"])).status.success(), "{other}");
-            site.record()["reason"] == "lost"
-        });
-        assert_eq!(site.record()["train_metrics"], json!({"loss": 1}));
+        assert!(output(&mut site.runwrap(&["recover"])).status.success(), "{other}");
+        let record = site.record();
+        assert_eq!((&record["reason"], &record["train_metrics"]), (&json!("lost"), &json!({"loss": 1})), "{other}");
         assert!(site.run_directories().is_empty(), "{other}");
     }
 }

@@ -2,13 +2,15 @@
 //! killed with it. Must not assert anything about runwrap. Called by the tests of whole runs.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use runwrap::sys::lock::is_held;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -18,6 +20,9 @@ use super::wait::wait_until;
 
 /// No run of a test takes this long unless it hangs.
 const RUN_LIMIT: Duration = Duration::from_mins(1);
+
+/// The bytes of a lock file that supervisor and keeper lock.
+const LOCKED_BYTES: Range<i64> = 0..2;
 
 pub(crate) struct Site {
     home: TempDir,
@@ -179,10 +184,12 @@ impl Site {
         keeper.unwrap()
     }
 
-    /// Waits until nothing of this place runs any more.
+    /// Waits until no process of this place is left and every lock in it is free. The kernel frees the memory of a killed
+    /// process first, and with it the environment that [`Self::processes`] reads; its files and locks follow.
     #[track_caller]
     pub(crate) fn quiet(&self) {
         wait_until("every process has ended", || self.processes().is_empty());
+        wait_until("every lock is free", || !holds_lock(self.path()));
     }
 }
 
@@ -196,6 +203,18 @@ impl Drop for Site {
             std::io::Write::write_all(&mut std::io::stderr(), self.log().as_bytes()).unwrap();
         }
     }
+}
+
+/// Whether a process holds a lock of a run, or of a lingering keeper, anywhere below `place`.
+fn holds_lock(place: &Path) -> bool {
+    // A directory or file that is gone meanwhile holds none.
+    fs::read_dir(place).into_iter().flatten().flatten().any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => holds_lock(&entry.path()),
+        Ok(kind) if kind.is_file() && entry.file_name().to_string_lossy().ends_with("lock") => {
+            File::open(entry.path()).is_ok_and(|file| is_held(&file, &LOCKED_BYTES).unwrap())
+        }
+        Ok(_) | Err(_) => false,
+    })
 }
 
 /// How often a process is looked at that seems to be between two images, and may just have an empty environment.
