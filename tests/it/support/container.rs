@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::postgres::is_root;
 use super::site::{Running, Site, kill, output, start};
 use super::skipped;
 
@@ -134,10 +135,6 @@ fn libraries(program: &Path) -> BTreeSet<PathBuf> {
     let listed = Command::new("ldd").arg(program).output().unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
     text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 fn config(site: &Site, id: &str, arguments: &[&str], resources: &Value) -> Value {
