@@ -12,6 +12,8 @@ use std::process::Command;
 mod rules;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/tables.rs"]
+mod tables;
 
 use rules::RULES;
 use source::Source;
@@ -63,32 +65,10 @@ fn the_house_is_tidy() {
 }
 
 #[test]
-fn every_test_that_the_tables_name_exists() {
-    let Some(document) = document("ARCHITECTURE.md") else { return };
-    let sources = sources();
-    for name in SECTIONS.iter().flat_map(|section| tests_of(section, &document)) {
-        let definition = format!("fn {name}(");
-        assert!(sources.iter().any(|source| source.code.contains(&definition)), "no test `{name}`");
-    }
-}
-
-/// The sections whose tables name tests in their last cells.
-const SECTIONS: [&str; 2] = ["Signals", "Failure matrix"];
-
-/// The names in the last cells of the tables of a section of `document`.
-fn tests_of(name: &str, document: &str) -> Vec<String> {
-    let section = document.split("\n## ").find(|section| section.lines().next() == Some(name));
-    let lines = section.expect("ARCHITECTURE.md has both sections").lines();
-    let rows = lines.filter(|line| line.starts_with('|'));
-    let last_cells = rows.filter_map(|row| row.trim_end_matches(['|', ' ']).rsplit('|').next());
-    let quoted = last_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    quoted.map(|name| name.rsplit("::").next().unwrap_or(name).to_owned()).collect()
-}
-
-#[test]
-fn a_table_is_read_by_its_last_column() {
-    let document = "# A\n\n## Failure matrix\n\n| who `x` | held by |\n|---|---|\n| a | `mod::first_test`, `second_test` |\n\n## Next\n| `y` |\n";
-    assert_eq!(tests_of("Failure matrix", document), ["first_test", "second_test"]);
+fn every_row_of_the_tables_has_its_test() {
+    let tables = ["signals", "failures"].map(|name| (name, document(&format!("docs/{name}.md")).unwrap()));
+    let wrong = tables::unheld(&tables.each_ref().map(|(name, text)| (*name, text.as_str())), &sources());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
 /// The long flags in `text`.

@@ -82,6 +82,7 @@ mod tests {
         assert_eq!(read_lines(&bytes), Ok((sample_entries(), bytes.len())));
     }
 
+    // Holds: failures/journal-torn
     #[test]
     fn a_cut_at_every_byte_leaves_the_whole_lines_before_it() {
         let (bytes, entries) = (file(), sample_entries());
@@ -94,6 +95,7 @@ mod tests {
         }
     }
 
+    // Holds: failures/journal-damage
     #[test]
     fn a_changed_byte_anywhere_is_damage_and_never_another_story() {
         let bytes = file();

@@ -85,6 +85,7 @@ fn no_repair_is_named_that_repairs_nothing() {
     }
 }
 
+// Holds: failures/check-findings
 #[test]
 fn every_class_is_found_and_nothing_else_in_tables_of_every_kind() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -154,6 +155,7 @@ fn what_recover_and_finalize_repair_is_found_no_more() {
     }
 }
 
+// Holds: failures/check-findings
 #[test]
 fn a_run_is_stuck_once_its_lease_has_run_out_and_not_before() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -176,6 +178,7 @@ fn a_run_is_stuck_once_its_lease_has_run_out_and_not_before() {
     }
 }
 
+// Holds: failures/check-undelivered
 #[test]
 fn journals_that_wait_are_named_wherever_they_are_meant_to_go() {
     let site = Site::sqlite();

@@ -17,6 +17,7 @@ fn end(record: &serde_json::Map<String, Value>) -> [&Value; 4] {
     ["status", "reason", "stop_signal", "presumed"].map(|key| &record[key])
 }
 
+// Holds: failures/container-exit
 #[test]
 fn a_container_ends_as_its_command_does() {
     let site = Site::sqlite();
@@ -34,6 +35,7 @@ fn a_container_ends_as_its_command_does() {
     site.quiet();
 }
 
+// Holds: failures/container-stop
 #[test]
 fn a_container_that_is_asked_to_stop_hands_it_on_and_is_cancelled() {
     let site = Site::sqlite();
@@ -49,6 +51,7 @@ fn a_container_that_is_asked_to_stop_hands_it_on_and_is_cancelled() {
 }
 
 /// As an engine stops a container: SIGTERM, a grace period, SIGKILL for all that is left.
+// Holds: failures/container-grace
 #[test]
 fn a_container_that_is_killed_after_its_grace_is_recorded_by_the_next_with_its_stop_request() {
     let site = Site::sqlite();
@@ -73,6 +76,7 @@ fn a_container_that_is_killed_after_its_grace_is_recorded_by_the_next_with_its_s
     assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
 }
 
+// Holds: failures/container-sigkill
 #[test]
 fn a_container_whose_processes_were_all_killed_is_recorded_by_recover_outside() {
     let site = Site::sqlite();
@@ -93,6 +97,7 @@ fn a_container_whose_processes_were_all_killed_is_recorded_by_recover_outside() 
 }
 
 /// A keeper that would linger ends with its container.
+// Holds: failures/container-no-database
 #[test]
 fn a_container_that_never_reached_its_database_leaves_its_journal_to_recover_outside() {
     let site = Site::postgres();
@@ -108,6 +113,7 @@ fn a_container_that_never_reached_its_database_leaves_its_journal_to_recover_out
 }
 
 /// All that is in a container ends with its first process: also whoever still delivers what an earlier run has left.
+// Holds: failures/container-sigkill
 #[test]
 fn a_run_that_is_over_at_once_records_what_a_killed_container_has_left() {
     let site = Site::sqlite();
@@ -124,6 +130,7 @@ fn a_run_that_is_over_at_once_records_what_a_killed_container_has_left() {
 }
 
 /// Inside, both have the same process ids; only the kernel's lock tells the living from the dead.
+// Holds: failures/container-shared-volume
 #[test]
 fn a_run_in_another_container_on_the_same_volume_is_left_alone() {
     let site = Site::sqlite();
@@ -139,6 +146,7 @@ fn a_run_in_another_container_on_the_same_volume_is_left_alone() {
     assert_eq!(site.records()[1]["status"], "completed");
 }
 
+// Holds: failures/container-oom
 #[test]
 fn a_trainer_that_is_killed_for_want_of_its_container_s_memory_is_recorded_as_oom() {
     let site = Site::sqlite();

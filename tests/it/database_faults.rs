@@ -120,37 +120,44 @@ fn attempts_are_in_the_log(log: &str) {
     assert!(failed.len() < 2 || failed[1].contains(" attempt=1 "), "{failed:?}");
 }
 
+// Holds: failures/database-refuses
 #[test]
 fn a_database_that_refuses_delays_nothing_and_gets_one_true_record() {
     check_proxied(Mode::Refuse);
 }
 
+// Holds: failures/database-slow
 #[test]
 fn a_database_that_hangs_delays_nothing_and_gets_one_true_record() {
     check_proxied(Mode::Hang);
 }
 
+// Holds: failures/database-commit
 #[test]
 fn a_lost_answer_to_a_commit_neither_loses_nor_doubles_the_record() {
     check_proxied(Mode::CutReply("COMMIT"));
 }
 
+// Holds: failures/database-commit
 #[test]
 fn a_commit_that_never_arrived_is_sent_again() {
     check_proxied(Mode::CutRequest("COMMIT"));
 }
 
+// Holds: failures/database-slow
 #[test]
 fn a_slow_database_delays_nothing_and_gets_one_true_record() {
     check_proxied(Mode::Delay(Duration::from_millis(50)));
 }
 
+// Holds: failures/database-freeze
 #[test]
 fn a_server_that_freezes_during_a_run_delays_nothing_and_gets_one_true_record() {
     let server = Postgres::private();
     check(&Site::on(&server), Since::Middle, || server.freeze(), || server.thaw());
 }
 
+// Holds: failures/database-crash
 #[test]
 fn a_crash_of_the_server_loses_nothing() {
     let server = Postgres::private();
@@ -159,6 +166,7 @@ fn a_crash_of_the_server_loses_nothing() {
     }
 }
 
+// Holds: failures/database-crash
 #[test]
 fn a_server_that_crashes_and_restarts_during_a_run_gets_its_heartbeats_again() {
     let server = Postgres::private();
@@ -186,6 +194,7 @@ fn with_superuser() -> (Site, Client, String) {
     (site, connect(&server.target(&name)), name)
 }
 
+// Holds: failures/database-read-only
 #[test]
 fn a_read_only_database_delays_nothing_and_gets_one_true_record() {
     for since in SINCE {
@@ -205,6 +214,7 @@ fn a_read_only_database_delays_nothing_and_gets_one_true_record() {
 }
 
 /// The role may have as many connections as the test holds.
+// Holds: failures/database-connections
 #[test]
 fn a_server_out_of_connections_delays_nothing_and_gets_one_true_record() {
     for since in SINCE {
@@ -220,6 +230,7 @@ fn a_server_out_of_connections_delays_nothing_and_gets_one_true_record() {
     }
 }
 
+// Holds: failures/database-row-lock
 #[test]
 fn a_row_that_somebody_holds_for_longer_than_the_exit_gets_its_end_afterwards() {
     let (site, mut superuser, _) = with_superuser();
@@ -231,6 +242,7 @@ fn a_row_that_somebody_holds_for_longer_than_the_exit_gets_its_end_afterwards() 
     check(&site, Since::End, hold, || superuser.borrow_mut().batch_execute("ROLLBACK").unwrap());
 }
 
+// Holds: failures/database-hosts
 #[test]
 fn the_second_host_is_asked_where_the_first_refuses_or_hangs() {
     let server = Postgres::shared();
@@ -249,6 +261,7 @@ fn the_second_host_is_asked_where_the_first_refuses_or_hangs() {
 }
 
 /// The primary dies for good, and what followed it takes its place.
+// Holds: failures/database-failover
 #[test]
 fn a_fail_over_to_the_standby_takes_the_run_with_it() {
     let primary = Postgres::private();

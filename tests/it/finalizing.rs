@@ -13,6 +13,7 @@ fn finalize(site: &Site, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
+// Holds: failures/operator-ends
 #[test]
 fn the_truth_is_overridden_by_force_alone_and_the_audit_says_by_whom() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -69,6 +70,7 @@ fn an_id_below_zero_is_an_id() {
     assert_eq!(finalize(&site, &["--status", "failed", "--force", "-3"]).0, 0);
 }
 
+// Holds: failures/operator-living
 #[test]
 fn a_run_that_is_ended_by_hand_while_it_lives_is_named_and_changes_nothing_more() {
     let site = Site::sqlite();

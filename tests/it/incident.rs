@@ -56,6 +56,7 @@ fn the_operator_who_knows_the_end_repairs_the_record() {
     }
 }
 
+// Holds: failures/recover-stuck
 #[test]
 fn recover_invents_no_end_and_the_operator_s_word_overrides_it() {
     for site in incidents() {

@@ -178,11 +178,13 @@ fn check_killed(hit: Hit, call: &'static str, place: usize) {
     assert!(code != Some(3) || reason.as_deref() == Some("exit"), "{context}: {reason:?}");
 }
 
+// Holds: failures/kill-syscall
 #[test]
 fn killed_at_any_call_of_the_supervisor_a_run_has_one_true_record() {
     sweep(Hit::Supervisor, &EFFECTS, |call, place| check_killed(Hit::Supervisor, call, place));
 }
 
+// Holds: failures/kill-syscall
 #[test]
 fn killed_at_any_call_of_all_its_processes_a_run_has_one_true_record() {
     sweep(Hit::Everybody, &EFFECTS, |call, place| check_killed(Hit::Everybody, call, place));
@@ -203,18 +205,21 @@ fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, said: &
     assert!(reason.as_deref() == Some("exit") || (in_memory && reason.is_none()), "{call} {place} {error}: {reason:?}");
 }
 
+// Holds: failures/error-syscall
 #[test]
 fn an_error_at_any_write_of_the_supervisor_harms_neither_the_trainer_nor_its_record() {
     let script = "echo out; : > ran; exit 3";
     sweep(Hit::Supervisor, &WRITES, |call, place| check_error(Hit::Supervisor, call, place, script, "out"));
 }
 
+// Holds: failures/error-syscall
 #[test]
 fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_record() {
     sweep(Hit::Everybody, &WRITES, |call, place| check_error(Hit::Everybody, call, place, SCRIPT, ""));
 }
 
 /// The config of the keeper is the first call, the beginning of the journal the second.
+// Holds: failures/journal-disk-error
 #[test]
 fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_is_warned() {
     let site = Site::sqlite();

@@ -23,6 +23,7 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
 }
 
 /// As behind Ctrl-S, or before a pager that nobody scrolls: the supervisor must go on signal_inbox signals.
+// Holds: failures/stderr-blocked
 #[test]
 fn a_reader_of_stderr_that_stopped_reading_delays_nothing() {
     let site = Site::sqlite();
@@ -59,6 +60,7 @@ fn a_log_file_that_was_named_and_cannot_be_written_is_said_once_and_stops_nothin
 }
 
 /// A reader that never reads: lines are dropped, and nobody waits.
+// Holds: failures/log-blocked
 #[test]
 fn a_log_that_is_a_full_pipe_delays_nothing() {
     let site = Site::sqlite();

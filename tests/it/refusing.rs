@@ -28,6 +28,7 @@ fn statuses(site: &Site) -> String {
     site.sql("SELECT status FROM training_records ORDER BY id").replace('\n', " ")
 }
 
+// Holds: failures/repair-refused
 #[test]
 fn a_record_that_cannot_be_ended_stops_no_other() {
     let rows = "INSERT INTO training_records (status, train_start_time, created_at) VALUES
@@ -46,6 +47,7 @@ fn a_record_that_cannot_be_ended_stops_no_other() {
     }
 }
 
+// Holds: failures/repair-refused
 #[test]
 fn a_lost_run_that_cannot_be_ended_stops_no_other() {
     for site in guarded("SELECT 1") {
@@ -75,6 +77,7 @@ fn a_lost_run_that_cannot_be_ended_stops_no_other() {
     }
 }
 
+// Holds: failures/repair-refused
 #[test]
 fn a_record_that_cannot_be_fixed_stops_no_other() {
     let rows = "INSERT INTO training_records (status, train_start_time, train_end_time) VALUES

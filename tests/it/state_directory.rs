@@ -29,6 +29,7 @@ fn names(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
+// Holds: failures/state-foreign
 #[test]
 fn a_state_directory_of_another_user_is_not_used() {
     let site = Site::sqlite();
@@ -71,6 +72,7 @@ fn paths_that_are_not_utf_8_cost_the_run_nothing() {
     }
 }
 
+// Holds: failures/state-open
 #[test]
 fn a_state_directory_that_others_may_write_is_not_used() {
     let site = Site::sqlite();
@@ -81,6 +83,7 @@ fn a_state_directory_that_others_may_write_is_not_used() {
     assert!(!site.state_dir().join("runs").exists());
 }
 
+// Holds: failures/state-link
 #[test]
 fn a_link_planted_for_the_runs_is_not_followed() {
     let site = Site::sqlite();
@@ -93,6 +96,7 @@ fn a_link_planted_for_the_runs_is_not_followed() {
     assert_eq!(names(&target), Vec::<PathBuf>::new());
 }
 
+// Holds: failures/state-link
 #[test]
 fn a_link_planted_for_the_log_is_not_followed() {
     let site = Site::sqlite();
@@ -121,6 +125,7 @@ fn dead_run(site: &Site) -> PathBuf {
     site.run_directories().into_iter().max().unwrap()
 }
 
+// Holds: failures/journal-link
 #[test]
 fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
     let site = Site::sqlite();
@@ -138,6 +143,7 @@ fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
     assert_eq!(names(&target).len(), 2);
 }
 
+// Holds: failures/journal-link
 #[test]
 fn a_link_planted_for_a_journal_is_not_followed() {
     let site = Site::sqlite();
@@ -153,6 +159,7 @@ fn a_link_planted_for_a_journal_is_not_followed() {
     assert_eq!(fs::read(&target).unwrap(), before);
 }
 
+// Holds: failures/journal-newer
 #[test]
 fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
     let site = Site::sqlite();
@@ -175,6 +182,7 @@ fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
     assert_eq!(site.records().len(), 2);
 }
 
+// Holds: failures/journal-disk-full
 #[test]
 fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
     let site = Site::sqlite();
@@ -187,6 +195,7 @@ fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
     assert_eq!(site.record()["exit_code"], 3);
 }
 
+// Holds: failures/journal-disk-full
 #[test]
 fn a_disk_that_fills_up_during_the_run_loses_nothing() {
     let site = Site::sqlite();
@@ -203,6 +212,7 @@ fn a_disk_that_fills_up_during_the_run_loses_nothing() {
     assert!(fs::read_to_string(&log).unwrap().contains("cannot keep the journal on disk"));
 }
 
+// Holds: failures/database-disk-full
 #[test]
 fn a_disk_that_is_full_under_the_database_gets_the_record_when_there_is_room_again() {
     let site = Site::sqlite();

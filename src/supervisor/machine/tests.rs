@@ -172,6 +172,7 @@ fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer
     }
 }
 
+// Holds: signals/before-fork-suspend
 #[test]
 fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
@@ -241,6 +242,7 @@ fn a_timeout_terminates_then_kills_and_ends_with_124() {
     assert_eq!(over, [SupervisorAction::End(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
+// Holds: signals/before-fork-other
 #[test]
 fn signals_that_come_before_the_trainer_are_held_for_it() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);

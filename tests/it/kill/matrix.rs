@@ -46,74 +46,88 @@ fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
     });
 }
 
+// Holds: failures/kill-before-insert
 #[test]
 fn killed_before_the_keeper_is_told_there_is_one_true_record() {
     row(JOURNAL_BEGUN, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-before-insert
 #[test]
 fn killed_before_the_insert_there_is_one_true_record() {
     row(BEFORE_INSERT, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-before-insert
 #[test]
 fn killed_before_the_insert_while_the_trainer_runs_already_there_is_one_true_record() {
     row(Point { phase: Phase::Running, start_timeout: AT_ONCE, ..BEFORE_INSERT }, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-before-exec
 #[test]
 fn killed_after_the_insert_there_is_one_true_record() {
     row(AFTER_INSERT, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-before-exec
 #[test]
 fn killed_before_the_exec_there_is_one_true_record() {
     row(BEFORE_EXEC, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-running
 #[test]
 fn killed_when_the_trainer_has_just_been_executed_there_is_one_true_record() {
     row(EXECUTED, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-running
 #[test]
 fn killed_while_running_there_is_one_true_record() {
     row(RUNNING, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-before-journal
 #[test]
 fn killed_between_exit_and_journal_there_is_one_true_record() {
     row(EXITED, 0, Site::sqlite);
     row(EXITED, 3, Site::sqlite);
 }
 
+// Holds: failures/kill-delivery
 #[test]
 fn killed_between_journal_and_delivery_the_journaled_end_arrives() {
     row(JOURNALED, 0, Site::sqlite);
     row(JOURNALED, 3, Site::sqlite);
 }
 
+// Holds: failures/kill-delivery
 #[test]
 fn killed_before_the_finalize_the_journaled_end_arrives() {
     row(DELIVERING, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-delivery
 #[test]
 fn killed_inside_the_transaction_of_the_finalize_the_journaled_end_arrives() {
     row(COMMITTING, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-delivery
 #[test]
 fn killed_after_the_finalize_it_is_not_said_twice() {
     row(DELIVERED, 0, Site::sqlite);
 }
 
+// Holds: failures/kill-removed
 #[test]
 fn killed_after_the_journal_was_removed_nothing_is_missing() {
     row(REMOVED, 0, Site::sqlite);
 }
 
 /// The same story with a server, where an insert or a finalize can be done without the keeper that sent it.
+// Holds: failures/kill-postgresql
 #[test]
 fn killed_at_any_point_of_a_run_on_postgresql_there_is_one_true_record() {
     let victims = [Victim::Supervisor, Victim::Keeper, Victim::Both];

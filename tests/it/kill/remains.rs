@@ -44,6 +44,7 @@ impl Remains {
 }
 
 /// The process died between the making of the directory and its publication, or after all files were removed.
+// Holds: failures/kill-remains
 #[test]
 fn what_died_before_it_had_a_journal_or_while_it_was_removed_is_cleared_away() {
     let site = Site::sqlite();
@@ -53,6 +54,7 @@ fn what_died_before_it_had_a_journal_or_while_it_was_removed_is_cleared_away() {
     assert_eq!(site.records().len(), 2);
 }
 
+// Holds: failures/kill-remains
 #[test]
 fn recover_clears_away_what_died_before_it_had_a_journal() {
     let site = Site::sqlite();
@@ -63,6 +65,7 @@ fn recover_clears_away_what_died_before_it_had_a_journal() {
 }
 
 /// Its keeper is there already, and must not take over what has not begun.
+// Holds: failures/kill-unnamed
 #[test]
 fn killed_before_it_has_its_name_a_run_leaves_nothing() {
     for point in ["blank=stop", "unsettled=stop"] {
@@ -84,6 +87,7 @@ fn killed_unborn(point: &str) {
     assert!(site.records().is_empty());
 }
 
+// Holds: failures/kill-unnamed
 #[test]
 fn killed_before_its_journal_in_memory_has_begun_a_run_leaves_nothing() {
     let site = Site::sqlite();
@@ -116,6 +120,7 @@ fn kill(mut supervisor: Running, site: &Site) {
 }
 
 /// Its keeper was started for the file that could not be written, and must not take it for a run that never began.
+// Holds: failures/kill-unwritten
 #[test]
 fn killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record() {
     let site = Site::sqlite();

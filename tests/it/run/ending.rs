@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::support::site::{Site, output, shell_status, start};
 
+// Holds: failures/trainer-exit
 #[test]
 fn exit_0_is_recorded_as_completed() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -62,6 +63,7 @@ fn the_record_says_where_by_whom_and_at_what_cost() {
     }
 }
 
+// Holds: failures/trainer-cancelled
 #[test]
 fn a_signal_to_runwrap_is_relayed_once_and_recorded_as_cancelled() {
     let site = Site::sqlite();
@@ -81,6 +83,7 @@ fn a_signal_to_runwrap_is_relayed_once_and_recorded_as_cancelled() {
     }
 }
 
+// Holds: failures/trainer-cancelled
 #[test]
 fn a_trainer_that_is_stopped_and_exits_0_has_completed() {
     let site = Site::sqlite();
@@ -94,6 +97,7 @@ fn a_trainer_that_is_stopped_and_exits_0_has_completed() {
     assert_eq!(record["stop_signal"], "SIGTERM");
 }
 
+// Holds: failures/trainer-timeout
 #[test]
 fn timeout_terminates_and_is_124() {
     let site = Site::sqlite();
@@ -104,6 +108,7 @@ fn timeout_terminates_and_is_124() {
     assert_eq!(record["stop_signal"], "SIGTERM");
 }
 
+// Holds: failures/trainer-timeout
 #[test]
 fn a_trainer_that_ignores_the_timeout_is_killed() {
     let site = Site::sqlite();
@@ -114,6 +119,7 @@ fn a_trainer_that_ignores_the_timeout_is_killed() {
     assert_eq!((&record["reason"], &record["signal"]), (&json!("timeout"), &json!("SIGKILL")));
 }
 
+// Holds: failures/trainer-timeout
 #[test]
 fn a_trainer_that_finishes_well_at_its_timeout_has_completed_and_runwrap_says_124() {
     let site = Site::sqlite();
@@ -163,6 +169,7 @@ fn versions_have_no_gaps_and_no_twins_when_twenty_runs_start_at_once() {
     }
 }
 
+// Holds: failures/sqlite-no-log
 #[test]
 fn what_a_run_wrote_is_in_the_database_file_itself_when_its_keeper_has_gone() {
     let site = Site::sqlite();

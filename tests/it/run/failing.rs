@@ -39,6 +39,7 @@ fn shell(site: &Site, script: &str) -> Command {
     command
 }
 
+// Holds: failures/tail-file
 #[test]
 fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
     let site = Site::sqlite();
@@ -51,6 +52,7 @@ fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
     assert_eq!(tail_of(&site, &["--stderr-tail", "0"], "echo boom >&2; exit 3"), None, "nothing is to be kept");
 }
 
+// Holds: failures/tail-own-messages
 #[test]
 fn what_runwrap_says_before_it_starts_the_trainer_is_no_reason_why_that_failed() {
     let site = Site::sqlite();
@@ -77,6 +79,7 @@ fn a_trainer_s_own_word_stands_before_the_tail() {
 }
 
 /// The message is at the end of a line, however long the line.
+// Holds: failures/tail-file
 #[test]
 fn of_a_line_longer_than_the_tail_the_end_is_kept() {
     let site = Site::sqlite();
@@ -141,6 +144,7 @@ fn runs_that_share_a_log_at_the_same_time_lose_nothing_of_it() {
     }
 }
 
+// Holds: failures/tail-rotated
 #[test]
 fn a_log_that_is_truncated_rotated_or_deleted_costs_nothing_but_the_tail() {
     let site = Site::sqlite();
@@ -166,6 +170,7 @@ fn a_log_that_is_truncated_rotated_or_deleted_costs_nothing_but_the_tail() {
 }
 
 /// Not even looked at: a read would take from a reader, wait for ever, or take what is typed.
+// Holds: failures/tail-none
 #[test]
 fn where_stderr_is_no_regular_file_nothing_is_read() {
     let site = Site::sqlite();
@@ -203,6 +208,7 @@ fn bytes_read(trace: &str, path: &Path) -> u64 {
     calls.filter_map(|line| line.rsplit_once(" = ")?.1.parse::<u64>().ok()).sum()
 }
 
+// Holds: failures/tail-huge
 #[test]
 fn a_log_of_ten_gigabytes_costs_one_small_read() {
     let site = Site::sqlite();

@@ -10,6 +10,7 @@ use crate::support::site::{Site, output, start};
 use crate::support::skipped;
 use crate::support::wait::wait_until;
 
+// Holds: failures/database-hangs-start
 #[test]
 fn the_trainer_starts_and_ends_in_time_while_the_database_hangs_and_the_record_arrives_later() {
     let server = Postgres::private();
@@ -33,6 +34,7 @@ fn the_trainer_starts_and_ends_in_time_while_the_database_hangs_and_the_record_a
     site.quiet();
 }
 
+// Holds: failures/database-down-start
 #[test]
 fn a_database_that_is_down_gets_the_record_when_it_is_up_again() {
     let server = Postgres::private();
@@ -45,6 +47,7 @@ fn a_database_that_is_down_gets_the_record_when_it_is_up_again() {
     assert_eq!(site.record()["exit_code"], 3);
 }
 
+// Holds: failures/database-down-end
 #[test]
 fn a_database_that_goes_down_during_the_run_gets_the_end_when_it_is_up_again() {
     let server = Postgres::private();
@@ -61,6 +64,7 @@ fn a_database_that_goes_down_during_the_run_gets_the_end_when_it_is_up_again() {
     assert_eq!((&record["status"], &record["exit_code"]), (&json!("failed"), &json!(3)));
 }
 
+// Holds: failures/refused-database
 #[test]
 fn require_database_does_not_start_the_trainer_and_leaves_nothing() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
@@ -73,6 +77,7 @@ fn require_database_does_not_start_the_trainer_and_leaves_nothing() {
     site.quiet();
 }
 
+// Holds: failures/refused-database
 #[test]
 fn a_run_that_was_refused_does_not_arrive_in_a_database_that_answers_later() {
     let server = Postgres::private();
@@ -92,6 +97,7 @@ fn a_run_that_was_refused_does_not_arrive_in_a_database_that_answers_later() {
     assert!(site.run_directories().is_empty() && !site.path().join("started").exists());
 }
 
+// Holds: failures/refused-options
 #[test]
 fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -112,6 +118,7 @@ fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts
     }
 }
 
+// Holds: failures/journal-no-place
 #[test]
 fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded() {
     let site = Site::sqlite();
@@ -130,6 +137,7 @@ fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded(
     assert_eq!((&record["exit_code"], &record["train_metrics"]), (&json!(3), &json!({"a": 1})));
 }
 
+// Holds: failures/journal-disk-error
 #[test]
 fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
     for point in ["journal-write=error", "journal-sync=error"] {
@@ -141,6 +149,7 @@ fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
     }
 }
 
+// Holds: failures/no-keeper-no-disk
 #[test]
 fn a_journal_that_fails_where_no_keeper_can_be_started_harms_neither_the_training_nor_its_record() {
     for point in ["journal-write=error", "journal-sync=error"] {
@@ -155,6 +164,7 @@ fn a_journal_that_fails_where_no_keeper_can_be_started_harms_neither_the_trainin
     }
 }
 
+// Holds: failures/no-keeper-no-database
 #[test]
 fn where_no_keeper_can_be_started_and_nobody_answers_it_is_said_what_becomes_of_the_end() {
     for (points, is_on_disk) in [("keeper-start=error", true), ("keeper-start=error,journal-write=error", false)] {
@@ -168,6 +178,7 @@ fn where_no_keeper_can_be_started_and_nobody_answers_it_is_said_what_becomes_of_
     }
 }
 
+// Holds: failures/refused-no-directory
 #[test]
 fn a_run_that_is_refused_leaves_no_report_behind_where_it_had_no_directory() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
@@ -181,6 +192,7 @@ fn a_run_that_is_refused_leaves_no_report_behind_where_it_had_no_directory() {
     assert!(std::fs::read_dir(site.path().join("tmp")).unwrap().next().is_none());
 }
 
+// Holds: failures/database-long-error
 #[test]
 fn a_database_that_complains_at_length_is_heard_in_short_and_no_keeper_dies_of_it() {
     let site = Site::postgres();
@@ -198,6 +210,7 @@ fn a_database_that_complains_at_length_is_heard_in_short_and_no_keeper_dies_of_i
     assert_eq!(site.run_directories().len(), 1);
 }
 
+// Holds: failures/trainer-privileged
 #[test]
 fn a_trainer_that_may_not_be_signalled_goes_on_and_its_end_is_recorded() {
     if !is_root() {

@@ -13,6 +13,7 @@ use crate::support::wait::wait_until;
 
 const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sleep 62";
 
+// Holds: signals/kill, signals/fault-own, failures/supervisor-sigkill
 #[test]
 fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -28,6 +29,7 @@ fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
     }
 }
 
+// Holds: failures/leftover-unstoppable
 #[test]
 fn a_run_whose_leftovers_cannot_be_stopped_is_finalized_all_the_same() {
     let site = Site::sqlite();
@@ -40,6 +42,7 @@ fn a_run_whose_leftovers_cannot_be_stopped_is_finalized_all_the_same() {
     site.quiet();
 }
 
+// Holds: signals/kill-group, failures/group-sigkill
 #[test]
 fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
     let site = Site::sqlite();
@@ -50,6 +53,7 @@ fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
     site.quiet();
 }
 
+// Holds: failures/pkill-sigkill
 #[test]
 fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
     let site = Site::sqlite();
@@ -64,6 +68,7 @@ fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
     site.quiet();
 }
 
+// Holds: failures/keeper-sigkill
 #[test]
 fn a_killed_keeper_is_replaced_again_and_again() {
     let site = Site::postgres();
@@ -143,6 +148,7 @@ fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment(
     site.quiet();
 }
 
+// Holds: failures/leftover-foreign
 #[test]
 fn a_leftover_that_may_not_be_signalled_keeps_none_of_the_others_alive() {
     if !is_root() {
@@ -164,6 +170,7 @@ fn a_leftover_that_may_not_be_signalled_keeps_none_of_the_others_alive() {
     wait_until("the others have gone", || sleepers().map(|words| words.trim().to_owned()).eq(["sleep 61".to_owned()]));
 }
 
+// Holds: failures/leftover-deaf
 #[test]
 fn what_was_left_running_is_asked_to_stop_and_killed_where_it_does_not() {
     let site = Site::sqlite();
@@ -180,6 +187,7 @@ fn what_was_left_running_is_asked_to_stop_and_killed_where_it_does_not() {
     site.quiet();
 }
 
+// Holds: failures/kill-removed
 #[test]
 fn a_keeper_that_dies_after_the_removal_costs_no_wait() {
     let site = Site::sqlite();

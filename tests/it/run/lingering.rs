@@ -11,6 +11,7 @@ use crate::support::wait::wait_until;
 
 const IMPATIENT: [&str; 4] = ["--start-timeout", "50ms", "--finish-timeout", "50ms"];
 
+// Holds: failures/linger-many
 #[test]
 fn one_keeper_lingers_for_many_ended_runs_and_delivers_them_all() {
     let server = Postgres::private();
@@ -29,6 +30,7 @@ fn one_keeper_lingers_for_many_ended_runs_and_delivers_them_all() {
     site.quiet();
 }
 
+// Holds: failures/linger-sigterm
 #[test]
 fn sigterm_to_the_lingering_keeper_is_one_last_try_and_the_journal_stays() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
@@ -40,6 +42,7 @@ fn sigterm_to_the_lingering_keeper_is_one_last_try_and_the_journal_stays() {
     assert_eq!(site.run_directories().len(), 1);
 }
 
+// Holds: failures/linger-over
 #[test]
 fn linger_ends_by_itself() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
@@ -56,6 +59,7 @@ fn hanging() -> (TcpListener, Site) {
     (listener, Site::with_url(&url))
 }
 
+// Holds: failures/linger-over
 #[test]
 fn linger_ends_by_itself_also_where_every_attempt_hangs() {
     let (_listener, site) = hanging();
@@ -66,6 +70,7 @@ fn linger_ends_by_itself_also_where_every_attempt_hangs() {
     assert_eq!(site.run_directories().len(), 1);
 }
 
+// Holds: failures/linger-sigterm
 #[test]
 fn sigterm_during_an_attempt_that_hangs_is_not_forgotten() {
     let (_listener, site) = hanging();
@@ -77,6 +82,7 @@ fn sigterm_during_an_attempt_that_hangs_is_not_forgotten() {
     assert_eq!(site.run_directories().len(), 1);
 }
 
+// Holds: failures/linger-over
 #[test]
 fn a_journal_in_memory_is_given_up_after_linger_also_where_every_attempt_hangs() {
     let (_listener, site) = hanging();
@@ -101,6 +107,7 @@ fn leave_one(site: &Site, server: &Postgres) {
     assert_eq!(site.run_directories().len(), 1);
 }
 
+// Holds: failures/linger-over
 #[test]
 fn the_next_run_delivers_what_an_earlier_one_left() {
     let server = Postgres::private();
@@ -115,6 +122,7 @@ fn the_next_run_delivers_what_an_earlier_one_left() {
 }
 
 /// What hangs on to a run that is over may be killed with it, as in a container; but the run does not wait for ever.
+// Holds: failures/container-next-run
 #[test]
 fn what_an_earlier_run_left_is_delivered_before_the_next_one_ends_unless_that_takes_long() {
     let server = Postgres::private();
@@ -131,6 +139,7 @@ fn what_an_earlier_run_left_is_delivered_before_the_next_one_ends_unless_that_ta
     site.quiet();
 }
 
+// Holds: failures/database-other
 #[test]
 fn a_journal_is_never_delivered_to_another_database() {
     let server = Postgres::private();
@@ -146,6 +155,7 @@ fn a_journal_is_never_delivered_to_another_database() {
     assert_eq!((records.as_array().unwrap().len(), &records[0]["exit_code"]), (1, &json!(0)));
 }
 
+// Holds: failures/both-sigkill
 #[test]
 fn a_run_of_which_everybody_was_killed_is_lost_and_keeps_what_it_reported() {
     let site = Site::sqlite();

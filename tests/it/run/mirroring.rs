@@ -29,6 +29,7 @@ fn fatal_signals() -> Vec<i32> {
     (1..=64).filter(|number| !NOT_FATAL.contains(number)).collect()
 }
 
+// Holds: failures/trainer-exit
 #[test]
 fn every_exit_code_is_mirrored_and_recorded() {
     let site = Site::sqlite();
@@ -54,6 +55,7 @@ fn every_exit_code_is_mirrored_and_recorded() {
     assert_eq!(recorded, (0..=255).collect::<Vec<i64>>());
 }
 
+// Holds: failures/trainer-signal
 #[test]
 fn death_by_a_signal_is_mirrored_and_recorded() {
     let site = Site::sqlite();
@@ -82,6 +84,7 @@ fn name(number: i32) -> String {
     }
 }
 
+// Holds: failures/trainer-signal
 #[test]
 fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
     let site = Site::sqlite();
@@ -113,6 +116,7 @@ fn remove_cores(site: &Site) -> usize {
     cores.len()
 }
 
+// Holds: failures/trainer-spawn
 #[test]
 fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
     let site = Site::sqlite();

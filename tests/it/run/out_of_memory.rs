@@ -74,6 +74,7 @@ fn reason_and_signal(site: &Site) -> (Value, Value) {
     (newest["reason"].take(), newest["signal"].take())
 }
 
+// Holds: failures/trainer-oom
 #[test]
 fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
     let Some(group) = Group::make() else { return };
@@ -90,6 +91,7 @@ fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
     site.quiet();
 }
 
+// Holds: failures/trainer-child-oom
 #[test]
 fn a_trainer_whose_child_ran_out_of_memory_ends_as_it_does_itself() {
     let Some(group) = Group::make() else { return };

@@ -32,6 +32,7 @@ fn recover(site: &Site) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+// Holds: failures/both-sigkill
 #[test]
 fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -50,6 +51,7 @@ fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
     }
 }
 
+// Holds: failures/database-permanent
 #[test]
 fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_next_recover() {
     let site = Site::postgres();
@@ -76,6 +78,7 @@ fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_
     assert!(site.run_directories().is_empty());
 }
 
+// Holds: failures/host-lost
 #[test]
 fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run_out() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -93,6 +96,7 @@ fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run
     }
 }
 
+// Holds: failures/recover-race
 #[test]
 fn ten_recovers_at_once_repair_each_record_once() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -106,6 +110,7 @@ fn ten_recovers_at_once_repair_each_record_once() {
     }
 }
 
+// Holds: failures/recover-living
 #[test]
 fn recover_never_touches_a_living_run() {
     let site = Site::sqlite();
@@ -119,6 +124,7 @@ fn recover_never_touches_a_living_run() {
     assert_eq!(site.record()["exit_code"], 3);
 }
 
+// Holds: failures/no-keeper
 #[test]
 fn a_supervisor_that_can_start_no_keeper_delivers_by_itself_at_the_end() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -130,6 +136,7 @@ fn a_supervisor_that_can_start_no_keeper_delivers_by_itself_at_the_end() {
     }
 }
 
+// Holds: failures/journal-damage
 #[test]
 fn a_damaged_journal_is_put_aside_and_stops_no_other() {
     let site = Site::sqlite();
@@ -201,6 +208,7 @@ fn a_dry_run_leaves_a_damaged_journal_where_it_is() {
     assert!(journal.exists());
 }
 
+// Holds: failures/recover-stuck
 #[test]
 fn ten_recovers_at_once_give_up_each_stuck_record_once() {
     for site in [Site::sqlite(), Site::postgres()] {

@@ -155,6 +155,7 @@ fn a_report_file_that_is_written_anew_says_the_latest() {
 }
 
 /// Each in a line of the log would take minutes, and leave nothing else in it.
+// Holds: failures/report-nonsense
 #[test]
 fn a_million_bad_lines_neither_fill_the_log_nor_delay_the_end() {
     let site = Site::sqlite();
@@ -169,6 +170,7 @@ fn a_million_bad_lines_neither_fill_the_log_nor_delay_the_end() {
     assert!(log.lines().count() < 100, "{}", log.lines().count());
 }
 
+// Holds: failures/report-replaced
 #[test]
 fn a_report_file_that_is_none_any_more_is_waited_for_by_nobody() {
     for other in [
@@ -202,6 +204,7 @@ fn a_report_file_that_is_none_any_more_is_waited_for_by_nobody() {
     }
 }
 
+// Holds: failures/metrics-replaced
 #[test]
 fn a_metrics_file_that_is_none_is_waited_for_by_nobody() {
     for other in ["mkfifo m", "mkdir m", "ln -s /dev/zero m", "ln -s /dev/tty m", "ln -s m m", "truncate -s 8G m"] {
@@ -242,6 +245,7 @@ fn what_else_the_trainer_puts_beside_its_report_goes_with_the_run() {
 
 /// The journal puts metrics into objects of its own; one level more than its reader takes, and the whole journal of the run
 /// was damage and its record `training` for ever.
+// Holds: failures/report-depth
 #[test]
 fn metrics_of_any_depth_leave_a_record_with_its_end() {
     for site in [Site::sqlite(), Site::postgres()] {

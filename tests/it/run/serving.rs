@@ -23,6 +23,7 @@ fn heard(manager: &UnixDatagram) -> String {
     String::from_utf8(bytes[..length].to_vec()).unwrap()
 }
 
+// Holds: failures/service-sigterm
 #[test]
 fn a_service_recovers_again_and_again_says_that_it_lives_and_ends_at_sigterm() {
     let site = Site::sqlite();
@@ -44,6 +45,7 @@ fn a_service_recovers_again_and_again_says_that_it_lives_and_ends_at_sigterm() {
     wait_until("the last word", || heard(&manager) == "STOPPING=1");
 }
 
+// Holds: failures/service-outage
 #[test]
 fn a_service_outlives_an_outage_of_its_database_and_says_once_that_there_is_one() {
     let server = Postgres::private();
@@ -68,6 +70,7 @@ fn a_service_outlives_an_outage_of_its_database_and_says_once_that_there_is_one(
     assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{said}");
 }
 
+// Holds: failures/service-misconfigured
 #[test]
 fn a_service_ends_at_once_where_a_person_must_act_before_it_can_work() {
     let site = Site::sqlite();

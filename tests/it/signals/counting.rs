@@ -93,6 +93,9 @@ fn load() -> Vec<Running> {
     (0..cores).map(|_| start(Command::new("sh").args(["-c", "while :; do :; done"]))).collect()
 }
 
+// Holds: signals/stop-to-runwrap, signals/stop-to-group, signals/suspend-to-runwrap, signals/suspend-to-group
+// Holds: signals/resume-to-runwrap, signals/child, signals/fault-sent, signals/other-to-runwrap
+// Holds: signals/other-to-group
 #[test]
 fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
     let site = Site::sqlite();
@@ -105,6 +108,7 @@ fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
     }
 }
 
+// Holds: signals/stop-to-group, signals/other-to-group
 #[test]
 fn a_signal_to_the_group_arrives_once() {
     let site = Site::sqlite();
@@ -118,6 +122,7 @@ fn a_signal_to_the_group_arrives_once() {
     }
 }
 
+// Holds: signals/real-time
 #[test]
 fn real_time_signals_arrive_all_in_their_order_and_with_their_values() {
     let site = Site::sqlite();
@@ -176,6 +181,7 @@ fn time_out(mut subject: Subject, sender: &mut Conversation) -> usize {
 }
 
 /// To whom has not taken the first before the second comes both are one.
+// Holds: signals/timeout-command
 #[test]
 fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_takes_both_as_one() {
     let site = Site::sqlite();
@@ -191,6 +197,7 @@ fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_ta
     }
 }
 
+// Holds: signals/timeout-command
 #[test]
 fn timeout_around_runwrap_is_never_heard_more_often_than_it_sends() {
     let site = Site::sqlite();

@@ -55,6 +55,7 @@ fn same(script: &str) -> String {
     bare
 }
 
+// Holds: signals/inheritance
 #[test]
 fn the_trainer_is_started_with_what_it_is_without_runwrap() {
     let said = same("exec \"$@\" $PROGRAM 'a word'");
@@ -74,6 +75,7 @@ fn descriptors_pass_through_and_none_is_added() {
     assert!(!said.contains("fd/0 ") && !said.contains("fd/2 ") && said.contains("fd/1 "), "{said}");
 }
 
+// Holds: signals/mask-kept
 #[test]
 fn blocked_and_ignored_signals_stay_so() {
     for (options, name, numbers) in [
@@ -99,6 +101,7 @@ fn blocked_and_ignored_signals_stay_so() {
     }
 }
 
+// Holds: failures/start-limits
 #[test]
 fn limits_priorities_umask_and_directory_stay_as_they_are() {
     let said = same(

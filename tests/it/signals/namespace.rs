@@ -28,6 +28,7 @@ fn as_the_first_process_a_fatal_signal_is_128_and_its_number() {
     assert_eq!(output(&mut first(&site, "exit 9")).status.code(), Some(9));
 }
 
+// Holds: failures/container-exit
 #[test]
 fn as_the_first_process_it_reaps_orphans() {
     let site = Site::sqlite();
@@ -41,6 +42,7 @@ fn as_the_first_process_it_reaps_orphans() {
     assert_eq!(output(&mut first(&site, script)).status.code(), Some(0));
 }
 
+// Holds: failures/container-exit
 #[test]
 fn as_the_first_process_it_ends_with_the_trainer_and_not_with_its_orphans() {
     let site = Site::sqlite();
@@ -49,6 +51,7 @@ fn as_the_first_process_it_ends_with_the_trainer_and_not_with_its_orphans() {
     site.quiet();
 }
 
+// Holds: signals/pid1-stop
 #[test]
 fn as_the_first_process_it_is_ended_by_what_it_is_asked_to_stop_with() {
     let site = Site::sqlite();
@@ -62,6 +65,7 @@ fn as_the_first_process_it_is_ended_by_what_it_is_asked_to_stop_with() {
 }
 
 /// The kernel throws away what a first process has no handler for, save where it is blocked.
+// Holds: signals/before-description-pid1, signals/before-fork-stop
 #[test]
 fn as_the_first_process_it_hears_a_stop_while_it_waits_for_a_password_database() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
@@ -75,6 +79,7 @@ fn as_the_first_process_it_hears_a_stop_while_it_waits_for_a_password_database()
 }
 
 /// Signals that a first process without a handler would not even get.
+// Holds: signals/pid1
 #[test]
 fn as_the_first_process_it_hands_on_every_signal_once() {
     let site = Site::sqlite();

@@ -25,6 +25,7 @@ fn stopped_child(pid: i32) -> i32 {
     found.unwrap()
 }
 
+// Holds: signals/before-description
 #[test]
 fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
@@ -57,6 +58,7 @@ fn a_password_database_that_takes_its_time_makes_no_time_of_the_record_earlier()
     assert!(started_at >= answered_at, "{started_at} {answered_at}");
 }
 
+// Holds: signals/before-fork-other
 #[test]
 fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
     let site = Site::sqlite();
@@ -78,6 +80,7 @@ fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
     }
 }
 
+// Holds: signals/after-fork
 #[test]
 fn what_the_group_gets_while_the_supervisor_has_not_noticed_yet_that_the_trainer_runs_arrives_once() {
     let site = Site::sqlite();
@@ -94,6 +97,7 @@ fn what_the_group_gets_while_the_supervisor_has_not_noticed_yet_that_the_trainer
     assert_eq!(heard, Counts::new());
 }
 
+// Holds: signals/before-exec
 #[test]
 fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
     for (target, name) in [("", "TERM"), ("-", "TERM"), ("", "KILL"), ("-", "INT")] {
@@ -119,6 +123,7 @@ fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
     }
 }
 
+// Holds: signals/stop-stopped-trainer, signals/stop-signal
 #[test]
 fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
     let site = Site::sqlite();
@@ -147,6 +152,7 @@ fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
     assert_eq!(count(&subject.rest()), Counts::from([(15, 1), (18, 1)]));
 }
 
+// Holds: signals/stop-to-runwrap
 #[test]
 fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
     let site = Site::sqlite();
@@ -166,6 +172,7 @@ fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
     subject.hears(15);
 }
 
+// Holds: signals/stop-kill-after
 #[test]
 fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
     let site = Site::sqlite();
@@ -186,6 +193,7 @@ fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
     running.signal("KILL");
 }
 
+// Holds: signals/deadlines-stand-still
 #[test]
 fn deadlines_do_not_run_while_the_job_is_stopped() {
     let site = Site::sqlite();
@@ -226,6 +234,7 @@ fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_c
 }
 
 /// Of parents that leave it ignored: the kernel then reaps children by itself and tells nobody of their end.
+// Holds: signals/ignored-child-before, failures/start-signals
 #[test]
 fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
     let site = Site::sqlite();
@@ -238,6 +247,7 @@ fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
     site.quiet();
 }
 
+// Holds: signals/ignored-before, failures/start-signals
 #[test]
 fn a_stop_that_was_ignored_before_runwrap_asks_nobody_and_still_reaches_the_trainer() {
     let site = Site::sqlite();
@@ -272,6 +282,7 @@ fn a_stop_that_was_ignored_before_runwrap_asks_nobody_and_still_reaches_the_trai
 }
 
 /// A trainer that unblocks it later gets then what came meanwhile, also what came before the trainer.
+// Holds: signals/blocked-before, failures/start-signals
 #[test]
 fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
     // Unblocked by the probe: it hears all that has waited.
@@ -307,6 +318,7 @@ fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
 }
 
 /// What the supervisor's own writes raise is nothing to the trainer.
+// Holds: signals/pipe-own
 #[test]
 fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
     let site = Site::sqlite();
@@ -322,6 +334,7 @@ fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
 }
 
 /// The trainer that has left the group does not get what is sent to the group by itself.
+// Holds: signals/left-group
 #[test]
 fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
     let site = Site::sqlite();
@@ -338,6 +351,7 @@ fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
 }
 
 /// `alarm` and then an exec: the classic timeout of a Perl one-liner.
+// Holds: signals/alarm
 #[test]
 fn an_alarm_that_was_set_before_runwrap_reaches_the_trainer() {
     let site = Site::sqlite();

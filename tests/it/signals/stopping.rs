@@ -12,6 +12,7 @@ use crate::support::site::{Site, kill, start};
 use crate::support::terminal::{SUSPEND, Terminal};
 use crate::support::wait::wait_until;
 
+// Holds: signals/suspend-trainer, signals/stop-signal
 #[test]
 fn a_trainer_that_stops_itself_gives_the_terminal_back() {
     for (name, expected) in [("STOP", "147"), ("TSTP", "148"), ("TTIN", "149"), ("TTOU", "150")] {
@@ -27,6 +28,7 @@ fn a_trainer_that_stops_itself_gives_the_terminal_back() {
     }
 }
 
+// Holds: signals/suspend-trainer
 #[test]
 fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
     let seen = play(|terminal| {
@@ -44,6 +46,7 @@ fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
     assert_eq!(seen.last().unwrap(), "4");
 }
 
+// Holds: signals/stop-while-stopped
 #[test]
 fn a_stopped_job_that_is_killed_ends() {
     play(|terminal| {
@@ -61,6 +64,7 @@ fn a_stopped_job_that_is_killed_ends() {
     });
 }
 
+// Holds: signals/deadlines-stand-still, failures/trainer-stopped
 #[test]
 fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
     let site = Site::sqlite();
@@ -80,6 +84,7 @@ fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
 }
 
 /// Somebody with a script, not the shell: the shell knows of neither.
+// Holds: signals/suspend-trainer-no-shell
 #[test]
 fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
     let site = Site::sqlite();
@@ -99,6 +104,7 @@ fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
 }
 
 /// Somebody with a script, while the shell has the terminal back: it hears of it as it would from the trainer itself.
+// Holds: signals/resume-trainer, failures/trainer-stopped
 #[test]
 fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
     for (name, end) in [("CONT", "Terminated "), ("KILL", "Killed ")] {
@@ -136,6 +142,7 @@ fn look(terminal: &mut Terminal) -> String {
 }
 
 /// The shell may let the job go on before runwrap has stopped with its trainer: it must not stop after that.
+// Holds: signals/resume-race
 #[test]
 fn a_job_that_is_continued_while_it_stops_goes_on() {
     let site = Site::sqlite();

@@ -35,6 +35,7 @@ fn stopped_job(terminal: &Terminal) {
     });
 }
 
+// Holds: signals/stop-typed, signals/winch
 #[test]
 fn what_is_typed_and_a_new_window_size_reach_the_trainer_once() {
     let heard = play(|terminal| {
@@ -56,6 +57,7 @@ fn what_is_typed_and_a_new_window_size_reach_the_trainer_once() {
     assert_eq!(heard, "2 -\n3 -\n20 -\n28 -\n2 -\n28 -\n64 -\n");
 }
 
+// Holds: signals/stop-typed
 #[test]
 fn ctrl_c_and_ctrl_backslash_end_the_job_by_their_signals() {
     let statuses = play(|terminal| {
@@ -70,6 +72,7 @@ fn ctrl_c_and_ctrl_backslash_end_the_job_by_their_signals() {
     assert_eq!(statuses.map(|(_, status)| status), ["130", "131"]);
 }
 
+// Holds: signals/suspend-typed
 #[test]
 fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
     let seen = play(|terminal| {
@@ -98,6 +101,7 @@ fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
     assert_eq!([&seen[1], &seen[3], &seen[5], &seen[7]], ["148", "148", "148", "130"]);
 }
 
+// Holds: signals/suspend-background
 #[test]
 fn a_job_that_reads_in_the_background_is_stopped_until_it_has_the_terminal() {
     let seen = play(|terminal| {
@@ -115,6 +119,7 @@ fn a_job_that_reads_in_the_background_is_stopped_until_it_has_the_terminal() {
     assert!(seen.0[1].contains("149"), "{seen:?}");
 }
 
+// Holds: signals/suspend-background
 #[test]
 fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() {
     let seen = play(|terminal| {
@@ -132,6 +137,7 @@ fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() 
     assert_eq!(seen.3, "130");
 }
 
+// Holds: signals/stop-typed
 #[test]
 fn ctrl_c_ends_a_loop_as_it_does_without_runwrap() {
     let seen = play(|terminal| {
@@ -155,6 +161,7 @@ fn ctrl_c_ends_a_loop_as_it_does_without_runwrap() {
     assert_eq!(seen[0].0.1, 0, "{seen:?}");
 }
 
+// Holds: signals/suspend-pipeline
 #[test]
 fn a_pipeline_is_one_job() {
     let seen = play(|terminal| {
@@ -179,6 +186,7 @@ fn a_pipeline_is_one_job() {
     assert_eq!(seen[..3], ["3\n0 0\n", "y\n141 0\n", "in\n0 0\n"]);
 }
 
+// Holds: signals/hangup
 #[test]
 fn a_terminal_that_closes_tells_the_trainer_once() {
     let site = Site::sqlite();
@@ -208,6 +216,7 @@ fn a_terminal_that_closes_tells_the_trainer_once() {
 }
 
 /// As a person leaves: with a job at work, with one that is stopped.
+// Holds: signals/hangup-stopped-job
 #[test]
 fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
     for keys in ["", SUSPEND] {
@@ -230,6 +239,7 @@ fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
     }
 }
 
+// Holds: signals/suspend-pipeline
 #[test]
 fn a_script_around_it_is_one_job_with_it() {
     let seen = play(|terminal| {
@@ -259,6 +269,7 @@ fn a_script_around_it_is_one_job_with_it() {
     assert_eq!(seen[10..], ["after 0\n", "0"], "{seen:?}");
 }
 
+// Holds: signals/before-fork-suspend
 #[test]
 fn ctrl_z_stops_a_job_that_waits_for_the_database_at_once() {
     // It answers nobody.

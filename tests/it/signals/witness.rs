@@ -102,6 +102,7 @@ fn the_witness_ends_with_the_supervisor_however_that_ends() {
     site.quiet();
 }
 
+// Holds: signals/no-witness
 #[test]
 fn without_a_witness_no_signal_is_lost() {
     let site = Site::sqlite();
@@ -120,6 +121,7 @@ fn without_a_witness_no_signal_is_lost() {
     assert_eq!(count(&subject.rest()), Counts::from([(40, 2)]));
 }
 
+// Holds: signals/slow-witness
 #[test]
 fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
     let site = Site::sqlite();
@@ -139,6 +141,7 @@ fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
+// Holds: signals/resume-to-group
 #[test]
 fn a_job_that_was_stopped_and_continued_still_hears_every_signal_once() {
     let site = Site::sqlite();

@@ -86,6 +86,7 @@ fn an_operator_ends_a_record_that_nothing_watched(place: &Place) {
     assert_eq!(place.count("runwrap_runs"), 2);
 }
 
+// Holds: failures/operator-ends
 fn an_operator_s_word_is_truth(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
@@ -126,6 +127,7 @@ fn every_word_of_an_operator_is_kept_with_what_was_before(place: &Place) {
     assert_eq!(context["finalized"][1]["before"]["error_message"], "ended by hand");
 }
 
+// Holds: failures/operator-race
 fn of_ten_operators_at_once_one_is_heard(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("INSERT INTO training_records (status) VALUES ('training')");
@@ -197,6 +199,7 @@ fn stuck(place: &Place, silent_seconds: u32) -> Vec<(String, Option<String>)> {
     suspects.into_iter().map(|suspect| (suspect.record_id.0, suspect.model_path)).collect()
 }
 
+// Holds: failures/recover-stuck
 fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("ALTER TABLE training_records ADD COLUMN updated_at TIMESTAMP");
@@ -233,6 +236,7 @@ fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Plac
     says(place, "1", &[("train_end_time", json!("2026-01-02T04:04:05.678901Z")), ("train_duration", json!(3600))]);
 }
 
+// Holds: failures/recover-stuck
 fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(

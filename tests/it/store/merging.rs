@@ -190,6 +190,7 @@ fn a_heartbeat_without_news_leaves_the_users_row_alone(place: &Place) {
     assert!(place.open().apply(run.run_id, &news).is_err());
 }
 
+// Holds: failures/end-race
 fn ends_and_presumptions_that_race_leave_the_truth(place: &Place) {
     for _ in 0..5 {
         let run = run("cifar");
