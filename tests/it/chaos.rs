@@ -10,7 +10,7 @@ const ROUND: [&str; 4] = ["--seed", "20251127", "--minutes", "0.2"];
 
 // Holds: failures/chaos
 #[test]
-fn a_round_of_random_deeds_leaves_every_record_true() {
+fn chaos_round_leaves_every_record_true() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut chaos = Command::new(root.join("scripts/chaos"));
     chaos.args(ROUND).arg("--binary").arg(release_binary()).stdin(Stdio::null());

@@ -122,44 +122,44 @@ fn attempts_are_in_the_log(log: &str) {
 
 // Holds: failures/database-refuses
 #[test]
-fn a_database_that_refuses_delays_nothing_and_gets_one_true_record() {
+fn refused_connections_delay_and_lose_nothing() {
     check_proxied(Mode::Refuse);
 }
 
 // Holds: failures/database-slow
 #[test]
-fn a_database_that_hangs_delays_nothing_and_gets_one_true_record() {
+fn hung_connections_delay_and_lose_nothing() {
     check_proxied(Mode::Hang);
 }
 
 // Holds: failures/database-commit
 #[test]
-fn a_lost_answer_to_a_commit_neither_loses_nor_doubles_the_record() {
+fn lost_commit_reply_neither_loses_nor_doubles_the_record() {
     check_proxied(Mode::CutReply("COMMIT"));
 }
 
 // Holds: failures/database-commit
 #[test]
-fn a_commit_that_never_arrived_is_sent_again() {
+fn commit_that_never_arrived_is_sent_again() {
     check_proxied(Mode::CutRequest("COMMIT"));
 }
 
 // Holds: failures/database-slow
 #[test]
-fn a_slow_database_delays_nothing_and_gets_one_true_record() {
+fn slow_connections_delay_and_lose_nothing() {
     check_proxied(Mode::Delay(Duration::from_millis(50)));
 }
 
 // Holds: failures/database-freeze
 #[test]
-fn a_server_that_freezes_during_a_run_delays_nothing_and_gets_one_true_record() {
+fn server_frozen_during_a_run_delays_and_loses_nothing() {
     let server = Postgres::private();
     check(&Site::on(&server), Since::Middle, || server.freeze(), || server.thaw());
 }
 
 // Holds: failures/database-crash
 #[test]
-fn a_crash_of_the_server_loses_nothing() {
+fn server_crash_delays_and_loses_nothing() {
     let server = Postgres::private();
     for since in SINCE {
         check(&Site::on(&server), since, || server.stop(), || server.start());
@@ -168,7 +168,7 @@ fn a_crash_of_the_server_loses_nothing() {
 
 // Holds: failures/database-crash
 #[test]
-fn a_server_that_crashes_and_restarts_during_a_run_gets_its_heartbeats_again() {
+fn heartbeats_resume_after_a_server_crash() {
     let server = Postgres::private();
     let site = Site::on(&server);
     let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; exit 3");
@@ -196,7 +196,7 @@ fn with_superuser() -> (Site, Client, String) {
 
 // Holds: failures/database-read-only
 #[test]
-fn a_read_only_database_delays_nothing_and_gets_one_true_record() {
+fn read_only_database_delays_and_loses_nothing() {
     for since in SINCE {
         let (site, mut superuser, name) = with_superuser();
         let mut other = connect(&Postgres::shared().target("postgres"));
@@ -213,10 +213,10 @@ fn a_read_only_database_delays_nothing_and_gets_one_true_record() {
     }
 }
 
-/// The role may have as many connections as the test holds.
+/// The test sets the connection limit of the role to 0.
 // Holds: failures/database-connections
 #[test]
-fn a_server_out_of_connections_delays_nothing_and_gets_one_true_record() {
+fn exhausted_connections_delay_and_lose_nothing() {
     for since in SINCE {
         let (_, mut superuser, name) = with_superuser();
         superuser.batch_execute(&format!("CREATE ROLE {name} LOGIN; ALTER DATABASE {name} OWNER TO {name}")).unwrap();
@@ -232,7 +232,7 @@ fn a_server_out_of_connections_delays_nothing_and_gets_one_true_record() {
 
 // Holds: failures/database-row-lock
 #[test]
-fn a_row_that_somebody_holds_for_longer_than_the_exit_gets_its_end_afterwards() {
+fn row_locked_past_the_exit_gets_its_end_afterwards() {
     let (site, mut superuser, _) = with_superuser();
     let superuser = std::cell::RefCell::new(&mut superuser);
     let hold = || {
@@ -244,7 +244,7 @@ fn a_row_that_somebody_holds_for_longer_than_the_exit_gets_its_end_afterwards() 
 
 // Holds: failures/database-hosts
 #[test]
-fn the_second_host_is_asked_where_the_first_refuses_or_hangs() {
+fn second_host_is_used_if_the_first_refuses_or_hangs() {
     let server = Postgres::shared();
     for fault in [Mode::Refuse, Mode::Hang] {
         let proxy = Proxy::before(server.port());
@@ -260,10 +260,10 @@ fn the_second_host_is_asked_where_the_first_refuses_or_hangs() {
     }
 }
 
-/// The primary dies for good, and what followed it takes its place.
+/// The primary dies for good, and its standby is promoted.
 // Holds: failures/database-failover
 #[test]
-fn a_fail_over_to_the_standby_takes_the_run_with_it() {
+fn failover_to_the_standby_keeps_the_run() {
     let primary = Postgres::private();
     let standby = primary.standby();
     let name = primary.new_database();

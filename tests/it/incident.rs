@@ -48,7 +48,7 @@ const FINALIZE: [&str; 6] = ["finalize", "30", "--status", "completed", "--ended
 const REPAIRED: &str = "30|v12|completed|2025-11-26 18:00:00|2025-11-27 01:20:52|26452|{\"loss\": 0.027}|\n";
 
 #[test]
-fn the_operator_who_knows_the_end_repairs_the_record() {
+fn finalize_repairs_the_record_with_the_known_end() {
     for site in incidents() {
         let line = "record 30 (v12): training -> completed (manual), ended 2025-11-27 01:20:52 after 7h 20m 52s\n";
         assert_eq!(said(&site, &FINALIZE), line);
@@ -58,7 +58,7 @@ fn the_operator_who_knows_the_end_repairs_the_record() {
 
 // Holds: failures/recover-stuck
 #[test]
-fn recover_invents_no_end_and_the_operator_s_word_overrides_it() {
+fn recover_invents_no_end_and_finalize_overrides_it() {
     for site in incidents() {
         // Nothing watches the row, and nobody has asked to look at such rows.
         assert_eq!(said(&site, &["recover"]), "");
@@ -88,7 +88,7 @@ fn recover_invents_no_end_and_the_operator_s_word_overrides_it() {
 }
 
 #[test]
-fn the_end_is_assumed_to_be_now_only_if_the_operator_says_so() {
+fn assume_end_now_ends_the_record_at_the_recovery() {
     for site in incidents() {
         let text = said(&site, &["recover", "--stuck-after", "24h", "--assume-end", "now"]);
         assert!(text.starts_with("record 30 (v12): training -> failed (stuck), ended 20"), "{text}");

@@ -28,9 +28,10 @@ fn statuses(site: &Site) -> String {
     site.sql("SELECT status FROM training_records ORDER BY id").replace('\n', " ")
 }
 
+/// One record that its table refused to change kept `recover` from ending the others.
 // Holds: failures/repair-refused
 #[test]
-fn a_record_that_cannot_be_ended_stops_no_other() {
+fn record_that_cannot_be_ended_blocks_no_other() {
     let rows = "INSERT INTO training_records (status, train_start_time, created_at) VALUES
         ('training', '2025-11-25 18:00:00', '2025-11-25 18:00:00'), ('training', '2025-11-25 18:00:00', '2025-11-25 18:00:00'),
         ('training', '2025-11-25 18:00:00', '2025-11-25 18:00:00')";
@@ -49,7 +50,7 @@ fn a_record_that_cannot_be_ended_stops_no_other() {
 
 // Holds: failures/repair-refused
 #[test]
-fn a_lost_run_that_cannot_be_ended_stops_no_other() {
+fn lost_run_that_cannot_be_ended_blocks_no_other() {
     for site in guarded("SELECT 1") {
         for _ in 0..3 {
             assert!(site.run(&[], "true").status.success());
@@ -79,7 +80,7 @@ fn a_lost_run_that_cannot_be_ended_stops_no_other() {
 
 // Holds: failures/repair-refused
 #[test]
-fn a_record_that_cannot_be_fixed_stops_no_other() {
+fn record_that_cannot_be_fixed_blocks_no_other() {
     let rows = "INSERT INTO training_records (status, train_start_time, train_end_time) VALUES
         ('completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00'), ('completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00'),
         ('completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00')";

@@ -48,88 +48,88 @@ fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
 
 // Holds: failures/kill-before-insert
 #[test]
-fn killed_before_the_keeper_is_told_there_is_one_true_record() {
+fn killed_after_journal_begin_leaves_one_true_record() {
     row(JOURNAL_BEGUN, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-insert
 #[test]
-fn killed_before_the_insert_there_is_one_true_record() {
+fn killed_before_insert_leaves_one_true_record() {
     row(BEFORE_INSERT, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-insert
 #[test]
-fn killed_before_the_insert_while_the_trainer_runs_already_there_is_one_true_record() {
+fn killed_before_insert_while_running_leaves_one_true_record() {
     row(Point { phase: Phase::Running, start_timeout: AT_ONCE, ..BEFORE_INSERT }, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-exec
 #[test]
-fn killed_after_the_insert_there_is_one_true_record() {
+fn killed_after_insert_leaves_one_true_record() {
     row(AFTER_INSERT, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-exec
 #[test]
-fn killed_before_the_exec_there_is_one_true_record() {
+fn killed_before_exec_leaves_one_true_record() {
     row(BEFORE_EXEC, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-running
 #[test]
-fn killed_when_the_trainer_has_just_been_executed_there_is_one_true_record() {
+fn killed_right_after_exec_leaves_one_true_record() {
     row(EXECUTED, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-running
 #[test]
-fn killed_while_running_there_is_one_true_record() {
+fn killed_while_running_leaves_one_true_record() {
     row(RUNNING, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-journal
 #[test]
-fn killed_between_exit_and_journal_there_is_one_true_record() {
+fn killed_between_exit_and_journal_leaves_one_true_record() {
     row(EXITED, 0, Site::sqlite);
     row(EXITED, 3, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_between_journal_and_delivery_the_journaled_end_arrives() {
+fn killed_between_journal_and_delivery_keeps_the_end() {
     row(JOURNALED, 0, Site::sqlite);
     row(JOURNALED, 3, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_before_the_finalize_the_journaled_end_arrives() {
+fn killed_before_finalize_keeps_the_journaled_end() {
     row(DELIVERING, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_inside_the_transaction_of_the_finalize_the_journaled_end_arrives() {
+fn killed_inside_finalize_transaction_keeps_journaled_end() {
     row(COMMITTING, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_after_the_finalize_it_is_not_said_twice() {
+fn killed_after_finalize_records_no_second_end() {
     row(DELIVERED, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-removed
 #[test]
-fn killed_after_the_journal_was_removed_nothing_is_missing() {
+fn killed_after_journal_removal_loses_nothing() {
     row(REMOVED, 0, Site::sqlite);
 }
 
-/// The same story with a server, where an insert or a finalize can be done without the keeper that sent it.
+/// With a server, an insert or a finalize can commit after the death of the keeper that sent it.
 // Holds: failures/kill-postgresql
 #[test]
-fn killed_at_any_point_of_a_run_on_postgresql_there_is_one_true_record() {
+fn killed_at_any_point_on_postgresql_leaves_one_true_record() {
     let victims = [Victim::Supervisor, Victim::Keeper, Victim::Both];
     for point in [BEFORE_INSERT, AFTER_INSERT, RUNNING, JOURNALED, COMMITTING, DELIVERED] {
         rows(point, &victims, 0, Site::postgres);

@@ -22,12 +22,12 @@ fn fails(action: &str, message: &str) {
 
 // Holds: failures/supervisor-panic
 #[test]
-fn a_panic_in_the_supervisor_finalizes_before_the_exit() {
+fn supervisor_panic_finalizes_before_the_exit() {
     fails("panic", "runwrap panicked");
 }
 
 // Holds: failures/supervisor-error
 #[test]
-fn an_error_in_the_supervisor_finalizes_before_the_exit() {
+fn supervisor_error_finalizes_before_the_exit() {
     fails("error", "runwrap failed");
 }

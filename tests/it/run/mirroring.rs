@@ -86,7 +86,7 @@ fn name(number: i32) -> String {
 
 // Holds: failures/trainer-signal
 #[test]
-fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
+fn core_of_the_trainer_is_the_only_core() {
     let site = Site::sqlite();
     let ended = |wrapped: bool, number: i32| -> ExitStatus {
         let words = if wrapped { format!("exec {} -- ", env!("CARGO_BIN_EXE_runwrap")) } else { "exec ".to_owned() };
@@ -118,7 +118,7 @@ fn remove_cores(site: &Site) -> usize {
 
 // Holds: failures/trainer-spawn
 #[test]
-fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
+fn unexecutable_command_is_126_or_127_and_recorded() {
     let site = Site::sqlite();
     fs::create_dir(site.path().join("directory")).unwrap();
     fs::write(site.path().join("no-interpreter"), "#!/no/such/interpreter\n").unwrap();
@@ -143,7 +143,7 @@ fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
 }
 
 #[test]
-fn a_script_that_names_no_interpreter_is_run_by_the_shell_as_env_does() {
+fn script_without_an_interpreter_line_runs_as_under_env() {
     let site = Site::sqlite();
     fs::write(site.path().join("script"), "exit 5\n").unwrap();
     assert!(site.program("chmod").args(["+x", "script"]).status().unwrap().success());

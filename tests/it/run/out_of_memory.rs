@@ -76,7 +76,7 @@ fn reason_and_signal(site: &Site) -> (Value, Value) {
 
 // Holds: failures/trainer-oom
 #[test]
-fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
+fn oom_kill_of_the_trainer_is_recorded_as_oom() {
     let Some(group) = Group::make() else { return };
     let site = Site::sqlite();
     let ended = group.run(&site, &format!("exec {GREEDY}"));
@@ -93,7 +93,7 @@ fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
 
 // Holds: failures/trainer-child-oom
 #[test]
-fn a_trainer_whose_child_ran_out_of_memory_ends_as_it_does_itself() {
+fn oom_kill_of_a_child_leaves_the_trainer_its_own_reason() {
     let Some(group) = Group::make() else { return };
     let site = Site::sqlite();
     let run = |end: &str| group.run(&site, &format!("{GREEDY}; test $? = 137 || exit 99; {end}")).status;

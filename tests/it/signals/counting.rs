@@ -93,11 +93,12 @@ fn load() -> Vec<Running> {
     (0..cores).map(|_| start(Command::new("sh").args(["-c", "while :; do :; done"]))).collect()
 }
 
+/// Bare and under runwrap, sent in each of the [`WAYS`].
 // Holds: signals/stop-to-runwrap, signals/stop-to-group, signals/suspend-to-runwrap, signals/suspend-to-group
 // Holds: signals/resume-to-runwrap, signals/child, signals/fault-sent, signals/other-to-runwrap
 // Holds: signals/other-to-group
 #[test]
-fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
+fn every_signal_arrives_as_often_as_without_runwrap() {
     let site = Site::sqlite();
     for way in WAYS {
         let twice = || all_signals().flat_map(|number| [number, number]);
@@ -108,6 +109,7 @@ fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
     }
 }
 
+/// Such a signal arrived twice before there was a witness: from the kernel and from the supervisor.
 // Holds: signals/stop-to-group, signals/other-to-group
 #[test]
 fn a_signal_to_the_group_arrives_once() {
@@ -124,7 +126,7 @@ fn a_signal_to_the_group_arrives_once() {
 
 // Holds: signals/real-time
 #[test]
-fn real_time_signals_arrive_all_in_their_order_and_with_their_values() {
+fn real_time_signals_keep_order_and_values() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let mut sender = Conversation::sender();
@@ -136,7 +138,7 @@ fn real_time_signals_arrive_all_in_their_order_and_with_their_values() {
 }
 
 #[test]
-fn a_flood_of_real_time_signals_to_the_group_arrives_as_it_was_sent() {
+fn flood_of_real_time_signals_to_the_group_arrives_whole() {
     let site = Site::sqlite();
     let _load = load();
     let mut subject = Subject::alone(&site, true);
@@ -148,8 +150,9 @@ fn a_flood_of_real_time_signals_to_the_group_arrives_as_it_was_sent() {
     assert_eq!(count(&subject.rest()), Counts::from([(40, 300)]));
 }
 
+/// The kernel merges a standard signal with a pending one, so fewer than 100 may arrive, but at least one.
 #[test]
-fn a_flood_of_one_signal_arrives_and_is_never_more_than_was_sent() {
+fn flood_of_one_signal_is_never_multiplied() {
     let site = Site::sqlite();
     for target in ["", "-"] {
         let mut subject = Subject::alone(&site, true);
@@ -180,10 +183,10 @@ fn time_out(mut subject: Subject, sender: &mut Conversation) -> usize {
     1 + count(&subject.rest()).get(&10).copied().unwrap_or(0)
 }
 
-/// To whom has not taken the first before the second comes both are one.
+/// If the first signal is still pending when the second comes, the kernel merges both.
 // Holds: signals/timeout-command
 #[test]
-fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_takes_both_as_one() {
+fn merged_signals_of_gnu_timeout_arrive_once() {
     let site = Site::sqlite();
     let mut sender = Conversation::sender();
     for wrapped in [false, true] {
@@ -199,7 +202,7 @@ fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_ta
 
 // Holds: signals/timeout-command
 #[test]
-fn timeout_around_runwrap_is_never_heard_more_often_than_it_sends() {
+fn signal_of_gnu_timeout_is_never_multiplied() {
     let site = Site::sqlite();
     let mut sender = Conversation::sender();
     let subjects: Vec<Subject> = (0..20).map(|_| under_timeout(&site, true)).collect();

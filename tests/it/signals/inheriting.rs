@@ -57,7 +57,7 @@ fn same(script: &str) -> String {
 
 // Holds: signals/inheritance
 #[test]
-fn the_trainer_is_started_with_what_it_is_without_runwrap() {
+fn trainer_inherits_the_same_as_without_runwrap() {
     let said = same("exec \"$@\" $PROGRAM 'a word'");
     assert!(said.contains("word a word\n") && said.contains("group launched\n"), "{said}");
 }
@@ -77,7 +77,7 @@ fn descriptors_pass_through_and_none_is_added() {
 
 // Holds: signals/mask-kept
 #[test]
-fn blocked_and_ignored_signals_stay_so() {
+fn blocked_and_ignored_signals_are_inherited() {
     for (options, name, numbers) in [
         ("env --ignore-signal=PIPE", "SigIgn", &[13][..]),
         ("env --default-signal=PIPE", "SigIgn", &[]),
@@ -103,7 +103,7 @@ fn blocked_and_ignored_signals_stay_so() {
 
 // Holds: failures/start-limits
 #[test]
-fn limits_priorities_umask_and_directory_stay_as_they_are() {
+fn limits_priorities_umask_and_directory_are_inherited() {
     let said = same(
         "umask 077; cd /usr; ulimit -n 20; ulimit -c 0; ulimit -s 4096; ulimit -u 5000; exec nice -n 5 \"$@\" $PROGRAM",
     );
@@ -114,9 +114,9 @@ fn limits_priorities_umask_and_directory_stay_as_they_are() {
     same("echo 77 >/proc/self/oom_score_adj; echo 0x33 >/proc/self/coredump_filter; exec \"$@\" $PROGRAM");
 }
 
-/// Not only what a shell would make: twice the same name, no name, no value, no UTF-8.
+/// Includes entries that no shell makes: a name twice, no name, no `=`.
 #[test]
-fn the_environment_is_the_same_to_the_byte() {
+fn environment_is_inherited_to_the_byte() {
     let exec = r#"import ctypes, sys
 words = [word.encode() for word in sys.argv[1:]]
 entries = [b"A=1", b"A=2", b"WITHOUT", b"=x=y", b"EMPTY=", b"SPACE= a\tb", *sorted(
@@ -133,7 +133,7 @@ ctypes.CDLL(None).execve(words[0], array(words), array(entries))"#;
 }
 
 #[test]
-fn the_command_is_found_and_named_as_without_runwrap() {
+fn command_is_found_and_named_as_without_runwrap() {
     for (script, word) in [
         ("cd ${PROGRAM%/*}; exec \"$@\" ./inherited", "./inherited"),
         ("PATH=${PROGRAM%/*}:$PATH; exec \"$@\" inherited", "inherited"),
@@ -146,7 +146,7 @@ fn the_command_is_found_and_named_as_without_runwrap() {
 }
 
 #[test]
-fn the_trainer_has_the_terminal_as_without_runwrap() {
+fn trainer_has_the_terminal_as_without_runwrap() {
     let site = Site::sqlite();
     let [bare, wrapped] = [None, Some("")].map(|options| {
         let mut terminal = Terminal::bash(&site, options);

@@ -25,9 +25,10 @@ fn stopped_child(pid: i32) -> i32 {
     found.unwrap()
 }
 
+/// While the password database did not answer, SIGINT and SIGTERM stayed pending.
 // Holds: signals/before-description
 #[test]
-fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
+fn signal_ends_the_wait_for_the_password_database() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
     for (signal, number) in [("INT", 2), ("TERM", 15)] {
         let site = Site::sqlite();
@@ -42,8 +43,9 @@ fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
     }
 }
 
+/// The wall clock was read before this wait and the boot clock after it, so every time of the record was too early.
 #[test]
-fn a_password_database_that_takes_its_time_makes_no_time_of_the_record_earlier() {
+fn slow_password_database_does_not_backdate_the_record() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "env", "-u", "LD_PRELOAD", "true"]);
@@ -58,9 +60,10 @@ fn a_password_database_that_takes_its_time_makes_no_time_of_the_record_earlier()
     assert!(started_at >= answered_at, "{started_at} {answered_at}");
 }
 
+/// Sent to runwrap alone or to its group.
 // Holds: signals/before-fork-other
 #[test]
-fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
+fn signal_before_the_trainer_starts_arrives_once() {
     let site = Site::sqlite();
     for target in ["", "-"] {
         // Blocked, so that the probe does not miss what comes before it is ready.
@@ -80,9 +83,10 @@ fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
     }
 }
 
+/// A signal to the group arrived twice if the supervisor had not yet noticed the fork: it counted as older than the trainer.
 // Holds: signals/after-fork
 #[test]
-fn what_the_group_gets_while_the_supervisor_has_not_noticed_yet_that_the_trainer_runs_arrives_once() {
+fn group_signal_right_after_the_fork_arrives_once() {
     let site = Site::sqlite();
     let mut command = site.program("env");
     command.args([env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
@@ -99,7 +103,7 @@ fn what_the_group_gets_while_the_supervisor_has_not_noticed_yet_that_the_trainer
 
 // Holds: signals/before-exec
 #[test]
-fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
+fn signal_between_fork_and_exec_acts_as_on_a_bare_command() {
     for (target, name) in [("", "TERM"), ("-", "TERM"), ("", "KILL"), ("-", "INT")] {
         let site = Site::sqlite();
         let mut command = site.shell(&[], "exit 0");
@@ -125,7 +129,7 @@ fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
 
 // Holds: signals/stop-stopped-trainer, signals/stop-signal
 #[test]
-fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
+fn stopped_trainer_is_continued_to_receive_a_stop_request() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     kill(subject.probe, "STOP");
@@ -134,9 +138,10 @@ fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
     assert_eq!(count(&subject.rest()), Counts::from([(15, 1), (18, 1)]));
 }
 
-/// The supervisor, itself stopped, has heard of neither yet.
+/// Under load the supervisor took the stop request before the SIGCHLD of the stopped trainer, and sent no SIGCONT. Here the
+/// supervisor is stopped as well and finds both pending.
 #[test]
-fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
+fn stop_request_beside_sigchld_continues_stopped_trainer() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     for pid in [subject.pid, subject.probe] {
@@ -154,7 +159,7 @@ fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
 
 // Holds: signals/stop-to-runwrap
 #[test]
-fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
+fn stop_request_is_journaled_before_it_is_relayed() {
     let site = Site::sqlite();
     let mut launcher = site.program("env");
     launcher.process_group(0).env("RUNWRAP_FAILPOINTS", "written=stop");
@@ -174,7 +179,7 @@ fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
 
 // Holds: signals/stop-kill-after
 #[test]
-fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
+fn sigkill_follows_a_relayed_stop_only_with_kill_after() {
     let site = Site::sqlite();
     let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = start(site.shell(&["--kill-after", "200ms"], script).stdout(Stdio::piped()));
@@ -195,7 +200,7 @@ fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
 
 // Holds: signals/deadlines-stand-still
 #[test]
-fn deadlines_do_not_run_while_the_job_is_stopped() {
+fn deadlines_pause_while_the_job_is_stopped() {
     let site = Site::sqlite();
     let mut command = site.shell(&["--timeout", "2s"], "echo ready; read -r line; exit 7");
     let mut running = start(command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()));
@@ -212,7 +217,7 @@ fn deadlines_do_not_run_while_the_job_is_stopped() {
 }
 
 #[test]
-fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_core() {
+fn every_fatal_signal_is_mirrored_without_a_second_core() {
     let site = Site::sqlite();
     let survived = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
     let numbers: Vec<i32> = (1..=64).filter(|number| !survived.contains(number)).collect();
@@ -233,10 +238,10 @@ fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_c
     assert!(names.into_iter().all(|name| !name.to_str().unwrap().starts_with("core")));
 }
 
-/// Of parents that leave it ignored: the kernel then reaps children by itself and tells nobody of their end.
+/// runwrap hung if its parent left SIGCHLD ignored: the kernel then reaps children itself and reports no end.
 // Holds: signals/ignored-child-before, failures/start-signals
 #[test]
-fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
+fn inherited_ignored_sigchld_hides_no_end() {
     let site = Site::sqlite();
     for (script, status) in [("exit 7", 7), ("kill -TERM $$", 143)] {
         let mut command = site.program("env");
@@ -247,9 +252,10 @@ fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
     site.quiet();
 }
 
+/// A SIGHUP that nohup ignores counted as a request to stop.
 // Holds: signals/ignored-before, failures/start-signals
 #[test]
-fn a_stop_that_was_ignored_before_runwrap_asks_nobody_and_still_reaches_the_trainer() {
+fn inherited_ignored_stop_is_relayed_and_requests_no_stop() {
     let site = Site::sqlite();
     // To a trainer that leaves it ignored it is nothing, however often it comes and whatever follows a stop.
     for name in ["HUP", "TERM"] {
@@ -281,10 +287,10 @@ fn a_stop_that_was_ignored_before_runwrap_asks_nobody_and_still_reaches_the_trai
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
-/// A trainer that unblocks it later gets then what came meanwhile, also what came before the trainer.
+/// A trainer that unblocks the signal later receives what was sent meanwhile, also before the trainer started.
 // Holds: signals/blocked-before, failures/start-signals
 #[test]
-fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
+fn inherited_blocked_stop_stays_pending_for_the_trainer() {
     // Unblocked by the probe: it hears all that has waited.
     for (failpoint, wrapped) in [("before-spawn=stop", true), ("before-exec=stop", true), ("", false)] {
         let site = Site::sqlite();
@@ -317,10 +323,10 @@ fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
     }
 }
 
-/// What the supervisor's own writes raise is nothing to the trainer.
+/// The kernel raises SIGPIPE and SIGXFSZ for the supervisor's own writes.
 // Holds: signals/pipe-own
 #[test]
-fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
+fn sigpipe_of_runwrap_s_own_messages_is_not_relayed() {
     let site = Site::sqlite();
     // runwrap warns of the bad state directory on the closed pipe; the trainer writes nothing there.
     std::fs::write(site.path().join("file"), "").unwrap();
@@ -333,10 +339,10 @@ fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "5\n");
 }
 
-/// The trainer that has left the group does not get what is sent to the group by itself.
+/// The kernel does not send the signal to such a trainer, so runwrap relays it.
 // Holds: signals/left-group
 #[test]
-fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
+fn group_signal_reaches_a_trainer_that_left_the_group() {
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "setsid", program()]);
     let talk = Conversation::start(command.process_group(0));
@@ -353,7 +359,7 @@ fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
 /// `alarm` and then an exec: the classic timeout of a Perl one-liner.
 // Holds: signals/alarm
 #[test]
-fn an_alarm_that_was_set_before_runwrap_reaches_the_trainer() {
+fn inherited_alarm_reaches_the_trainer() {
     let site = Site::sqlite();
     let script =
         "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.5); os.execv(sys.argv[1], sys.argv[1:])";

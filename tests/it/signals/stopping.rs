@@ -12,9 +12,10 @@ use crate::support::site::{Site, kill, start};
 use crate::support::terminal::{SUSPEND, Terminal};
 use crate::support::wait::wait_until;
 
+/// A trainer that stopped itself kept the terminal, and bash saw every stop as SIGSTOP.
 // Holds: signals/suspend-trainer, signals/stop-signal
 #[test]
-fn a_trainer_that_stops_itself_gives_the_terminal_back() {
+fn trainer_that_stops_itself_returns_the_terminal() {
     for (name, expected) in [("STOP", "147"), ("TSTP", "148"), ("TTIN", "149"), ("TTOU", "150")] {
         let seen = play(|terminal| {
             terminal.enter(&format!("$W sh -c 'kill -{name} $$; echo went on; read -r line; exit 3'"));
@@ -28,9 +29,10 @@ fn a_trainer_that_stops_itself_gives_the_terminal_back() {
     }
 }
 
+/// A suspended shell never got the terminal back.
 // Holds: signals/suspend-trainer
 #[test]
-fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
+fn suspended_shell_under_runwrap_regains_the_terminal() {
     let seen = play(|terminal| {
         terminal.answer("$W bash --norc --noprofile --noediting -i");
         let mut seen = Vec::new();
@@ -48,7 +50,7 @@ fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
 
 // Holds: signals/stop-while-stopped
 #[test]
-fn a_stopped_job_that_is_killed_ends() {
+fn killed_job_ends_although_it_is_stopped() {
     play(|terminal| {
         terminal.enter("$W cat");
         terminal.enter("on");
@@ -66,7 +68,7 @@ fn a_stopped_job_that_is_killed_ends() {
 
 // Holds: signals/deadlines-stand-still, failures/trainer-stopped
 #[test]
-fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
+fn deadline_pauses_while_ctrl_z_has_stopped_the_job() {
     let site = Site::sqlite();
     let mut terminal = Terminal::bash(&site, Some("--timeout 2s"));
     let began = Instant::now();
@@ -83,10 +85,10 @@ fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
     assert_eq!(site.record()["reason"], json!("exit"));
 }
 
-/// Somebody with a script, not the shell: the shell knows of neither.
+/// A script signals the trainer itself; the shell sees neither the stop nor the continuation.
 // Holds: signals/suspend-trainer-no-shell
 #[test]
-fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
+fn stop_and_continuation_of_the_trainer_alone_stay_its_own() {
     let site = Site::sqlite();
     for name in ["TSTP", "STOP", "TTIN"] {
         let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
@@ -103,10 +105,11 @@ fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
     }
 }
 
-/// Somebody with a script, while the shell has the terminal back: it hears of it as it would from the trainer itself.
+/// If a script continued or killed only the trainer, the kernel notified just its stopped parent, and runwrap stayed stopped
+/// for ever.
 // Holds: signals/resume-trainer, failures/trainer-stopped
 #[test]
-fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
+fn stopped_job_resumes_or_ends_with_its_trainer() {
     for (name, end) in [("CONT", "Terminated "), ("KILL", "Killed ")] {
         let seen = play(|terminal| {
             terminal.enter("$W sleep 60");
@@ -141,10 +144,10 @@ fn look(terminal: &mut Terminal) -> String {
     terminal.answer("env true; jobs")
 }
 
-/// The shell may let the job go on before runwrap has stopped with its trainer: it must not stop after that.
+/// The shell may continue the job before runwrap has stopped with its trainer; runwrap must not stop after that.
 // Holds: signals/resume-race
 #[test]
-fn a_job_that_is_continued_while_it_stops_goes_on() {
+fn job_continued_while_it_stops_goes_on() {
     let site = Site::sqlite();
     for name in ["TSTP", "TTIN", "TTOU"] {
         let mut command = site.shell(&[], "echo ready; read -r line; exit 7");

@@ -37,7 +37,7 @@ fn stopped_job(terminal: &Terminal) {
 
 // Holds: signals/stop-typed, signals/winch
 #[test]
-fn what_is_typed_and_a_new_window_size_reach_the_trainer_once() {
+fn typed_signals_and_sigwinch_reach_the_trainer_once() {
     let heard = play(|terminal| {
         terminal.enter(&format!("$W {}", program()));
         terminal.sees("ready ");
@@ -74,7 +74,7 @@ fn ctrl_c_and_ctrl_backslash_end_the_job_by_their_signals() {
 
 // Holds: signals/suspend-typed
 #[test]
-fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
+fn ctrl_z_stops_the_job_and_fg_and_bg_resume_it() {
     let seen = play(|terminal| {
         let mut seen = Vec::new();
         terminal.enter("$W cat");
@@ -103,7 +103,7 @@ fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
 
 // Holds: signals/suspend-background
 #[test]
-fn a_job_that_reads_in_the_background_is_stopped_until_it_has_the_terminal() {
+fn background_read_stops_the_job_until_it_has_the_terminal() {
     let seen = play(|terminal| {
         terminal.enter("$W cat &");
         terminal.prompt();
@@ -121,7 +121,7 @@ fn a_job_that_reads_in_the_background_is_stopped_until_it_has_the_terminal() {
 
 // Holds: signals/suspend-background
 #[test]
-fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() {
+fn background_write_stops_the_job_under_tostop() {
     let seen = play(|terminal| {
         terminal.answer("stty tostop");
         terminal.enter("$W sh -c 'echo written; exec sleep 60' &");
@@ -139,7 +139,7 @@ fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() 
 
 // Holds: signals/stop-typed
 #[test]
-fn ctrl_c_ends_a_loop_as_it_does_without_runwrap() {
+fn ctrl_c_ends_a_shell_loop_as_without_runwrap() {
     let seen = play(|terminal| {
         let scripts = [
             "echo on; exec sleep 60",
@@ -188,7 +188,7 @@ fn a_pipeline_is_one_job() {
 
 // Holds: signals/hangup
 #[test]
-fn a_terminal_that_closes_tells_the_trainer_once() {
+fn closing_terminal_sends_the_trainer_one_sighup() {
     let site = Site::sqlite();
     // The leader outlives the terminal only where it is the trainer, or runwrap.
     for (script, sent) in [("$W {} >out", [(1, 1), (18, 1)]), ("exec $W {} >out", [(1, 1), (18, 1)])] {
@@ -218,7 +218,7 @@ fn a_terminal_that_closes_tells_the_trainer_once() {
 /// As a person leaves: with a job at work, with one that is stopped.
 // Holds: signals/hangup-stopped-job
 #[test]
-fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
+fn closing_terminal_ends_running_and_stopped_jobs() {
     for keys in ["", SUSPEND] {
         let site = Site::sqlite();
         let mut terminal = Terminal::bash(&site, Some(""));
@@ -241,7 +241,7 @@ fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
 
 // Holds: signals/suspend-pipeline
 #[test]
-fn a_script_around_it_is_one_job_with_it() {
+fn script_around_runwrap_is_one_job_with_it() {
     let seen = play(|terminal| {
         let mut seen = Vec::new();
         for keys in [INTERRUPT, "\x04"] {
@@ -269,9 +269,10 @@ fn a_script_around_it_is_one_job_with_it() {
     assert_eq!(seen[10..], ["after 0\n", "0"], "{seen:?}");
 }
 
+/// Ctrl-Z took effect only when the wait for the database was over.
 // Holds: signals/before-fork-suspend
 #[test]
-fn ctrl_z_stops_a_job_that_waits_for_the_database_at_once() {
+fn ctrl_z_stops_a_job_waiting_for_the_database_at_once() {
     // It answers nobody.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let site = Site::with_url(&format!("postgres://somebody@{}/runs", server.local_addr().unwrap()));

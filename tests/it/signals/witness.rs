@@ -36,7 +36,7 @@ fn switches(pid: i32) -> u64 {
 }
 
 #[test]
-fn the_witness_costs_little_and_holds_nothing_of_the_user_s() {
+fn witness_is_small_idle_and_holds_no_user_descriptor() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let witness = witness_of(subject.pid);
@@ -65,7 +65,7 @@ fn the_witness_costs_little_and_holds_nothing_of_the_user_s() {
 }
 
 #[test]
-fn the_witness_is_not_taken_for_runwrap() {
+fn witness_does_not_look_like_runwrap() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let witness = witness_of(subject.pid);
@@ -82,8 +82,9 @@ fn the_witness_is_not_taken_for_runwrap() {
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
+/// At a normal end and at SIGKILL.
 #[test]
-fn the_witness_ends_with_the_supervisor_however_that_ends() {
+fn witness_ends_with_the_supervisor() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     witness_of(subject.pid);
@@ -104,7 +105,7 @@ fn the_witness_ends_with_the_supervisor_however_that_ends() {
 
 // Holds: signals/no-witness
 #[test]
-fn without_a_witness_no_signal_is_lost() {
+fn no_signal_is_lost_without_a_witness() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     kill(witness_of(subject.pid), "KILL");
@@ -123,7 +124,7 @@ fn without_a_witness_no_signal_is_lost() {
 
 // Holds: signals/slow-witness
 #[test]
-fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
+fn stopped_witness_loses_no_signal() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let witness = witness_of(subject.pid);
@@ -143,7 +144,7 @@ fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
 
 // Holds: signals/resume-to-group
 #[test]
-fn a_job_that_was_stopped_and_continued_still_hears_every_signal_once() {
+fn job_receives_each_signal_once_after_a_stop() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let mut sender = Conversation::sender();
