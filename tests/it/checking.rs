@@ -58,7 +58,7 @@ const UNSOUND: &str = "
         (17, 'running', '2025-11-25 18:00:00', NULL, NULL),
         (18, NULL, NULL, NULL, NULL)";
 
-/// What is said of them leads nowhere but to a person: no end follows from these.
+/// No end follows from these times: only a person can repair them.
 const ABSURD: &str = "
     INSERT INTO training_records VALUES
         (21, 'completed', '2025-11-25 18:00:00', NULL, -7),
@@ -112,7 +112,7 @@ fn check_finds_every_class_and_nothing_else() {
             assert!(found.iter().all(|finding| finding.as_object().unwrap().len() == 4), "{found:?}");
             assert_eq!(kinds(&check(&site, &["--stuck-after", "36500d"]).1)[0], "12 missing-end");
 
-            // What follows from the record itself is repaired, and the rest is named again.
+            // `--fix` repairs what follows from the record itself, and names the rest again.
             let (status, fixed) = check(&site, &["--fix"]);
             let done: Vec<&str> = fixed
                 .iter()
@@ -148,7 +148,7 @@ fn repaired_records_are_found_no_more() {
         {
             assert!(output(&mut site.runwrap(arguments)).status.success());
         }
-        // Nobody knows when it ended, and the record says so.
+        // A presumed record without an end is no finding.
         assert_eq!(check(&site, &[]), (0, Vec::new()));
         let finalize = ["finalize", "30", "--status", "completed", "--ended-at", "2025-11-27T01:20:52Z"];
         assert!(output(&mut site.runwrap(&finalize)).status.success());
@@ -163,7 +163,7 @@ fn run_is_stuck_only_after_its_lease() {
         let mut command = site.shell(&["--lease", "30d"], "echo ready; read -r line");
         let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
-        // Its row looks old, and it lives.
+        // The row looks old, and the run is alive.
         site.sql(
             "UPDATE training_records SET train_start_time = '2025-11-26 18:00:00', created_at = '2025-11-26 18:00:00'",
         );
@@ -185,10 +185,10 @@ fn waiting_journals_are_found_whatever_their_database() {
     let site = Site::sqlite();
     let away = format!("sqlite:{}/no/such/directory", site.path().join("runs.db").display());
     let options = ["--start-timeout", "50ms", "--finish-timeout", "50ms", "--linger", "0s"];
-    // One meant for this database, which is a directory for now; one for another.
+    // One journal for this database, which is a directory for now; one for another.
     std::fs::create_dir(site.path().join("runs.db")).unwrap();
     assert!(site.run(&options, "true").status.success());
-    // Its keeper may be at its last attempt: that must not find the database that comes now.
+    // The last attempt of its keeper must not find the database that is made now.
     site.quiet();
     std::fs::remove_dir(site.path().join("runs.db")).unwrap();
     assert!(output(&mut site.runwrap(&["migrate"])).status.success());
@@ -244,13 +244,13 @@ fn large_table_is_checked_by_pages_with_a_progress_bar() {
         let expected = [8000, 16000, 24000].map(|id| format!("{id} duration-mismatch"));
         assert_eq!((status, kinds(&found)), (1, expected.to_vec()));
         assert_eq!(found[0]["record_id"], json!(8000));
-        // PostgreSQL's planner counts the records only when it is told to.
+        // PostgreSQL estimates the number of records only after ANALYZE.
         site.sql("ANALYZE");
         let seen = on_terminal(&site, "check");
         assert!(seen.contains("\r\x1b[K[") && seen.contains("% of "), "{seen:?}");
         assert!(seen.contains("record 16000: duration-mismatch: its duration is 7 s"), "{seen:?}");
         assert!(seen.ends_with("\r\x1b[K"), "{seen:?}");
-        // JSON for a file has its bar too, and whoever wants quiet has none.
+        // JSON into a file has a bar as well; `-q` has none.
         let seen = on_terminal(&site, "check --json > found.json");
         assert!(seen.contains("% of "), "{seen:?}");
         let found: Vec<Value> =
@@ -260,7 +260,7 @@ fn large_table_is_checked_by_pages_with_a_progress_bar() {
     }
 }
 
-/// What `runwrap ARGUMENTS` shows on a terminal.
+/// The output of `runwrap ARGUMENTS` on a terminal.
 fn on_terminal(site: &Site, arguments: &str) -> String {
     let typed = format!("{} {arguments}", env!("CARGO_BIN_EXE_runwrap"));
     let mut terminal = Command::new("script");
@@ -269,7 +269,7 @@ fn on_terminal(site: &Site, arguments: &str) -> String {
     String::from_utf8(output(terminal.stdin(Stdio::null())).stdout).unwrap()
 }
 
-/// The most memory of a check of everything, in kilobytes.
+/// The peak memory of a check of the whole table, in kilobytes.
 fn most_memory(site: &Site) -> u64 {
     let script = "import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";

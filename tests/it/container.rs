@@ -1,4 +1,4 @@
-//! runwrap as the entry point of a real container: its first process, with the state directory on a volume that outlives it.
+//! runwrap as the first process of a real container, with the state directory on a volume that outlives it.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use crate::support::container::Container;
 use crate::support::site::{Site, output};
 use crate::support::wait::wait_until;
 
-/// Says that it runs, and each SIGTERM, which does not end it.
+/// Prints a line when it runs and at each SIGTERM, which it survives.
 const STUBBORN: &str = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.02; done";
 
-/// Says that it runs, until it is asked to stop.
+/// Prints a line when it runs, and exits at SIGTERM.
 const OBEDIENT: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done";
 
-/// What the record says of its end.
+/// The end in the record.
 fn end(record: &serde_json::Map<String, Value>) -> [&Value; 4] {
     ["status", "reason", "stop_signal", "presumed"].map(|key| &record[key])
 }
@@ -101,7 +101,7 @@ fn recover_outside_records_a_killed_container() {
 #[test]
 fn recover_outside_delivers_for_a_container_without_database() {
     let site = Site::postgres();
-    // The server's socket is not inside.
+    // The socket of the server is not in the container.
     let options = ["--start-timeout", "50ms", "--finish-timeout", "50ms"];
     let Some(container) = Container::with(&site, &options, "exit 3", &json!({})) else { return };
     assert_eq!(container.run().status.code(), Some(3));
@@ -112,8 +112,8 @@ fn recover_outside_delivers_for_a_container_without_database() {
     assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
 }
 
-/// All processes of a container end with its first one: a run that was over at once ended the delivery of what an earlier run had
-/// left.
+/// All processes of a container end with its first one: a run that was over at once ended the delivery of an earlier run's
+/// journal.
 // Holds: failures/container-sigkill
 #[test]
 fn short_run_delivers_what_a_killed_container_left() {
@@ -152,7 +152,7 @@ fn live_run_in_another_container_is_left_alone() {
 fn oom_kill_by_the_container_s_limit_is_recorded_as_oom() {
     let site = Site::sqlite();
     let memory = json!({"memory": {"limit": 50 << 20}});
-    // One line without an end, all of which it keeps; but not of the machine's memory, should there be no limit.
+    // `tail` keeps the whole endless line in memory; `ulimit` protects a machine without the limit.
     let Some(container) = Container::with(&site, &[], "ulimit -v 1000000; exec tail /dev/zero", &memory) else {
         return;
     };

@@ -1,5 +1,5 @@
-//! A database that misbehaves, at the start, during and at the end of a run: the trainer starts in time, hears its signals at
-//! once, runwrap ends in time, and the record is neither lost nor doubled nor wrong once the database is well again.
+//! Faults of the database at the start, during and at the end of a run: the trainer starts in time and receives its signals at
+//! once, runwrap ends in time, and there is one true record once the fault is over.
 
 use std::process::Stdio;
 use std::thread;
@@ -13,14 +13,14 @@ use crate::support::proxy::{Mode, Proxy};
 use crate::support::site::{Running, Site, output, start};
 use crate::support::wait::wait_until;
 
-/// What a run may wait for the database here, at the start and at the end.
+/// How long a run may wait for the database, at the start and at the end.
 const WAIT: &str = "300ms";
-/// The same and what a busy machine needs besides.
+/// [`WAIT`] with room for a busy machine.
 const WAIT_MAX: Duration = Duration::from_secs(4);
-/// What a signal may need to reach the trainer, and the trainer to say so: less than any wait for the database.
+/// How long a signal and its answer may take: less than any wait for the database.
 const RELAY_MAX: Duration = Duration::from_secs(2);
 
-/// Since when the database is ill.
+/// When the fault begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Since {
     Start,
@@ -30,7 +30,7 @@ enum Since {
 
 const SINCE: [Since; 3] = [Since::Start, Since::Middle, Since::End];
 
-/// One run with the fault between `ill` and `well`, which comes after the end of the supervisor.
+/// One run with a fault from `ill` at `since` to `well`, after the end of the supervisor.
 fn check(site: &Site, since: Since, ill: impl FnOnce(), well: impl FnOnce()) {
     let mut ill = Some(ill);
     let mut fall_ill = |moment: Since| {
@@ -38,11 +38,11 @@ fn check(site: &Site, since: Since, ill: impl FnOnce(), well: impl FnOnce()) {
             ill.take().unwrap()();
         }
     };
-    // Only what a run says itself is hit.
+    // The fault hits only the run, not the migration.
     assert!(output(&mut site.runwrap(&["migrate"])).status.success());
     fall_ill(Since::Start);
     let script = "trap 'echo heard' USR1; echo ready; while ! [ -e go ]; do sleep 0.02; done; exit 3";
-    // What is hit in the end is the end, and no heartbeat.
+    // At the end the fault hits the finalize, and no heartbeat.
     let heartbeat = if since == Since::End { "1m" } else { "100ms" };
     let options = ["--start-timeout", WAIT, "--finish-timeout", WAIT, "--heartbeat", heartbeat];
     let began = Instant::now();
@@ -50,7 +50,7 @@ fn check(site: &Site, since: Since, ill: impl FnOnce(), well: impl FnOnce()) {
     assert_eq!(running.line(), "ready");
     assert!(began.elapsed() < WAIT_MAX, "started after {:?}", began.elapsed());
     if since != Since::Start {
-        // It is in the database, and heartbeats are on their way.
+        // The record is inserted, and heartbeats follow.
         wait_until("the record", || site.records().first().is_some_and(|record| record["pid"].is_i64()));
     }
     fall_ill(Since::Middle);
@@ -78,7 +78,7 @@ fn relay(running: &mut Running) {
     assert!(sent.elapsed() < RELAY_MAX, "the signal took {:?}", sent.elapsed());
 }
 
-/// A place whose way to `server` leads through a proxy.
+/// A site that reaches `server` through a proxy.
 fn behind_proxy(server: &Postgres) -> (Site, Proxy) {
     let proxy = Proxy::before(server.port());
     let name = server.new_database();
@@ -86,7 +86,7 @@ fn behind_proxy(server: &Postgres) -> (Site, Proxy) {
     (Site::with_url(&url), proxy)
 }
 
-/// The fault at each moment of a run, all at once.
+/// The fault at each moment of a run, all runs at once.
 fn check_proxied(fault: Mode) {
     thread::scope(|scope| {
         for since in SINCE {
@@ -108,7 +108,7 @@ fn check_proxied(fault: Mode) {
     });
 }
 
-/// Each failed attempt with its number, from 0 in a row of failing ones, and its cause.
+/// Asserts that each failed attempt is logged with its cause and its number, which counts consecutive failures from 0.
 fn attempts_are_in_the_log(log: &str) {
     let failed: Vec<&str> = log.lines().filter(|line| line.contains("event=attempt_failed")).collect();
     assert!(!failed.is_empty(), "{log}");
@@ -186,7 +186,7 @@ fn heartbeats_resume_after_a_server_crash() {
     site.quiet();
 }
 
-/// A place in the shared server, and its superuser.
+/// A site in the shared server, a client of its superuser, and the name of its database.
 fn with_superuser() -> (Site, Client, String) {
     let server = Postgres::shared();
     let name = server.new_database();
@@ -252,7 +252,7 @@ fn second_host_is_used_if_the_first_refuses_or_hangs() {
         let hosts = format!("127.0.0.1:{},127.0.0.1:{}", proxy.port(), server.port());
         let site = Site::with_url(&format!("postgres://admin@{hosts}/{name}?sslmode=disable&connect_timeout=2"));
         let well = || {
-            // Delivered over the second host while the first is still ill.
+            // Delivered through the second host while the fault of the first lasts.
             wait_until("delivery", || site.run_directories().is_empty());
             proxy.set(Mode::Forward);
         };

@@ -1,4 +1,4 @@
-//! `runwrap finalize`: an operator's word, with the real binary in both databases.
+//! `runwrap finalize`, with the real binary in both databases.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! What runwrap says of its work, to people and to its log, where the place it says it to is full, stuck, read-only or none.
+//! Messages on stderr and in the log, also if stderr or the log is full, stuck, read-only or missing.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::site::{Site, output, start};
 
-/// A pipe that takes no byte more, with the end that nobody reads.
+/// A full pipe, with its unread end.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let set = |flags| fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
@@ -50,7 +50,7 @@ fn unwritable_log_file_warns_once_and_stops_nothing() {
         assert_eq!(said.matches("cannot write the log file").count(), 1, "{name}: {said}");
         assert!(said.contains("hint: "), "{said}");
     }
-    // These take what they are given, or not, and are opened all the same.
+    // Devices are opened; a failing write is no message.
     for name in ["/dev/null", "/dev/full"] {
         let output = site.run(&["--log-file", name], "echo ran");
         assert_eq!((output.status.code(), &output.stdout[..], &output.stderr[..]), (Some(0), &b"ran\n"[..], &b""[..]));

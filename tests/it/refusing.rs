@@ -1,11 +1,11 @@
-//! A table that refuses to have one record changed, by a trigger or a constraint of its own: what is right with the
-//! others is done all the same, and what was refused is said.
+//! A table that refuses to change one record, by a trigger or a constraint: the other records are changed, and the refusal is
+//! reported.
 
 use serde_json::Value;
 
 use crate::support::site::{Site, output};
 
-/// Three records, of which nobody may change the second.
+/// Three records, of which a trigger protects the second.
 fn guarded(rows: &str) -> [Site; 2] {
     let sites = [Site::sqlite(), Site::postgres()];
     for site in &sites {
@@ -56,7 +56,7 @@ fn lost_run_that_cannot_be_ended_blocks_no_other() {
             assert!(site.run(&[], "true").status.success());
         }
         site.quiet();
-        // As a host that never came back left them.
+        // As a host that was lost leaves them.
         let guard = "training_records ENABLE TRIGGER guard";
         if site.url().starts_with("sqlite") {
             site.sql("DROP TRIGGER guard; UPDATE training_records SET status = 'training'");

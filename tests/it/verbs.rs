@@ -1,4 +1,4 @@
-//! The verbs that read, with the real binary: what they print, their exit status, and that no database makes them wait.
+//! The verbs that read, with the real binary: output, exit status, and a bound on every wait for the database.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::postgres::Postgres;
 use crate::support::site::{Site, output};
 
-/// A home of its own, with an empty default database.
+/// A home with an empty default database.
 struct Home(TempDir);
 
 impl Home {
@@ -156,7 +156,7 @@ fn metrics_of_the_report_verb_are_in_the_record() {
 
 #[test]
 fn report_that_is_too_large_is_refused() {
-    // One argument of a program ends at 128 KiB; many of them pass the limit of a line together.
+    // One argument is limited to 128 KiB; together they exceed the limit of a line.
     let script = format!(
         "metric=$(head -c 100000 /dev/zero | tr '\\0' x); set --; \
          for i in 1 2 3 4 5 6 7 8 9 10 11; do set -- \"$@\" --metric \"m$i=$metric\"; done; {} report \"$@\"",
@@ -170,7 +170,7 @@ fn report_that_is_too_large_is_refused() {
 #[test]
 fn running_record_shows_how_long_ago_it_was_seen() {
     let home = Home::new();
-    // The trainer ends with its stdin, which this test holds.
+    // The trainer ends with its stdin, which this test holds open.
     let mut run = home.command(&["--name", "demo", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     let listed = loop {
@@ -222,7 +222,7 @@ fn log_lines_name_their_event_and_no_password() {
     let run_id = format!("run_id={}", listed[0]["run_id"].as_str().unwrap());
     let story: Vec<&str> = log.lines().filter(|line| line.contains(&run_id)).collect();
     assert!(story.len() >= 4 && story.iter().any(|line| line.contains(" record_id=1 ")), "{log}");
-    // The other run never reached its database, and the log says why.
+    // The other run never reached its database, and the log has the cause.
     assert!(log.contains("event=attempt_failed ") && log.contains("refused"), "{log}");
 }
 

@@ -1,4 +1,4 @@
-//! Which database is meant: URLs, files with one, libpq's variables, and what only the database knows.
+//! The choice of the database: URLs, URL files, variables of libpq, and errors that only the database finds.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Values of options that cannot be used, whichever layer they came from.
+//! Unusable values of options, from every layer.
 
 use std::process::Command;
 

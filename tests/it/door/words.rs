@@ -1,4 +1,4 @@
-//! The words of the command line: what is no command, no verb and no option, and what works whatever else is broken.
+//! The command line: missing and unknown commands, verbs and options, and the calls that work with any settings.
 
 use std::fs;
 use std::path::Path;

@@ -1,11 +1,11 @@
-//! The cells: each point of a run against each victim that is there then, all victims of a point at once.
+//! The cells of the kill matrix: each point of a run against each victim of its phase, all victims of a point at once.
 
 use std::thread;
 
 use super::cell::{Phase, Point, Stops, TidyUp, Victim, check};
 use crate::support::site::Site;
 
-/// No supervisor waits this long for a record that is held up.
+/// Longer than any test holds the record up.
 const PATIENT: &str = "1m";
 /// The trainer starts at once, recorded or not.
 const AT_ONCE: &str = "1ms";
@@ -27,7 +27,7 @@ const fn point(phase: Phase, failpoints: &'static str, stops: Stops) -> Point {
     Point { phase, failpoints, stops, start_timeout: PATIENT }
 }
 
-/// Every victim of `point`, each in a place of its own.
+/// Every victim of `point`, each in a site of its own.
 fn row(point: Point, code: i32, site: impl Fn() -> Site) {
     rows(point, point.phase.victims(), code, site);
 }
@@ -37,7 +37,7 @@ fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
         for (index, victim) in victims.iter().enumerate() {
             let site = site();
             let by = if index % 2 == 0 { TidyUp::LaterRun } else { TidyUp::Recover };
-            // The thread's name is in the message of a failure.
+            // A failure prints the name of its thread.
             let name = format!("{} {victim:?}", point.failpoints);
             let cell = thread::Builder::new().name(name);
             let _joined_by_the_scope =

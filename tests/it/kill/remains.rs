@@ -1,5 +1,5 @@
-//! What is left of a run that died while its directory was being made, before it had a journal, or while it was being
-//! removed: it has no story to tell, and the next run removes it.
+//! Run directories without a journal: the run died while the directory was being made or removed. There is nothing to deliver,
+//! and the next run removes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn make_old(path: &Path) {
     assert!(Command::new("touch").args(["-d", "1 hour ago"]).arg(path).status().unwrap().success());
 }
 
-/// What the state directory has seen: `young` is being made at the moment.
+/// Directories without a journal. `young` may still be in the making.
 struct Remains {
     runs: PathBuf,
     young: PathBuf,
@@ -104,7 +104,7 @@ fn run_killed_before_its_journal_in_memory_leaves_nothing() {
     assert!(site.records().is_empty());
 }
 
-/// A supervisor that has stopped at `point`, and has its keeper already.
+/// A supervisor that has stopped at `point` after it started its keeper.
 fn stopped_at(point: &str, site: &Site, command: &mut Command) -> Running {
     let supervisor = start(command.env("RUNWRAP_FAILPOINTS", point).stderr(Stdio::null()));
     wait_until("supervisor and keeper are there", || {
@@ -113,7 +113,7 @@ fn stopped_at(point: &str, site: &Site, command: &mut Command) -> Running {
     supervisor
 }
 
-/// Kills it, and waits until its keeper has gone as well.
+/// Kills the supervisor, and waits for the end of its keeper.
 fn kill(mut supervisor: Running, site: &Site) {
     supervisor.signal("KILL");
     supervisor.end();

@@ -1,4 +1,4 @@
-//! How a run ends: by itself, by request, by its deadline; and what the record says of each.
+//! The ends of a run: its own, on request, at its deadline; and the record of each.
 
 use std::process::Stdio;
 
@@ -72,7 +72,7 @@ fn stop_signal_is_relayed_once_and_recorded_as_cancelled() {
         let mut running = start(site.shell(&[], script).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         running.signal("USR1");
-        // The shell notes one signal before it hears of the next.
+        // The shell handles one signal before the next.
         running.signal(name);
         let stopped = running.line();
         assert!(stopped == "stopped 1" || (stopped == "stopped 0" && name != "TERM"), "{name}: {stopped}");

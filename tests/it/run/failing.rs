@@ -1,5 +1,5 @@
-//! Why a run failed: what it said last on its stderr, where that is a regular file, and what it reported itself. Nothing
-//! stands between the trainer and its stderr, so whatever else that is, or becomes, costs no more than the tail.
+//! The error message of a failed run: the error that the trainer reported, and the tail of its stderr if that is a regular
+//! file. runwrap only reads that file back, so a stderr of any other kind costs no more than the tail.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 
 use crate::support::site::{Site, output, start};
 
-/// The files that a log may be opened as: by `>`, by `>>`, for reading too, and by `<>`, over what is there already.
+/// The redirections that open a log: `<>` writes over the old content.
 const WAYS: [&str; 3] = [">", ">>", "<>"];
 
 fn log_of(site: &Site) -> PathBuf {
     site.path().join("train.log")
 }
 
-/// The message of the newest record, without its first line, which says how the run ended.
+/// The message of the newest record without its first line, the kind of the end.
 #[track_caller]
 fn tail(site: &Site) -> Option<String> {
     let message = site.records()[0]["error_message"].as_str().unwrap().to_owned();
@@ -24,7 +24,7 @@ fn tail(site: &Site) -> Option<String> {
     message.split_once('\n').map(|(_, tail)| tail.to_owned())
 }
 
-/// The tail of a run of `script`, which ends with 3, whose stderr is a new file.
+/// The tail of a run of `script`, which must exit with 3, with a new file as stderr.
 #[track_caller]
 fn tail_of(site: &Site, options: &[&str], script: &str) -> Option<String> {
     let mut command = site.shell(options, script);
@@ -32,7 +32,7 @@ fn tail_of(site: &Site, options: &[&str], script: &str) -> Option<String> {
     tail(site)
 }
 
-/// A shell in this place, whose `$RUNWRAP` is the program.
+/// A shell in the site, with `$RUNWRAP` as the program.
 fn shell(site: &Site, script: &str) -> Command {
     let mut command = site.program("sh");
     command.args(["-c", script]).env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap"));
@@ -102,7 +102,7 @@ fn tail_keeps_the_end_of_an_overlong_line() {
 fn tail_leaves_out_a_character_cut_in_two() {
     let site = Site::sqlite();
     for limit in 5..13 {
-        // Three bytes each, and a newline.
+        // Each character takes three bytes; a newline follows.
         let message = tail_of(&site, &["--stderr-tail", &limit.to_string()], "echo '€€€€€€' >&2; exit 3").unwrap();
         assert_eq!(message, format!("…{}", "€".repeat((limit - 1) / 3)), "{limit} bytes");
     }
@@ -119,7 +119,7 @@ fn tail_excludes_text_from_before_the_run() {
         let script = format!("exec 2{way}train.log; echo before >&2; $RUNWRAP -- sh -c 'echo boom >&2; exit 3'");
         assert_eq!(output(&mut shell(&site, &script)).status.code(), Some(3), "{way}");
         let kept = tail(&site);
-        // Over what was there already, the file does not grow: there is no telling what is new.
+        // Written over the old content, the file does not grow, and its new part is unknown.
         assert_eq!(kept.as_deref(), Some("boom").filter(|_| way != "<>"), "{way}");
     }
 }
@@ -151,14 +151,14 @@ fn concurrent_runs_in_one_log_lose_no_output() {
 fn truncated_rotated_or_deleted_log_costs_only_the_tail() {
     let site = Site::sqlite();
     for (deed, kept) in [
-        // Shorter than it was when the run began: what is new in it is not to be told.
+        // Shorter than at the start of the run: its new part is unknown.
         (": > train.log", None),
-        // By copytruncate, which leaves a hole before what is written next.
+        // As copytruncate does, which leaves a hole before the next write.
         ("cp train.log train.log.1; : > train.log; echo more >&2", Some("more\nboom")),
-        // The trainer goes on writing to the same file, whatever its name is.
+        // The trainer goes on writing to the renamed file.
         ("mv train.log train.log.1; : > train.log", Some("begun\nboom")),
         ("rm train.log", Some("begun\nboom")),
-        // The name is something else by now, which must not be read.
+        // Another file has the name now, and must not be read.
         ("rm train.log; mkfifo train.log", Some("begun\nboom")),
         ("rm train.log; ln -s /etc/passwd train.log", Some("begun\nboom")),
     ] {
@@ -189,7 +189,7 @@ fn stderr_that_is_no_regular_file_is_never_read() {
     assert_eq!((&end).read(&mut left).unwrap(), 5, "what was written is still there for its reader");
     assert_eq!((&left[..5], tail(&site)), (&b"boom\n"[..], None), "a FIFO");
 
-    // `script` gives its command a pty.
+    // `script` runs its command on a pty.
     let mut terminal = site.program("script");
     let inside = format!("{} -- sh -c 'echo boom >&2; exit 3'", env!("CARGO_BIN_EXE_runwrap"));
     terminal.args(["-qec", &inside, "/dev/null"]);
@@ -203,7 +203,7 @@ fn stderr_that_is_no_regular_file_is_never_read() {
     }
 }
 
-/// The bytes that the calls in strace's file `trace` have read from the file at `path`.
+/// The bytes that were read from the file at `path`, by the `trace` of strace.
 fn bytes_read(trace: &str, path: &Path) -> u64 {
     let named = format!("<{}>", path.display());
     let calls = trace.lines().filter(|line| line.contains(&named));

@@ -1,4 +1,4 @@
-//! A database that misbehaves never harms the training: it starts in time, ends in time, and the record arrives later.
+//! A database or a disk that fails never harms the training: it starts in time, ends in time, and the record arrives later.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -236,7 +236,7 @@ fn unsignalable_trainer_runs_on_and_its_end_is_recorded() {
         if let Some(name) = deed {
             running.signal(name);
         }
-        // The kernel lets a SIGCONT pass within a session.
+        // Within a session the kernel permits SIGCONT.
         let refused = if deed.is_some() { 1 } else { 2 };
         wait_until("the kernel has refused", || site.log().matches("event=not_signalled").count() == refused);
         running.close_stdin();

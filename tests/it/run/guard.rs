@@ -1,10 +1,10 @@
-//! The finalize drop guard: whatever way the supervisor leaves, the record has its end before runwrap exits.
+//! The finalize drop guard: on a panic and on an error of the supervisor the record has its end before runwrap exits.
 
 use serde_json::json;
 
 use crate::support::site::{Site, output};
 
-/// Fails at the point `running`, which is reached as soon as the trainer was executed.
+/// Fails at the point `running`, right after the exec of the trainer.
 #[track_caller]
 fn fails(action: &str, message: &str) {
     for site in [Site::sqlite(), Site::postgres()] {

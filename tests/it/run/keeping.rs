@@ -1,4 +1,4 @@
-//! Supervisor and keeper watch each other: whichever is killed, the record is finalized, and nothing is left running.
+//! Supervisor and keeper watch each other: if either is killed, the record is finalized, and no process is left.
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -93,7 +93,7 @@ fn killed_keeper_is_replaced_each_time() {
 /// The lingering keeper holds no end of the user's pipe.
 #[test]
 fn pipe_or_substitution_ends_with_the_supervisor() {
-    // Nothing listens there: the keeper lingers.
+    // No server listens there, so the keeper lingers.
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
     let output = site.run(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "echo hi");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
@@ -116,7 +116,7 @@ fn keeper_holds_nothing_of_the_user_s() {
     }
     let own = [site.state_dir(), site.path().join("runs.db")];
     for entry in std::fs::read_dir(format!("/proc/{keeper}/fd")).unwrap() {
-        // One that it has closed meanwhile was its own.
+        // A descriptor that the keeper has closed meanwhile was its own.
         let Ok(target) = std::fs::read_link(entry.unwrap().path()) else { continue };
         let name = target.to_str().unwrap();
         let is_own = ["anon_inode:", "socket:", "/memfd:", "/dev/null"].iter().any(|kind| name.starts_with(kind))
@@ -137,7 +137,7 @@ fn keeper_holds_nothing_of_the_user_s() {
 #[test]
 fn process_in_the_trainer_s_own_group_is_stopped() {
     let site = Site::sqlite();
-    // The trainer leads a group of its own; its child has forgotten everything but its place.
+    // The trainer leads a group of its own; its child has no variable but SITE.
     let child = format!("env -i SITE={} sleep 61", site.path().display());
     let program = format!(
         "import os, subprocess, time; os.setpgid(0, 0); subprocess.Popen('{child}'.split()); \
@@ -163,7 +163,7 @@ fn unsignalable_leftover_does_not_spare_the_others() {
     let site = Site::sqlite();
     let mut command = site.program("setpriv");
     command.args(["--bounding-set=-kill", "--inh-caps=-all", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c"]);
-    // The refused one has the lower number: it is met first.
+    // The unsignalable process has the lowest id, so it comes first.
     let script = "setpriv --reuid=65534 --clear-groups sleep 61 & sleep 62 & sleep 63 & echo ready; wait";
     let mut running = start(command.arg(script).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");

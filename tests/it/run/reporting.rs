@@ -1,4 +1,4 @@
-//! What a trainer reports: through the file, the verb and `--metrics-file`; seen at heartbeats and kept whatever ends the run.
+//! Reports of the trainer by file, verb and `--metrics-file`: recorded at heartbeats, and kept at every kind of end.
 
 use std::process::Stdio;
 
@@ -193,7 +193,7 @@ fn replaced_report_file_blocks_no_delivery() {
         running.line();
         let seen = site.record()["last_seen_at"].clone();
         wait_until("another heartbeat", || site.record()["last_seen_at"] != seen);
-        // Stopped first: none of them may see the other die.
+        // Stopped first, so that none reacts to the death of another.
         for signal in ["STOP", "KILL"] {
             site.processes().into_iter().for_each(|process| kill(process.pid, signal));
         }
@@ -245,8 +245,8 @@ fn files_beside_the_report_are_removed_with_the_run() {
     assert!(site.run_directories().is_empty());
 }
 
-/// The journal nests metrics in objects of its own. One level more than its reader takes made the whole journal damaged, and the
-/// record stayed `training` for ever.
+/// The journal nests metrics in objects of its own. One level more than its reader takes made the whole journal damaged, and
+/// the record stayed `training` for ever.
 // Holds: failures/report-depth
 #[test]
 fn metrics_of_any_depth_leave_the_journal_readable() {

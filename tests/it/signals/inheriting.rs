@@ -1,4 +1,4 @@
-//! What the trainer is started with: one program says all of it, bare and under runwrap, in usual and unusual settings.
+//! What the trainer inherits: one program prints all of it, bare and under runwrap, in usual and unusual settings.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
@@ -9,14 +9,14 @@ use super::probe::compile;
 use crate::support::site::{Site, start};
 use crate::support::terminal::Terminal;
 
-/// The program that says it.
+/// The program that prints it.
 fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
     &BUILT.get_or_init(|| compile("inherited", &[])).1
 }
 
-/// What the program says that `script` starts as `"$@" $PROGRAM`: without what is runwrap's own or the shell's, and with
-/// one name for what is new in each process.
+/// The output of the program, which `script` starts as `"$@" $PROGRAM`, without the variables of runwrap and of the shell, and
+/// with one placeholder for each number that differs between processes.
 #[track_caller]
 fn said(site: &Site, script: &str, wrapped: bool) -> String {
     let mut command = site.program("bash");
@@ -25,7 +25,7 @@ fn said(site: &Site, script: &str, wrapped: bool) -> String {
         command.args([env!("CARGO_BIN_EXE_runwrap"), "--"]);
     }
     let out = site.path().join("said");
-    // What the tests themselves say, others say as well: it may be a file that grows meanwhile.
+    // The stderr of the tests may be a file that other tests write to, and whose offset the program would print.
     let mut running = start(command.stdout(std::fs::File::create(&out).unwrap()).stderr(Stdio::null()));
     let launched = format!(" {}\n", running.pid());
     assert!(running.end().success(), "{script}");
@@ -35,17 +35,17 @@ fn said(site: &Site, script: &str, wrapped: bool) -> String {
 fn plain(said: &str) -> String {
     let added = ["RUNWRAP_", "_=", "W="].map(|name| format!("environment {name}"));
     let lines = said.lines().filter(|line| !added.iter().any(|start| line.starts_with(start)));
-    // A pipe and a namespace have a number after that.
+    // The number of a pipe or a namespace follows.
     lines.map(|line| line.split(":[").next().unwrap()).fold(String::new(), |plain, line| plain + line + "\n")
 }
 
-/// Compares, and returns what both have said.
+/// Compares both outputs, and returns the bare one.
 #[track_caller]
 fn same(script: &str) -> String {
     let site = Site::sqlite();
     std::fs::write(site.path().join("file"), "some bytes").unwrap();
     let [bare, wrapped] = [false, true].map(|wrapped| said(&site, script, wrapped));
-    // A shell gives its variables in an order that changes.
+    // A shell passes its variables in an order that changes.
     let sorted = |said: &str| said.lines().map(str::to_owned).collect::<BTreeSet<String>>();
     let (of_bare, of_wrapped) = (sorted(&bare), sorted(&wrapped));
     let differing: Vec<&String> = of_bare.symmetric_difference(&of_wrapped).collect();
@@ -94,7 +94,7 @@ fn blocked_and_ignored_signals_are_inherited() {
         let said = same(&format!("exec {options} \"$@\" $PROGRAM"));
         let set = said.lines().find_map(|line| line.strip_prefix(&format!("status {name}:\t"))).unwrap();
         let set = u64::from_str_radix(set, 16).unwrap();
-        // 32 and 33 are the C library's own.
+        // The C library reserves 32 and 33.
         let found: Vec<i32> =
             (1..=64).filter(|number| ![32, 33].contains(number) && set & (1 << (number - 1)) != 0).collect();
         assert_eq!(found, numbers, "{options}");
@@ -137,7 +137,7 @@ fn command_is_found_and_named_as_without_runwrap() {
     for (script, word) in [
         ("cd ${PROGRAM%/*}; exec \"$@\" ./inherited", "./inherited"),
         ("PATH=${PROGRAM%/*}:$PATH; exec \"$@\" inherited", "inherited"),
-        // What is no binary and names no interpreter is a shell's.
+        // The shell runs a script without an interpreter line.
         ("echo 'exec $PROGRAM \"$0\"' >script; chmod +x script; \"$@\" ./script", "./script"),
     ] {
         let said = same(script);

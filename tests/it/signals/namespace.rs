@@ -1,4 +1,4 @@
-//! runwrap as the first process of a PID namespace, as in a container: real ones, by `unshare`.
+//! runwrap as the first process of a PID namespace, as in a container. `unshare` makes real ones.
 
 use std::process::{Command, Stdio};
 
@@ -32,7 +32,7 @@ fn as_pid_1_a_fatal_signal_becomes_exit_128_plus_its_number() {
 #[test]
 fn as_pid_1_it_reaps_orphans() {
     let site = Site::sqlite();
-    // Twenty whose parents have gone; then nobody may be left as a zombie.
+    // Twenty children whose parents are gone; none of them may stay a zombie.
     let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (sh -c 'exit 0' &); done
         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
             grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null || exit 0
@@ -72,9 +72,9 @@ fn as_pid_1_a_stop_before_the_trainer_is_not_lost() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
     let site = Site::sqlite();
     let mut talk = Conversation::start(first(&site, "echo ran").env("LD_PRELOAD", &library));
-    assert_eq!(talk.hear(), "asked");
+    assert_eq!(talk.recv(), "asked");
     crate::support::site::kill(child_of(talk.pid()), "TERM");
-    talk.say("");
+    talk.send("");
     assert_eq!(talk.end().code(), Some(128 + 15));
     assert_eq!(site.record()["reason"], "cancelled");
 }
@@ -85,21 +85,21 @@ fn as_pid_1_a_stop_before_the_trainer_is_not_lost() {
 fn as_pid_1_it_relays_every_signal_once() {
     let site = Site::sqlite();
     let mut command = site.program("unshare");
-    // In a session of its own, as a container's first process is.
+    // In a session of its own, like the first process of a container.
     command.args(UNSHARE).args(["setsid", env!("CARGO_BIN_EXE_runwrap"), "--", program()]);
     let talk = Conversation::start(&mut command);
     let runwrap = child_of(talk.pid());
-    let mut subject = Subject::hear_of(talk, true);
-    // Inside, everybody has another number.
+    let mut subject = Subject::of(talk, true);
+    // Inside, each process has another id.
     assert_eq!(subject.pid, 1);
     subject.pid = runwrap;
     let mut sender = Conversation::sender();
     let mut sent = Counts::new();
     for number in (1..64).filter(|number| ![9, 19, 32, 33].contains(number)) {
         sender.ask(&format!("kill {runwrap} {number}"));
-        subject.hears(number);
-        subject.talk.say(&format!("kill 0 {number}"));
-        subject.hears(number);
+        subject.receives(number);
+        subject.talk.send(&format!("kill 0 {number}"));
+        subject.receives(number);
         sent.insert(number, 2);
     }
     assert_eq!(count(&subject.rest()), Counts::new(), "{sent:?}");

@@ -1,5 +1,5 @@
-//! What comes with the relaying of a signal: what is written down first, who is continued, what comes before the trainer
-//! or between its fork and its exec, which deadlines run, and how a fatal signal ends runwrap.
+//! Relaying of signals: the journal entry before it, the continuation of a stopped trainer, signals before the trainer and
+//! between its fork and its exec, deadlines, and the fatal signal that ends runwrap.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
@@ -34,7 +34,7 @@ fn signal_ends_the_wait_for_the_password_database() {
         let site = Site::sqlite();
         let mut command = site.runwrap(&["--", "touch", "proof"]);
         let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));
-        assert_eq!(talk.hear(), "asked");
+        assert_eq!(talk.recv(), "asked");
         kill(talk.pid(), signal);
         assert_eq!(talk.end().signal(), Some(number));
         site.quiet();
@@ -50,11 +50,11 @@ fn slow_password_database_does_not_backdate_the_record() {
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "env", "-u", "LD_PRELOAD", "true"]);
     let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));
-    assert_eq!(talk.hear(), "asked");
+    assert_eq!(talk.recv(), "asked");
     let asked_at = Utc::now();
     wait_until("a time that is longer than all else takes", || Utc::now() > asked_at + TimeDelta::milliseconds(500));
     let answered_at = Utc::now();
-    talk.say("");
+    talk.send("");
     assert!(talk.end().success());
     let started_at = site.record()["train_start_time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     assert!(started_at >= answered_at, "{started_at} {answered_at}");
@@ -66,7 +66,7 @@ fn slow_password_database_does_not_backdate_the_record() {
 fn signal_before_the_trainer_starts_arrives_once() {
     let site = Site::sqlite();
     for target in ["", "-"] {
-        // Blocked, so that the probe does not miss what comes before it is ready.
+        // Blocked, so that the probe also receives a signal that comes before it is ready.
         let mut command = site.program("env");
         command.args(["--block-signal=USR1", env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
         let talk = Conversation::start(command.env("RUNWRAP_FAILPOINTS", "before-spawn=stop"));
@@ -74,12 +74,11 @@ fn signal_before_the_trainer_starts_arrives_once() {
         wait_until("the supervisor stops", || procfs::state(pid) == Some('T'));
         Conversation::sender().ask(&format!("kill {target}{pid} 10"));
         kill(pid, "CONT");
-        let mut subject = Subject::hear_of(talk, true);
-        let mut heard = count(&subject.rest());
-        // What let the supervisor go on may come, too late or in time for the probe.
-        heard.remove(&18);
-        assert_eq!(heard, Counts::from([(10, 1)]), "target {target:?}");
-        // And it does not speak for one that is sent to runwrap alone.
+        let mut subject = Subject::of(talk, true);
+        let mut received = count(&subject.rest());
+        // The SIGCONT that continued the supervisor may arrive as well.
+        received.remove(&18);
+        assert_eq!(received, Counts::from([(10, 1)]), "target {target:?}");
     }
 }
 
@@ -90,15 +89,15 @@ fn group_signal_right_after_the_fork_arrives_once() {
     let site = Site::sqlite();
     let mut command = site.program("env");
     command.args([env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
-    let mut subject = Subject::hear_of(Conversation::start(command.env("RUNWRAP_FAILPOINTS", "forked=stop")), true);
+    let mut subject = Subject::of(Conversation::start(command.env("RUNWRAP_FAILPOINTS", "forked=stop")), true);
     wait_until("the supervisor stops", || procfs::state(subject.pid) == Some('T'));
     Conversation::sender().ask(&format!("kill -{} 10", subject.group));
-    subject.hears(10);
+    subject.receives(10);
     kill(subject.pid, "CONT");
-    let mut heard = count(&subject.rest());
-    // What let the supervisor go on was sent to it alone.
-    heard.remove(&18);
-    assert_eq!(heard, Counts::new());
+    let mut received = count(&subject.rest());
+    // The SIGCONT was sent to the supervisor alone.
+    received.remove(&18);
+    assert_eq!(received, Counts::new());
 }
 
 // Holds: signals/before-exec
@@ -150,7 +149,7 @@ fn stop_request_beside_sigchld_continues_stopped_trainer() {
     }
     let mut sender = Conversation::sender();
     sender.ask(&format!("kill {} 15", subject.pid));
-    // The witness as well, as if the group had got it: what continues the supervisor alone is relayed.
+    // SIGCONT to the witness as well, as if sent to the group: one to the supervisor alone would be relayed.
     for pid in [witness_of(subject.pid), subject.pid] {
         sender.ask(&format!("kill {pid} 18"));
     }
@@ -170,11 +169,11 @@ fn stop_request_is_journaled_before_it_is_relayed() {
     let [run] = &site.run_directories()[..] else { panic!("one run") };
     let journal = std::fs::read_to_string(run.join("journal-1.jsonl")).unwrap();
     assert!(journal.lines().last().unwrap().contains("stop_requested"), "{journal}");
-    // Had it been told already, it would hear that first.
+    // If the stop request had been relayed already, it would arrive first.
     sender.ask(&format!("kill {} 10", subject.probe));
-    subject.hears(10);
+    subject.receives(10);
     kill(subject.pid, "CONT");
-    subject.hears(15);
+    subject.receives(15);
 }
 
 // Holds: signals/stop-kill-after
@@ -187,7 +186,7 @@ fn sigkill_follows_a_relayed_stop_only_with_kill_after() {
     running.signal("TERM");
     assert_eq!(running.end().signal(), Some(9));
     assert_eq!(site.records()[0]["reason"], json!("cancelled"));
-    // Otherwise it may take as long as it likes: it is asked again and again, and nobody kills it.
+    // Otherwise the trainer is asked again and again, and is not killed however long it takes.
     let mut running = start(site.shell(&[], script).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
     let began = Instant::now();
@@ -221,7 +220,7 @@ fn every_fatal_signal_is_mirrored_without_a_second_core() {
     let site = Site::sqlite();
     let survived = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
     let numbers: Vec<i32> = (1..=64).filter(|number| !survived.contains(number)).collect();
-    // Ten at a time.
+    // Ten runs at a time.
     for some in numbers.chunks(10) {
         let runs = some.iter().map(|number| {
             let script = format!("ulimit -c 0; kill -{number} $$");
@@ -257,32 +256,32 @@ fn inherited_ignored_sigchld_hides_no_end() {
 #[test]
 fn inherited_ignored_stop_is_relayed_and_requests_no_stop() {
     let site = Site::sqlite();
-    // To a trainer that leaves it ignored it is nothing, however often it comes and whatever follows a stop.
+    // A trainer that leaves the signal ignored is not killed, however often the signal comes.
     for name in ["HUP", "TERM"] {
         let mut command = site.program("env");
         command.args([&format!("--ignore-signal={name}"), env!("CARGO_BIN_EXE_runwrap"), "--kill-after", "1ms", "--"]);
         command.args(["sh", "-c", "echo ready; read -r line; exit 5"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = start(&mut command);
         assert_eq!(running.line(), "ready");
-        // The second is heard long after the first would have been followed by a kill.
+        // The second signal comes long after a kill would have followed the first.
         for times in 1..=2 {
             running.signal(name);
-            let heard = || site.log().matches(&format!("name=SIG{name}")).count();
-            wait_until("the supervisor has heard it", || heard() == times);
+            let received = || site.log().matches(&format!("name=SIG{name}")).count();
+            wait_until("the supervisor has received it", || received() == times);
         }
         running.close_stdin();
         assert_eq!(running.end().code(), Some(5), "{name}");
         let record = &site.records()[0];
         assert_eq!((&record["reason"], &record["stop_signal"]), (&json!("exit"), &json!(null)), "{name}");
     }
-    // One that asks for it all the same gets it.
+    // A trainer that installs a handler receives the signal.
     let mut command = site.program("env");
     command.args(["--ignore-signal=HUP", env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
-    let mut subject = Subject::hear_of(Conversation::start(&mut command), true);
+    let mut subject = Subject::of(Conversation::start(&mut command), true);
     let mut sender = Conversation::sender();
     for target in ["", "-"] {
         sender.ask(&format!("kill {target}{} 1", subject.pid));
-        subject.hears(1);
+        subject.receives(1);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
@@ -291,12 +290,12 @@ fn inherited_ignored_stop_is_relayed_and_requests_no_stop() {
 // Holds: signals/blocked-before, failures/start-signals
 #[test]
 fn inherited_blocked_stop_stays_pending_for_the_trainer() {
-    // Unblocked by the probe: it hears all that has waited.
+    // The probe unblocks the signal and receives all that was pending.
     for (failpoint, wrapped) in [("before-spawn=stop", true), ("before-exec=stop", true), ("", false)] {
         let site = Site::sqlite();
         let mut command = site.program("env");
         command.args(["--block-signal=TERM"]).process_group(0).env("RUNWRAP_FAILPOINTS", failpoint);
-        // To both it comes while nothing of the probe has begun.
+        // Bare or wrapped, the signal comes before the probe has started.
         let script = if wrapped { "exec \"$@\"" } else { "kill -STOP $$; exec \"$@\"" };
         command.args(["sh", "-c", script, "sh"]);
         if wrapped {
@@ -308,14 +307,14 @@ fn inherited_blocked_stop_stays_pending_for_the_trainer() {
         wait_until("it stops", || procfs::state(stopped) == Some('T'));
         Conversation::sender().ask(&format!("kill {pid} 15"));
         if stopped != pid {
-            wait_until("the supervisor has heard it", || site.log().contains("name=SIGTERM"));
+            wait_until("the supervisor has received it", || site.log().contains("name=SIGTERM"));
         }
         kill(stopped, "CONT");
-        let mut subject = Subject::hear_of(talk, wrapped);
-        let mut heard = count(&subject.rest());
-        // What let it go on.
-        heard.remove(&18);
-        assert_eq!(heard, Counts::from([(15, 1)]), "{failpoint}");
+        let mut subject = Subject::of(talk, wrapped);
+        let mut received = count(&subject.rest());
+        // The SIGCONT that continued it.
+        received.remove(&18);
+        assert_eq!(received, Counts::from([(15, 1)]), "{failpoint}");
         assert_eq!(subject.talk.end().code(), Some(0), "{failpoint}");
         if wrapped {
             assert_eq!(site.record()["stop_signal"], json!("SIGTERM"), "{failpoint}");
@@ -346,12 +345,12 @@ fn group_signal_reaches_a_trainer_that_left_the_group() {
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "setsid", program()]);
     let talk = Conversation::start(command.process_group(0));
-    let mut subject = Subject::hear_of(talk, true);
+    let mut subject = Subject::of(talk, true);
     assert_ne!(subject.group, subject.pid);
     let mut sender = Conversation::sender();
     for number in [2, 10, 40] {
         sender.ask(&format!("kill -{} {number}", subject.pid));
-        subject.hears(number);
+        subject.receives(number);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }

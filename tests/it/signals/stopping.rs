@@ -1,4 +1,4 @@
-//! A trainer that is stopped: by whom, who stops with it, and who lets the two go on. On a terminal where it matters.
+//! Stops of the trainer, by itself, the terminal or a script: runwrap stops and resumes with it.
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -57,7 +57,7 @@ fn killed_job_ends_although_it_is_stopped() {
         terminal.sees("on\n");
         terminal.press(SUSPEND);
         terminal.prompt();
-        // Which lets it go on as well. The shell says so when it has looked.
+        // `kill` in bash also continues the job. The shell reports the end when it has polled.
         let mut said = terminal.answer("kill %1");
         wait_until("the shell knows of the end", || {
             said += &look(terminal);
@@ -138,7 +138,7 @@ fn stopped_job_resumes_or_ends_with_its_trainer() {
     }
 }
 
-/// What the shell says of its jobs. It may have missed the news of one, and hears of it when it waits for another.
+/// The output of `jobs`. The shell may have missed a SIGCHLD; waiting for another command makes it poll again.
 #[track_caller]
 fn look(terminal: &mut Terminal) -> String {
     terminal.answer("env true; jobs")
@@ -155,7 +155,7 @@ fn job_continued_while_it_stops_goes_on() {
         let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         kill(-running.pid(), name);
-        // It has seen its trainer stop, and is about to.
+        // The supervisor has seen its trainer stop, and is about to stop itself.
         wait_until("the supervisor is at the point", || procfs::state(running.pid()) == Some('T'));
         kill(-running.pid(), "CONT");
         running.close_stdin();

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postgres::{Client, NoTls};
 use runwrap::config::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
 
-/// The superuser of every server here.
+/// The superuser of every server, as `scripts/postgres` names it.
 const ADMIN: &str = "admin";
 
 /// A running server.
@@ -33,7 +33,7 @@ impl Postgres {
         SHARED.get_or_init(Self::private)
     }
 
-    /// A server of one's own, to be stopped, frozen and restarted at will.
+    /// A server for one test, to be stopped, frozen and restarted at will.
     pub(crate) fn private() -> Self {
         let server = Self::place();
         server.initialize();
@@ -41,7 +41,7 @@ impl Postgres {
         server
     }
 
-    /// A hot standby of this server, following it.
+    /// A hot standby that follows this server.
     pub(crate) fn standby(&self) -> Self {
         let standby = Self::place();
         let mut backup = as_server(&program("pg_basebackup"));
@@ -55,12 +55,12 @@ impl Postgres {
         standby
     }
 
-    /// Makes a standby the server that is written to.
+    /// Promotes a standby to the primary.
     pub(crate) fn promote(&self) {
         succeed(as_server(&program("pg_ctl")).args(["promote", "-w", "-D"]).arg(self.data()));
     }
 
-    /// A directory and a port for a server, and who clears up after it.
+    /// A directory, a port and a watchdog for a server.
     fn place() -> Self {
         let directory = tempfile::Builder::new().prefix("runwrap-postgres-").tempdir().unwrap().keep();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -83,7 +83,7 @@ impl Postgres {
             init.arg(format!("{setting} = '{}'", self.directory.join(file).display()));
         }
         succeed(&mut init);
-        // `walled` comes in by password alone, `veiled` by TLS alone.
+        // The user `walled` needs a password, `veiled` needs TLS.
         let access = "local all all trust\nlocal replication all trust\nhost all walled 127.0.0.1/32 scram-sha-256\n\
                       hostssl all veiled 127.0.0.1/32 trust\nhost all veiled 127.0.0.1/32 reject\n\
                       host all all 127.0.0.1/32 trust\n";
@@ -91,7 +91,7 @@ impl Postgres {
         self.make_certificates();
     }
 
-    /// An authority, and a certificate of it for the name `localhost` and no other.
+    /// An authority, and its certificate for the name `localhost` alone.
     fn make_certificates(&self) {
         let script = "set -e; cd \"$1\"\n\
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
@@ -124,7 +124,7 @@ impl Postgres {
         succeed(script("thaw").arg(&self.directory));
     }
 
-    /// A database of one's own, empty.
+    /// A new, empty database.
     pub(crate) fn database(&self) -> DatabaseTarget {
         DatabaseTarget::Postgres(Box::new(self.target(&self.new_database())))
     }
@@ -136,7 +136,7 @@ impl Postgres {
         name
     }
 
-    /// How to reach a database over the Unix socket, as the superuser.
+    /// The target of a database over the Unix socket, as the superuser.
     pub(crate) fn target(&self, dbname: &str) -> PostgresTarget {
         PostgresTarget {
             hosts: vec![PostgresHost {
@@ -160,7 +160,7 @@ impl Postgres {
         }
     }
 
-    /// How to reach it over TCP, under one of its names (`localhost`, `127.0.0.1`).
+    /// The same over TCP, under one of its names (`localhost`, `127.0.0.1`).
     pub(crate) fn tcp_target(&self, dbname: &str, host: &str) -> PostgresTarget {
         let hosts = vec![PostgresHost { host: host.to_owned(), hostaddr: None, port: self.port }];
         PostgresTarget { hosts, ..self.target(dbname) }
@@ -181,7 +181,7 @@ impl Postgres {
         fs::write(&config, format!("{before}\n{lines}\n")).unwrap();
     }
 
-    /// The certificate that its own is signed by.
+    /// The certificate of the authority.
     pub(crate) fn authority(&self) -> PathBuf {
         self.directory.join("authority.crt")
     }
@@ -190,7 +190,7 @@ impl Postgres {
         self.port
     }
 
-    /// Where its socket is.
+    /// The directory of its socket.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
