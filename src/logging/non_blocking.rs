@@ -1,6 +1,6 @@
 //! stderr that may be stuck: behind Ctrl-S, or a pipe into a program that does not read. Must not wait for long: the
 //! supervisor that says something has signals to relay. Called by `logging` alone. Held by
-//! `a_reader_of_stderr_that_stopped_reading_delays_nothing`.
+//! `stuck_reader_of_stderr_delays_nothing`.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;

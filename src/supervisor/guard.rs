@@ -71,7 +71,7 @@ impl Guard {
         let (moved, started) = match written {
             Appended::Here => (None, started),
             // The keeper of the empty file would take a run that has its name for one that never began. Held by
-            // `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
+            // `run_killed_after_a_failed_journal_write_has_one_record`.
             Appended::Moved(error) => {
                 log_unstarted(started);
                 (Some(error), self.replace_keeper())

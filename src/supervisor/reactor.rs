@@ -192,7 +192,7 @@ impl Supervisor {
         let mut changes = Vec::new();
         self.look_at_children(&mut changes)?;
         // Who is asked to stop while the trainer is stopped must know it, and what ended the trainer comes before its end.
-        // Held by `a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped`.
+        // Held by `stop_request_beside_sigchld_continues_stopped_trainer`.
         let is_end = |event: &SupervisorEvent| {
             !matches!(event, SupervisorEvent::TrainerStopped { .. } | SupervisorEvent::TrainerContinued)
         };
@@ -297,7 +297,7 @@ impl Supervisor {
     fn stop_self(&mut self, signal: i32) -> Result<(), SupervisorError> {
         let trainer = self.guard.trainer_pid;
         // The shell gives the terminal to our group, which the trainer, a shell itself, may have left. Held by
-        // `a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back`.
+        // `suspended_shell_under_runwrap_regains_the_terminal`.
         let own_group = process::own_group();
         let had = terminal::foreground_group().filter(|group| *group != own_group);
         let trainers = had.filter(|group| trainer.and_then(process::group) == Some(*group));
@@ -319,7 +319,7 @@ impl Supervisor {
     fn start_keeper(&mut self) {
         if let Err(error) = self.guard.start_keeper() {
             // The last keeper died after it had removed the run: so it had delivered the end. Held by
-            // `a_keeper_that_dies_after_the_removal_costs_no_wait`.
+            // `keeper_death_after_the_removal_costs_no_wait`.
             if error.kind() == io::ErrorKind::NotFound && self.guard.is_finished() {
                 self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
                 return;

@@ -42,7 +42,7 @@ impl SignalInbox {
     pub(super) fn take(&mut self) -> io::Result<Vec<(Received, Reach)>> {
         // Only these are taken: each was pending before the witness is asked, so the witness had it by then, if the group
         // did. One that comes after that, and merges with another in one of the two queues alone, waits for the next time.
-        // Held by `every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent`.
+        // Held by `every_signal_arrives_as_often_as_without_runwrap`.
         let pending = signals::pending()?;
         if pending.contains(signals::SIGCONT)
             && let Some(witness) = &self.witness

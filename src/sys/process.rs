@@ -113,7 +113,7 @@ pub fn is_in_our_group(pid: i32) -> bool {
 ///
 /// Whoever continues us meanwhile must not find us stopped afterwards. A SIGCONT that comes after our own signal discards
 /// it; of one that came before it the trainer knows, or we have not taken it yet. Held by
-/// `a_job_that_is_continued_while_it_stops_goes_on`.
+/// `job_continued_while_it_stops_goes_on`.
 pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Result<()> {
     let signal = Signal::try_from(number)?;
     if signals::pending()?.contains(libc::SIGCONT) || !is_due()? {

@@ -1,16 +1,16 @@
-//! A short round of `scripts/chaos`, on the release binary: many runs, random deeds, and then the truth.
+//! A short round of `scripts/chaos` on the release binary: many runs, random kills and outages, then the records are checked.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::release::release_binary;
 
-/// The same seed plans the same deeds. A longer round is for a person: `scripts/chaos --minutes 10`.
+/// The same seed plans the same deeds. For a longer round run `scripts/chaos --minutes 10`.
 const ROUND: [&str; 4] = ["--seed", "20251127", "--minutes", "0.2"];
 
 // Holds: failures/chaos
 #[test]
-fn a_round_of_random_deeds_leaves_every_record_true() {
+fn chaos_round_leaves_every_record_true() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut chaos = Command::new(root.join("scripts/chaos"));
     chaos.args(ROUND).arg("--binary").arg(release_binary()).stdin(Stdio::null());

@@ -58,7 +58,7 @@ const UNSOUND: &str = "
         (17, 'running', '2025-11-25 18:00:00', NULL, NULL),
         (18, NULL, NULL, NULL, NULL)";
 
-/// What is said of them leads nowhere but to a person: no end follows from these.
+/// No end follows from these times: only a person can repair them.
 const ABSURD: &str = "
     INSERT INTO training_records VALUES
         (21, 'completed', '2025-11-25 18:00:00', NULL, -7),
@@ -66,8 +66,9 @@ const ABSURD: &str = "
         (23, 'failed', '9999-12-31 00:00:00', NULL, 864000),
         (24, 'failed', '2025-11-25 18:00:00', '9999-12-31 23:59:59', NULL)";
 
+/// `check` named repairs that changed nothing for absurd times and durations.
 #[test]
-fn no_repair_is_named_that_repairs_nothing() {
+fn every_named_repair_repairs() {
     for site in [Site::sqlite(), Site::postgres()] {
         // As numbers, and as texts.
         for table in [&tables(&site)[1], &tables(&site)[2]] {
@@ -87,7 +88,7 @@ fn no_repair_is_named_that_repairs_nothing() {
 
 // Holds: failures/check-findings
 #[test]
-fn every_class_is_found_and_nothing_else_in_tables_of_every_kind() {
+fn check_finds_every_class_and_nothing_else() {
     for site in [Site::sqlite(), Site::postgres()] {
         for table in tables(&site) {
             site.sql(&table);
@@ -111,7 +112,7 @@ fn every_class_is_found_and_nothing_else_in_tables_of_every_kind() {
             assert!(found.iter().all(|finding| finding.as_object().unwrap().len() == 4), "{found:?}");
             assert_eq!(kinds(&check(&site, &["--stuck-after", "36500d"]).1)[0], "12 missing-end");
 
-            // What follows from the record itself is repaired, and the rest is named again.
+            // `--fix` repairs what follows from the record itself, and names the rest again.
             let (status, fixed) = check(&site, &["--fix"]);
             let done: Vec<&str> = fixed
                 .iter()
@@ -137,7 +138,7 @@ fn every_class_is_found_and_nothing_else_in_tables_of_every_kind() {
 }
 
 #[test]
-fn what_recover_and_finalize_repair_is_found_no_more() {
+fn repaired_records_are_found_no_more() {
     for site in [Site::sqlite(), Site::postgres()] {
         site.sql(&tables(&site)[0]);
         site.sql("INSERT INTO training_records VALUES (30, 'training', '2025-11-26 18:00:00', NULL, NULL), (31, 'done', NULL, NULL, NULL)");
@@ -147,7 +148,7 @@ fn what_recover_and_finalize_repair_is_found_no_more() {
         {
             assert!(output(&mut site.runwrap(arguments)).status.success());
         }
-        // Nobody knows when it ended, and the record says so.
+        // A presumed record without an end is no finding.
         assert_eq!(check(&site, &[]), (0, Vec::new()));
         let finalize = ["finalize", "30", "--status", "completed", "--ended-at", "2025-11-27T01:20:52Z"];
         assert!(output(&mut site.runwrap(&finalize)).status.success());
@@ -157,12 +158,12 @@ fn what_recover_and_finalize_repair_is_found_no_more() {
 
 // Holds: failures/check-findings
 #[test]
-fn a_run_is_stuck_once_its_lease_has_run_out_and_not_before() {
+fn run_is_stuck_only_after_its_lease() {
     for site in [Site::sqlite(), Site::postgres()] {
         let mut command = site.shell(&["--lease", "30d"], "echo ready; read -r line");
         let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
-        // Its row looks old, and it lives.
+        // The row looks old, and the run is alive.
         site.sql(
             "UPDATE training_records SET train_start_time = '2025-11-26 18:00:00', created_at = '2025-11-26 18:00:00'",
         );
@@ -180,14 +181,14 @@ fn a_run_is_stuck_once_its_lease_has_run_out_and_not_before() {
 
 // Holds: failures/check-undelivered
 #[test]
-fn journals_that_wait_are_named_wherever_they_are_meant_to_go() {
+fn waiting_journals_are_found_whatever_their_database() {
     let site = Site::sqlite();
     let away = format!("sqlite:{}/no/such/directory", site.path().join("runs.db").display());
     let options = ["--start-timeout", "50ms", "--finish-timeout", "50ms", "--linger", "0s"];
-    // One meant for this database, which is a directory for now; one for another.
+    // One journal for this database, which is a directory for now; one for another.
     std::fs::create_dir(site.path().join("runs.db")).unwrap();
     assert!(site.run(&options, "true").status.success());
-    // Its keeper may be at its last attempt: that must not find the database that comes now.
+    // The last attempt of its keeper must not find the database that is made now.
     site.quiet();
     std::fs::remove_dir(site.path().join("runs.db")).unwrap();
     assert!(output(&mut site.runwrap(&["migrate"])).status.success());
@@ -203,7 +204,7 @@ fn journals_that_wait_are_named_wherever_they_are_meant_to_go() {
 }
 
 #[test]
-fn a_damaged_journal_is_named_before_and_after_it_was_put_aside() {
+fn damaged_journal_is_found_before_and_after_quarantine() {
     let site = Site::sqlite();
     assert!(site.run(&[], "true").status.success());
     let run = site.state_dir().join("runs/0198f3c1-0000-7000-8000-000000000000");
@@ -219,7 +220,7 @@ fn a_damaged_journal_is_named_before_and_after_it_was_put_aside() {
 }
 
 #[test]
-fn a_check_that_cannot_be_made_is_125_and_its_json_is_whole() {
+fn failing_check_exits_125_with_whole_json() {
     let site = Site::with_url("postgres://u@127.0.0.1:1/d");
     let output = output(&mut site.runwrap(&["check", "--json", "--start-timeout", "1s"]));
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(125), &b"[]\n"[..]));
@@ -227,7 +228,7 @@ fn a_check_that_cannot_be_made_is_125_and_its_json_is_whole() {
 }
 
 #[test]
-fn a_large_table_is_checked_page_by_page_with_a_bar_on_a_terminal() {
+fn large_table_is_checked_by_pages_with_a_progress_bar() {
     for site in [Site::sqlite(), Site::postgres()] {
         site.sql(&tables(&site)[0]);
         let numbers = if site.url().starts_with("sqlite") {
@@ -243,13 +244,13 @@ fn a_large_table_is_checked_page_by_page_with_a_bar_on_a_terminal() {
         let expected = [8000, 16000, 24000].map(|id| format!("{id} duration-mismatch"));
         assert_eq!((status, kinds(&found)), (1, expected.to_vec()));
         assert_eq!(found[0]["record_id"], json!(8000));
-        // PostgreSQL's planner counts the records only when it is told to.
+        // PostgreSQL estimates the number of records only after ANALYZE.
         site.sql("ANALYZE");
         let seen = on_terminal(&site, "check");
         assert!(seen.contains("\r\x1b[K[") && seen.contains("% of "), "{seen:?}");
         assert!(seen.contains("record 16000: duration-mismatch: its duration is 7 s"), "{seen:?}");
         assert!(seen.ends_with("\r\x1b[K"), "{seen:?}");
-        // JSON for a file has its bar too, and whoever wants quiet has none.
+        // JSON into a file has a bar as well; `-q` has none.
         let seen = on_terminal(&site, "check --json > found.json");
         assert!(seen.contains("% of "), "{seen:?}");
         let found: Vec<Value> =
@@ -259,7 +260,7 @@ fn a_large_table_is_checked_page_by_page_with_a_bar_on_a_terminal() {
     }
 }
 
-/// What `runwrap ARGUMENTS` shows on a terminal.
+/// The output of `runwrap ARGUMENTS` on a terminal.
 fn on_terminal(site: &Site, arguments: &str) -> String {
     let typed = format!("{} {arguments}", env!("CARGO_BIN_EXE_runwrap"));
     let mut terminal = Command::new("script");
@@ -268,7 +269,7 @@ fn on_terminal(site: &Site, arguments: &str) -> String {
     String::from_utf8(output(terminal.stdin(Stdio::null())).stdout).unwrap()
 }
 
-/// The most memory of a check of everything, in kilobytes.
+/// The peak memory of a check of the whole table, in kilobytes.
 fn most_memory(site: &Site) -> u64 {
     let script = "import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
@@ -278,7 +279,7 @@ fn most_memory(site: &Site) -> u64 {
 }
 
 #[test]
-fn a_check_of_many_records_takes_no_more_memory_than_one_of_few() {
+fn memory_of_check_does_not_grow_with_the_table() {
     for site in [Site::sqlite(), Site::postgres()] {
         site.sql(&tables(&site)[0]);
         let mut first = 1;
@@ -298,7 +299,7 @@ fn a_check_of_many_records_takes_no_more_memory_than_one_of_few() {
 }
 
 #[test]
-fn a_check_of_live_runs_looks_at_them_and_the_journals_alone() {
+fn check_live_reads_only_live_runs_and_journals() {
     for site in [Site::sqlite(), Site::postgres()] {
         site.sql(&tables(&site)[0]);
         site.sql(UNSOUND);

@@ -1,4 +1,4 @@
-//! runwrap as the entry point of a real container: its first process, with the state directory on a volume that outlives it.
+//! runwrap as the first process of a real container, with the state directory on a volume that outlives it.
 
 use serde_json::{Value, json};
 
@@ -6,20 +6,20 @@ use crate::support::container::Container;
 use crate::support::site::{Site, output};
 use crate::support::wait::wait_until;
 
-/// Says that it runs, and each SIGTERM, which does not end it.
+/// Prints a line when it runs and at each SIGTERM, which it survives.
 const STUBBORN: &str = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.02; done";
 
-/// Says that it runs, until it is asked to stop.
+/// Prints a line when it runs, and exits at SIGTERM.
 const OBEDIENT: &str = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done";
 
-/// What the record says of its end.
+/// The end in the record.
 fn end(record: &serde_json::Map<String, Value>) -> [&Value; 4] {
     ["status", "reason", "stop_signal", "presumed"].map(|key| &record[key])
 }
 
 // Holds: failures/container-exit
 #[test]
-fn a_container_ends_as_its_command_does() {
+fn container_exits_as_its_command() {
     let site = Site::sqlite();
     let Some(container) = Container::of(&site, "(sleep 1000 >/dev/null 2>&1 &); echo out; echo err >&2; exit 7") else {
         return;
@@ -37,7 +37,7 @@ fn a_container_ends_as_its_command_does() {
 
 // Holds: failures/container-stop
 #[test]
-fn a_container_that_is_asked_to_stop_hands_it_on_and_is_cancelled() {
+fn container_stop_is_relayed_and_recorded_as_cancelled() {
     let site = Site::sqlite();
     let Some(container) = Container::of(&site, "echo ready; exec sleep 1000") else { return };
     let mut running = container.start();
@@ -50,10 +50,10 @@ fn a_container_that_is_asked_to_stop_hands_it_on_and_is_cancelled() {
     site.quiet();
 }
 
-/// As an engine stops a container: SIGTERM, a grace period, SIGKILL for all that is left.
+/// An engine stops a container by SIGTERM, a grace period, and SIGKILL to all that is left. The record keeps the stop request.
 // Holds: failures/container-grace
 #[test]
-fn a_container_that_is_killed_after_its_grace_is_recorded_by_the_next_with_its_stop_request() {
+fn next_container_records_one_killed_after_its_grace() {
     let site = Site::sqlite();
     let Some(container) = Container::of(&site, STUBBORN) else { return };
     let mut running = container.start();
@@ -78,7 +78,7 @@ fn a_container_that_is_killed_after_its_grace_is_recorded_by_the_next_with_its_s
 
 // Holds: failures/container-sigkill
 #[test]
-fn a_container_whose_processes_were_all_killed_is_recorded_by_recover_outside() {
+fn recover_outside_records_a_killed_container() {
     let site = Site::sqlite();
     let Some(container) = Container::of(&site, STUBBORN) else { return };
     let mut running = container.start();
@@ -99,9 +99,9 @@ fn a_container_whose_processes_were_all_killed_is_recorded_by_recover_outside() 
 /// A keeper that would linger ends with its container.
 // Holds: failures/container-no-database
 #[test]
-fn a_container_that_never_reached_its_database_leaves_its_journal_to_recover_outside() {
+fn recover_outside_delivers_for_a_container_without_database() {
     let site = Site::postgres();
-    // The server's socket is not inside.
+    // The socket of the server is not in the container.
     let options = ["--start-timeout", "50ms", "--finish-timeout", "50ms"];
     let Some(container) = Container::with(&site, &options, "exit 3", &json!({})) else { return };
     assert_eq!(container.run().status.code(), Some(3));
@@ -112,10 +112,11 @@ fn a_container_that_never_reached_its_database_leaves_its_journal_to_recover_out
     assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
 }
 
-/// All that is in a container ends with its first process: also whoever still delivers what an earlier run has left.
+/// All processes of a container end with its first one: a run that was over at once ended the delivery of an earlier run's
+/// journal.
 // Holds: failures/container-sigkill
 #[test]
-fn a_run_that_is_over_at_once_records_what_a_killed_container_has_left() {
+fn short_run_delivers_what_a_killed_container_left() {
     let site = Site::sqlite();
     let Some(container) = Container::of(&site, STUBBORN) else { return };
     let mut running = container.start();
@@ -129,10 +130,10 @@ fn a_run_that_is_over_at_once_records_what_a_killed_container_has_left() {
     assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
 }
 
-/// Inside, both have the same process ids; only the kernel's lock tells the living from the dead.
+/// Inside, both runs have the same process ids; only the kernel's lock tells a live run from a dead one.
 // Holds: failures/container-shared-volume
 #[test]
-fn a_run_in_another_container_on_the_same_volume_is_left_alone() {
+fn live_run_in_another_container_is_left_alone() {
     let site = Site::sqlite();
     let Some(container) = Container::of(&site, OBEDIENT) else { return };
     let mut running = container.start();
@@ -148,10 +149,10 @@ fn a_run_in_another_container_on_the_same_volume_is_left_alone() {
 
 // Holds: failures/container-oom
 #[test]
-fn a_trainer_that_is_killed_for_want_of_its_container_s_memory_is_recorded_as_oom() {
+fn oom_kill_by_the_container_s_limit_is_recorded_as_oom() {
     let site = Site::sqlite();
     let memory = json!({"memory": {"limit": 50 << 20}});
-    // One line without an end, all of which it keeps; but not of the machine's memory, should there be no limit.
+    // `tail` keeps the whole endless line in memory; `ulimit` protects a machine without the limit.
     let Some(container) = Container::with(&site, &[], "ulimit -v 1000000; exec tail /dev/zero", &memory) else {
         return;
     };

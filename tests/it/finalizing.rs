@@ -1,4 +1,4 @@
-//! `runwrap finalize`: an operator's word, with the real binary in both databases.
+//! `runwrap finalize`, with the real binary in both databases.
 
 use std::process::Stdio;
 
@@ -15,7 +15,7 @@ fn finalize(site: &Site, arguments: &[&str]) -> (i32, String) {
 
 // Holds: failures/operator-ends
 #[test]
-fn the_truth_is_overridden_by_force_alone_and_the_audit_says_by_whom() {
+fn only_force_overrides_an_end_and_the_audit_names_the_user() {
     for site in [Site::sqlite(), Site::postgres()] {
         assert_eq!(site.run(&["-n", "demo"], "exit 3").status.code(), Some(3));
         let (status, said) = finalize(&site, &["1", "--status", "completed"]);
@@ -41,7 +41,7 @@ fn the_truth_is_overridden_by_force_alone_and_the_audit_says_by_whom() {
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
+fn impossible_values_are_refused() {
     let site = Site::sqlite();
     assert!(site.run(&[], "true").status.success());
     let force = |at: &'static str| finalize(&site, &["1", "--status", "failed", "--force", "--ended-at", at]);
@@ -60,8 +60,9 @@ fn what_cannot_be_is_refused() {
     assert_eq!(site.record()["reason"], "success");
 }
 
+/// `-3` was taken for an option.
 #[test]
-fn an_id_below_zero_is_an_id() {
+fn negative_id_is_an_id() {
     let site = Site::sqlite();
     assert!(output(&mut site.runwrap(&["migrate"])).status.success());
     site.sql("INSERT INTO training_records (id, status) VALUES (-3, 'training')");
@@ -72,7 +73,7 @@ fn an_id_below_zero_is_an_id() {
 
 // Holds: failures/operator-living
 #[test]
-fn a_run_that_is_ended_by_hand_while_it_lives_is_named_and_changes_nothing_more() {
+fn finalize_of_a_live_run_warns_and_its_record_stays() {
     let site = Site::sqlite();
     let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; exit 3");
     let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));

@@ -1,14 +1,13 @@
-//! The incident that runwrap is for: a nightly trainer of an application that knows nothing of runwrap left a row in
-//! `training`. Its table is used as it is (naive times in UTC, JSON as text, ids of its own, none of runwrap's columns), the
-//! row is repaired with what is known of it, its neighbours stay as they are, and the queries that people have for the table
-//! go on working. See `stuck_records.sql`.
+//! The incident that runwrap is for: the nightly trainer of an application without runwrap left a row in `training`. runwrap
+//! uses the table as it is (naive times in UTC, JSON as text, its own ids, no column of runwrap) and repairs the row; other
+//! rows stay untouched, and existing queries go on working. See `stuck_records.sql`.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::support::site::{Site, output};
 
-/// What people type to look at the table.
+/// A query that the application has for its table.
 const LOOK: &str =
     "SELECT id, version, status, train_start_time, train_end_time, train_duration, train_metrics, error_message
     FROM training_records ORDER BY id DESC";
@@ -39,7 +38,7 @@ fn said(site: &Site, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A time with the six digits that SQLite's are written with, as PostgreSQL shows it.
+/// The table, with SQLite's six digits of a second shown as by PostgreSQL.
 fn looked_at(site: &Site) -> String {
     site.sql(LOOK).replace(".000000", "")
 }
@@ -48,7 +47,7 @@ const FINALIZE: [&str; 6] = ["finalize", "30", "--status", "completed", "--ended
 const REPAIRED: &str = "30|v12|completed|2025-11-26 18:00:00|2025-11-27 01:20:52|26452|{\"loss\": 0.027}|\n";
 
 #[test]
-fn the_operator_who_knows_the_end_repairs_the_record() {
+fn finalize_repairs_the_record_with_the_known_end() {
     for site in incidents() {
         let line = "record 30 (v12): training -> completed (manual), ended 2025-11-27 01:20:52 after 7h 20m 52s\n";
         assert_eq!(said(&site, &FINALIZE), line);
@@ -58,9 +57,9 @@ fn the_operator_who_knows_the_end_repairs_the_record() {
 
 // Holds: failures/recover-stuck
 #[test]
-fn recover_invents_no_end_and_the_operator_s_word_overrides_it() {
+fn recover_invents_no_end_and_finalize_overrides_it() {
     for site in incidents() {
-        // Nothing watches the row, and nobody has asked to look at such rows.
+        // No run watches the row, and `--stuck-after` is not given.
         assert_eq!(said(&site, &["recover"]), "");
         assert_eq!(said(&site, &["recover", "--stuck-after", "36500d"]), "");
         let recovered: Vec<Value> =
@@ -77,10 +76,10 @@ fn recover_invents_no_end_and_the_operator_s_word_overrides_it() {
         assert!(looked_at(&site).ends_with(UNTOUCHED));
         assert_eq!(said(&site, &["recover", "--stuck-after", "24h"]), "");
 
-        // A presumption gives way without force.
+        // `finalize` overrides a presumption without `--force`.
         said(&site, &FINALIZE);
         assert_eq!(looked_at(&site), format!("{REPAIRED}{UNTOUCHED}"));
-        // The next night's run, under runwrap, in the same table.
+        // The run of the next night, under runwrap, in the same table.
         assert!(site.run(&["--name", "nightly"], "true").status.success());
         assert!(looked_at(&site).starts_with("31|v13|completed|20"), "{}", looked_at(&site));
         assert!(looked_at(&site).ends_with(&format!("{REPAIRED}{UNTOUCHED}")));
@@ -88,7 +87,7 @@ fn recover_invents_no_end_and_the_operator_s_word_overrides_it() {
 }
 
 #[test]
-fn the_end_is_assumed_to_be_now_only_if_the_operator_says_so() {
+fn assume_end_now_ends_the_record_at_the_recovery() {
     for site in incidents() {
         let text = said(&site, &["recover", "--stuck-after", "24h", "--assume-end", "now"]);
         assert!(text.starts_with("record 30 (v12): training -> failed (stuck), ended 20"), "{text}");

@@ -1,4 +1,4 @@
-//! What runwrap says of its work, to people and to its log, where the place it says it to is full, stuck, read-only or none.
+//! Messages on stderr and in the log, also if stderr or the log is full, stuck, read-only or missing.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::site::{Site, output, start};
 
-/// A pipe that takes no byte more, with the end that nobody reads.
+/// A full pipe, with its unread end.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let set = |flags| fcntl(&writer, FcntlArg::F_SETFL(flags)).unwrap();
@@ -22,10 +22,10 @@ fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     (reader, writer)
 }
 
-/// As behind Ctrl-S, or before a pager that nobody scrolls: the supervisor must go on signal_inbox signals.
+/// A blocked write to stderr kept the supervisor from its signals, as behind Ctrl-S or a pager that is not scrolled.
 // Holds: failures/stderr-blocked
 #[test]
-fn a_reader_of_stderr_that_stopped_reading_delays_nothing() {
+fn stuck_reader_of_stderr_delays_nothing() {
     let site = Site::sqlite();
     let (_unread, stderr) = full_pipe();
     let mut command = site
@@ -38,7 +38,7 @@ fn a_reader_of_stderr_that_stopped_reading_delays_nothing() {
 }
 
 #[test]
-fn a_log_file_that_was_named_and_cannot_be_written_is_said_once_and_stops_nothing() {
+fn unwritable_log_file_warns_once_and_stops_nothing() {
     let site = Site::sqlite();
     fs::create_dir(site.path().join("folder")).unwrap();
     symlink("elsewhere", site.path().join("link")).unwrap();
@@ -50,7 +50,7 @@ fn a_log_file_that_was_named_and_cannot_be_written_is_said_once_and_stops_nothin
         assert_eq!(said.matches("cannot write the log file").count(), 1, "{name}: {said}");
         assert!(said.contains("hint: "), "{said}");
     }
-    // These take what they are given, or not, and are opened all the same.
+    // Devices are opened; a failing write is no message.
     for name in ["/dev/null", "/dev/full"] {
         let output = site.run(&["--log-file", name], "echo ran");
         assert_eq!((output.status.code(), &output.stdout[..], &output.stderr[..]), (Some(0), &b"ran\n"[..], &b""[..]));
@@ -59,10 +59,10 @@ fn a_log_file_that_was_named_and_cannot_be_written_is_said_once_and_stops_nothin
     assert_eq!(site.records().len(), 6);
 }
 
-/// A reader that never reads: lines are dropped, and nobody waits.
+/// Its lines are dropped.
 // Holds: failures/log-blocked
 #[test]
-fn a_log_that_is_a_full_pipe_delays_nothing() {
+fn log_that_is_a_full_pipe_delays_nothing() {
     let site = Site::sqlite();
     let pipe = site.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -73,9 +73,9 @@ fn a_log_that_is_a_full_pipe_delays_nothing() {
     assert_eq!(site.record()["exit_code"], 3);
 }
 
-/// What `grep` finds from the number of a record on.
+/// From the id of a record to its run_id, as with `grep`.
 #[test]
-fn the_story_of_a_record_can_be_read_from_the_log_alone() {
+fn log_tells_the_whole_story_of_a_record() {
     let site = Site::postgres();
     assert!(site.run(&[], "true").status.success());
     let script = "trap 'exit 7' TERM; echo nonsense >> $RUNWRAP_REPORT; echo ready; while :; do read -r line; done";
@@ -106,7 +106,7 @@ fn the_story_of_a_record_can_be_read_from_the_log_alone() {
 }
 
 #[test]
-fn quiet_and_verbose_decide_what_people_see_of_a_run() {
+fn quiet_and_verbose_set_what_stderr_shows() {
     let site = Site::sqlite();
     let said = |options: &[&str]| {
         let output = site.run(&[options, &["--state-dir", "/proc/none"]].concat(), "true");

@@ -1,11 +1,11 @@
-//! A table that refuses to have one record changed, by a trigger or a constraint of its own: what is right with the
-//! others is done all the same, and what was refused is said.
+//! A table that refuses to change one record, by a trigger or a constraint: the other records are changed, and the refusal is
+//! reported.
 
 use serde_json::Value;
 
 use crate::support::site::{Site, output};
 
-/// Three records, of which nobody may change the second.
+/// Three records, of which a trigger protects the second.
 fn guarded(rows: &str) -> [Site; 2] {
     let sites = [Site::sqlite(), Site::postgres()];
     for site in &sites {
@@ -28,9 +28,10 @@ fn statuses(site: &Site) -> String {
     site.sql("SELECT status FROM training_records ORDER BY id").replace('\n', " ")
 }
 
+/// One record that its table refused to change kept `recover` from ending the others.
 // Holds: failures/repair-refused
 #[test]
-fn a_record_that_cannot_be_ended_stops_no_other() {
+fn record_that_cannot_be_ended_blocks_no_other() {
     let rows = "INSERT INTO training_records (status, train_start_time, created_at) VALUES
         ('training', '2025-11-25 18:00:00', '2025-11-25 18:00:00'), ('training', '2025-11-25 18:00:00', '2025-11-25 18:00:00'),
         ('training', '2025-11-25 18:00:00', '2025-11-25 18:00:00')";
@@ -49,13 +50,13 @@ fn a_record_that_cannot_be_ended_stops_no_other() {
 
 // Holds: failures/repair-refused
 #[test]
-fn a_lost_run_that_cannot_be_ended_stops_no_other() {
+fn lost_run_that_cannot_be_ended_blocks_no_other() {
     for site in guarded("SELECT 1") {
         for _ in 0..3 {
             assert!(site.run(&[], "true").status.success());
         }
         site.quiet();
-        // As a host that never came back left them.
+        // As a host that was lost leaves them.
         let guard = "training_records ENABLE TRIGGER guard";
         if site.url().starts_with("sqlite") {
             site.sql("DROP TRIGGER guard; UPDATE training_records SET status = 'training'");
@@ -79,7 +80,7 @@ fn a_lost_run_that_cannot_be_ended_stops_no_other() {
 
 // Holds: failures/repair-refused
 #[test]
-fn a_record_that_cannot_be_fixed_stops_no_other() {
+fn record_that_cannot_be_fixed_blocks_no_other() {
     let rows = "INSERT INTO training_records (status, train_start_time, train_end_time) VALUES
         ('completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00'), ('completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00'),
         ('completed', '2025-11-25 18:00:00', '2025-11-25 18:01:00')";

@@ -1,4 +1,4 @@
-//! The verbs that read, with the real binary: what they print, their exit status, and that no database makes them wait.
+//! The verbs that read, with the real binary: output, exit status, and a bound on every wait for the database.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::postgres::Postgres;
 use crate::support::site::{Site, output};
 
-/// A home of its own, with an empty default database.
+/// A home with an empty default database.
 struct Home(TempDir);
 
 impl Home {
@@ -52,7 +52,7 @@ impl Home {
 }
 
 #[test]
-fn an_empty_database_lists_nothing_and_has_no_record() {
+fn empty_database_lists_nothing_and_has_no_record() {
     let home = Home::new();
     assert_eq!(home.prints(&["list"]).lines().count(), 1);
     assert_eq!(home.prints(&["list", "--json"]), "[]\n");
@@ -63,7 +63,7 @@ fn an_empty_database_lists_nothing_and_has_no_record() {
 }
 
 #[test]
-fn a_run_is_listed_and_shown_by_either_id() {
+fn run_is_listed_and_shown_by_either_id() {
     let home = Home::new();
     let ran = home.call(&["--name", "demo", "--", "true"]);
     assert!(ran.status.success(), "{ran:?}");
@@ -84,7 +84,7 @@ fn a_run_is_listed_and_shown_by_either_id() {
 }
 
 #[test]
-fn migrating_says_how_much_was_done_and_print_does_nothing() {
+fn migrate_counts_its_migrations_and_print_applies_none() {
     let home = Home::new();
     let database = home.path().join("records.db");
     let url = format!("sqlite:{}", database.display());
@@ -101,7 +101,7 @@ fn migrating_says_how_much_was_done_and_print_does_nothing() {
 }
 
 #[test]
-fn a_database_that_does_not_answer_is_given_up_in_time() {
+fn silent_database_is_given_up_after_start_timeout() {
     let home = Home::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://u:secret@127.0.0.1:{}/d", silent.local_addr().unwrap().port());
@@ -116,7 +116,7 @@ fn a_database_that_does_not_answer_is_given_up_in_time() {
 }
 
 #[test]
-fn a_closed_pipe_is_success() {
+fn closed_pipe_is_success() {
     let home = Home::new();
     let mut child =
         home.command(&["migrate", "--print"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -126,7 +126,7 @@ fn a_closed_pipe_is_success() {
 }
 
 #[test]
-fn a_full_disk_under_stdout_is_an_error() {
+fn full_disk_under_stdout_is_an_error() {
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = Home::new().command(&["list"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(125));
@@ -134,14 +134,14 @@ fn a_full_disk_under_stdout_is_an_error() {
 }
 
 #[test]
-fn reporting_outside_of_a_run_says_so() {
+fn report_outside_of_a_run_is_an_error() {
     let (status, said) = Home::new().fails(&["report", "--metric", "loss=0.1"]);
     assert_eq!(status, 125);
     assert!(said.starts_with("runwrap: cannot report: RUNWRAP_REPORT is not set\n"), "{said}");
 }
 
 #[test]
-fn what_a_trainer_reports_by_the_verb_is_in_its_record() {
+fn metrics_of_the_report_verb_are_in_the_record() {
     let home = Home::new();
     let script = format!(
         "{0} report --metric loss=0.5 --metric name=x && {0} report --metric loss=nan --model-path out/m.pt",
@@ -155,8 +155,8 @@ fn what_a_trainer_reports_by_the_verb_is_in_its_record() {
 }
 
 #[test]
-fn a_report_that_is_too_large_is_refused() {
-    // One argument of a program ends at 128 KiB; many of them pass the limit of a line together.
+fn report_that_is_too_large_is_refused() {
+    // One argument is limited to 128 KiB; together they exceed the limit of a line.
     let script = format!(
         "metric=$(head -c 100000 /dev/zero | tr '\\0' x); set --; \
          for i in 1 2 3 4 5 6 7 8 9 10 11; do set -- \"$@\" --metric \"m$i=$metric\"; done; {} report \"$@\"",
@@ -168,9 +168,9 @@ fn a_report_that_is_too_large_is_refused() {
 }
 
 #[test]
-fn a_running_record_shows_how_long_ago_it_was_last_seen() {
+fn running_record_shows_how_long_ago_it_was_seen() {
     let home = Home::new();
-    // The trainer ends with its stdin, which this test holds.
+    // The trainer ends with its stdin, which this test holds open.
     let mut run = home.command(&["--name", "demo", "--", "cat"]).stdin(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     let listed = loop {
@@ -190,7 +190,7 @@ fn a_running_record_shows_how_long_ago_it_was_last_seen() {
 }
 
 #[test]
-fn the_host_that_answers_is_asked() {
+fn verbs_use_the_host_that_answers() {
     let home = Home::new();
     let server = Postgres::shared();
     let target = server.tcp_target(&server.new_database(), "127.0.0.1");
@@ -205,7 +205,7 @@ fn the_host_that_answers_is_asked() {
 }
 
 #[test]
-fn every_line_of_the_log_names_its_event_and_none_the_password() {
+fn log_lines_name_their_event_and_no_password() {
     let home = Home::new();
     let url = "postgres://u:secret@127.0.0.1:1/d";
     let limits = ["--start-timeout", "100ms", "--finish-timeout", "100ms", "--linger", "0s"];
@@ -222,12 +222,12 @@ fn every_line_of_the_log_names_its_event_and_none_the_password() {
     let run_id = format!("run_id={}", listed[0]["run_id"].as_str().unwrap());
     let story: Vec<&str> = log.lines().filter(|line| line.contains(&run_id)).collect();
     assert!(story.len() >= 4 && story.iter().any(|line| line.contains(" record_id=1 ")), "{log}");
-    // The other run never reached its database, and the log says why.
+    // The other run never reached its database, and the log has the cause.
     assert!(log.contains("event=attempt_failed ") && log.contains("refused"), "{log}");
 }
 
 #[test]
-fn a_table_of_any_name_and_with_any_columns_serves_every_verb() {
+fn every_verb_works_on_any_table_name_and_columns() {
     let table = r#"Training "" records; it's, 100% .x"#;
     let typed = format!("\"{table}\"");
     for site in [Site::sqlite(), Site::postgres()] {

@@ -1,4 +1,4 @@
-//! Which database is meant: URLs, files with one, libpq's variables, and what only the database knows.
+//! The choice of the database: URLs, URL files, variables of libpq, and errors that only the database finds.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::Door;
 
 #[test]
-fn a_malformed_url_is_refused_without_its_password() {
+fn malformed_url_is_refused_without_its_password() {
     for url in [
         "postgres://ml:hunter2@host:port/db",
         "postgres://ml:hunter2/@host/db",
@@ -31,7 +31,7 @@ fn a_malformed_url_is_refused_without_its_password() {
 }
 
 #[test]
-fn a_variable_of_libpq_that_cannot_be_used_is_named() {
+fn unusable_variable_of_libpq_is_named() {
     for (variable, value, cause) in [
         ("PGSSLMODE", "maybe", "the value of PGSSLMODE is unknown"),
         ("PGPORT", "http", "the value of PGPORT is not a number"),
@@ -51,7 +51,7 @@ fn a_variable_of_libpq_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn a_file_with_the_url_must_be_readable_and_say_what_is_meant() {
+fn url_file_must_be_readable_and_valid() {
     let door = Door::new().with("RUNWRAP_DATABASE_URL_FILE", "/nowhere/url");
     door.refuses(&[], &["RUNWRAP_DATABASE_URL_FILE=/nowhere/url", "cannot read the file"]);
     let door = Door::new().with_file("url", "").with("RUNWRAP_DATABASE_URL_FILE", "url");
@@ -61,9 +61,9 @@ fn a_file_with_the_url_must_be_readable_and_say_what_is_meant() {
     Door::new().with_config("database_url_file = \"/nowhere/url\"").refuses(&[], &["database_url_file", "cannot read"]);
 }
 
-/// Whatever stands where a small file should: it is not waited for, and not read to its end.
+/// A FIFO in place of a configuration, URL or service file blocked runwrap.
 #[test]
-fn what_is_no_small_file_is_refused_and_never_waited_for() {
+fn input_that_is_no_small_file_is_refused_in_time() {
     let door = Door::new();
     fs::write(door.path("latin"), b"name = \"\xe9\"").unwrap();
     fs::create_dir(door.path("folder")).unwrap();
@@ -93,8 +93,9 @@ fn what_is_no_small_file_is_refused_and_never_waited_for() {
     });
 }
 
+/// Also with what editors add: a byte-order mark, CRLF, blank lines.
 #[test]
-fn a_file_with_the_url_may_be_a_pipe_of_the_shell_and_have_what_editors_add() {
+fn url_file_may_be_a_process_substitution() {
     for content in [r"sqlite:a.db", r"sqlite:a.db\r\n", r"\357\273\277sqlite:a.db\n\n"] {
         let door = Door::new();
         let call = format!(
@@ -127,14 +128,14 @@ fn two_databases_at_once_are_refused() {
 }
 
 #[test]
-fn what_only_the_database_knows_is_refused_before_the_start_too() {
+fn errors_that_only_the_database_finds_prevent_the_start() {
     Door::new()
         .refuses_after_asking(&["--set", "colour=red", "--", "touch", "mark"], &["--set colour", "no such column"]);
     Door::new().refuses_after_asking(&["--record-id", "999", "--", "touch", "mark"], &["--record-id 999"]);
 }
 
 #[test]
-fn a_name_of_a_table_with_blanks_stands_in_quotes() {
+fn quoted_table_name_may_have_blanks() {
     let table = ["--table", "\"training records, 2.0\""];
     let door = Door::new();
     let output = door.call(&[&table[..], &["--", "true"]].concat());
@@ -143,9 +144,9 @@ fn a_name_of_a_table_with_blanks_stands_in_quotes() {
     assert!(String::from_utf8_lossy(&list.stdout).contains("\"completed\""), "{list:?}");
 }
 
-/// The answer names every column that there is; too long for a message, it ended one keeper after the other.
+/// The answer names every column. Too long for a message, it ended one keeper after the other.
 #[test]
-fn an_answer_of_many_words_refuses_too() {
+fn long_answer_of_the_database_is_still_a_refusal() {
     let door = Door::new();
     let columns: Vec<String> = (0..1500).map(|number| format!("column_{number}_{}", "x".repeat(40))).collect();
     let database = rusqlite::Connection::open(door.path("a.db")).unwrap();
@@ -156,9 +157,9 @@ fn an_answer_of_many_words_refuses_too() {
     door.refuses_after_asking(&call, &["--set colour", "no such column"]);
 }
 
-/// The run lasts for days, and its command line can be read by everybody on the host.
+/// A run lasts for days, and every user of the host can read its command line.
 #[test]
-fn the_url_of_a_run_is_not_in_its_command_line() {
+fn run_hides_the_url_in_its_command_line() {
     let door = Door::new();
     let show = ["--", "sh", "-c", "tr '\\0' '\\n' < /proc/$PPID/cmdline"];
     let url = "postgres://ml:hunter2@127.0.0.1:1/db";

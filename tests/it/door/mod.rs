@@ -1,5 +1,5 @@
-//! Bad input at the door, with the real binary: each misuse gives exit 125, a message that names the option and where
-//! it came from, and starts nothing. Help and version work whatever else is broken.
+//! Bad input, with the real binary: each misuse exits with 125 and a message that names the option and its source, and starts
+//! nothing. Help and version work with any settings.
 
 mod database;
 mod values;
@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// A home of its own for one call, and the file that the trainer would make.
+/// A home for one call, and its environment variables.
 struct Door {
     home: TempDir,
     variables: Vec<(&'static str, String)>,
@@ -54,7 +54,7 @@ impl Door {
             .unwrap()
     }
 
-    /// `options` before a trainer that would leave a mark are refused with a message that has all of `parts` in it.
+    /// Asserts that `options` are refused with a message that has all `parts`. The trainer would make the file `mark`.
     #[track_caller]
     fn refuses(&self, options: &[&str], parts: &[&str]) {
         let arguments = [options, &["--", "touch", "mark"]].concat();
@@ -67,7 +67,7 @@ impl Door {
         assert!(!self.path(".local").exists(), "something was begun");
     }
 
-    /// The same, where only the database can tell what is wrong.
+    /// The same for an error that only the database finds, after the run has begun.
     #[track_caller]
     fn refuses_after_asking(&self, arguments: &[&str], parts: &[&str]) {
         let output = self.call(arguments);

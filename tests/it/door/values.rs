@@ -1,11 +1,11 @@
-//! Values of options that cannot be used, whichever layer they came from.
+//! Unusable values of options, from every layer.
 
 use std::process::Command;
 
 use super::Door;
 
 #[test]
-fn a_duration_without_a_unit_is_refused_and_names_its_source() {
+fn duration_without_a_unit_is_refused_with_its_source() {
     Door::new().refuses(&["--heartbeat", "30"], &["cannot use --heartbeat 30: a duration needs a unit", "write 30s"]);
     Door::new()
         .with("RUNWRAP_HEARTBEAT", "30")
@@ -17,20 +17,20 @@ fn a_duration_without_a_unit_is_refused_and_names_its_source() {
 }
 
 #[test]
-fn an_unknown_key_of_the_file_is_named_with_the_nearest_known_one() {
+fn unknown_configuration_key_gets_a_suggestion() {
     let door = Door::new().with_config("heartbeet = \"30s\"\n");
     let file = door.path(".config/runwrap/config.toml");
     door.refuses(&[], &[&format!("cannot use heartbeet in {}", file.display()), "did you mean heartbeat?"]);
 }
 
 #[test]
-fn a_file_that_is_named_must_exist() {
+fn named_configuration_file_must_exist() {
     Door::new().refuses(&["--config", "none.toml"], &["--config none.toml", "cannot read the configuration file"]);
     Door::new().with("RUNWRAP_CONFIG", "none.toml").refuses(&[], &["RUNWRAP_CONFIG=none.toml"]);
 }
 
 #[test]
-fn options_that_contradict_each_other_are_refused() {
+fn contradictory_options_are_refused() {
     Door::new().refuses(&["--lease", "30s"], &["--lease 30s", "before the next heartbeat"]);
     Door::new().refuses(&["--heartbeat", "10m"], &["--heartbeat 10m", "before the next heartbeat"]);
     Door::new().refuses(&["-v", "-q"], &["verbose is on"]);
@@ -38,7 +38,7 @@ fn options_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn values_that_make_no_sense_are_refused() {
+fn senseless_values_are_refused() {
     for (options, part) in [
         (["--heartbeat", "0s"], "too short"),
         (["--timeout", "0s"], "too short"),
@@ -63,7 +63,7 @@ fn values_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_refused_where_it_would_be_lost() {
+fn non_utf_8_values_are_refused_except_in_paths() {
     use std::os::unix::ffi::OsStrExt;
     let value = std::ffi::OsStr::from_bytes(b"caf\xe9");
     for row in runwrap::config::options::OPTIONS.into_iter().filter(|row| row.variable.is_some()) {

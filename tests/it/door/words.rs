@@ -1,4 +1,4 @@
-//! The words of the command line: what is no command, no verb and no option, and what works whatever else is broken.
+//! The command line: missing and unknown commands, verbs and options, and the calls that work with any settings.
 
 use std::fs;
 use std::path::Path;
@@ -7,14 +7,14 @@ use std::process::Command;
 use super::Door;
 
 #[test]
-fn no_command_is_refused() {
+fn missing_command_is_refused() {
     for arguments in [&[][..], &["--"], &["--", ""], &[""], &["-v"], &["--timeout", "5m", "--"]] {
         Door::new().refuses_call(arguments, &["there is no command to run", "write runwrap -- COMMAND"]);
     }
 }
 
 #[test]
-fn a_forgotten_separator_is_put_where_it_belongs() {
+fn missing_separator_gets_a_suggestion() {
     Door::new().refuses_call(&["touch", "mark"], &["there is no -- before touch", "write runwrap -- touch mark"]);
     Door::new().refuses_call(&["-n", "x", "touch", "mark", "-a"], &["write runwrap -n x -- touch mark -a"]);
     Door::new().refuses_call(
@@ -37,7 +37,7 @@ fn a_forgotten_separator_is_put_where_it_belongs() {
 }
 
 #[test]
-fn an_unknown_option_is_named() {
+fn unknown_option_gets_a_suggestion() {
     Door::new().refuses(&["--heartbeet", "5s"], &["there is no option --heartbeet", "did you mean --heartbeat?"]);
     Door::new().refuses(&["--epochs=3"], &["there is no option --epochs", "behind --"]);
     Door::new().refuses(&["--database-urll=postgres://u:hunter2@h/db"], &["did you mean --database-url?"]);
@@ -46,14 +46,15 @@ fn an_unknown_option_is_named() {
 }
 
 #[test]
-fn an_option_of_a_run_before_a_verb_is_refused() {
+fn option_of_a_run_before_a_verb_is_refused() {
     Door::new().refuses_call(&["--timeout", "5m", "list"], &["list does not take --timeout"]);
     Door::new().refuses_call(&["-v", "report", "--metric", "a=1"], &["report does not take --verbose"]);
     Door::new().refuses_call(&["list", "--timeout", "5m"], &["list does not take --timeout"]);
 }
 
+/// runwrap refused to start there; a bare command starts.
 #[test]
-fn a_current_directory_that_was_removed_does_not_keep_a_run_from_starting() {
+fn run_starts_in_a_removed_current_directory() {
     let door = Door::new();
     let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$RUNWRAP_BINARY\" -- touch \"$HOME/mark\"";
     let mut shell = Command::new("sh");
@@ -69,7 +70,7 @@ fn a_current_directory_that_was_removed_does_not_keep_a_run_from_starting() {
 }
 
 #[test]
-fn help_and_version_work_when_nothing_else_does() {
+fn help_and_version_work_with_broken_settings() {
     let door = Door::new().with_config("not TOML").with("RUNWRAP_HEARTBEAT", "x").with("PGSSLMODE", "x");
     for arguments in [&["--help"][..], &["-h"], &["--version"], &["list", "--help"], &["completions", "bash"]] {
         let output = door.call(arguments);
@@ -79,7 +80,7 @@ fn help_and_version_work_when_nothing_else_does() {
 }
 
 #[test]
-fn help_shows_every_option_with_its_variable_and_no_value_of_the_environment() {
+fn help_names_every_option_and_no_environment_value() {
     let door = Door::new().with("RUNWRAP_DATABASE_URL", "postgres://u:hunter2@h/db");
     let help = String::from_utf8(door.call(&["--help"]).stdout).unwrap();
     for row in runwrap::config::options::OPTIONS {
@@ -91,7 +92,7 @@ fn help_shows_every_option_with_its_variable_and_no_value_of_the_environment() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn help_to_a_closed_pipe_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let status = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").stdout(writer).status().unwrap();

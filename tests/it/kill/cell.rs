@@ -1,5 +1,5 @@
-//! One cell of the kill matrix: a run is stopped at a point, somebody is killed, the others go on, and once all is quiet
-//! a later run tidies up. Then the truth is asked from outside. Called by `matrix`.
+//! One cell of the kill matrix: a run stops at a point, one victim is killed, the other processes go on, a later run or
+//! `recover` delivers, and the record is compared with the proof that the trainer left. Must not know the list of cells.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
@@ -12,7 +12,7 @@ use crate::support::procfs;
 use crate::support::site::{Running, Site, output, start};
 use crate::support::wait::wait_until;
 
-/// Who is killed.
+/// The processes that are killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Victim {
     Supervisor,
@@ -32,24 +32,24 @@ pub(super) enum Phase {
     Opening,
     /// The trainer has not ended.
     Running,
-    /// The trainer has ended, and the journal does not say so yet.
+    /// The trainer has ended, and its end is not in the journal yet.
     Ended,
     /// The end is in the journal.
     Journaled,
 }
 
-/// Who stops at a point.
+/// The processes that stop at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stops {
     Supervisor,
     Keeper,
     SupervisorAndKeeper,
     Trainer,
-    /// Nobody: the trainer says when it runs.
+    /// None: the trainer makes a file when it runs.
     Nobody,
 }
 
-/// Who delivers what is left in the end.
+/// How the leftovers are delivered in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TidyUp {
     /// Another run with the same state directory.
@@ -69,7 +69,7 @@ pub(super) struct Point {
 }
 
 impl Phase {
-    /// Those that can be killed.
+    /// The victims that exist in this phase.
     pub(super) const fn victims(self) -> &'static [Victim] {
         match self {
             Self::Opening => &[Victim::Supervisor, Victim::Keeper, Victim::Both, Victim::Group],
@@ -79,14 +79,14 @@ impl Phase {
         }
     }
 
-    /// The reasons that can be true; the trainer's own end among them stands as `trainer`.
+    /// The reasons that can be true. `trainer` stands for the trainer's own end.
     const fn reasons(self, victim: Victim) -> &'static [&'static str] {
         match (self, victim) {
             (Self::Journaled, _) | (_, Victim::Keeper) | (Self::Opening | Self::Ended, Victim::Trainer) => &["trainer"],
             (_, Victim::Both | Victim::All) => &["lost"],
             (Self::Opening | Self::Running, Victim::Supervisor | Victim::Group) => &["supervisor_killed"],
             (Self::Running, Victim::Trainer) => &["signal"],
-            // A kernel that remembers the end of a process for others than its parent tells it.
+            // A newer kernel reports the exit status of a reaped process through its pidfd.
             (Self::Ended, Victim::Supervisor | Victim::Group) => &["trainer", "supervisor_killed"],
         }
     }
@@ -120,7 +120,7 @@ impl Run<'_> {
         });
     }
 
-    /// Kills all victims as if at once: none of them sees another's death.
+    /// Kills all victims as if at once: each is stopped first, so none reacts to another's death.
     fn kill(&self, victim: Victim) {
         let (supervisor, keeper, trainer) = (Some(self.supervisor), self.keeper(), self.trainer());
         let pids: Vec<i32> = match victim {
@@ -143,7 +143,7 @@ impl Run<'_> {
     }
 }
 
-/// `kill -NAME PID…`; those that have gone are no error.
+/// `kill -NAME PID…`; a process that is gone is no error.
 fn signal(pids: &[i32], name: &str) {
     let words = pids.iter().map(ToString::to_string);
     let mut command = std::process::Command::new("kill");
@@ -151,9 +151,9 @@ fn signal(pids: &[i32], name: &str) {
     let _gone = !status.unwrap().success();
 }
 
-/// Does it, and asserts that the record is the only one, and true. `code` is what the trainer exits with.
+/// Kills `victim` at `point`, and asserts that there is one record, and that it is true. The trainer exits with `code`.
 pub(super) fn check(site: &Site, point: &Point, victim: Victim, code: i32, by: TidyUp) {
-    // The proof comes right before the end: a run without it has not completed.
+    // The proof is written right before the end: a run without it has not completed.
     let script = format!("echo > ready; read -r line; echo \"$RUNWRAP_RUN_ID\" >> proof; exit {code}");
     let mut command = site.shell(&["--name", "killed", "--start-timeout", point.start_timeout], &script);
     command.env("RUNWRAP_FAILPOINTS", point.failpoints).stdin(Stdio::piped()).stderr(Stdio::null()).process_group(0);
@@ -175,7 +175,7 @@ pub(super) fn check(site: &Site, point: &Point, victim: Victim, code: i32, by: T
     assert_true(site, point.phase.reasons(victim), code);
 }
 
-/// Continues whoever is stopped, and whoever stops at the same point after them, until nothing runs.
+/// Continues every stopped process, also one that stops at the same point later, until none is left.
 fn go_on(site: &Site, supervisor: &mut Running) {
     wait_until("every process has ended", || {
         let processes = site.processes();
@@ -187,9 +187,10 @@ fn go_on(site: &Site, supervisor: &mut Running) {
         processes.is_empty()
     });
     supervisor.end();
+    site.quiet();
 }
 
-/// Delivers what is left.
+/// Delivers the leftovers.
 fn tidy_up(site: &Site, by: TidyUp) {
     match by {
         TidyUp::LaterRun => {

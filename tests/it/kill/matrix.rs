@@ -1,11 +1,11 @@
-//! The cells: each point of a run against each victim that is there then, all victims of a point at once.
+//! The cells of the kill matrix: each point of a run against each victim of its phase, all victims of a point at once.
 
 use std::thread;
 
 use super::cell::{Phase, Point, Stops, TidyUp, Victim, check};
 use crate::support::site::Site;
 
-/// No supervisor waits this long for a record that is held up.
+/// Longer than any test holds the record up.
 const PATIENT: &str = "1m";
 /// The trainer starts at once, recorded or not.
 const AT_ONCE: &str = "1ms";
@@ -27,7 +27,7 @@ const fn point(phase: Phase, failpoints: &'static str, stops: Stops) -> Point {
     Point { phase, failpoints, stops, start_timeout: PATIENT }
 }
 
-/// Every victim of `point`, each in a place of its own.
+/// Every victim of `point`, each in a site of its own.
 fn row(point: Point, code: i32, site: impl Fn() -> Site) {
     rows(point, point.phase.victims(), code, site);
 }
@@ -37,7 +37,7 @@ fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
         for (index, victim) in victims.iter().enumerate() {
             let site = site();
             let by = if index % 2 == 0 { TidyUp::LaterRun } else { TidyUp::Recover };
-            // The thread's name is in the message of a failure.
+            // A failure prints the name of its thread.
             let name = format!("{} {victim:?}", point.failpoints);
             let cell = thread::Builder::new().name(name);
             let _joined_by_the_scope =
@@ -48,88 +48,88 @@ fn rows(point: Point, victims: &[Victim], code: i32, site: impl Fn() -> Site) {
 
 // Holds: failures/kill-before-insert
 #[test]
-fn killed_before_the_keeper_is_told_there_is_one_true_record() {
+fn killed_after_journal_begin_leaves_one_true_record() {
     row(JOURNAL_BEGUN, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-insert
 #[test]
-fn killed_before_the_insert_there_is_one_true_record() {
+fn killed_before_insert_leaves_one_true_record() {
     row(BEFORE_INSERT, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-insert
 #[test]
-fn killed_before_the_insert_while_the_trainer_runs_already_there_is_one_true_record() {
+fn killed_before_insert_while_running_leaves_one_true_record() {
     row(Point { phase: Phase::Running, start_timeout: AT_ONCE, ..BEFORE_INSERT }, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-exec
 #[test]
-fn killed_after_the_insert_there_is_one_true_record() {
+fn killed_after_insert_leaves_one_true_record() {
     row(AFTER_INSERT, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-exec
 #[test]
-fn killed_before_the_exec_there_is_one_true_record() {
+fn killed_before_exec_leaves_one_true_record() {
     row(BEFORE_EXEC, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-running
 #[test]
-fn killed_when_the_trainer_has_just_been_executed_there_is_one_true_record() {
+fn killed_right_after_exec_leaves_one_true_record() {
     row(EXECUTED, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-running
 #[test]
-fn killed_while_running_there_is_one_true_record() {
+fn killed_while_running_leaves_one_true_record() {
     row(RUNNING, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-before-journal
 #[test]
-fn killed_between_exit_and_journal_there_is_one_true_record() {
+fn killed_between_exit_and_journal_leaves_one_true_record() {
     row(EXITED, 0, Site::sqlite);
     row(EXITED, 3, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_between_journal_and_delivery_the_journaled_end_arrives() {
+fn killed_between_journal_and_delivery_keeps_the_end() {
     row(JOURNALED, 0, Site::sqlite);
     row(JOURNALED, 3, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_before_the_finalize_the_journaled_end_arrives() {
+fn killed_before_finalize_keeps_the_journaled_end() {
     row(DELIVERING, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_inside_the_transaction_of_the_finalize_the_journaled_end_arrives() {
+fn killed_inside_finalize_transaction_keeps_journaled_end() {
     row(COMMITTING, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-delivery
 #[test]
-fn killed_after_the_finalize_it_is_not_said_twice() {
+fn killed_after_finalize_records_no_second_end() {
     row(DELIVERED, 0, Site::sqlite);
 }
 
 // Holds: failures/kill-removed
 #[test]
-fn killed_after_the_journal_was_removed_nothing_is_missing() {
+fn killed_after_journal_removal_loses_nothing() {
     row(REMOVED, 0, Site::sqlite);
 }
 
-/// The same story with a server, where an insert or a finalize can be done without the keeper that sent it.
+/// With a server, an insert or a finalize can commit after the death of the keeper that sent it.
 // Holds: failures/kill-postgresql
 #[test]
-fn killed_at_any_point_of_a_run_on_postgresql_there_is_one_true_record() {
+fn killed_at_any_point_on_postgresql_leaves_one_true_record() {
     let victims = [Victim::Supervisor, Victim::Keeper, Victim::Both];
     for point in [BEFORE_INSERT, AFTER_INSERT, RUNNING, JOURNALED, COMMITTING, DELIVERED] {
         rows(point, &victims, 0, Site::postgres);

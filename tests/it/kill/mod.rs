@@ -1,5 +1,5 @@
-//! The kill matrix: whoever is killed, at whatever point of a run, the run has exactly one record, and that record is true.
-//! SIGKILL to real processes at the named points of `sys::failpoint`, and by system-call injection into the release binary.
+//! The kill matrix: SIGKILL to each process of a run at each named point of `sys::failpoint` leaves exactly one record, and
+//! that record is true.
 
 mod cell;
 mod matrix;

@@ -1,5 +1,5 @@
-//! What is left of a run that died while its directory was being made, before it had a journal, or while it was being
-//! removed: it has no story to tell, and the next run removes it.
+//! Run directories without a journal: the run died while the directory was being made or removed. There is nothing to deliver,
+//! and the next run removes it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn make_old(path: &Path) {
     assert!(Command::new("touch").args(["-d", "1 hour ago"]).arg(path).status().unwrap().success());
 }
 
-/// What the state directory has seen: `young` is being made at the moment.
+/// Directories without a journal. `young` may still be in the making.
 struct Remains {
     runs: PathBuf,
     young: PathBuf,
@@ -43,10 +43,11 @@ impl Remains {
     }
 }
 
-/// The process died between the making of the directory and its publication, or after all files were removed.
+/// A run that was killed between making and publishing its directory, or between removing its lock and its directory, left the
+/// directory for ever.
 // Holds: failures/kill-remains
 #[test]
-fn what_died_before_it_had_a_journal_or_while_it_was_removed_is_cleared_away() {
+fn next_run_removes_directories_without_a_journal() {
     let site = Site::sqlite();
     let remains = Remains::of(&site);
     assert!(site.run(&[], "true").status.success());
@@ -56,7 +57,7 @@ fn what_died_before_it_had_a_journal_or_while_it_was_removed_is_cleared_away() {
 
 // Holds: failures/kill-remains
 #[test]
-fn recover_clears_away_what_died_before_it_had_a_journal() {
+fn recover_removes_directories_without_a_journal() {
     let site = Site::sqlite();
     let remains = Remains::of(&site);
     let recovered = output(&mut site.runwrap(&["recover", "--json"]));
@@ -64,10 +65,10 @@ fn recover_clears_away_what_died_before_it_had_a_journal() {
     assert_eq!(site.run_directories(), [remains.young]);
 }
 
-/// Its keeper is there already, and must not take over what has not begun.
+/// Its keeper runs already and must not take over a run that never began.
 // Holds: failures/kill-unnamed
 #[test]
-fn killed_before_it_has_its_name_a_run_leaves_nothing() {
+fn run_killed_before_it_is_named_leaves_nothing() {
     for point in ["blank=stop", "unsettled=stop"] {
         killed_unborn(point);
     }
@@ -89,7 +90,7 @@ fn killed_unborn(point: &str) {
 
 // Holds: failures/kill-unnamed
 #[test]
-fn killed_before_its_journal_in_memory_has_begun_a_run_leaves_nothing() {
+fn run_killed_before_its_journal_in_memory_leaves_nothing() {
     let site = Site::sqlite();
     let temporary = site.path().join("tmp");
     fs::create_dir(&temporary).unwrap();
@@ -103,7 +104,7 @@ fn killed_before_its_journal_in_memory_has_begun_a_run_leaves_nothing() {
     assert!(site.records().is_empty());
 }
 
-/// A supervisor that has stopped at `point`, and has its keeper already.
+/// A supervisor that has stopped at `point` after it started its keeper.
 fn stopped_at(point: &str, site: &Site, command: &mut Command) -> Running {
     let supervisor = start(command.env("RUNWRAP_FAILPOINTS", point).stderr(Stdio::null()));
     wait_until("supervisor and keeper are there", || {
@@ -112,17 +113,17 @@ fn stopped_at(point: &str, site: &Site, command: &mut Command) -> Running {
     supervisor
 }
 
-/// Kills it, and waits until its keeper has gone as well.
+/// Kills the supervisor, and waits for the end of its keeper.
 fn kill(mut supervisor: Running, site: &Site) {
     supervisor.signal("KILL");
     supervisor.end();
     site.quiet();
 }
 
-/// Its keeper was started for the file that could not be written, and must not take it for a run that never began.
+/// The keeper, started for a file that could not be written, took the named run for one that never began.
 // Holds: failures/kill-unwritten
 #[test]
-fn killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record() {
+fn run_killed_after_a_failed_journal_write_has_one_record() {
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "true"]);
     command.env("RUNWRAP_FAILPOINTS", "journal-write=error,journal-begun=kill").stderr(Stdio::null());

@@ -1,5 +1,5 @@
-//! Why a run failed: what it said last on its stderr, where that is a regular file, and what it reported itself. Nothing
-//! stands between the trainer and its stderr, so whatever else that is, or becomes, costs no more than the tail.
+//! The error message of a failed run: the error that the trainer reported, and the tail of its stderr if that is a regular
+//! file. runwrap only reads that file back, so a stderr of any other kind costs no more than the tail.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
@@ -9,14 +9,14 @@ use std::process::{Command, Stdio};
 
 use crate::support::site::{Site, output, start};
 
-/// The files that a log may be opened as: by `>`, by `>>`, for reading too, and by `<>`, over what is there already.
+/// The redirections that open a log: `<>` writes over the old content.
 const WAYS: [&str; 3] = [">", ">>", "<>"];
 
 fn log_of(site: &Site) -> PathBuf {
     site.path().join("train.log")
 }
 
-/// The message of the newest record, without its first line, which says how the run ended.
+/// The message of the newest record without its first line, the kind of the end.
 #[track_caller]
 fn tail(site: &Site) -> Option<String> {
     let message = site.records()[0]["error_message"].as_str().unwrap().to_owned();
@@ -24,7 +24,7 @@ fn tail(site: &Site) -> Option<String> {
     message.split_once('\n').map(|(_, tail)| tail.to_owned())
 }
 
-/// The tail of a run of `script`, which ends with 3, whose stderr is a new file.
+/// The tail of a run of `script`, which must exit with 3, with a new file as stderr.
 #[track_caller]
 fn tail_of(site: &Site, options: &[&str], script: &str) -> Option<String> {
     let mut command = site.shell(options, script);
@@ -32,7 +32,7 @@ fn tail_of(site: &Site, options: &[&str], script: &str) -> Option<String> {
     tail(site)
 }
 
-/// A shell in this place, whose `$RUNWRAP` is the program.
+/// A shell in the site, with `$RUNWRAP` as the program.
 fn shell(site: &Site, script: &str) -> Command {
     let mut command = site.program("sh");
     command.args(["-c", script]).env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap"));
@@ -41,7 +41,7 @@ fn shell(site: &Site, script: &str) -> Command {
 
 // Holds: failures/tail-file
 #[test]
-fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
+fn failed_run_keeps_the_tail_of_a_stderr_file() {
     let site = Site::sqlite();
     let script = "echo 'epoch 1' >&2; printf '10%%\\r99%%\\n\\033[31mboom\\033[0m\\a\\n' >&2; exit 3";
     assert_eq!(tail_of(&site, &[], script).unwrap(), "epoch 1\n99%\nboom");
@@ -52,9 +52,10 @@ fn the_end_of_stderr_is_kept_of_a_failed_run_where_it_is_a_file() {
     assert_eq!(tail_of(&site, &["--stderr-tail", "0"], "echo boom >&2; exit 3"), None, "nothing is to be kept");
 }
 
+/// What runwrap wrote to stderr before the trainer started was kept as the trainer's.
 // Holds: failures/tail-own-messages
 #[test]
-fn what_runwrap_says_before_it_starts_the_trainer_is_no_reason_why_that_failed() {
+fn tail_excludes_runwrap_s_own_messages() {
     let site = Site::sqlite();
     let mut command = site.shell(&[], "echo boom >&2; exit 3");
     command.env("RUNWRAP_FAILPOINTS", "journal-sync=error").stderr(File::create(log_of(&site)).unwrap());
@@ -64,7 +65,7 @@ fn what_runwrap_says_before_it_starts_the_trainer_is_no_reason_why_that_failed()
 }
 
 #[test]
-fn a_run_that_completed_keeps_no_tail() {
+fn completed_run_keeps_no_tail() {
     let site = Site::sqlite();
     let mut command = site.shell(&[], "echo 'a warning' >&2");
     assert!(start(command.stderr(File::create(log_of(&site)).unwrap())).end().success());
@@ -72,7 +73,7 @@ fn a_run_that_completed_keeps_no_tail() {
 }
 
 #[test]
-fn a_trainer_s_own_word_stands_before_the_tail() {
+fn reported_error_stands_before_the_tail() {
     let site = Site::sqlite();
     let script = "echo '{\"error\": \"loss is NaN\"}' >> $RUNWRAP_REPORT; echo Traceback >&2; exit 3";
     assert_eq!(tail_of(&site, &[], script).unwrap(), "loss is NaN\nTraceback");
@@ -81,7 +82,7 @@ fn a_trainer_s_own_word_stands_before_the_tail() {
 /// The message is at the end of a line, however long the line.
 // Holds: failures/tail-file
 #[test]
-fn of_a_line_longer_than_the_tail_the_end_is_kept() {
+fn tail_keeps_the_end_of_an_overlong_line() {
     let site = Site::sqlite();
     let options = ["--stderr-tail", "30"];
     let long = |rest: &str| format!("printf '%05000d bad shape{rest}' 0 >&2; exit 3");
@@ -98,10 +99,10 @@ fn of_a_line_longer_than_the_tail_the_end_is_kept() {
 }
 
 #[test]
-fn a_character_that_the_tail_cuts_in_two_is_left_out() {
+fn tail_leaves_out_a_character_cut_in_two() {
     let site = Site::sqlite();
     for limit in 5..13 {
-        // Three bytes each, and a newline.
+        // Each character takes three bytes; a newline follows.
         let message = tail_of(&site, &["--stderr-tail", &limit.to_string()], "echo '€€€€€€' >&2; exit 3").unwrap();
         assert_eq!(message, format!("…{}", "€".repeat((limit - 1) / 3)), "{limit} bytes");
     }
@@ -109,21 +110,22 @@ fn a_character_that_the_tail_cuts_in_two_is_left_out() {
     assert_eq!(broken, "boom \u{FFFD}", "the trainer ended within a character");
 }
 
+/// Whichever way the log was opened: by each of the [`WAYS`].
 #[test]
-fn what_was_in_the_log_before_the_run_is_not_its_tail_however_it_was_opened() {
+fn tail_excludes_text_from_before_the_run() {
     let site = Site::sqlite();
     for way in WAYS {
         fs::write(log_of(&site), "of an earlier run\n".repeat(3)).unwrap();
         let script = format!("exec 2{way}train.log; echo before >&2; $RUNWRAP -- sh -c 'echo boom >&2; exit 3'");
         assert_eq!(output(&mut shell(&site, &script)).status.code(), Some(3), "{way}");
         let kept = tail(&site);
-        // Over what was there already, the file does not grow: there is no telling what is new.
+        // Written over the old content, the file does not grow, and its new part is unknown.
         assert_eq!(kept.as_deref(), Some("boom").filter(|_| way != "<>"), "{way}");
     }
 }
 
 #[test]
-fn runs_that_share_a_log_one_after_the_other_keep_their_own_ends() {
+fn sequential_runs_in_one_log_keep_their_own_tails() {
     let site = Site::sqlite();
     let run = |word: &str| format!("$RUNWRAP -- sh -c 'echo {word} >&2; exit 3'");
     let script = format!("exec 2>train.log; {}; {}", run("first"), run("second"));
@@ -133,7 +135,7 @@ fn runs_that_share_a_log_one_after_the_other_keep_their_own_ends() {
 }
 
 #[test]
-fn runs_that_share_a_log_at_the_same_time_lose_nothing_of_it() {
+fn concurrent_runs_in_one_log_lose_no_output() {
     let site = Site::sqlite();
     let run = |word: &str| format!("$RUNWRAP --name {word} -- sh -c 'echo {word} >&2; exit 3' &");
     let script = format!("exec 2>train.log; {} {} wait", run("first"), run("second"));
@@ -146,17 +148,17 @@ fn runs_that_share_a_log_at_the_same_time_lose_nothing_of_it() {
 
 // Holds: failures/tail-rotated
 #[test]
-fn a_log_that_is_truncated_rotated_or_deleted_costs_nothing_but_the_tail() {
+fn truncated_rotated_or_deleted_log_costs_only_the_tail() {
     let site = Site::sqlite();
     for (deed, kept) in [
-        // Shorter than it was when the run began: what is new in it is not to be told.
+        // Shorter than at the start of the run: its new part is unknown.
         (": > train.log", None),
-        // By copytruncate, which leaves a hole before what is written next.
+        // As copytruncate does, which leaves a hole before the next write.
         ("cp train.log train.log.1; : > train.log; echo more >&2", Some("more\nboom")),
-        // The trainer goes on writing to the same file, whatever its name is.
+        // The trainer goes on writing to the renamed file.
         ("mv train.log train.log.1; : > train.log", Some("begun\nboom")),
         ("rm train.log", Some("begun\nboom")),
-        // The name is something else by now, which must not be read.
+        // Another file has the name now, and must not be read.
         ("rm train.log; mkfifo train.log", Some("begun\nboom")),
         ("rm train.log; ln -s /etc/passwd train.log", Some("begun\nboom")),
     ] {
@@ -169,10 +171,10 @@ fn a_log_that_is_truncated_rotated_or_deleted_costs_nothing_but_the_tail() {
     }
 }
 
-/// Not even looked at: a read would take from a reader, wait for ever, or take what is typed.
+/// A read would take data from the reader, block, or take what is typed.
 // Holds: failures/tail-none
 #[test]
-fn where_stderr_is_no_regular_file_nothing_is_read() {
+fn stderr_that_is_no_regular_file_is_never_read() {
     let site = Site::sqlite();
     let piped = site.run(&[], "echo boom >&2; exit 3");
     assert_eq!((piped.status.code(), &piped.stderr[..]), (Some(3), &b"boom\n"[..]));
@@ -187,7 +189,7 @@ fn where_stderr_is_no_regular_file_nothing_is_read() {
     assert_eq!((&end).read(&mut left).unwrap(), 5, "what was written is still there for its reader");
     assert_eq!((&left[..5], tail(&site)), (&b"boom\n"[..], None), "a FIFO");
 
-    // `script` gives its command a pty.
+    // `script` runs its command on a pty.
     let mut terminal = site.program("script");
     let inside = format!("{} -- sh -c 'echo boom >&2; exit 3'", env!("CARGO_BIN_EXE_runwrap"));
     terminal.args(["-qec", &inside, "/dev/null"]);
@@ -201,7 +203,7 @@ fn where_stderr_is_no_regular_file_nothing_is_read() {
     }
 }
 
-/// The bytes that the calls in strace's file `trace` have read from the file at `path`.
+/// The bytes that were read from the file at `path`, by the `trace` of strace.
 fn bytes_read(trace: &str, path: &Path) -> u64 {
     let named = format!("<{}>", path.display());
     let calls = trace.lines().filter(|line| line.contains(&named));
@@ -210,7 +212,7 @@ fn bytes_read(trace: &str, path: &Path) -> u64 {
 
 // Holds: failures/tail-huge
 #[test]
-fn a_log_of_ten_gigabytes_costs_one_small_read() {
+fn tail_of_a_10_gib_log_costs_one_small_read() {
     let site = Site::sqlite();
     let log = OpenOptions::new().read(true).append(true).create(true).open(log_of(&site)).unwrap();
     let plain = site.shell(&[], "truncate --size 10G train.log; printf '\\nboom\\n' >&2; exit 3");

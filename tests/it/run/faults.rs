@@ -1,4 +1,4 @@
-//! A database that misbehaves never harms the training: it starts in time, ends in time, and the record arrives later.
+//! A database or a disk that fails never harms the training: it starts in time, ends in time, and the record arrives later.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,9 +10,10 @@ use crate::support::site::{Site, output, start};
 use crate::support::skipped;
 use crate::support::wait::wait_until;
 
+/// The record arrives once the database answers again.
 // Holds: failures/database-hangs-start
 #[test]
-fn the_trainer_starts_and_ends_in_time_while_the_database_hangs_and_the_record_arrives_later() {
+fn hung_database_delays_neither_start_nor_end() {
     let server = Postgres::private();
     let site = Site::on(&server);
     assert!(site.run(&[], "true").status.success());
@@ -36,7 +37,7 @@ fn the_trainer_starts_and_ends_in_time_while_the_database_hangs_and_the_record_a
 
 // Holds: failures/database-down-start
 #[test]
-fn a_database_that_is_down_gets_the_record_when_it_is_up_again() {
+fn record_arrives_when_a_database_that_was_down_is_up() {
     let server = Postgres::private();
     let site = Site::on(&server);
     server.stop();
@@ -49,7 +50,7 @@ fn a_database_that_is_down_gets_the_record_when_it_is_up_again() {
 
 // Holds: failures/database-down-end
 #[test]
-fn a_database_that_goes_down_during_the_run_gets_the_end_when_it_is_up_again() {
+fn end_arrives_after_an_outage_that_began_during_the_run() {
     let server = Postgres::private();
     let site = Site::on(&server);
     let mut command = site.shell(&["--finish-timeout", "100ms"], "echo ready; read -r line; exit 3");
@@ -66,7 +67,7 @@ fn a_database_that_goes_down_during_the_run_gets_the_end_when_it_is_up_again() {
 
 // Holds: failures/refused-database
 #[test]
-fn require_database_does_not_start_the_trainer_and_leaves_nothing() {
+fn require_database_starts_no_trainer_and_leaves_nothing() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
     let output = site.run(&["--require-database", "--start-timeout", "200ms"], "touch started");
     assert_eq!(output.status.code(), Some(125));
@@ -77,9 +78,10 @@ fn require_database_does_not_start_the_trainer_and_leaves_nothing() {
     site.quiet();
 }
 
+/// The refused run was taken for one that had ended, and recorded once the database answered.
 // Holds: failures/refused-database
 #[test]
-fn a_run_that_was_refused_does_not_arrive_in_a_database_that_answers_later() {
+fn refused_run_is_not_recorded_by_a_late_database() {
     let server = Postgres::private();
     let site = Site::on(&server);
     assert!(site.run(&[], "true").status.success());
@@ -99,7 +101,7 @@ fn a_run_that_was_refused_does_not_arrive_in_a_database_that_answers_later() {
 
 // Holds: failures/refused-options
 #[test]
-fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts() {
+fn unknown_column_or_record_is_refused_before_the_start() {
     for site in [Site::sqlite(), Site::postgres()] {
         assert!(site.run(&[], "true").status.success());
         for (options, told) in [(["--set", "colour=red"], "colour"), (["--record-id", "4711"], "4711")] {
@@ -120,7 +122,7 @@ fn an_unknown_column_and_an_unknown_record_are_refused_before_the_trainer_starts
 
 // Holds: failures/journal-no-place
 #[test]
-fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded() {
+fn run_without_a_journal_place_warns_once_and_is_recorded() {
     let site = Site::sqlite();
     std::fs::write(site.path().join("file"), "").unwrap();
     std::fs::create_dir(site.path().join("tmp")).unwrap();
@@ -139,7 +141,7 @@ fn without_a_place_for_the_journal_there_is_one_warning_and_the_run_is_recorded(
 
 // Holds: failures/journal-disk-error
 #[test]
-fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
+fn journal_disk_error_during_a_run_loses_nothing() {
     for point in ["journal-write=error", "journal-sync=error"] {
         let site = Site::sqlite();
         let output = output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", point));
@@ -151,7 +153,7 @@ fn an_error_of_the_journal_s_disk_in_the_middle_of_a_run_loses_nothing() {
 
 // Holds: failures/no-keeper-no-disk
 #[test]
-fn a_journal_that_fails_where_no_keeper_can_be_started_harms_neither_the_training_nor_its_record() {
+fn failing_journal_without_a_keeper_still_records_the_run() {
     for point in ["journal-write=error", "journal-sync=error"] {
         let site = Site::sqlite();
         let points = format!("{point},keeper-start=error");
@@ -164,9 +166,10 @@ fn a_journal_that_fails_where_no_keeper_can_be_started_harms_neither_the_trainin
     }
 }
 
+/// Without a keeper and a database, runwrap promised delivery by `runwrap recover` also of a journal in memory.
 // Holds: failures/no-keeper-no-database
 #[test]
-fn where_no_keeper_can_be_started_and_nobody_answers_it_is_said_what_becomes_of_the_end() {
+fn delivery_is_promised_only_of_a_journal_on_disk() {
     for (points, is_on_disk) in [("keeper-start=error", true), ("keeper-start=error,journal-write=error", false)] {
         let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
         let mut command = site.shell(&["--start-timeout", "50ms", "--finish-timeout", "50ms"], "exit 3");
@@ -180,7 +183,7 @@ fn where_no_keeper_can_be_started_and_nobody_answers_it_is_said_what_becomes_of_
 
 // Holds: failures/refused-no-directory
 #[test]
-fn a_run_that_is_refused_leaves_no_report_behind_where_it_had_no_directory() {
+fn refused_run_without_a_directory_leaves_no_report_file() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
     std::fs::write(site.path().join("file"), "").unwrap();
     std::fs::create_dir(site.path().join("tmp")).unwrap();
@@ -192,9 +195,10 @@ fn a_run_that_is_refused_leaves_no_report_behind_where_it_had_no_directory() {
     assert!(std::fs::read_dir(site.path().join("tmp")).unwrap().next().is_none());
 }
 
+/// A long error did not fit into a message of the keeper and ended one keeper after the other.
 // Holds: failures/database-long-error
 #[test]
-fn a_database_that_complains_at_length_is_heard_in_short_and_no_keeper_dies_of_it() {
+fn long_database_error_is_cut_and_ends_no_keeper() {
     let site = Site::postgres();
     assert!(site.run(&[], "true").status.success());
     site.sql(
@@ -210,9 +214,10 @@ fn a_database_that_complains_at_length_is_heard_in_short_and_no_keeper_dies_of_i
     assert_eq!(site.run_directories().len(), 1);
 }
 
+/// If kill fails with EPERM, runwrap keeps waiting for the trainer.
 // Holds: failures/trainer-privileged
 #[test]
-fn a_trainer_that_may_not_be_signalled_goes_on_and_its_end_is_recorded() {
+fn unsignalable_trainer_runs_on_and_its_end_is_recorded() {
     if !is_root() {
         skipped("only root can start a trainer that it may not signal");
         return;
@@ -231,7 +236,7 @@ fn a_trainer_that_may_not_be_signalled_goes_on_and_its_end_is_recorded() {
         if let Some(name) = deed {
             running.signal(name);
         }
-        // The kernel lets a SIGCONT pass within a session.
+        // Within a session the kernel permits SIGCONT.
         let refused = if deed.is_some() { 1 } else { 2 };
         wait_until("the kernel has refused", || site.log().matches("event=not_signalled").count() == refused);
         running.close_stdin();

@@ -1,10 +1,10 @@
-//! The finalize drop guard: whatever way the supervisor leaves, the record has its end before runwrap exits.
+//! The finalize drop guard: on a panic and on an error of the supervisor the record has its end before runwrap exits.
 
 use serde_json::json;
 
 use crate::support::site::{Site, output};
 
-/// Fails at the point `running`, which is reached as soon as the trainer was executed.
+/// Fails at the point `running`, right after the exec of the trainer.
 #[track_caller]
 fn fails(action: &str, message: &str) {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -22,12 +22,12 @@ fn fails(action: &str, message: &str) {
 
 // Holds: failures/supervisor-panic
 #[test]
-fn a_panic_in_the_supervisor_finalizes_before_the_exit() {
+fn supervisor_panic_finalizes_before_the_exit() {
     fails("panic", "runwrap panicked");
 }
 
 // Holds: failures/supervisor-error
 #[test]
-fn an_error_in_the_supervisor_finalizes_before_the_exit() {
+fn supervisor_error_finalizes_before_the_exit() {
     fails("error", "runwrap failed");
 }

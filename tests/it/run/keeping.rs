@@ -1,4 +1,4 @@
-//! Supervisor and keeper watch each other: whichever is killed, the record is finalized, and nothing is left running.
+//! Supervisor and keeper watch each other: if either is killed, the record is finalized, and no process is left.
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ const SLEEPER: &str = "setsid sh -c 'sleep 61' > /dev/null 2>&1 & echo ready; sl
 
 // Holds: signals/kill, signals/fault-own, failures/supervisor-sigkill
 #[test]
-fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
+fn keeper_finalizes_within_2_s_of_sigkill_of_supervisor() {
     for site in [Site::sqlite(), Site::postgres()] {
         let mut running = start(site.shell(&[], SLEEPER).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
@@ -29,9 +29,10 @@ fn sigkill_of_the_supervisor_is_finalized_by_the_keeper_within_two_seconds() {
     }
 }
 
+/// An error while leftover processes were stopped kept the end out of the record.
 // Holds: failures/leftover-unstoppable
 #[test]
-fn a_run_whose_leftovers_cannot_be_stopped_is_finalized_all_the_same() {
+fn run_is_finalized_although_leftovers_cannot_be_stopped() {
     let site = Site::sqlite();
     let mut command = site.shell(&[], "echo ready; exec sleep 62");
     let mut running = start(command.env("RUNWRAP_FAILPOINTS", "leftovers=error").stdout(Stdio::piped()));
@@ -44,7 +45,7 @@ fn a_run_whose_leftovers_cannot_be_stopped_is_finalized_all_the_same() {
 
 // Holds: signals/kill-group, failures/group-sigkill
 #[test]
-fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
+fn keeper_finalizes_after_sigkill_of_the_group() {
     let site = Site::sqlite();
     let mut running = start(site.shell(&[], SLEEPER).stdout(Stdio::piped()).process_group(0));
     assert_eq!(running.line(), "ready");
@@ -53,9 +54,10 @@ fn sigkill_of_the_process_group_is_finalized_by_the_keeper() {
     site.quiet();
 }
 
+/// As `pkill -f train_it.py` kills every process whose command line names the script.
 // Holds: failures/pkill-sigkill
 #[test]
-fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
+fn sigkill_by_command_line_misses_the_keeper() {
     let site = Site::sqlite();
     std::fs::write(site.path().join("train_it.py"), "import time; print('ready', flush=True); time.sleep(60)").unwrap();
     let mut running = start(site.runwrap(&["--", "python3", "train_it.py"]).stdout(Stdio::piped()));
@@ -70,7 +72,7 @@ fn sigkill_by_the_trainer_s_command_line_misses_the_keeper() {
 
 // Holds: failures/keeper-sigkill
 #[test]
-fn a_killed_keeper_is_replaced_again_and_again() {
+fn killed_keeper_is_replaced_each_time() {
     let site = Site::postgres();
     let mut running =
         start(site.shell(&[], "echo ready; read -r line; exit 4").stdin(Stdio::piped()).stdout(Stdio::piped()));
@@ -88,17 +90,19 @@ fn a_killed_keeper_is_replaced_again_and_again() {
     site.quiet();
 }
 
+/// The lingering keeper holds no end of the user's pipe.
 #[test]
-fn a_pipe_or_command_substitution_ends_with_the_supervisor_and_not_with_the_keeper() {
-    // Nothing listens there: the keeper lingers.
+fn pipe_or_substitution_ends_with_the_supervisor() {
+    // No server listens there, so the keeper lingers.
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
     let output = site.run(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "echo hi");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
     wait_until("one keeper lingers", || site.keepers().len() == 1);
 }
 
+/// And the supervisor has one thread.
 #[test]
-fn the_keeper_holds_nothing_of_the_user_s_and_the_supervisor_has_one_thread() {
+fn keeper_holds_nothing_of_the_user_s() {
     let site = Site::sqlite();
     let mut shell = site.program("sh");
     let script = format!("exec 7>held 8<.; exec {} -- sh -c 'echo ready; read -r line'", env!("CARGO_BIN_EXE_runwrap"));
@@ -112,7 +116,7 @@ fn the_keeper_holds_nothing_of_the_user_s_and_the_supervisor_has_one_thread() {
     }
     let own = [site.state_dir(), site.path().join("runs.db")];
     for entry in std::fs::read_dir(format!("/proc/{keeper}/fd")).unwrap() {
-        // One that it has closed meanwhile was its own.
+        // A descriptor that the keeper has closed meanwhile was its own.
         let Ok(target) = std::fs::read_link(entry.unwrap().path()) else { continue };
         let name = target.to_str().unwrap();
         let is_own = ["anon_inode:", "socket:", "/memfd:", "/dev/null"].iter().any(|kind| name.starts_with(kind))
@@ -129,10 +133,11 @@ fn the_keeper_holds_nothing_of_the_user_s_and_the_supervisor_has_one_thread() {
     site.quiet();
 }
 
+/// Although it has dropped the environment by which the keeper finds leftovers.
 #[test]
-fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment() {
+fn process_in_the_trainer_s_own_group_is_stopped() {
     let site = Site::sqlite();
-    // The trainer leads a group of its own; its child has forgotten everything but its place.
+    // The trainer leads a group of its own; its child has no variable but SITE.
     let child = format!("env -i SITE={} sleep 61", site.path().display());
     let program = format!(
         "import os, subprocess, time; os.setpgid(0, 0); subprocess.Popen('{child}'.split()); \
@@ -150,7 +155,7 @@ fn a_process_of_the_trainer_s_own_group_is_stopped_even_without_its_environment(
 
 // Holds: failures/leftover-foreign
 #[test]
-fn a_leftover_that_may_not_be_signalled_keeps_none_of_the_others_alive() {
+fn unsignalable_leftover_does_not_spare_the_others() {
     if !is_root() {
         skipped("only root can start a process that it may not signal");
         return;
@@ -158,7 +163,7 @@ fn a_leftover_that_may_not_be_signalled_keeps_none_of_the_others_alive() {
     let site = Site::sqlite();
     let mut command = site.program("setpriv");
     command.args(["--bounding-set=-kill", "--inh-caps=-all", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c"]);
-    // The refused one has the lower number: it is met first.
+    // The unsignalable process has the lowest id, so it comes first.
     let script = "setpriv --reuid=65534 --clear-groups sleep 61 & sleep 62 & sleep 63 & echo ready; wait";
     let mut running = start(command.arg(script).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
@@ -172,7 +177,7 @@ fn a_leftover_that_may_not_be_signalled_keeps_none_of_the_others_alive() {
 
 // Holds: failures/leftover-deaf
 #[test]
-fn what_was_left_running_is_asked_to_stop_and_killed_where_it_does_not() {
+fn leftovers_get_sigterm_and_then_sigkill() {
     let site = Site::sqlite();
     let polite = "setsid sh -c 'trap \"echo asked > asked; exit\" TERM; echo; while :; do sleep 0.01; done'";
     let deaf = "setsid sh -c 'trap \"\" TERM; echo; while :; do sleep 0.01; done'";
@@ -187,9 +192,10 @@ fn what_was_left_running_is_asked_to_stop_and_killed_where_it_does_not() {
     site.quiet();
 }
 
+/// The supervisor waited for a keeper that had delivered and removed the journal, but died before it could report so.
 // Holds: failures/kill-removed
 #[test]
-fn a_keeper_that_dies_after_the_removal_costs_no_wait() {
+fn keeper_death_after_the_removal_costs_no_wait() {
     let site = Site::sqlite();
     let started = Instant::now();
     let output = output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", "removed=kill"));

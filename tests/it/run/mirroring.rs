@@ -1,4 +1,4 @@
-//! The exit status: runwrap ends as the command did, for each code and each fatal signal, and dumps no core of its own.
+//! The exit status: runwrap ends as its command, for each code and each fatal signal, and dumps no core of its own.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -9,9 +9,9 @@ use serde_json::json;
 use crate::support::site::{Site, output};
 use crate::support::skipped;
 
-/// Stopped or ignored by default, or the C library's own; the others end a process.
+/// Signals that stop or are ignored by default, or that the C library reserves; the others end a process.
 const NOT_FATAL: [i32; 10] = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
-/// The kernel dumps core for them.
+/// Signals for which the kernel dumps core.
 const DUMPING: [i32; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
 
 /// Calls `check` with each of `numbers`, two at a time.
@@ -86,7 +86,7 @@ fn name(number: i32) -> String {
 
 // Holds: failures/trainer-signal
 #[test]
-fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
+fn core_of_the_trainer_is_the_only_core() {
     let site = Site::sqlite();
     let ended = |wrapped: bool, number: i32| -> ExitStatus {
         let words = if wrapped { format!("exec {} -- ", env!("CARGO_BIN_EXE_runwrap")) } else { "exec ".to_owned() };
@@ -100,13 +100,13 @@ fn a_trainer_that_dumps_core_leaves_one_core_and_runwrap_none() {
     for number in DUMPING {
         remove_cores(&site);
         assert_eq!(ended(false, number).into_raw(), number | 0x80, "bare");
-        // None here, where the pattern sends them elsewhere.
+        // None here, if the pattern sends them elsewhere.
         let cores = remove_cores(&site);
         assert_eq!((ended(true, number).into_raw(), remove_cores(&site)), (number, cores), "under runwrap");
     }
 }
 
-/// The core files in the directory where the trainer ran, which are all that a pattern without a path makes.
+/// Removes the core files in the directory of the trainer, where a pattern without a path puts them, and counts them.
 fn remove_cores(site: &Site) -> usize {
     let entries = fs::read_dir(site.path()).unwrap().map(|entry| entry.unwrap());
     let cores: Vec<_> = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"core")).collect();
@@ -118,7 +118,7 @@ fn remove_cores(site: &Site) -> usize {
 
 // Holds: failures/trainer-spawn
 #[test]
-fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
+fn unexecutable_command_is_126_or_127_and_recorded() {
     let site = Site::sqlite();
     fs::create_dir(site.path().join("directory")).unwrap();
     fs::write(site.path().join("no-interpreter"), "#!/no/such/interpreter\n").unwrap();
@@ -133,7 +133,7 @@ fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
     ] {
         let output = output(&mut site.runwrap(&["--", command]));
         assert_eq!(output.status.code(), Some(code), "{command}");
-        // As `env` does.
+        // As under `env`.
         assert_eq!(Some(code), self::output(site.program("env").arg(command)).status.code(), "{command}");
         assert_eq!(String::from_utf8(output.stderr).unwrap(), format!("runwrap: {message}\n"));
         let newest = &site.records()[0];
@@ -143,7 +143,7 @@ fn a_command_that_cannot_be_executed_is_127_or_126_and_recorded() {
 }
 
 #[test]
-fn a_script_that_names_no_interpreter_is_run_by_the_shell_as_env_does() {
+fn script_without_an_interpreter_line_runs_as_under_env() {
     let site = Site::sqlite();
     fs::write(site.path().join("script"), "exit 5\n").unwrap();
     assert!(site.program("chmod").args(["+x", "script"]).status().unwrap().success());

@@ -1,5 +1,5 @@
-//! Death for want of memory, in real control groups with a limit: what is recorded as `oom` and what is not. The kernel's
-//! own texts are tried on every machine, in `sys::cgroup`.
+//! OOM kills in real control groups with a limit: only the trainer's own is recorded as `oom`. The formats of the kernel's
+//! files are tested in `sys::cgroup`.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -17,13 +17,13 @@ use crate::support::wait::wait_until;
 const GREEDY: &str = "python3 -c 'x = bytearray(200 << 20)'";
 const LIMIT_BYTES: &str = "52428800";
 
-/// A control group with a limit, removed when dropped; the processes in it must have ended.
+/// A control group with a limit. Removed when dropped, once its processes have ended.
 struct Group {
     path: PathBuf,
 }
 
 impl Group {
-    /// `None`, and a line on stderr, where this user may not make one.
+    /// `None`, and a line on stderr, if this user may not make one.
     fn make() -> Option<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +76,7 @@ fn reason_and_signal(site: &Site) -> (Value, Value) {
 
 // Holds: failures/trainer-oom
 #[test]
-fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
+fn oom_kill_of_the_trainer_is_recorded_as_oom() {
     let Some(group) = Group::make() else { return };
     let site = Site::sqlite();
     let ended = group.run(&site, &format!("exec {GREEDY}"));
@@ -85,7 +85,7 @@ fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
     let message = site.record()["error_message"].clone();
     assert_eq!(message, "killed by SIGKILL: the kernel ran out of memory in the trainer's cgroup");
 
-    // What was counted before a run says nothing of it.
+    // An OOM kill that was counted before the run does not count for it.
     assert_eq!(group.run(&site, "kill -9 $$").status.signal(), Some(9));
     assert_eq!(reason_and_signal(&site), (json!("signal"), json!("SIGKILL")));
     site.quiet();
@@ -93,7 +93,7 @@ fn a_sigkill_for_want_of_memory_is_recorded_as_oom() {
 
 // Holds: failures/trainer-child-oom
 #[test]
-fn a_trainer_whose_child_ran_out_of_memory_ends_as_it_does_itself() {
+fn oom_kill_of_a_child_leaves_the_trainer_its_own_reason() {
     let Some(group) = Group::make() else { return };
     let site = Site::sqlite();
     let run = |end: &str| group.run(&site, &format!("{GREEDY}; test $? = 137 || exit 99; {end}")).status;

@@ -1,5 +1,5 @@
-// To be loaded into a program: the password database is a server that knows nobody, and takes its time. Says on stdout that it
-// was asked, and answers when there is something on stdin.
+// Preloaded into a program: a slow password database without entries. Prints a line to stdout when it is queried, and answers
+// when there is a line on stdin.
 
 #include <pwd.h>
 #include <unistd.h>

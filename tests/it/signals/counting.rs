@@ -1,4 +1,4 @@
-//! How often a signal arrives, for each way to send it: a table of signals and ways, bare and under runwrap.
+//! Counts how often a signal arrives, for each signal and each way to send it, bare and under runwrap.
 
 use std::process::Command;
 
@@ -7,12 +7,12 @@ use crate::support::procfs;
 use crate::support::site::{Running, Site, start};
 use crate::support::wait::wait_until;
 
-/// How a signal comes to runwrap.
+/// How a signal is sent to runwrap.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     /// `kill PID`
     Process,
-    /// `kill -PGID`, by somebody else.
+    /// `kill -PGID`, from another process group.
     GroupFromOutside,
     /// `kill 0`, by the trainer.
     GroupFromInside,
@@ -32,7 +32,7 @@ trainer.wait()";
 
 const SHELL: &str = r#"set -m; "$@" </dev/null & while read -r number; do kill -"$number" %1; done; wait %1"#;
 
-/// A probe and what sends it signals.
+/// A probe and the sender of its signals.
 struct Pair {
     subject: Subject,
     sender: Conversation,
@@ -55,25 +55,25 @@ impl Pair {
         match self.way {
             Way::Process => self.sender.ask(&format!("kill {pid} {number}")),
             Way::GroupFromOutside => self.sender.ask(&format!("kill -{group} {number}")),
-            Way::GroupFromInside => talk.say(&format!("kill 0 {number}")),
-            Way::Killpg | Way::Job => talk.say(&number.to_string()),
+            Way::GroupFromInside => talk.send(&format!("kill 0 {number}")),
+            Way::Killpg | Way::Job => talk.send(&number.to_string()),
         }
     }
 
-    /// Sends each of `numbers`, waits each time until it has arrived, and counts what came in all.
+    /// Sends each of `numbers`, waits each time until it has arrived, and counts all arrivals.
     #[track_caller]
     fn send_each(mut self, numbers: impl Iterator<Item = i32>) -> Counts {
-        let mut heard = Counts::new();
+        let mut received = Counts::new();
         for number in numbers {
             self.send(number);
-            self.subject.hears(number);
-            *heard.entry(number).or_default() += 1;
+            self.subject.receives(number);
+            *received.entry(number).or_default() += 1;
         }
         for (number, times) in count(&self.subject.rest()) {
-            *heard.entry(number).or_default() += times;
+            *received.entry(number).or_default() += times;
         }
         assert!(self.subject.talk.end().success());
-        heard
+        received
     }
 }
 
@@ -82,7 +82,7 @@ fn arguments(mut command: Command, words: &[&str]) -> Command {
     command
 }
 
-/// All but the last, those that cannot be caught, and those that the C library keeps for itself.
+/// Without [`LAST`], the two that cannot be caught, and the two that the C library reserves.
 fn all_signals() -> impl Iterator<Item = i32> {
     (1..LAST).filter(|number| ![9, 19, 32, 33].contains(number))
 }
@@ -93,11 +93,12 @@ fn load() -> Vec<Running> {
     (0..cores).map(|_| start(Command::new("sh").args(["-c", "while :; do :; done"]))).collect()
 }
 
+/// Bare and under runwrap, sent in each of the [`WAYS`].
 // Holds: signals/stop-to-runwrap, signals/stop-to-group, signals/suspend-to-runwrap, signals/suspend-to-group
 // Holds: signals/resume-to-runwrap, signals/child, signals/fault-sent, signals/other-to-runwrap
 // Holds: signals/other-to-group
 #[test]
-fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
+fn every_signal_arrives_as_often_as_without_runwrap() {
     let site = Site::sqlite();
     for way in WAYS {
         let twice = || all_signals().flat_map(|number| [number, number]);
@@ -108,23 +109,24 @@ fn every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent() {
     }
 }
 
+/// Such a signal arrived twice before there was a witness: from the kernel and from the supervisor.
 // Holds: signals/stop-to-group, signals/other-to-group
 #[test]
 fn a_signal_to_the_group_arrives_once() {
     let site = Site::sqlite();
     let _load = load();
     for way in WAYS {
-        // One that is only relayed, one that is written down first, and one that is queued.
+        // One signal that is only relayed, one that is journaled first, and one that is queued.
         for number in [10, 15, 40] {
-            let heard = Pair::start(&site, way, true).send_each(std::iter::repeat_n(number, 50));
-            assert_eq!(heard, Counts::from([(number, 50)]), "{way:?}");
+            let received = Pair::start(&site, way, true).send_each(std::iter::repeat_n(number, 50));
+            assert_eq!(received, Counts::from([(number, 50)]), "{way:?}");
         }
     }
 }
 
 // Holds: signals/real-time
 #[test]
-fn real_time_signals_arrive_all_in_their_order_and_with_their_values() {
+fn real_time_signals_keep_order_and_values() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let mut sender = Conversation::sender();
@@ -136,60 +138,61 @@ fn real_time_signals_arrive_all_in_their_order_and_with_their_values() {
 }
 
 #[test]
-fn a_flood_of_real_time_signals_to_the_group_arrives_as_it_was_sent() {
+fn flood_of_real_time_signals_to_the_group_arrives_whole() {
     let site = Site::sqlite();
     let _load = load();
     let mut subject = Subject::alone(&site, true);
     let mut sender = Conversation::sender();
     for _ in 0..300 {
-        sender.say(&format!("kill -{} 40", subject.group));
+        sender.send(&format!("kill -{} 40", subject.group));
     }
-    (0..300).for_each(|_| assert_eq!(sender.hear(), "sent"));
+    (0..300).for_each(|_| assert_eq!(sender.recv(), "sent"));
     assert_eq!(count(&subject.rest()), Counts::from([(40, 300)]));
 }
 
+/// The kernel merges a standard signal with a pending one, so fewer than 100 may arrive, but at least one.
 #[test]
-fn a_flood_of_one_signal_arrives_and_is_never_more_than_was_sent() {
+fn flood_of_one_signal_is_never_multiplied() {
     let site = Site::sqlite();
     for target in ["", "-"] {
         let mut subject = Subject::alone(&site, true);
         let mut sender = Conversation::sender();
         for _ in 0..100 {
-            sender.say(&format!("kill {target}{} 10", subject.pid));
+            sender.send(&format!("kill {target}{} 10", subject.pid));
         }
-        (0..100).for_each(|_| assert_eq!(sender.hear(), "sent"));
+        (0..100).for_each(|_| assert_eq!(sender.recv(), "sent"));
         let times = count(&subject.rest())[&10];
         assert!((1..=100).contains(&times), "{times}");
     }
 }
 
-/// A probe under GNU timeout, bare or under runwrap, whose time runs out when timeout gets SIGALRM: it sends SIGUSR1 to what
-/// it has started and then to the whole group.
+/// A probe under GNU timeout, bare or under runwrap. At SIGALRM timeout sends SIGUSR1 to its child and then to the whole
+/// group.
 fn under_timeout(site: &Site, wrapped: bool) -> Subject {
     Subject::start(arguments(site.program("timeout"), &["-s", "USR1", "1h"]), wrapped)
 }
 
-/// How often SIGUSR1 is heard once the time of `subject` runs out.
+/// How often SIGUSR1 arrives once the time of `subject` runs out.
 #[track_caller]
 fn time_out(mut subject: Subject, sender: &mut Conversation) -> usize {
     let timeout = subject.talk.pid();
-    // Before it waits it may not know yet whom to signal, and just ends.
+    // Before it waits, timeout may not have its child yet and would just exit.
     wait_until("timeout waits", || procfs::state(timeout) == Some('S'));
     sender.ask(&format!("kill {timeout} 14"));
-    subject.hears(10);
+    subject.receives(10);
     1 + count(&subject.rest()).get(&10).copied().unwrap_or(0)
 }
 
-/// To whom has not taken the first before the second comes both are one.
+/// If the first signal is still pending when the second comes, the kernel merges both.
 // Holds: signals/timeout-command
 #[test]
-fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_takes_both_as_one() {
+fn merged_signals_of_gnu_timeout_arrive_once() {
     let site = Site::sqlite();
     let mut sender = Conversation::sender();
     for wrapped in [false, true] {
         for _ in 0..10 {
             let subject = under_timeout(&site, wrapped);
-            // Goes on with the SIGCONT that timeout sends after the two.
+            // The SIGCONT that timeout sends after the two signals continues it.
             sender.ask(&format!("kill {} 19", subject.pid));
             wait_until("the process is stopped", || procfs::state(subject.pid) == Some('T'));
             assert_eq!(time_out(subject, &mut sender), 1, "wrapped: {wrapped}");
@@ -199,7 +202,7 @@ fn timeout_around_runwrap_is_heard_once_as_around_the_bare_command_where_that_ta
 
 // Holds: signals/timeout-command
 #[test]
-fn timeout_around_runwrap_is_never_heard_more_often_than_it_sends() {
+fn signal_of_gnu_timeout_is_never_multiplied() {
     let site = Site::sqlite();
     let mut sender = Conversation::sender();
     let subjects: Vec<Subject> = (0..20).map(|_| under_timeout(&site, true)).collect();

@@ -1,4 +1,4 @@
-/* Says all that a process is started with, one thing a line. */
+/* Prints everything that a process inherits, one fact a line. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@ extern char **environ;
 static const char *const files[] = {"status", "limits", "oom_score_adj", "coredump_filter", "timerslack_ns", "cgroup",
                                     "personality"};
 static const char *const links[] = {"cwd", "root", "ns/mnt", "ns/pid", "ns/net", "ns/uts", "ns/ipc", "ns/user"};
-/* What of the status is the process's own, and not what it was started with. */
+/* Lines of the status that are the process's own, and not inherited. */
 static const char *const own[] = {"Name", "State", "Pid", "PPid", "Tgid", "Ngid", "NStgid", "NSpid", "NSpgid", "NSsid", "FDSize",
                                   "Vm", "Rss", "Huge", "SigQ", "CoreDumping", "Threads", "voluntary", "nonvoluntary", "x86"};
 

@@ -1,4 +1,4 @@
-//! What the trainer is started with: one program says all of it, bare and under runwrap, in usual and unusual settings.
+//! What the trainer inherits: one program prints all of it, bare and under runwrap, in usual and unusual settings.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt;
@@ -9,14 +9,14 @@ use super::probe::compile;
 use crate::support::site::{Site, start};
 use crate::support::terminal::Terminal;
 
-/// The program that says it.
+/// The program that prints it.
 fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
     &BUILT.get_or_init(|| compile("inherited", &[])).1
 }
 
-/// What the program says that `script` starts as `"$@" $PROGRAM`: without what is runwrap's own or the shell's, and with
-/// one name for what is new in each process.
+/// The output of the program, which `script` starts as `"$@" $PROGRAM`, without the variables of runwrap and of the shell, and
+/// with one placeholder for each number that differs between processes.
 #[track_caller]
 fn said(site: &Site, script: &str, wrapped: bool) -> String {
     let mut command = site.program("bash");
@@ -25,7 +25,7 @@ fn said(site: &Site, script: &str, wrapped: bool) -> String {
         command.args([env!("CARGO_BIN_EXE_runwrap"), "--"]);
     }
     let out = site.path().join("said");
-    // What the tests themselves say, others say as well: it may be a file that grows meanwhile.
+    // The stderr of the tests may be a file that other tests write to, and whose offset the program would print.
     let mut running = start(command.stdout(std::fs::File::create(&out).unwrap()).stderr(Stdio::null()));
     let launched = format!(" {}\n", running.pid());
     assert!(running.end().success(), "{script}");
@@ -35,17 +35,17 @@ fn said(site: &Site, script: &str, wrapped: bool) -> String {
 fn plain(said: &str) -> String {
     let added = ["RUNWRAP_", "_=", "W="].map(|name| format!("environment {name}"));
     let lines = said.lines().filter(|line| !added.iter().any(|start| line.starts_with(start)));
-    // A pipe and a namespace have a number after that.
+    // The number of a pipe or a namespace follows.
     lines.map(|line| line.split(":[").next().unwrap()).fold(String::new(), |plain, line| plain + line + "\n")
 }
 
-/// Compares, and returns what both have said.
+/// Compares both outputs, and returns the bare one.
 #[track_caller]
 fn same(script: &str) -> String {
     let site = Site::sqlite();
     std::fs::write(site.path().join("file"), "some bytes").unwrap();
     let [bare, wrapped] = [false, true].map(|wrapped| said(&site, script, wrapped));
-    // A shell gives its variables in an order that changes.
+    // A shell passes its variables in an order that changes.
     let sorted = |said: &str| said.lines().map(str::to_owned).collect::<BTreeSet<String>>();
     let (of_bare, of_wrapped) = (sorted(&bare), sorted(&wrapped));
     let differing: Vec<&String> = of_bare.symmetric_difference(&of_wrapped).collect();
@@ -57,7 +57,7 @@ fn same(script: &str) -> String {
 
 // Holds: signals/inheritance
 #[test]
-fn the_trainer_is_started_with_what_it_is_without_runwrap() {
+fn trainer_inherits_the_same_as_without_runwrap() {
     let said = same("exec \"$@\" $PROGRAM 'a word'");
     assert!(said.contains("word a word\n") && said.contains("group launched\n"), "{said}");
 }
@@ -77,7 +77,7 @@ fn descriptors_pass_through_and_none_is_added() {
 
 // Holds: signals/mask-kept
 #[test]
-fn blocked_and_ignored_signals_stay_so() {
+fn blocked_and_ignored_signals_are_inherited() {
     for (options, name, numbers) in [
         ("env --ignore-signal=PIPE", "SigIgn", &[13][..]),
         ("env --default-signal=PIPE", "SigIgn", &[]),
@@ -94,7 +94,7 @@ fn blocked_and_ignored_signals_stay_so() {
         let said = same(&format!("exec {options} \"$@\" $PROGRAM"));
         let set = said.lines().find_map(|line| line.strip_prefix(&format!("status {name}:\t"))).unwrap();
         let set = u64::from_str_radix(set, 16).unwrap();
-        // 32 and 33 are the C library's own.
+        // The C library reserves 32 and 33.
         let found: Vec<i32> =
             (1..=64).filter(|number| ![32, 33].contains(number) && set & (1 << (number - 1)) != 0).collect();
         assert_eq!(found, numbers, "{options}");
@@ -103,7 +103,7 @@ fn blocked_and_ignored_signals_stay_so() {
 
 // Holds: failures/start-limits
 #[test]
-fn limits_priorities_umask_and_directory_stay_as_they_are() {
+fn limits_priorities_umask_and_directory_are_inherited() {
     let said = same(
         "umask 077; cd /usr; ulimit -n 20; ulimit -c 0; ulimit -s 4096; ulimit -u 5000; exec nice -n 5 \"$@\" $PROGRAM",
     );
@@ -114,9 +114,9 @@ fn limits_priorities_umask_and_directory_stay_as_they_are() {
     same("echo 77 >/proc/self/oom_score_adj; echo 0x33 >/proc/self/coredump_filter; exec \"$@\" $PROGRAM");
 }
 
-/// Not only what a shell would make: twice the same name, no name, no value, no UTF-8.
+/// Includes entries that no shell makes: a name twice, no name, no `=`.
 #[test]
-fn the_environment_is_the_same_to_the_byte() {
+fn environment_is_inherited_to_the_byte() {
     let exec = r#"import ctypes, sys
 words = [word.encode() for word in sys.argv[1:]]
 entries = [b"A=1", b"A=2", b"WITHOUT", b"=x=y", b"EMPTY=", b"SPACE= a\tb", *sorted(
@@ -133,11 +133,11 @@ ctypes.CDLL(None).execve(words[0], array(words), array(entries))"#;
 }
 
 #[test]
-fn the_command_is_found_and_named_as_without_runwrap() {
+fn command_is_found_and_named_as_without_runwrap() {
     for (script, word) in [
         ("cd ${PROGRAM%/*}; exec \"$@\" ./inherited", "./inherited"),
         ("PATH=${PROGRAM%/*}:$PATH; exec \"$@\" inherited", "inherited"),
-        // What is no binary and names no interpreter is a shell's.
+        // The shell runs a script without an interpreter line.
         ("echo 'exec $PROGRAM \"$0\"' >script; chmod +x script; \"$@\" ./script", "./script"),
     ] {
         let said = same(script);
@@ -146,7 +146,7 @@ fn the_command_is_found_and_named_as_without_runwrap() {
 }
 
 #[test]
-fn the_trainer_has_the_terminal_as_without_runwrap() {
+fn trainer_has_the_terminal_as_without_runwrap() {
     let site = Site::sqlite();
     let [bare, wrapped] = [None, Some("")].map(|options| {
         let mut terminal = Terminal::bash(&site, options);

@@ -1,4 +1,4 @@
-//! Every signal exactly as often as without runwrap: one probe, bare and under runwrap, counts what arrives.
+//! Signals arrive exactly as often as without runwrap: one probe counts them, bare and under runwrap.
 
 mod counting;
 mod inheriting;

@@ -1,4 +1,4 @@
-//! runwrap as the first process of a PID namespace, as in a container: real ones, by `unshare`.
+//! runwrap as the first process of a PID namespace, as in a container. `unshare` makes real ones.
 
 use std::process::{Command, Stdio};
 
@@ -17,7 +17,7 @@ fn first(site: &Site, script: &str) -> Command {
 }
 
 #[test]
-fn as_the_first_process_a_fatal_signal_is_128_and_its_number() {
+fn as_pid_1_a_fatal_signal_becomes_exit_128_plus_its_number() {
     let site = Site::sqlite();
     for number in [1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 31, 34, 64] {
         let output = output(&mut first(&site, &format!("ulimit -c 0; kill -{number} $$")));
@@ -30,9 +30,9 @@ fn as_the_first_process_a_fatal_signal_is_128_and_its_number() {
 
 // Holds: failures/container-exit
 #[test]
-fn as_the_first_process_it_reaps_orphans() {
+fn as_pid_1_it_reaps_orphans() {
     let site = Site::sqlite();
-    // Twenty whose parents have gone; then nobody may be left as a zombie.
+    // Twenty children whose parents are gone; none of them may stay a zombie.
     let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do (sh -c 'exit 0' &); done
         for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
             grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null || exit 0
@@ -44,7 +44,7 @@ fn as_the_first_process_it_reaps_orphans() {
 
 // Holds: failures/container-exit
 #[test]
-fn as_the_first_process_it_ends_with_the_trainer_and_not_with_its_orphans() {
+fn as_pid_1_it_ends_with_the_trainer_despite_orphans() {
     let site = Site::sqlite();
     let output = output(&mut first(&site, "(sleep 1000 </dev/null >/dev/null 2>&1 &); echo done; exit 4"));
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(4), &b"done\n"[..]));
@@ -53,7 +53,7 @@ fn as_the_first_process_it_ends_with_the_trainer_and_not_with_its_orphans() {
 
 // Holds: signals/pid1-stop
 #[test]
-fn as_the_first_process_it_is_ended_by_what_it_is_asked_to_stop_with() {
+fn as_pid_1_a_stop_signal_ends_trainer_and_runwrap() {
     let site = Site::sqlite();
     for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("QUIT", 3)] {
         let mut running = start(first(&site, "ulimit -c 0; echo ready; exec sleep 1000").stdout(Stdio::piped()));
@@ -64,41 +64,42 @@ fn as_the_first_process_it_is_ended_by_what_it_is_asked_to_stop_with() {
     }
 }
 
-/// The kernel throws away what a first process has no handler for, save where it is blocked.
+/// A stop was lost while runwrap waited for the password database: the kernel discards a signal that a first process has no
+/// handler for, unless it is blocked.
 // Holds: signals/before-description-pid1, signals/before-fork-stop
 #[test]
-fn as_the_first_process_it_hears_a_stop_while_it_waits_for_a_password_database() {
+fn as_pid_1_a_stop_before_the_trainer_is_not_lost() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
     let site = Site::sqlite();
     let mut talk = Conversation::start(first(&site, "echo ran").env("LD_PRELOAD", &library));
-    assert_eq!(talk.hear(), "asked");
+    assert_eq!(talk.recv(), "asked");
     crate::support::site::kill(child_of(talk.pid()), "TERM");
-    talk.say("");
+    talk.send("");
     assert_eq!(talk.end().code(), Some(128 + 15));
     assert_eq!(site.record()["reason"], "cancelled");
 }
 
-/// Signals that a first process without a handler would not even get.
+/// Includes signals that the kernel discards for a first process without a handler.
 // Holds: signals/pid1
 #[test]
-fn as_the_first_process_it_hands_on_every_signal_once() {
+fn as_pid_1_it_relays_every_signal_once() {
     let site = Site::sqlite();
     let mut command = site.program("unshare");
-    // In a session of its own, as a container's first process is.
+    // In a session of its own, like the first process of a container.
     command.args(UNSHARE).args(["setsid", env!("CARGO_BIN_EXE_runwrap"), "--", program()]);
     let talk = Conversation::start(&mut command);
     let runwrap = child_of(talk.pid());
-    let mut subject = Subject::hear_of(talk, true);
-    // Inside, everybody has another number.
+    let mut subject = Subject::of(talk, true);
+    // Inside, each process has another id.
     assert_eq!(subject.pid, 1);
     subject.pid = runwrap;
     let mut sender = Conversation::sender();
     let mut sent = Counts::new();
     for number in (1..64).filter(|number| ![9, 19, 32, 33].contains(number)) {
         sender.ask(&format!("kill {runwrap} {number}"));
-        subject.hears(number);
-        subject.talk.say(&format!("kill 0 {number}"));
-        subject.hears(number);
+        subject.receives(number);
+        subject.talk.send(&format!("kill 0 {number}"));
+        subject.receives(number);
         sent.insert(number, 2);
     }
     assert_eq!(count(&subject.rest()), Counts::new(), "{sent:?}");

@@ -1,6 +1,6 @@
-/* The process whose signals the tests count, and the one that sends them. Says "ready PID PARENT GROUP", then a line
- * "NUMBER VALUE" for each signal that arrives (VALUE is "-" where none came with it), and ends after the last real-time
- * signal. On its stdin it takes "kill TARGET NUMBER" and "queue PID NUMBER VALUE", and answers "sent" where it is a sender. */
+/* The process whose signals the tests count, and the one that sends them. Prints "ready PID PARENT GROUP", then a line
+ * "NUMBER VALUE" for each signal that arrives (VALUE is "-" if none came with it), and ends after the last real-time signal.
+ * Takes "kill TARGET NUMBER" and "queue PID NUMBER VALUE" on stdin; a sender answers "sent". */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ int main(int count, char **words)
     sigset_t all;
     char line[128];
     if (!sender) {
-        /* Also what was blocked when we were started comes, and nothing comes before "ready". */
+        /* Signals that were blocked at the start arrive as well, and none before "ready". */
         sigfillset(&all);
         sigprocmask(SIG_BLOCK, &all, NULL);
         memset(&action, 0, sizeof action);

@@ -1,5 +1,5 @@
-//! The probe of `probe.c`, compiled once: as the command whose signals are counted, bare and under runwrap, and as the
-//! process that sends them. Must not assert anything about runwrap. Called by the tests of signals.
+//! Owns the probe of `probe.c`, compiled once: the command whose signals are counted, bare and under runwrap, and the process
+//! that sends them. Must not assert anything about runwrap.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -14,10 +14,10 @@ use crate::support::wait::wait_until;
 
 /// No signal takes this long unless it is lost.
 const LINE_LIMIT: Duration = Duration::from_secs(30);
-/// The probe ends when it gets this one, the last: all that was sent before has arrived then.
+/// The last signal ends the probe: by then every signal that was sent before has arrived.
 pub(crate) const LAST: i32 = 64;
 
-/// What a probe has heard: how often which signal.
+/// How often a probe has received which signal.
 pub(crate) type Counts = BTreeMap<i32, usize>;
 
 /// The compiled probe.
@@ -26,7 +26,7 @@ pub(crate) fn program() -> &'static str {
     &BUILT.get_or_init(|| compile("probe", &[])).1
 }
 
-/// The program `name`.c, compiled with `options`, in a directory that is kept for it.
+/// The program `name`.c, compiled with `options`, and the directory that it is in.
 pub(crate) fn compile(name: &str, options: &[&str]) -> (tempfile::TempDir, String) {
     let directory = tempfile::TempDir::new().unwrap();
     let path = directory.path().join(name).to_str().unwrap().to_owned();
@@ -38,7 +38,7 @@ pub(crate) fn compile(name: &str, options: &[&str]) -> (tempfile::TempDir, Strin
     (directory, path)
 }
 
-/// A process that is told what to do on its stdin and says on its stdout what happens. Killed if the test ends first.
+/// A process that takes commands on stdin and prints events on stdout. Killed if the test ends first.
 pub(crate) struct Conversation {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -51,30 +51,30 @@ impl Conversation {
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
-        // Ends with the pipe, or with the test that does not listen any more.
+        // Ends with the pipe, or when the test drops the receiver.
         std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, stdin, lines }
     }
 
-    /// One that sends signals.
+    /// A probe that sends signals.
     pub(crate) fn sender() -> Self {
         Self::start(Command::new(program()).arg("sender"))
     }
 
-    pub(crate) fn say(&mut self, line: &str) {
+    pub(crate) fn send(&mut self, line: &str) {
         self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     #[track_caller]
-    pub(crate) fn hear(&self) -> String {
+    pub(crate) fn recv(&self) -> String {
         self.lines.recv_timeout(LINE_LIMIT).expect("a line of the probe")
     }
 
-    /// Says `line` and waits until it is done.
+    /// Sends the command `line` and waits until it is done.
     #[track_caller]
     pub(crate) fn ask(&mut self, line: &str) {
-        self.say(line);
-        assert_eq!(self.hear(), "sent");
+        self.send(line);
+        assert_eq!(self.recv(), "sent");
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -110,19 +110,19 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Starts `launcher`, which is given the command of a probe, under runwrap or not.
+    /// Starts `launcher` with the command of a probe, under runwrap or not.
     #[track_caller]
     pub(crate) fn start(mut launcher: Command, wrapped: bool) -> Self {
         if wrapped {
             launcher.args([env!("CARGO_BIN_EXE_runwrap"), "--"]);
         }
-        Self::hear_of(Conversation::start(launcher.arg(program())), wrapped)
+        Self::of(Conversation::start(launcher.arg(program())), wrapped)
     }
 
     /// Waits until the probe of `talk` is ready.
     #[track_caller]
-    pub(crate) fn hear_of(talk: Conversation, wrapped: bool) -> Self {
-        let ready = talk.hear();
+    pub(crate) fn of(talk: Conversation, wrapped: bool) -> Self {
+        let ready = talk.recv();
         let numbers: Vec<i32> = ready.split(' ').filter_map(|word| word.parse().ok()).collect();
         let [probe, parent, group] = numbers[..] else { panic!("{ready}") };
         Self { talk, pid: if wrapped { parent } else { probe }, probe, group }
@@ -138,22 +138,22 @@ impl Subject {
 
     /// Waits for the signal `number`, which must be the next that arrives.
     #[track_caller]
-    pub(crate) fn hears(&self, number: i32) {
-        let line = self.talk.hear();
+    pub(crate) fn receives(&self, number: i32) {
+        let line = self.talk.recv();
         assert_eq!(line.split(' ').next().unwrap(), number.to_string(), "{line}");
     }
 
-    /// Sends the last signal, and counts all that has arrived before it.
+    /// Sends the last signal, and returns the lines of all that arrived before it.
     #[track_caller]
     pub(crate) fn rest(&mut self) -> Vec<String> {
         Conversation::sender().ask(&format!("kill {} {LAST}", self.pid));
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
-            let line = self.talk.hear();
+            let line = self.talk.recv();
             if line == format!("{LAST} -") {
-                return heard;
+                return received;
             }
-            heard.push(line);
+            received.push(line);
         }
     }
 }

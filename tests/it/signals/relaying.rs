@@ -1,5 +1,5 @@
-//! What comes with the relaying of a signal: what is written down first, who is continued, what comes before the trainer
-//! or between its fork and its exec, which deadlines run, and how a fatal signal ends runwrap.
+//! Relaying of signals: the journal entry before it, the continuation of a stopped trainer, signals before the trainer and
+//! between its fork and its exec, deadlines, and the fatal signal that ends runwrap.
 
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Stdio};
@@ -25,15 +25,16 @@ fn stopped_child(pid: i32) -> i32 {
     found.unwrap()
 }
 
+/// While the password database did not answer, SIGINT and SIGTERM stayed pending.
 // Holds: signals/before-description
 #[test]
-fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
+fn signal_ends_the_wait_for_the_password_database() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
     for (signal, number) in [("INT", 2), ("TERM", 15)] {
         let site = Site::sqlite();
         let mut command = site.runwrap(&["--", "touch", "proof"]);
         let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));
-        assert_eq!(talk.hear(), "asked");
+        assert_eq!(talk.recv(), "asked");
         kill(talk.pid(), signal);
         assert_eq!(talk.end().signal(), Some(number));
         site.quiet();
@@ -42,28 +43,30 @@ fn a_signal_ends_the_wait_for_a_password_database_that_does_not_answer() {
     }
 }
 
+/// The wall clock was read before this wait and the boot clock after it, so every time of the record was too early.
 #[test]
-fn a_password_database_that_takes_its_time_makes_no_time_of_the_record_earlier() {
+fn slow_password_database_does_not_backdate_the_record() {
     let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "env", "-u", "LD_PRELOAD", "true"]);
     let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));
-    assert_eq!(talk.hear(), "asked");
+    assert_eq!(talk.recv(), "asked");
     let asked_at = Utc::now();
     wait_until("a time that is longer than all else takes", || Utc::now() > asked_at + TimeDelta::milliseconds(500));
     let answered_at = Utc::now();
-    talk.say("");
+    talk.send("");
     assert!(talk.end().success());
     let started_at = site.record()["train_start_time"].as_str().unwrap().parse::<DateTime<Utc>>().unwrap();
     assert!(started_at >= answered_at, "{started_at} {answered_at}");
 }
 
+/// Sent to runwrap alone or to its group.
 // Holds: signals/before-fork-other
 #[test]
-fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
+fn signal_before_the_trainer_starts_arrives_once() {
     let site = Site::sqlite();
     for target in ["", "-"] {
-        // Blocked, so that the probe does not miss what comes before it is ready.
+        // Blocked, so that the probe also receives a signal that comes before it is ready.
         let mut command = site.program("env");
         command.args(["--block-signal=USR1", env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
         let talk = Conversation::start(command.env("RUNWRAP_FAILPOINTS", "before-spawn=stop"));
@@ -71,35 +74,35 @@ fn what_came_before_the_trainer_arrives_once_whomever_it_was_sent_to() {
         wait_until("the supervisor stops", || procfs::state(pid) == Some('T'));
         Conversation::sender().ask(&format!("kill {target}{pid} 10"));
         kill(pid, "CONT");
-        let mut subject = Subject::hear_of(talk, true);
-        let mut heard = count(&subject.rest());
-        // What let the supervisor go on may come, too late or in time for the probe.
-        heard.remove(&18);
-        assert_eq!(heard, Counts::from([(10, 1)]), "target {target:?}");
-        // And it does not speak for one that is sent to runwrap alone.
+        let mut subject = Subject::of(talk, true);
+        let mut received = count(&subject.rest());
+        // The SIGCONT that continued the supervisor may arrive as well.
+        received.remove(&18);
+        assert_eq!(received, Counts::from([(10, 1)]), "target {target:?}");
     }
 }
 
+/// A signal to the group arrived twice if the supervisor had not yet noticed the fork: it counted as older than the trainer.
 // Holds: signals/after-fork
 #[test]
-fn what_the_group_gets_while_the_supervisor_has_not_noticed_yet_that_the_trainer_runs_arrives_once() {
+fn group_signal_right_after_the_fork_arrives_once() {
     let site = Site::sqlite();
     let mut command = site.program("env");
     command.args([env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
-    let mut subject = Subject::hear_of(Conversation::start(command.env("RUNWRAP_FAILPOINTS", "forked=stop")), true);
+    let mut subject = Subject::of(Conversation::start(command.env("RUNWRAP_FAILPOINTS", "forked=stop")), true);
     wait_until("the supervisor stops", || procfs::state(subject.pid) == Some('T'));
     Conversation::sender().ask(&format!("kill -{} 10", subject.group));
-    subject.hears(10);
+    subject.receives(10);
     kill(subject.pid, "CONT");
-    let mut heard = count(&subject.rest());
-    // What let the supervisor go on was sent to it alone.
-    heard.remove(&18);
-    assert_eq!(heard, Counts::new());
+    let mut received = count(&subject.rest());
+    // The SIGCONT was sent to the supervisor alone.
+    received.remove(&18);
+    assert_eq!(received, Counts::new());
 }
 
 // Holds: signals/before-exec
 #[test]
-fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
+fn signal_between_fork_and_exec_acts_as_on_a_bare_command() {
     for (target, name) in [("", "TERM"), ("-", "TERM"), ("", "KILL"), ("-", "INT")] {
         let site = Site::sqlite();
         let mut command = site.shell(&[], "exit 0");
@@ -125,7 +128,7 @@ fn a_signal_between_fork_and_exec_acts_as_on_the_bare_command() {
 
 // Holds: signals/stop-stopped-trainer, signals/stop-signal
 #[test]
-fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
+fn stopped_trainer_is_continued_to_receive_a_stop_request() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     kill(subject.probe, "STOP");
@@ -134,9 +137,10 @@ fn a_stopped_trainer_that_is_asked_to_stop_goes_on_to_hear_it() {
     assert_eq!(count(&subject.rest()), Counts::from([(15, 1), (18, 1)]));
 }
 
-/// The supervisor, itself stopped, has heard of neither yet.
+/// Under load the supervisor took the stop request before the SIGCHLD of the stopped trainer, and sent no SIGCONT. Here the
+/// supervisor is stopped as well and finds both pending.
 #[test]
-fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
+fn stop_request_beside_sigchld_continues_stopped_trainer() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     for pid in [subject.pid, subject.probe] {
@@ -145,7 +149,7 @@ fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
     }
     let mut sender = Conversation::sender();
     sender.ask(&format!("kill {} 15", subject.pid));
-    // The witness as well, as if the group had got it: what continues the supervisor alone is relayed.
+    // SIGCONT to the witness as well, as if sent to the group: one to the supervisor alone would be relayed.
     for pid in [witness_of(subject.pid), subject.pid] {
         sender.ask(&format!("kill {pid} 18"));
     }
@@ -154,7 +158,7 @@ fn a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped() {
 
 // Holds: signals/stop-to-runwrap
 #[test]
-fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
+fn stop_request_is_journaled_before_it_is_relayed() {
     let site = Site::sqlite();
     let mut launcher = site.program("env");
     launcher.process_group(0).env("RUNWRAP_FAILPOINTS", "written=stop");
@@ -165,16 +169,16 @@ fn a_stop_request_is_in_the_journal_before_the_trainer_hears_of_it() {
     let [run] = &site.run_directories()[..] else { panic!("one run") };
     let journal = std::fs::read_to_string(run.join("journal-1.jsonl")).unwrap();
     assert!(journal.lines().last().unwrap().contains("stop_requested"), "{journal}");
-    // Had it been told already, it would hear that first.
+    // If the stop request had been relayed already, it would arrive first.
     sender.ask(&format!("kill {} 10", subject.probe));
-    subject.hears(10);
+    subject.receives(10);
     kill(subject.pid, "CONT");
-    subject.hears(15);
+    subject.receives(15);
 }
 
 // Holds: signals/stop-kill-after
 #[test]
-fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
+fn sigkill_follows_a_relayed_stop_only_with_kill_after() {
     let site = Site::sqlite();
     let script = "trap 'echo asked' TERM; echo ready; while :; do sleep 0.02; done";
     let mut running = start(site.shell(&["--kill-after", "200ms"], script).stdout(Stdio::piped()));
@@ -182,7 +186,7 @@ fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
     running.signal("TERM");
     assert_eq!(running.end().signal(), Some(9));
     assert_eq!(site.records()[0]["reason"], json!("cancelled"));
-    // Otherwise it may take as long as it likes: it is asked again and again, and nobody kills it.
+    // Otherwise the trainer is asked again and again, and is not killed however long it takes.
     let mut running = start(site.shell(&[], script).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
     let began = Instant::now();
@@ -195,7 +199,7 @@ fn a_relayed_stop_is_followed_by_a_kill_only_where_kill_after_was_given() {
 
 // Holds: signals/deadlines-stand-still
 #[test]
-fn deadlines_do_not_run_while_the_job_is_stopped() {
+fn deadlines_pause_while_the_job_is_stopped() {
     let site = Site::sqlite();
     let mut command = site.shell(&["--timeout", "2s"], "echo ready; read -r line; exit 7");
     let mut running = start(command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()));
@@ -212,11 +216,11 @@ fn deadlines_do_not_run_while_the_job_is_stopped() {
 }
 
 #[test]
-fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_core() {
+fn every_fatal_signal_is_mirrored_without_a_second_core() {
     let site = Site::sqlite();
     let survived = [17, 18, 19, 20, 21, 22, 23, 28, 32, 33];
     let numbers: Vec<i32> = (1..=64).filter(|number| !survived.contains(number)).collect();
-    // Ten at a time.
+    // Ten runs at a time.
     for some in numbers.chunks(10) {
         let runs = some.iter().map(|number| {
             let script = format!("ulimit -c 0; kill -{number} $$");
@@ -233,10 +237,10 @@ fn every_fatal_signal_ends_runwrap_as_it_ended_the_trainer_and_dumps_no_second_c
     assert!(names.into_iter().all(|name| !name.to_str().unwrap().starts_with("core")));
 }
 
-/// Of parents that leave it ignored: the kernel then reaps children by itself and tells nobody of their end.
+/// runwrap hung if its parent left SIGCHLD ignored: the kernel then reaps children itself and reports no end.
 // Holds: signals/ignored-child-before, failures/start-signals
 #[test]
-fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
+fn inherited_ignored_sigchld_hides_no_end() {
     let site = Site::sqlite();
     for (script, status) in [("exit 7", 7), ("kill -TERM $$", 143)] {
         let mut command = site.program("env");
@@ -247,50 +251,51 @@ fn a_sigchld_that_was_ignored_before_runwrap_hides_no_end() {
     site.quiet();
 }
 
+/// A SIGHUP that nohup ignores counted as a request to stop.
 // Holds: signals/ignored-before, failures/start-signals
 #[test]
-fn a_stop_that_was_ignored_before_runwrap_asks_nobody_and_still_reaches_the_trainer() {
+fn inherited_ignored_stop_is_relayed_and_requests_no_stop() {
     let site = Site::sqlite();
-    // To a trainer that leaves it ignored it is nothing, however often it comes and whatever follows a stop.
+    // A trainer that leaves the signal ignored is not killed, however often the signal comes.
     for name in ["HUP", "TERM"] {
         let mut command = site.program("env");
         command.args([&format!("--ignore-signal={name}"), env!("CARGO_BIN_EXE_runwrap"), "--kill-after", "1ms", "--"]);
         command.args(["sh", "-c", "echo ready; read -r line; exit 5"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut running = start(&mut command);
         assert_eq!(running.line(), "ready");
-        // The second is heard long after the first would have been followed by a kill.
+        // The second signal comes long after a kill would have followed the first.
         for times in 1..=2 {
             running.signal(name);
-            let heard = || site.log().matches(&format!("name=SIG{name}")).count();
-            wait_until("the supervisor has heard it", || heard() == times);
+            let received = || site.log().matches(&format!("name=SIG{name}")).count();
+            wait_until("the supervisor has received it", || received() == times);
         }
         running.close_stdin();
         assert_eq!(running.end().code(), Some(5), "{name}");
         let record = &site.records()[0];
         assert_eq!((&record["reason"], &record["stop_signal"]), (&json!("exit"), &json!(null)), "{name}");
     }
-    // One that asks for it all the same gets it.
+    // A trainer that installs a handler receives the signal.
     let mut command = site.program("env");
     command.args(["--ignore-signal=HUP", env!("CARGO_BIN_EXE_runwrap"), "--", program()]).process_group(0);
-    let mut subject = Subject::hear_of(Conversation::start(&mut command), true);
+    let mut subject = Subject::of(Conversation::start(&mut command), true);
     let mut sender = Conversation::sender();
     for target in ["", "-"] {
         sender.ask(&format!("kill {target}{} 1", subject.pid));
-        subject.hears(1);
+        subject.receives(1);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
-/// A trainer that unblocks it later gets then what came meanwhile, also what came before the trainer.
+/// A trainer that unblocks the signal later receives what was sent meanwhile, also before the trainer started.
 // Holds: signals/blocked-before, failures/start-signals
 #[test]
-fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
-    // Unblocked by the probe: it hears all that has waited.
+fn inherited_blocked_stop_stays_pending_for_the_trainer() {
+    // The probe unblocks the signal and receives all that was pending.
     for (failpoint, wrapped) in [("before-spawn=stop", true), ("before-exec=stop", true), ("", false)] {
         let site = Site::sqlite();
         let mut command = site.program("env");
         command.args(["--block-signal=TERM"]).process_group(0).env("RUNWRAP_FAILPOINTS", failpoint);
-        // To both it comes while nothing of the probe has begun.
+        // Bare or wrapped, the signal comes before the probe has started.
         let script = if wrapped { "exec \"$@\"" } else { "kill -STOP $$; exec \"$@\"" };
         command.args(["sh", "-c", script, "sh"]);
         if wrapped {
@@ -302,14 +307,14 @@ fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
         wait_until("it stops", || procfs::state(stopped) == Some('T'));
         Conversation::sender().ask(&format!("kill {pid} 15"));
         if stopped != pid {
-            wait_until("the supervisor has heard it", || site.log().contains("name=SIGTERM"));
+            wait_until("the supervisor has received it", || site.log().contains("name=SIGTERM"));
         }
         kill(stopped, "CONT");
-        let mut subject = Subject::hear_of(talk, wrapped);
-        let mut heard = count(&subject.rest());
-        // What let it go on.
-        heard.remove(&18);
-        assert_eq!(heard, Counts::from([(15, 1)]), "{failpoint}");
+        let mut subject = Subject::of(talk, wrapped);
+        let mut received = count(&subject.rest());
+        // The SIGCONT that continued it.
+        received.remove(&18);
+        assert_eq!(received, Counts::from([(15, 1)]), "{failpoint}");
         assert_eq!(subject.talk.end().code(), Some(0), "{failpoint}");
         if wrapped {
             assert_eq!(site.record()["stop_signal"], json!("SIGTERM"), "{failpoint}");
@@ -317,10 +322,10 @@ fn a_stop_that_was_blocked_before_runwrap_waits_for_the_trainer() {
     }
 }
 
-/// What the supervisor's own writes raise is nothing to the trainer.
+/// The kernel raises SIGPIPE and SIGXFSZ for the supervisor's own writes.
 // Holds: signals/pipe-own
 #[test]
-fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
+fn sigpipe_of_runwrap_s_own_messages_is_not_relayed() {
     let site = Site::sqlite();
     // runwrap warns of the bad state directory on the closed pipe; the trainer writes nothing there.
     std::fs::write(site.path().join("file"), "").unwrap();
@@ -333,19 +338,19 @@ fn a_closed_pipe_of_runwrap_s_own_messages_is_nothing_to_the_trainer() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "5\n");
 }
 
-/// The trainer that has left the group does not get what is sent to the group by itself.
+/// The kernel does not send the signal to such a trainer, so runwrap relays it.
 // Holds: signals/left-group
 #[test]
-fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
+fn group_signal_reaches_a_trainer_that_left_the_group() {
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "setsid", program()]);
     let talk = Conversation::start(command.process_group(0));
-    let mut subject = Subject::hear_of(talk, true);
+    let mut subject = Subject::of(talk, true);
     assert_ne!(subject.group, subject.pid);
     let mut sender = Conversation::sender();
     for number in [2, 10, 40] {
         sender.ask(&format!("kill -{} {number}", subject.pid));
-        subject.hears(number);
+        subject.receives(number);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
@@ -353,7 +358,7 @@ fn a_trainer_that_has_left_the_group_still_hears_what_is_sent_to_it() {
 /// `alarm` and then an exec: the classic timeout of a Perl one-liner.
 // Holds: signals/alarm
 #[test]
-fn an_alarm_that_was_set_before_runwrap_reaches_the_trainer() {
+fn inherited_alarm_reaches_the_trainer() {
     let site = Site::sqlite();
     let script =
         "import os, signal, sys; signal.setitimer(signal.ITIMER_REAL, 0.5); os.execv(sys.argv[1], sys.argv[1:])";

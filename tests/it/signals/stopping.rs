@@ -1,4 +1,4 @@
-//! A trainer that is stopped: by whom, who stops with it, and who lets the two go on. On a terminal where it matters.
+//! Stops of the trainer, by itself, the terminal or a script: runwrap stops and resumes with it.
 
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
@@ -12,9 +12,10 @@ use crate::support::site::{Site, kill, start};
 use crate::support::terminal::{SUSPEND, Terminal};
 use crate::support::wait::wait_until;
 
+/// A trainer that stopped itself kept the terminal, and bash saw every stop as SIGSTOP.
 // Holds: signals/suspend-trainer, signals/stop-signal
 #[test]
-fn a_trainer_that_stops_itself_gives_the_terminal_back() {
+fn trainer_that_stops_itself_returns_the_terminal() {
     for (name, expected) in [("STOP", "147"), ("TSTP", "148"), ("TTIN", "149"), ("TTOU", "150")] {
         let seen = play(|terminal| {
             terminal.enter(&format!("$W sh -c 'kill -{name} $$; echo went on; read -r line; exit 3'"));
@@ -28,9 +29,10 @@ fn a_trainer_that_stops_itself_gives_the_terminal_back() {
     }
 }
 
+/// A suspended shell never got the terminal back.
 // Holds: signals/suspend-trainer
 #[test]
-fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
+fn suspended_shell_under_runwrap_regains_the_terminal() {
     let seen = play(|terminal| {
         terminal.answer("$W bash --norc --noprofile --noediting -i");
         let mut seen = Vec::new();
@@ -48,14 +50,14 @@ fn a_shell_under_runwrap_can_be_suspended_and_gets_the_terminal_back() {
 
 // Holds: signals/stop-while-stopped
 #[test]
-fn a_stopped_job_that_is_killed_ends() {
+fn killed_job_ends_although_it_is_stopped() {
     play(|terminal| {
         terminal.enter("$W cat");
         terminal.enter("on");
         terminal.sees("on\n");
         terminal.press(SUSPEND);
         terminal.prompt();
-        // Which lets it go on as well. The shell says so when it has looked.
+        // `kill` in bash also continues the job. The shell reports the end when it has polled.
         let mut said = terminal.answer("kill %1");
         wait_until("the shell knows of the end", || {
             said += &look(terminal);
@@ -66,7 +68,7 @@ fn a_stopped_job_that_is_killed_ends() {
 
 // Holds: signals/deadlines-stand-still, failures/trainer-stopped
 #[test]
-fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
+fn deadline_pauses_while_ctrl_z_has_stopped_the_job() {
     let site = Site::sqlite();
     let mut terminal = Terminal::bash(&site, Some("--timeout 2s"));
     let began = Instant::now();
@@ -83,10 +85,10 @@ fn a_deadline_stands_still_while_ctrl_z_has_stopped_the_job() {
     assert_eq!(site.record()["reason"], json!("exit"));
 }
 
-/// Somebody with a script, not the shell: the shell knows of neither.
+/// A script signals the trainer itself; the shell sees neither the stop nor the continuation.
 // Holds: signals/suspend-trainer-no-shell
 #[test]
-fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
+fn stop_and_continuation_of_the_trainer_alone_stay_its_own() {
     let site = Site::sqlite();
     for name in ["TSTP", "STOP", "TTIN"] {
         let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
@@ -103,10 +105,11 @@ fn a_trainer_that_is_stopped_and_continued_alone_takes_nobody_with_it() {
     }
 }
 
-/// Somebody with a script, while the shell has the terminal back: it hears of it as it would from the trainer itself.
+/// If a script continued or killed only the trainer, the kernel notified just its stopped parent, and runwrap stayed stopped
+/// for ever.
 // Holds: signals/resume-trainer, failures/trainer-stopped
 #[test]
-fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
+fn stopped_job_resumes_or_ends_with_its_trainer() {
     for (name, end) in [("CONT", "Terminated "), ("KILL", "Killed ")] {
         let seen = play(|terminal| {
             terminal.enter("$W sleep 60");
@@ -135,16 +138,16 @@ fn a_stopped_job_goes_on_or_ends_with_its_trainer() {
     }
 }
 
-/// What the shell says of its jobs. It may have missed the news of one, and hears of it when it waits for another.
+/// The output of `jobs`. The shell may have missed a SIGCHLD; waiting for another command makes it poll again.
 #[track_caller]
 fn look(terminal: &mut Terminal) -> String {
     terminal.answer("env true; jobs")
 }
 
-/// The shell may let the job go on before runwrap has stopped with its trainer: it must not stop after that.
+/// The shell may continue the job before runwrap has stopped with its trainer; runwrap must not stop after that.
 // Holds: signals/resume-race
 #[test]
-fn a_job_that_is_continued_while_it_stops_goes_on() {
+fn job_continued_while_it_stops_goes_on() {
     let site = Site::sqlite();
     for name in ["TSTP", "TTIN", "TTOU"] {
         let mut command = site.shell(&[], "echo ready; read -r line; exit 7");
@@ -152,7 +155,7 @@ fn a_job_that_is_continued_while_it_stops_goes_on() {
         let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         kill(-running.pid(), name);
-        // It has seen its trainer stop, and is about to.
+        // The supervisor has seen its trainer stop, and is about to stop itself.
         wait_until("the supervisor is at the point", || procfs::state(running.pid()) == Some('T'));
         kill(-running.pid(), "CONT");
         running.close_stdin();

@@ -1,4 +1,4 @@
-//! A terminal and an interactive shell: the same scene, bare and under runwrap, must look the same.
+//! A terminal and an interactive shell: the same scene must look the same bare and under runwrap.
 
 use std::fmt::Debug;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use crate::support::site::Site;
 use crate::support::terminal::{INTERRUPT, PROMPT, QUIT, SUSPEND, Terminal};
 use crate::support::wait::wait_until;
 
-/// Plays `scene` bare and under runwrap, which must give the same: that is returned.
+/// Plays `scene` bare and under runwrap, asserts that both results are equal, and returns it.
 #[track_caller]
 pub(super) fn play<T: Debug + PartialEq>(scene: impl Fn(&mut Terminal) -> T) -> T {
     let site = Site::sqlite();
@@ -21,13 +21,13 @@ pub(super) fn play<T: Debug + PartialEq>(scene: impl Fn(&mut Terminal) -> T) -> 
     bare
 }
 
-/// The status of what the shell ran last.
+/// The status of the last command of the shell.
 #[track_caller]
 pub(super) fn status(terminal: &mut Terminal) -> String {
     terminal.answer("echo $?").trim().to_owned()
 }
 
-/// Waits until the only job of the shell is stopped: the process that the shell itself waits for.
+/// Waits until the only job of the shell is stopped: the process that the shell waits for.
 #[track_caller]
 fn stopped_job(terminal: &Terminal) {
     wait_until("the job is stopped", || {
@@ -37,24 +37,24 @@ fn stopped_job(terminal: &Terminal) {
 
 // Holds: signals/stop-typed, signals/winch
 #[test]
-fn what_is_typed_and_a_new_window_size_reach_the_trainer_once() {
-    let heard = play(|terminal| {
+fn typed_signals_and_sigwinch_reach_the_trainer_once() {
+    let received = play(|terminal| {
         terminal.enter(&format!("$W {}", program()));
         terminal.sees("ready ");
         let numbers = terminal.sees("\n");
         let probe = numbers.split(' ').next().unwrap().to_owned();
-        let mut heard = String::new();
+        let mut received = String::new();
         for (number, cause) in [(2, INTERRUPT), (3, QUIT), (20, SUSPEND), (28, ""), (2, INTERRUPT), (28, "")] {
             match cause {
-                "" => terminal.resize(if heard.contains("28 -") { 100 } else { 90 }),
+                "" => terminal.resize(if received.contains("28 -") { 100 } else { 90 }),
                 keys => terminal.press(keys),
             }
-            heard += &(terminal.sees(&format!("{number} -\n")) + &number.to_string() + " -\n");
+            received += &(terminal.sees(&format!("{number} -\n")) + &number.to_string() + " -\n");
         }
         Conversation::sender().ask(&format!("kill {probe} {LAST}"));
-        heard + &terminal.prompt()
+        received + &terminal.prompt()
     });
-    assert_eq!(heard, "2 -\n3 -\n20 -\n28 -\n2 -\n28 -\n64 -\n");
+    assert_eq!(received, "2 -\n3 -\n20 -\n28 -\n2 -\n28 -\n64 -\n");
 }
 
 // Holds: signals/stop-typed
@@ -74,7 +74,7 @@ fn ctrl_c_and_ctrl_backslash_end_the_job_by_their_signals() {
 
 // Holds: signals/suspend-typed
 #[test]
-fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
+fn ctrl_z_stops_the_job_and_fg_and_bg_resume_it() {
     let seen = play(|terminal| {
         let mut seen = Vec::new();
         terminal.enter("$W cat");
@@ -90,7 +90,7 @@ fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
         terminal.sees("still there\n");
         terminal.press(INTERRUPT);
         seen.extend([terminal.prompt(), status(terminal)]);
-        // In the background it goes on as well, until it is told to stop.
+        // In the background the job also goes on, until it is killed.
         terminal.enter("$W sh -c 'echo on; exec sleep 60'");
         terminal.sees("on\n");
         terminal.press(SUSPEND);
@@ -103,7 +103,7 @@ fn ctrl_z_stops_the_job_and_fg_and_bg_let_it_go_on() {
 
 // Holds: signals/suspend-background
 #[test]
-fn a_job_that_reads_in_the_background_is_stopped_until_it_has_the_terminal() {
+fn background_read_stops_the_job_until_it_has_the_terminal() {
     let seen = play(|terminal| {
         terminal.enter("$W cat &");
         terminal.prompt();
@@ -121,7 +121,7 @@ fn a_job_that_reads_in_the_background_is_stopped_until_it_has_the_terminal() {
 
 // Holds: signals/suspend-background
 #[test]
-fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() {
+fn background_write_stops_the_job_under_tostop() {
     let seen = play(|terminal| {
         terminal.answer("stty tostop");
         terminal.enter("$W sh -c 'echo written; exec sleep 60' &");
@@ -139,7 +139,7 @@ fn a_job_that_writes_in_the_background_is_stopped_where_the_terminal_wants_it() 
 
 // Holds: signals/stop-typed
 #[test]
-fn ctrl_c_ends_a_loop_as_it_does_without_runwrap() {
+fn ctrl_c_ends_a_shell_loop_as_without_runwrap() {
     let seen = play(|terminal| {
         let scripts = [
             "echo on; exec sleep 60",
@@ -188,24 +188,24 @@ fn a_pipeline_is_one_job() {
 
 // Holds: signals/hangup
 #[test]
-fn a_terminal_that_closes_tells_the_trainer_once() {
+fn closing_terminal_sends_the_trainer_one_sighup() {
     let site = Site::sqlite();
-    // The leader outlives the terminal only where it is the trainer, or runwrap.
+    // The leader outlives the terminal only if it is the trainer or runwrap.
     for (script, sent) in [("$W {} >out", [(1, 1), (18, 1)]), ("exec $W {} >out", [(1, 1), (18, 1)])] {
         for runwrap in ["", concat!(env!("CARGO_BIN_EXE_runwrap"), " --")] {
             let mut command = site.program("bash");
             command.args(["-c", &format!("{}; :", script.replace("{}", program()))]).env("W", runwrap);
             let out = site.path().join("out");
             std::fs::write(&out, "").unwrap();
-            let heard = || std::fs::read_to_string(&out).unwrap();
+            let received = || std::fs::read_to_string(&out).unwrap();
             let mut terminal = Terminal::start(&mut command);
-            wait_until("the trainer is ready", || heard().contains('\n'));
-            let probe: i32 = heard().split(' ').nth(1).unwrap().parse().unwrap();
+            wait_until("the trainer is ready", || received().contains('\n'));
+            let probe: i32 = received().split(' ').nth(1).unwrap().parse().unwrap();
             terminal.close();
-            wait_until("SIGHUP and SIGCONT", || heard().contains("\n1 -") && heard().contains("\n18 -"));
+            wait_until("SIGHUP and SIGCONT", || received().contains("\n1 -") && received().contains("\n18 -"));
             Conversation::sender().ask(&format!("kill {probe} {LAST}"));
-            wait_until("the trainer ends", || heard().contains("\n64 -"));
-            let lines: Vec<String> = heard().lines().skip(1).map(str::to_owned).collect();
+            wait_until("the trainer ends", || received().contains("\n64 -"));
+            let lines: Vec<String> = received().lines().skip(1).map(str::to_owned).collect();
             let mut expected = Counts::from(sent);
             expected.insert(LAST, 1);
             assert_eq!(count(&lines), expected, "{script} {runwrap:?}");
@@ -215,10 +215,10 @@ fn a_terminal_that_closes_tells_the_trainer_once() {
     site.quiet();
 }
 
-/// As a person leaves: with a job at work, with one that is stopped.
+/// A person closes the window with a job at work, or with a stopped one.
 // Holds: signals/hangup-stopped-job
 #[test]
-fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
+fn closing_terminal_ends_running_and_stopped_jobs() {
     for keys in ["", SUSPEND] {
         let site = Site::sqlite();
         let mut terminal = Terminal::bash(&site, Some(""));
@@ -232,7 +232,7 @@ fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
         terminal.end();
         let record = site.record_that_is("failed");
         assert_eq!(record["reason"], json!("cancelled"), "{keys:?}");
-        // A shell that leaves also terminates what is stopped.
+        // An exiting shell also sends SIGTERM to a stopped job.
         let signals: &[&str] = if keys == SUSPEND { &["SIGHUP", "SIGTERM"] } else { &["SIGHUP"] };
         assert!(signals.contains(&record["signal"].as_str().unwrap()), "{record:?}");
         site.quiet();
@@ -241,7 +241,7 @@ fn a_terminal_that_closes_ends_its_job_also_a_stopped_one() {
 
 // Holds: signals/suspend-pipeline
 #[test]
-fn a_script_around_it_is_one_job_with_it() {
+fn script_around_runwrap_is_one_job_with_it() {
     let seen = play(|terminal| {
         let mut seen = Vec::new();
         for keys in [INTERRUPT, "\x04"] {
@@ -251,7 +251,7 @@ fn a_script_around_it_is_one_job_with_it() {
                 terminal.sees(&format!("{word}\n"));
                 terminal.press(SUSPEND);
                 seen.push(terminal.prompt());
-                // The shell has looked at the script alone: its command may still wait for the next line.
+                // The shell waits for the script alone: its command may not have stopped yet.
                 let cat = procfs::descendant(terminal.leader(), "cat").unwrap();
                 wait_until("the command is stopped", || procfs::state(cat) == Some('T'));
                 seen.push(status(terminal));
@@ -269,10 +269,11 @@ fn a_script_around_it_is_one_job_with_it() {
     assert_eq!(seen[10..], ["after 0\n", "0"], "{seen:?}");
 }
 
+/// Ctrl-Z took effect only when the wait for the database was over.
 // Holds: signals/before-fork-suspend
 #[test]
-fn ctrl_z_stops_a_job_that_waits_for_the_database_at_once() {
-    // It answers nobody.
+fn ctrl_z_stops_a_job_waiting_for_the_database_at_once() {
+    // A server that accepts and never answers.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let site = Site::with_url(&format!("postgres://somebody@{}/runs", server.local_addr().unwrap()));
     let mut terminal = Terminal::bash(&site, Some("--start-timeout 60s --finish-timeout 1s --linger 0s"));

@@ -1,4 +1,4 @@
-//! The witness in the process group: what it costs, what it looks like, and that nothing depends on it.
+//! The witness in the process group: its cost, its look in /proc, and that no signal depends on it.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -36,14 +36,14 @@ fn switches(pid: i32) -> u64 {
 }
 
 #[test]
-fn the_witness_costs_little_and_holds_nothing_of_the_user_s() {
+fn witness_is_small_idle_and_holds_no_user_descriptor() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let witness = witness_of(subject.pid);
     let mut sender = Conversation::sender();
     for _ in 0..100 {
         sender.ask(&format!("kill {} 10", subject.pid));
-        subject.hears(10);
+        subject.receives(10);
     }
     let private = private_kib(witness);
     assert!(private < PRIVATE_KIB_MAX, "{private} KiB");
@@ -54,42 +54,43 @@ fn the_witness_costs_little_and_holds_nothing_of_the_user_s() {
     assert_eq!(descriptors.len(), 2, "{descriptors:?}");
     assert!(descriptors.iter().any(|target| target.starts_with("socket:")), "{descriptors:?}");
     assert!(descriptors.iter().any(|target| target.contains("signalfd")), "{descriptors:?}");
-    // Idle, it does not run: the signals of the group alone do not wake it.
+    // The idle witness does not run: signals do not wake it.
     let before = switches(witness);
     for _ in 0..10 {
         sender.ask(&format!("kill {} 28", subject.probe));
-        subject.hears(28);
+        subject.receives(28);
     }
     assert_eq!(switches(witness), before);
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
 #[test]
-fn the_witness_is_not_taken_for_runwrap() {
+fn witness_does_not_look_like_runwrap() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let witness = witness_of(subject.pid);
     let bytes = |name: &str| fs::read(format!("/proc/{witness}/{name}")).unwrap();
     assert!(bytes("cmdline").iter().all(|byte| *byte == 0));
     assert!(bytes("environ").iter().all(|byte| *byte == 0));
-    // What is sent to all that are called runwrap, one by one, is sent to the supervisor and not to the witness.
+    // A signal to each process that is called runwrap goes to the supervisor and not to the witness.
     let place = site.path().to_str().unwrap();
     let ours = site.processes().into_iter().filter(|process| process.command.contains(env!("CARGO_BIN_EXE_runwrap")));
     let pids: Vec<i32> = ours.map(|process| process.pid).collect();
     assert_eq!(pids, [subject.pid], "{place}");
     Conversation::sender().ask(&format!("kill {} 15", subject.pid));
-    subject.hears(15);
+    subject.receives(15);
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
+/// At a normal end and at SIGKILL.
 #[test]
-fn the_witness_ends_with_the_supervisor_however_that_ends() {
+fn witness_ends_with_the_supervisor() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     witness_of(subject.pid);
     subject.rest();
     assert!(subject.talk.end().success());
-    // Not a moment later: a group without members takes no signal.
+    // At once: kill fails for a group without members.
     let status =
         std::process::Command::new("kill").args(["-0", "--", &format!("-{}", subject.group)]).output().unwrap();
     assert!(!status.status.success(), "the process group is not empty");
@@ -104,17 +105,17 @@ fn the_witness_ends_with_the_supervisor_however_that_ends() {
 
 // Holds: signals/no-witness
 #[test]
-fn without_a_witness_no_signal_is_lost() {
+fn no_signal_is_lost_without_a_witness() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     kill(witness_of(subject.pid), "KILL");
     let mut sender = Conversation::sender();
     for number in [10, 15, 40].into_iter().cycle().take(30) {
         sender.ask(&format!("kill {} {number}", subject.pid));
-        subject.hears(number);
+        subject.receives(number);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
-    // To the group: what cannot be told apart is relayed.
+    // Without a witness, a signal to the group cannot be told from one to runwrap alone, and is relayed as well.
     let mut subject = Subject::alone(&site, true);
     kill(witness_of(subject.pid), "KILL");
     sender.ask(&format!("kill -{} 40", subject.group));
@@ -123,7 +124,7 @@ fn without_a_witness_no_signal_is_lost() {
 
 // Holds: signals/slow-witness
 #[test]
-fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
+fn stopped_witness_loses_no_signal() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let witness = witness_of(subject.pid);
@@ -132,33 +133,33 @@ fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
         kill(witness, "STOP");
         wait_until("the witness is stopped", || procfs::state(witness) == Some('T'));
         sender.ask(&format!("kill {} {number}", subject.pid));
-        subject.hears(number);
-        // It was let go on, and tells the truth again.
+        subject.receives(number);
+        // The supervisor has continued the witness, which works again.
         sender.ask(&format!("kill -{} {number}", subject.group));
-        subject.hears(number);
-        wait_until("the supervisor has heard it too", || site.log().matches("reach=Group").count() == times + 1);
+        subject.receives(number);
+        wait_until("the supervisor has received it too", || site.log().matches("reach=Group").count() == times + 1);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
 
 // Holds: signals/resume-to-group
 #[test]
-fn a_job_that_was_stopped_and_continued_still_hears_every_signal_once() {
+fn job_receives_each_signal_once_after_a_stop() {
     let site = Site::sqlite();
     let mut subject = Subject::alone(&site, true);
     let mut sender = Conversation::sender();
     for target in ["-", "", "-"] {
         sender.ask(&format!("kill -{} 19", subject.group));
         wait_until("the job is stopped", || procfs::state(subject.pid) == Some('T'));
-        // The whole group goes on, or the supervisor alone, which then lets the trainer go on.
+        // SIGCONT to the whole group, or to the supervisor alone, which continues the trainer.
         sender.ask(&format!("kill {target}{} 18", subject.group));
-        subject.hears(18);
+        subject.receives(18);
         for number in [10, 15] {
             sender.ask(&format!("kill -{} {number}", subject.group));
-            subject.hears(number);
-            // Another one: of two that are the same the kernel would make one.
+            subject.receives(number);
+            // Another number: the kernel would merge two equal signals.
             sender.ask(&format!("kill {} {}", subject.pid, number + 2));
-            subject.hears(number + 2);
+            subject.receives(number + 2);
         }
     }
     assert_eq!(subject.rest(), Vec::<String>::new());

@@ -1,6 +1,6 @@
-//! A container of its own, by runc: a root file system of a shell and a few programs, with the program under test in it and
-//! the site at the path that it has outside, as a volume. Needs root, or the right to make namespaces; must say loudly
-//! where it cannot be had. Called by the tests of containers.
+//! Owns containers, made by runc: a root file system with a shell, a few programs and the program under test, and the site as a
+//! volume at its own path. Needs root, or the right to make namespaces; must report a skipped test. Must not assert anything
+//! about runwrap.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::postgres::is_root;
 use super::site::{Running, Site, kill, output, start};
 use super::skipped;
 
 const RUNWRAP: &str = "/usr/bin/runwrap";
 const PROGRAMS: [&str; 4] = ["/bin/sh", "/bin/sleep", "/bin/cat", "/usr/bin/tail"];
 
-/// Removed, with all that runs in it, when dropped.
+/// Removed with all its processes when dropped.
 pub(crate) struct Container<'a> {
     site: &'a Site,
     bundle: TempDir,
@@ -25,12 +26,12 @@ pub(crate) struct Container<'a> {
 }
 
 impl<'a> Container<'a> {
-    /// One whose first process is `runwrap -- sh -c SCRIPT`. `None`, and a line on stderr, where none can be made.
+    /// A container with `runwrap -- sh -c SCRIPT` as its first process. `None`, and a line on stderr, if none can be made.
     pub(crate) fn of(site: &'a Site, script: &str) -> Option<Self> {
         Self::with(site, &[], script, &json!({}))
     }
 
-    /// The same with `options`, and with `resources`, as the OCI's specification names them.
+    /// The same with `options` and with `resources` in the form of the OCI specification.
     pub(crate) fn with(site: &'a Site, options: &[&str], script: &str, resources: &Value) -> Option<Self> {
         let container = Self::make(site, &[&[RUNWRAP], options, &["--", "sh", "-c", script]].concat(), resources);
         let Some(why) = container.obstacle(resources) else { return Some(container) };
@@ -38,7 +39,7 @@ impl<'a> Container<'a> {
         None
     }
 
-    /// Why runc, without the program under test, cannot make such a container.
+    /// The reason why runc cannot make such a container, tried without the program under test.
     fn obstacle(&self, resources: &Value) -> Option<String> {
         if !is_root() && *resources != json!({}) {
             return Some("an ordinary user may not make control groups".to_owned());
@@ -59,7 +60,7 @@ impl<'a> Container<'a> {
 
     fn runc(&self, verb: &str) -> Command {
         let mut command = self.site.program("runc");
-        // Another user may not use the place that runc keeps its own state in.
+        // Only root may use the default state directory of runc.
         command.arg("--root").arg(self.bundle.path().join("state")).arg(verb);
         command
     }
@@ -82,14 +83,14 @@ impl<'a> Container<'a> {
         output(&mut self.command())
     }
 
-    /// Signals its first process, as an engine does to stop it.
+    /// Signals its first process, as an engine does.
     #[track_caller]
     pub(crate) fn signal(&self, name: &str) {
         let sent = output(self.runc("kill").args([&self.id, name]));
         assert!(sent.status.success(), "{sent:?}");
     }
 
-    /// Kills each process in it, and not runc.
+    /// Kills each process in the container, but not runc.
     pub(crate) fn kill_all(&self) {
         let inside = self.site.processes().into_iter().filter(|process| !process.command.starts_with("runc "));
         inside.for_each(|process| kill(process.pid, "KILL"));
@@ -98,12 +99,12 @@ impl<'a> Container<'a> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        // One that has ended is gone already.
+        // A container that has ended is gone already.
         let _gone = self.runc("delete").args(["--force", &self.id]).stderr(Stdio::null()).status();
     }
 }
 
-/// Copies the programs and the shared libraries that they and the program under test need.
+/// Copies the programs, the program under test and their shared libraries.
 fn fill(root: &Path) {
     for place in ["proc", "dev", "sys/fs/cgroup", "tmp"] {
         fs::create_dir_all(root.join(place)).unwrap();
@@ -129,15 +130,11 @@ fn copy(from: &Path, to: &Path) {
     fs::copy(from, to).unwrap();
 }
 
-/// What `ldd` says that `program` loads.
+/// The shared libraries of `program`, by `ldd`.
 fn libraries(program: &Path) -> BTreeSet<PathBuf> {
     let listed = Command::new("ldd").arg(program).output().unwrap();
     let text = String::from_utf8(listed.stdout).unwrap();
     text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect()
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 fn config(site: &Site, id: &str, arguments: &[&str], resources: &Value) -> Value {
@@ -146,7 +143,7 @@ fn config(site: &Site, id: &str, arguments: &[&str], resources: &Value) -> Value
     let mut namespaces = vec!["pid", "mount", "uts", "ipc"];
     let mut linux = json!({"resources": resources, "cgroupsPath": format!("/{id}")});
     if !is_root() {
-        // An ordinary user is root inside only, and may not make control groups.
+        // An ordinary user is root only inside, and may not make control groups.
         namespaces.push("user");
         linux = json!({});
         for (key, own) in
@@ -158,7 +155,7 @@ fn config(site: &Site, id: &str, arguments: &[&str], resources: &Value) -> Value
     linux["namespaces"] = namespaces.into_iter().map(|kind| json!({"type": kind})).collect();
     json!({
         "ociVersion": "1.0.2",
-        // Each has a host name of its own, as an engine gives it.
+        // As an engine does, each container gets a host name of its own.
         "hostname": id,
         "root": {"path": "root"},
         "process": {

@@ -1,5 +1,5 @@
-//! What the tests stand on: servers that are really there and end with the tests. Must not assert anything about
-//! runwrap. Called by every module of the integration tests.
+//! Real servers, containers, terminals and sites for the tests, which end with the tests. Must not assert anything about
+//! runwrap.
 
 pub(crate) mod container;
 pub(crate) mod pgbouncer;
@@ -12,7 +12,7 @@ pub(crate) mod terminal;
 pub(crate) mod tmpfs;
 pub(crate) mod wait;
 
-/// Says that a test did not run, past the harness, which hides what a test prints that does not fail.
+/// Reports a skipped test on the real stderr: the harness hides the output of a test that passes.
 pub(crate) fn skipped(why: &str) {
     std::io::Write::write_all(&mut std::io::stderr(), format!("SKIPPED: {why}\n").as_bytes()).unwrap();
 }

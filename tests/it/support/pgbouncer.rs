@@ -1,5 +1,5 @@
-//! A real PgBouncer in transaction mode before a server of the tests'. It ends with the value, or with the test process.
-//! Called by the tests of the pooler.
+//! Owns a real PgBouncer in transaction mode in front of a server of the tests. Must end with its value, or with the test
+//! process.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// All databases of `server`, each through at most `connections`.
+    /// A pooler for all databases of `server`, each with at most `connections`.
     pub(crate) fn before(server: &Postgres, connections: u32) -> Self {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
             .into_iter()

@@ -1,6 +1,7 @@
-//! A real PostgreSQL in a temporary directory: one for the whole test process, or one for a single test that wants to
-//! stop or freeze it. A watchdog ends it and removes its directory when the test process is gone, however it went.
-//! Must not know what is in a database. Called by the tests that need a server.
+//! Owns the real PostgreSQL of the tests, in a temporary directory: one for the whole test process, or one for a single
+//! test that stops or freezes it. A watchdog ends the server and removes its directory when the test process is gone, however
+//! it went. `scripts/postgres` starts and stops it; certificates, access rules and standbys, which only the tests need, are
+//! made here. Must not know what is in a database.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postgres::{Client, NoTls};
 use runwrap::config::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
 
-/// The superuser of every server here.
+/// The superuser of every server, as `scripts/postgres` names it.
 const ADMIN: &str = "admin";
 
 /// A running server.
@@ -32,24 +33,15 @@ impl Postgres {
         SHARED.get_or_init(Self::private)
     }
 
-    /// A server of one's own, to be stopped, frozen and restarted at will.
+    /// A server for one test, to be stopped, frozen and restarted at will.
     pub(crate) fn private() -> Self {
         let server = Self::place();
-        let data = server.data();
-        succeed(as_server(&program("initdb")).arg("-D").arg(&data).args([
-            "--no-sync",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-            "--username",
-            ADMIN,
-        ]));
-        server.configure(&data);
+        server.initialize();
         server.start();
         server
     }
 
-    /// A hot standby of this server, following it.
+    /// A hot standby that follows this server.
     pub(crate) fn standby(&self) -> Self {
         let standby = Self::place();
         let mut backup = as_server(&program("pg_basebackup"));
@@ -63,12 +55,12 @@ impl Postgres {
         standby
     }
 
-    /// Makes a standby the server that is written to.
+    /// Promotes a standby to the primary.
     pub(crate) fn promote(&self) {
-        succeed(self.control("promote").arg("-w"));
+        succeed(as_server(&program("pg_ctl")).args(["promote", "-w", "-D"]).arg(self.data()));
     }
 
-    /// A directory and a port for a server, and who clears up after it.
+    /// A directory, a port and a watchdog for a server.
     fn place() -> Self {
         let directory = tempfile::Builder::new().prefix("runwrap-postgres-").tempdir().unwrap().keep();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -83,26 +75,23 @@ impl Postgres {
         self.directory.join("data")
     }
 
-    fn configure(&self, data: &Path) {
-        let settings = format!(
-            "unix_socket_directories = '{}'\nlisten_addresses = '127.0.0.1'\nport = {}\nmax_connections = 250\n\
-             shared_buffers = 32MB\nfsync = off\nssl = on\nssl_cert_file = '{2}/server.crt'\nssl_key_file = '{2}/server.key'\n",
-            self.directory.display(),
-            self.port,
-            self.directory.display(),
-        );
-        // `walled` comes in by password alone, `veiled` by TLS alone.
+    fn initialize(&self) {
+        let mut init = script("init");
+        init.arg(&self.directory).args(["listen_addresses = '127.0.0.1'", &format!("port = {}", self.port)]);
+        init.args(["max_connections = 250", "shared_buffers = 32MB", "fsync = off", "ssl = on"]);
+        for (setting, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+            init.arg(format!("{setting} = '{}'", self.directory.join(file).display()));
+        }
+        succeed(&mut init);
+        // The user `walled` needs a password, `veiled` needs TLS.
         let access = "local all all trust\nlocal replication all trust\nhost all walled 127.0.0.1/32 scram-sha-256\n\
                       hostssl all veiled 127.0.0.1/32 trust\nhost all veiled 127.0.0.1/32 reject\n\
                       host all all 127.0.0.1/32 trust\n";
-        let config = data.join("postgresql.conf");
-        let default = fs::read_to_string(&config).unwrap();
-        fs::write(&config, default + &settings).unwrap();
-        fs::write(data.join("pg_hba.conf"), access).unwrap();
+        fs::write(self.data().join("pg_hba.conf"), access).unwrap();
         self.make_certificates();
     }
 
-    /// An authority, and a certificate of it for the name `localhost` and no other.
+    /// An authority, and its certificate for the name `localhost` alone.
     fn make_certificates(&self) {
         let script = "set -e; cd \"$1\"\n\
             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
@@ -116,44 +105,26 @@ impl Postgres {
         succeed(as_server(Path::new("sh")).args(["-c", script, "sh"]).arg(&self.directory));
     }
 
-    /// Starts it again after `stop`, on the same port.
+    /// Starts it again after `stop`, on the same port. Returns once the server answers.
     pub(crate) fn start(&self) {
-        let log = self.directory.join("log");
-        // `pg_ctl -w` returns once the server answers.
-        succeed(self.control("start").arg("-w").arg("-l").arg(log));
+        succeed(script("start").arg(&self.directory));
     }
 
-    /// Ends it as a crash does, without a word to its clients.
+    /// Ends it as a crash does, without notice to its clients.
     pub(crate) fn stop(&self) {
-        succeed(self.control("stop").args(["-w", "-m", "immediate"]));
+        succeed(script("stop").arg(&self.directory));
     }
 
-    fn control(&self, verb: &str) -> Command {
-        let mut command = as_server(&program("pg_ctl"));
-        command.arg(verb).arg("-D").arg(self.data());
-        command
-    }
-
-    /// Stops every process of it with SIGSTOP: connections are accepted and nobody answers.
+    /// Stops every process of it with SIGSTOP: connections are accepted and get no answer.
     pub(crate) fn freeze(&self) {
-        self.signal("-STOP");
+        succeed(script("freeze").arg(&self.directory));
     }
 
     pub(crate) fn thaw(&self) {
-        self.signal("-CONT");
+        succeed(script("thaw").arg(&self.directory));
     }
 
-    fn signal(&self, signal: &str) {
-        let pid_file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
-        let postmaster = pid_file.lines().next().unwrap().to_owned();
-        succeed(Command::new("kill").arg(signal).arg(&postmaster));
-        for child in children(&postmaster) {
-            // It may have ended meanwhile.
-            let _ended = Command::new("kill").arg(signal).arg(child).stderr(Stdio::null()).status().unwrap();
-        }
-    }
-
-    /// A database of one's own, empty.
+    /// A new, empty database.
     pub(crate) fn database(&self) -> DatabaseTarget {
         DatabaseTarget::Postgres(Box::new(self.target(&self.new_database())))
     }
@@ -165,7 +136,7 @@ impl Postgres {
         name
     }
 
-    /// How to reach a database over the Unix socket, as the superuser.
+    /// The target of a database over the Unix socket, as the superuser.
     pub(crate) fn target(&self, dbname: &str) -> PostgresTarget {
         PostgresTarget {
             hosts: vec![PostgresHost {
@@ -189,7 +160,7 @@ impl Postgres {
         }
     }
 
-    /// How to reach it over TCP, under one of its names (`localhost`, `127.0.0.1`).
+    /// The same over TCP, under one of its names (`localhost`, `127.0.0.1`).
     pub(crate) fn tcp_target(&self, dbname: &str, host: &str) -> PostgresTarget {
         let hosts = vec![PostgresHost { host: host.to_owned(), hostaddr: None, port: self.port }];
         PostgresTarget { hosts, ..self.target(dbname) }
@@ -210,7 +181,7 @@ impl Postgres {
         fs::write(&config, format!("{before}\n{lines}\n")).unwrap();
     }
 
-    /// The certificate that its own is signed by.
+    /// The certificate of the authority.
     pub(crate) fn authority(&self) -> PathBuf {
         self.directory.join("authority.crt")
     }
@@ -219,7 +190,7 @@ impl Postgres {
         self.port
     }
 
-    /// Where its socket is.
+    /// The directory of its socket.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -242,12 +213,20 @@ pub(crate) fn connect(target: &PostgresTarget) -> Client {
     config.connect(NoTls).unwrap()
 }
 
-/// Waits for the end of its stdin, which only this process holds, then ends the server and removes its directory.
+/// `scripts/postgres VERB`.
+fn script(verb: &str) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/postgres"));
+    command.arg(verb);
+    command
+}
+
+/// Waits for the end of its stdin, which only this process holds, then ends the server and removes its directory. In a session
+/// of its own, so that a Ctrl-C to the tests does not end it first.
 fn watchdog(directory: &Path) -> Child {
-    let script = "read -r _; pid=$(head -n 1 \"$1/data/postmaster.pid\" 2>/dev/null) && \
-                  { kill -CONT \"$pid\"; kill -QUIT \"$pid\"; while kill -0 \"$pid\"; do sleep 0.05; done; }; rm -rf \"$1\"";
+    let attend = script("attend");
     Command::new("setsid")
-        .args(["sh", "-c", script, "sh"])
+        .arg(attend.get_program())
+        .args(attend.get_args())
         .arg(directory)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -258,47 +237,26 @@ fn watchdog(directory: &Path) -> Child {
 
 /// `program` as the user that may run a server, which root may not.
 pub(crate) fn as_server(program: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let user = server_user();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", user, "--regid", &group_of(user), "--clear-groups", "--"]).arg(program).current_dir("/");
+    let mut command = script("as-server");
+    command.arg(program);
     command
 }
 
 pub(crate) fn is_root() -> bool {
-    let output = succeed(Command::new("id").arg("-u"));
-    output.stdout.starts_with(b"0\n")
+    nix::unistd::geteuid().is_root()
 }
 
-/// Who runs the servers when the tests are root.
+/// The user that runs the servers when the tests are root.
 pub(crate) fn server_user() -> &'static str {
     let known = Command::new("id").args(["-u", "postgres"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if known.unwrap().success() { "postgres" } else { "nobody" }
 }
 
-fn group_of(user: &str) -> String {
-    let output = succeed(Command::new("id").args(["-g", user]));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// A program of PostgreSQL's, on the PATH or where Debian keeps it, in the newest version.
+/// A program of PostgreSQL's, of the version that the servers have.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&on_path).collect();
-    let mut versions: Vec<PathBuf> =
-        fs::read_dir("/usr/lib/postgresql").into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
-    versions.sort();
-    places.extend(versions.into_iter().rev().map(|version| version.join("bin")));
-    places.into_iter().map(|place| place.join(name)).find(|path| path.is_file()).unwrap_or_else(|| {
-        panic!("{name} is missing: these tests need PostgreSQL. Run scripts/test, which installs it")
-    })
-}
-
-fn children(parent: &str) -> Vec<String> {
-    let tasks = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    tasks.split_whitespace().map(str::to_owned).collect()
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    let directory = || PathBuf::from(String::from_utf8(succeed(&mut script("bin")).stdout).unwrap().trim_end());
+    DIRECTORY.get_or_init(directory).join(name)
 }
 
 pub(crate) fn succeed(command: &mut Command) -> Output {

@@ -1,4 +1,4 @@
-//! What the kernel shows of other processes: states and children. Must not change anything. Called by the tests that kill.
+//! States, names and children of other processes, as /proc shows them. Must not change anything.
 
 use std::fs;
 
@@ -9,18 +9,18 @@ pub(crate) fn state(pid: i32) -> Option<char> {
     stat.rsplit(") ").next()?.chars().next()
 }
 
-/// Whether the process has closed what it had open: its environment is gone before that, and a thread may be the last to end.
+/// Whether the process has closed its files: the kernel frees its environment before, and a thread may be the last to end.
 pub(crate) fn has_ended(pid: i32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
     threads <= 1 && matches!(state(pid), None | Some('Z'))
 }
 
-/// What the process calls itself.
+/// The name of the process, from `comm`.
 pub(crate) fn name(pid: i32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())
 }
 
-/// The process of this name that `pid` or one of its children has started, if it is there.
+/// The descendant of `pid` with this name, if there is one.
 pub(crate) fn descendant(pid: i32, name: &str) -> Option<i32> {
     let found = |child: i32| (self::name(child)? == name).then_some(child).or_else(|| descendant(child, name));
     children(pid).into_iter().find_map(found)

@@ -1,6 +1,5 @@
-//! A TCP proxy in front of a server of the tests', which misbehaves on demand: towards new connections and towards those that
-//! are open. It ends with the value. Must not know what is said, but for the word that it waits for. Called by the tests
-//! of database faults.
+//! Owns a TCP proxy in front of a server of the tests, with faults on demand for new and for open connections. Ends with its
+//! value. Must not know the protocol, except for the word that it waits for.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -8,19 +7,19 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How it treats what comes.
+/// How the proxy treats connections and bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Forward,
-    /// Nobody listens, and what is open is cut.
+    /// New connections are refused, and open ones are cut.
     Refuse,
-    /// Connections are accepted, nothing is passed on in either direction.
+    /// Connections are accepted, and no byte is passed on in either direction.
     Hang,
-    /// The first request with this word is cut before the server sees it; afterwards all is well.
+    /// The connection is cut before the first request with this word; then the proxy forwards.
     CutRequest(&'static str),
-    /// The first request with this word reaches the server, and its answer is swallowed; afterwards all is well.
+    /// The first request with this word reaches the server, and its reply is lost; then the proxy forwards.
     CutReply(&'static str),
-    /// Each request is held back for so long.
+    /// Each request is delayed for so long.
     Delay(Duration),
     /// The proxy is gone.
     Over,
@@ -97,7 +96,7 @@ fn connect(client: TcpStream, server_port: u16, mode: &Arc<Mutex<Mode>>) {
         stream.set_nodelay(true).unwrap();
     }
     let ends = [(client.try_clone().unwrap(), server.try_clone().unwrap(), true), (server, client, false)];
-    // Once a request's answer is to be lost, neither direction passes anything on.
+    // Once the reply to a request is to be lost, neither direction passes anything on.
     let swallow = Arc::new(Mutex::new(false));
     for (from, to, is_request) in ends {
         let (mode, swallow) = (Arc::clone(mode), Arc::clone(&swallow));
@@ -120,7 +119,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, is_request: bool, mode: &Mutex<M
             Err(_) => break,
         };
         if !is_request && *swallow.lock().unwrap() {
-            // The server has done it, and said so to nobody.
+            // The server has committed, and its reply is dropped.
             break;
         }
         if !pass(&chunk[..length], is_request, mode, swallow) || to.write_all(&chunk[..length]).is_err() {

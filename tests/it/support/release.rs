@@ -1,5 +1,5 @@
-//! The release binary: `RUNWRAP_RELEASE_BINARY`, which `scripts/test` sets, or else built here, once. Called by the tests
-//! that need the program as it is shipped.
+//! The release binary: `RUNWRAP_RELEASE_BINARY`, which `scripts/test` sets, or else built here, once. Must not be used where
+//! failpoints are needed, which it lacks.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

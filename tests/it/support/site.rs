@@ -1,14 +1,16 @@
-//! A place for runs: a home and a database of its own, and the real binary started in it. What a test leaves running is
-//! killed with it. Must not assert anything about runwrap. Called by the tests of whole runs.
+//! Owns a site for runs: a home, a database, and the real binary started in it. A dropped site kills its remaining processes.
+//! Must not assert anything about runwrap.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufReader, Read, Write};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use runwrap::sys::lock::is_held;
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -19,13 +21,16 @@ use super::wait::wait_until;
 /// No run of a test takes this long unless it hangs.
 const RUN_LIMIT: Duration = Duration::from_mins(1);
 
+/// The bytes of a lock file that supervisor and keeper lock.
+const LOCKED_BYTES: Range<i64> = 0..2;
+
 pub(crate) struct Site {
     home: TempDir,
     url: String,
 }
 
 impl Site {
-    /// With the embedded default.
+    /// With SQLite, the embedded default.
     pub(crate) fn sqlite() -> Self {
         let home = TempDir::new().unwrap();
         let url = format!("sqlite:{}", home.path().join("runs.db").display());
@@ -61,8 +66,7 @@ impl Site {
         self.path().join(".local/state/runwrap")
     }
 
-    /// Statements from outside, as an application or a person would run them. Returns the rows of the last one, as
-    /// `psql -At` prints them.
+    /// Runs statements as an application would, and returns the rows of the last one in the format of `psql -At`.
     #[track_caller]
     pub(crate) fn sql(&self, statements: &str) -> String {
         let Some(path) = self.url.strip_prefix("sqlite:") else {
@@ -93,7 +97,7 @@ impl Site {
         rows
     }
 
-    /// The runs whose end the database does not have yet.
+    /// The directories of runs that are not delivered yet.
     pub(crate) fn run_directories(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.state_dir().join("runs")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().path()).collect()
@@ -103,14 +107,14 @@ impl Site {
         fs::read_to_string(self.state_dir().join("runwrap.log")).unwrap_or_default()
     }
 
-    /// `runwrap` with `arguments`, in this place and nothing of the tester's own environment.
+    /// `runwrap` with `arguments` in this site, with a clean environment.
     pub(crate) fn runwrap(&self, arguments: &[&str]) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_runwrap"));
         command.args(arguments);
         command
     }
 
-    /// `program` where [`Self::runwrap`] would run: to start runwrap itself, or to be compared with it.
+    /// `program` in the environment of [`Self::runwrap`], to start runwrap or to be compared with it.
     pub(crate) fn program(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.path()).stdin(Stdio::null());
@@ -138,7 +142,7 @@ impl Site {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// The record, of which there must be one.
+    /// The only record.
     #[track_caller]
     pub(crate) fn record(&self) -> Map<String, Value> {
         let mut records = self.records();
@@ -155,7 +159,7 @@ impl Site {
         self.record()
     }
 
-    /// The processes whose environment names this place: supervisors, keepers, trainers and what these started.
+    /// The processes whose environment names this site: supervisors, keepers, trainers and their descendants.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let marker = format!("SITE={}", self.path().display());
         let pids = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
@@ -179,10 +183,12 @@ impl Site {
         keeper.unwrap()
     }
 
-    /// Waits until nothing of this place runs any more.
+    /// Waits until no process of this site is left and every lock in it is free. The kernel frees the memory of a killed
+    /// process first, and with it the environment that [`Self::processes`] reads; its files and locks follow.
     #[track_caller]
     pub(crate) fn quiet(&self) {
         wait_until("every process has ended", || self.processes().is_empty());
+        wait_until("every lock is free", || !holds_lock(self.path()));
     }
 }
 
@@ -192,13 +198,25 @@ impl Drop for Site {
             kill(process.pid, "KILL");
         }
         if std::thread::panicking() {
-            // The harness shows it with the failure: what the processes said is gone with the place.
+            // The harness prints it with the failure; the log is removed with the site.
             std::io::Write::write_all(&mut std::io::stderr(), self.log().as_bytes()).unwrap();
         }
     }
 }
 
-/// How often a process is looked at that seems to be between two images, and may just have an empty environment.
+/// Whether a process holds the lock of a run or of a lingering keeper anywhere below `directory`.
+fn holds_lock(directory: &Path) -> bool {
+    // A file or directory that has vanished meanwhile holds none.
+    fs::read_dir(directory).into_iter().flatten().flatten().any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => holds_lock(&entry.path()),
+        Ok(kind) if kind.is_file() && entry.file_name().to_string_lossy().ends_with("lock") => {
+            File::open(entry.path()).is_ok_and(|file| is_held(&file, &LOCKED_BYTES).unwrap())
+        }
+        Ok(_) | Err(_) => false,
+    })
+}
+
+/// How often a process without environment and command line is read: an exec may be in progress, or both may be empty.
 const EXEC_LOOKS_MAX: u32 = 100;
 
 /// A process, as /proc shows it.
@@ -217,7 +235,7 @@ impl Process {
         };
         let both = || Some((words("environ")?, words("cmdline")?));
         let (mut environment, mut command) = both()?;
-        // Between two images of a process there is none to be seen, for a moment; what has ended has none for ever.
+        // During an exec both are empty for a moment; after the end of the process they stay so.
         for _ in 0..EXEC_LOOKS_MAX {
             let seen = environment != [""] && command != [""];
             if seen || fs::read_link(format!("/proc/{pid}/exe")).is_err() {
@@ -258,7 +276,7 @@ impl Running {
         i32::try_from(self.child.id()).unwrap()
     }
 
-    /// Waits for its end, but not for ever.
+    /// Waits for its end, at most [`RUN_LIMIT`].
     #[track_caller]
     pub(crate) fn end(&mut self) -> ExitStatus {
         let start = Instant::now();
@@ -276,7 +294,7 @@ impl Running {
     pub(crate) fn line(&mut self) -> String {
         let mut line = Vec::new();
         let stdout = self.child.stdout.as_mut().unwrap();
-        // Byte by byte: what follows the line is left for the next call.
+        // Byte by byte, so that the next line is left for the next call.
         for byte in BufReader::with_capacity(1, stdout).bytes() {
             match byte.unwrap() {
                 b'\n' => break,
@@ -304,19 +322,19 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that has ended cannot be killed, and that is well.
+        // Killing a process that has ended fails, which is fine.
         let _already_ended = self.child.kill().and_then(|()| self.child.wait()).is_err();
     }
 }
 
-/// `kill -NAME PID`; a process that has gone is no error.
+/// `kill -NAME PID`; a process that is gone is no error.
 pub(crate) fn kill(pid: i32, name: &str) {
     let status =
         Command::new("kill").args([&format!("-{name}"), "--", &pid.to_string()]).stderr(Stdio::null()).status();
     let _gone = !status.unwrap().success();
 }
 
-/// Exit code, or 128 + the signal's number, as a shell would say it.
+/// Exit code, or 128 + the number of the signal, as in a shell.
 pub(crate) fn shell_status(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
 }

@@ -1,5 +1,5 @@
-//! A real terminal: a pty with a program as the leader of its session, and what a person would type and see there. Must
-//! not assert anything about runwrap. Called by the tests of signals.
+//! Owns a real terminal: a pty with a program as the leader of its session, typed input and shown output. Must not assert
+//! anything about runwrap.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -15,9 +15,9 @@ use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use super::site::Site;
 use super::wait::wait_until;
 
-/// Nothing takes this long to appear unless it never does.
+/// No text takes this long to appear unless it never does.
 const SIGHT_LIMIT: Duration = Duration::from_secs(30);
-/// What the shell says when it has the terminal.
+/// The prompt of the shell, shown when it has the terminal.
 pub(crate) const PROMPT: &str = "prompt> ";
 
 /// Ctrl-C
@@ -29,21 +29,21 @@ pub(crate) const QUIT: &str = "\x1c";
 
 pub(crate) struct Terminal {
     leader: Child,
-    /// Keyboard and screen; none once the window was closed.
+    /// Keyboard and screen; `None` once the window is closed.
     window: Option<File>,
-    /// Of the device that the programs have.
+    /// The path of the device.
     pub(crate) name: String,
-    /// What was shown and nobody has looked for yet.
+    /// The shown text that no call has consumed yet.
     unseen: String,
-    /// All of it, for a failure.
+    /// All shown text, for a failure.
     shown: String,
 }
 
 impl Terminal {
-    /// `command` leads the session of a new terminal.
+    /// Starts `command` as the session leader of a new terminal.
     #[track_caller]
     pub(crate) fn start(command: &mut Command) -> Self {
-        // Close-on-exec: a terminal that another process holds open as well is not closed when it should be.
+        // Close-on-exec: a copy in another process would keep the terminal open.
         let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -59,8 +59,8 @@ impl Terminal {
         Self { leader, window, name, unseen: String::new(), shown: String::new() }
     }
 
-    /// An interactive bash in `site` that shows no more than it is asked. `$W COMMAND` is the command under runwrap with
-    /// `options`, or bare where there are none: what the shell says of the two is the same.
+    /// An interactive bash in `site` that shows no more than needed. `$W COMMAND` is the command under runwrap with
+    /// `options`, or bare without: bash shows the same text for both.
     #[track_caller]
     pub(crate) fn bash(site: &Site, options: Option<&str>) -> Self {
         let mut command = site.program("bash");
@@ -84,13 +84,13 @@ impl Terminal {
         self.press(&format!("{line}\n"));
     }
 
-    /// Waits until `text` is shown, and returns what was shown before it.
+    /// Waits until `text` is shown, and returns the text before it.
     #[track_caller]
     pub(crate) fn sees(&mut self, text: &str) -> String {
         self.sees_one_of([text]).0
     }
 
-    /// Waits until one of `texts` is shown, and returns what was shown before the first of them, and which it was.
+    /// Waits until one of `texts` is shown, and returns the text before the first of them and its index.
     #[track_caller]
     pub(crate) fn sees_one_of<const N: usize>(&mut self, texts: [&str; N]) -> (String, usize) {
         let deadline = Instant::now() + SIGHT_LIMIT;
@@ -107,7 +107,7 @@ impl Terminal {
         }
     }
 
-    /// Takes what is shown next; false where all programs have closed the terminal.
+    /// Reads the next output; false if all programs have closed the terminal.
     fn look(&mut self, limit: Duration) -> bool {
         let window = self.window.as_mut().unwrap();
         let limit = PollTimeout::try_from(limit).unwrap();
@@ -122,13 +122,13 @@ impl Terminal {
         true
     }
 
-    /// Waits until the shell has the terminal, and returns what was shown before.
+    /// Waits for the prompt, and returns the text before it.
     #[track_caller]
     pub(crate) fn prompt(&mut self) -> String {
         self.sees(PROMPT)
     }
 
-    /// Types a line and returns what it shows until the shell has the terminal again.
+    /// Types a line, and returns its output up to the next prompt.
     #[track_caller]
     pub(crate) fn answer(&mut self, line: &str) -> String {
         self.enter(line);

@@ -1,5 +1,4 @@
-//! A disk of a few pages that a test can fill: a tmpfs, which takes the rights of root. Must say loudly where there is none.
-//! Called by the tests of full disks.
+//! Owns a disk of a few pages that a test can fill: a tmpfs, which only root can mount. Must report a skipped test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one at `place`, which is made. `None`, and a line on stderr, where this user may not.
+    /// Makes the directory `place` and mounts the disk there. `None`, and a line on stderr, if this user may not.
     pub(crate) fn mount(place: &Path) -> Option<Self> {
         fs::create_dir_all(place).unwrap();
         let mut command = Command::new("mount");
@@ -27,7 +26,7 @@ impl SmallDisk {
         self.place.join("filling")
     }
 
-    /// A shell command that takes every page that is left.
+    /// A shell command that takes all free pages.
     pub(crate) fn fill_command(&self) -> String {
         format!("dd if=/dev/zero of='{}' bs=4096 2>/dev/null", self.filling().display())
     }

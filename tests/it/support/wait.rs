@@ -1,11 +1,11 @@
-//! Waiting for something that another process does: a condition and a deadline, never a fixed time. Called by tests.
+//! Waiting for another process: a condition and a deadline. Must never wait for a fixed time.
 
 use std::time::{Duration, Instant};
 
-/// Nothing here takes this long unless it never happens.
+/// No condition takes this long unless it never holds.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Asks `condition` again and again until it holds; `what` says what did not happen otherwise.
+/// Polls `condition` until it holds; `what` names it in the failure.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
