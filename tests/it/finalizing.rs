@@ -20,7 +20,7 @@ fn the_truth_is_overridden_by_force_alone_and_the_audit_says_by_whom() {
         let (status, said) = finalize(&site, &["1", "--status", "completed"]);
         assert_eq!(status, 1);
         assert!(said.starts_with("runwrap: cannot finalize record 1: it has ended already: failed (exit)"), "{said}");
-        assert!(said.contains("hint: --force"), "{said}");
+        assert!(said.contains("hint: use --force"), "{said}");
         let before = site.record();
 
         let by_run = before["run_id"].as_str().unwrap();
@@ -47,7 +47,7 @@ fn what_cannot_be_is_refused() {
     let (status, said) = force("2025-11-27 01:20:52");
     assert!(status == 1 && said.contains("after the given end"), "{said}");
     let (status, said) = force("2125-11-27T01:20:52+01:00");
-    assert!(status == 1 && said.contains("still to come"), "{said}");
+    assert!(status == 1 && said.contains("in the future"), "{said}");
     let (status, said) = force("yesterday");
     assert!(status == 125 && said.contains("--ended-at yesterday is no time"), "{said}");
     let (status, said) = finalize(&site, &["1", "--status", "failed", "--metrics", "[1]"]);

@@ -163,7 +163,7 @@ fn where_no_keeper_can_be_started_and_nobody_answers_it_is_said_what_becomes_of_
         let output = output(command.env("RUNWRAP_FAILPOINTS", points));
         assert_eq!(output.status.code(), Some(3), "{points}");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.contains("hint: runwrap recover delivers it"), is_on_disk, "{said}");
+        assert_eq!(said.contains("hint: run `runwrap recover` to deliver it"), is_on_disk, "{said}");
         assert_eq!(said.contains("its end is lost"), !is_on_disk, "{said}");
     }
 }
