@@ -1,5 +1,5 @@
-//! Usage errors: clap's message, with a hint of what to write instead. Owns what clap cannot know: where a forgotten `--` belongs.
-//! Must not show what may hold a password: a URL, or a connection string.
+//! Usage errors: clap's message with a hint. Owns the hint for a forgotten `--`, which clap cannot give.
+//! Must not show a word that may hold a password: a URL, or a connection string.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::definition;
 use crate::config::{InvalidValue, nearest};
 
-/// Why the command line cannot be used, and what to write instead.
+/// An error of the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError {
     pub message: String,

@@ -69,7 +69,7 @@ fn python_script(arguments: &[String]) -> Option<String> {
     }
 }
 
-/// What follows the options. `-m`, `-c` and `-` end them: the next word is a module, code or standard input.
+/// The words after the options. `-m`, `-c` and `-` end them: the next word is a module, code or standard input.
 fn skip_options<'a>(mut words: &'a [String], with_value: &[&str]) -> &'a [String] {
     while let [option, rest @ ..] = words {
         match option.as_str() {

@@ -1,5 +1,5 @@
-//! The errors of the configuration, one shape for every option and layer: the value and its origin, the cause, and what
-//! to write instead. Must not hold a password.
+//! The errors of the configuration, one shape for every option and layer: the value and its origin, the cause and a hint.
+//! Must not hold a password.
 
 use thiserror::Error;
 
