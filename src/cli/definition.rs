@@ -139,7 +139,7 @@ fn database(verb: Command) -> Command {
 }
 
 fn value(long: &'static str, value_name: &'static str, help: &'static str) -> Arg {
-    Arg::new(long).long(long).value_name(value_name).value_parser(values::parsed(values::any)).help(help)
+    Arg::new(long).long(long).value_name(value_name).value_parser(values::lossy()).help(help)
 }
 
 fn switch(long: &'static str, help: &'static str) -> Arg {

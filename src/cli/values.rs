@@ -18,8 +18,9 @@ pub(super) fn parsed<T: Clone + Send + Sync + 'static>(
     OsStringValueParser::new().try_map(move |text| read(&text.to_string_lossy()))
 }
 
-pub(super) fn any(text: &str) -> Result<String, InvalidValue> {
-    Ok(text.to_owned())
+/// A parser of any text; invalid UTF-8 is replaced.
+pub(super) fn lossy() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned())
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, InvalidValue> {

@@ -52,7 +52,7 @@ fn script(program: &str, arguments: &[String]) -> Option<String> {
         // Its options have many values, but none of them is a Python file.
         "torchrun" => arguments.iter().enumerate().find_map(|(index, word)| match word.as_str() {
             "-m" | "--module" => arguments.get(index + 1).cloned(),
-            word => word.ends_with(".py").then(|| stem(word)),
+            word => Path::new(word).extension().is_some_and(|extension| extension == "py").then(|| stem(word)),
         }),
         _ => None,
     }
