@@ -1,4 +1,4 @@
-//! A recipe: read the command line, do what it says, end with its exit status.
+//! Parses the command line, executes it and ends with its exit status.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,8 @@ use runwrap::{cli, commands};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(invocation) => commands::perform(invocation),
-        Err(cli::Reply::Text(text)) => commands::print(&text),
-        Err(cli::Reply::Misuse(misuse)) => commands::refuse(&misuse.message, &misuse.hint),
+        Ok(invocation) => commands::execute(invocation),
+        Err(cli::EarlyExit::Output(text)) => commands::print(&text),
+        Err(cli::EarlyExit::Usage(error)) => commands::fail_usage(&error.message, &error.hint),
     }
 }

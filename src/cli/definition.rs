@@ -1,22 +1,23 @@
-//! The command line for clap: the verbs, and one flag for each row of the table of options. Every value is taken as
-//! it is; `config` reads it. Must not touch the system.
+//! The command line for clap: the verbs, and one flag for each row of the table of options. The values of options are
+//! read by `config`, those of a verb's own arguments by `values`. Must not touch the system.
 
 use std::ffi::OsString;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use crate::config::options::{OPTIONS, OptionKind, OptionRow, Verbs};
+use crate::config::options::{OPTIONS, OptionKind, OptionRow, OptionScope};
 use crate::record::Status;
 
-use super::help;
+use super::{help, values};
 
-/// The verbs that open a database, and so take the options of [`Verbs::Every`].
-pub(super) const READING_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
+const DATABASE_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
 
-pub(super) const LIMIT_DEFAULT: &str = "50";
+pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
+    row.scope == OptionScope::DatabaseVerbs && DATABASE_VERBS.contains(&verb)
+}
 
-/// Only the verb that was typed is described to its last argument: a run is not to wait for the others.
+/// Describes the arguments of a verb only once it was typed, or its help is asked for: a run must not pay for them.
 pub(super) fn command() -> Command {
     let trainer = Arg::new("command")
         .value_name("COMMAND")
@@ -25,154 +26,105 @@ pub(super) fn command() -> Command {
         .num_args(1..)
         .value_parser(value_parser!(OsString))
         .help("The command to run, with its arguments");
+    let verb = |name: &'static str, about: &'static str, arguments: fn(Command) -> Command| {
+        Command::new(name).about(about).defer(arguments)
+    };
     Command::new("runwrap")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a training command and keeps one database record of it, whatever ends the run")
         .override_usage(help::USAGE)
         .after_help(help::AFTER)
         .subcommand_negates_reqs(true)
-        .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
         .subcommands([
-            verb("list", "Lists the records, newest first", list),
-            verb("show", "Shows everything known of one record", show),
-            verb(
-                "check",
-                "Says what is wrong with the records, and what would repair it; exit status 1 if anything is",
-                check,
-            ),
-            verb(
-                "recover",
-                "Delivers what is left in the state directory, and ends the records of runs that are lost",
-                recover,
-            ),
-            verb("finalize", "Ends a record by hand; keeps who did it, when, and what it said before", finalize),
-            verb("report", "Reports from inside a running command: appends a line to the file $RUNWRAP_REPORT", report),
-            verb("migrate", "Makes or upgrades the tables", migrate),
-            verb("completions", "Prints a completion script for a shell", completions),
+            verb("list", "List the records, newest first", list),
+            verb("show", "Show everything known of one record", show),
+            verb("check", "Report inconsistent records and how to repair them; exit 1 if there are any", check),
+            verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
+            verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
+            verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),
+            verb("migrate", "Create or upgrade the tables", migrate),
+            verb("completions", "Print a completion script for a shell", completions),
         ])
 }
 
-/// `arguments` adds the verb's own, once it was typed or its help is asked for.
-fn verb(name: &'static str, about: &'static str, arguments: fn(Command) -> Command) -> Command {
-    Command::new(name).about(about).defer(arguments)
-}
-
 fn list(verb: Command) -> Command {
-    let status = Arg::new("status")
-        .long("status")
-        .value_name("STATUS")
-        .value_parser(PossibleValuesParser::new(
-            [Status::Training, Status::Completed, Status::Failed].map(Status::as_str),
-        ))
-        .help("Only records with this status");
-    let name = Arg::new("of_name").long("name").value_name("NAME").help("Only records of this name");
-    let limit = Arg::new("limit")
-        .long("limit")
-        .value_name("N")
+    let status = value("status", "STATUS", "Only records with this status").value_parser(
+        PossibleValuesParser::new([Status::Training, Status::Completed, Status::Failed].map(Status::as_str))
+            .map(|word| Status::parse(&word)),
+    );
+    let limit = value("limit", "N", "At most this many records")
         .value_parser(value_parser!(u32).range(1..))
-        .default_value(LIMIT_DEFAULT)
-        .help("At most this many");
-    reading(verb).args([status, name, limit, json()])
+        .default_value("50");
+    database(verb).args([status, value("name", "NAME", "Only records with this name"), limit, json()])
 }
 
 fn show(verb: Command) -> Command {
-    let id = Arg::new("id")
-        .value_name("ID")
-        .required(true)
-        .allow_negative_numbers(true)
-        .help("A record's id, or a run's id");
-    reading(verb).args([id, json()])
+    database(verb).args([id(), json()])
 }
 
 fn check(verb: Command) -> Command {
-    let stuck_after = Arg::new("stuck_after")
-        .long("stuck-after")
-        .value_name("DUR")
-        .value_parser(value_parser!(OsString))
-        .default_value("24h")
-        .help("How long nothing may be heard of a record in training that nothing watches");
-    let fix = Arg::new("fix").long("fix").action(ArgAction::SetTrue).help("Repair what follows from the record itself");
-    let live = Arg::new("live").long("live").action(ArgAction::SetTrue).help(
-        "Only runs that have no end yet, and the state directory: takes the same time however large the table is",
+    let stuck_after =
+        value("stuck-after", "DUR", "Report an unwatched record in training after this time without a sign of life")
+            .value_parser(values::parsed(values::duration))
+            .default_value("24h");
+    let fix = switch("fix", "Repair what follows from the record itself");
+    let live = switch(
+        "live",
+        "Check only runs without an end, and the state directory; as fast in a large table as in a small one",
     );
-    reading(verb).args([stuck_after, fix, live, json()])
+    database(verb).args([stuck_after, fix, live, json()])
 }
 
 fn recover(verb: Command) -> Command {
-    let dry_run =
-        Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue).help("Say what would be done, and do nothing");
-    let stuck_after = Arg::new("stuck_after")
-        .long("stuck-after")
-        .value_name("DUR")
-        .value_parser(value_parser!(OsString))
-        .help("Also records in training that nothing watches and nothing was heard of for so long, as 24h");
-    let assume_end = Arg::new("assume_end")
-        .long("assume-end")
-        .value_name("END")
-        .value_parser(PossibleValuesParser::new(["unknown", "now"]))
-        .requires("stuck_after")
-        .help("What to write where nothing proves when such a record ended [default: unknown]");
-    let every = Arg::new("every")
-        .long("every")
-        .value_name("DUR")
-        .value_parser(value_parser!(OsString))
-        .conflicts_with("dry_run")
-        .help("Keep doing it, with this pause, until SIGTERM; tells systemd that it is alive");
-    reading(verb).args([dry_run, stuck_after, assume_end, every, json()])
+    let dry_run = switch("dry-run", "Print what would be done, and do nothing");
+    let stuck_after = value(
+        "stuck-after",
+        "DUR",
+        "Also end unwatched records in training after this time without a sign of life: 24h",
+    )
+    .value_parser(values::parsed(values::duration));
+    let assume_end = value("assume-end", "END", "The end of such a record if nothing proves it [default: unknown]")
+        .value_parser(PossibleValuesParser::new(["unknown", "now"]).map(|word| word == "now"))
+        .requires("stuck-after");
+    let every = value("every", "DUR", "Repeat with this pause until SIGTERM, and notify systemd's watchdog")
+        .value_parser(values::parsed(values::pause))
+        .conflicts_with("dry-run");
+    database(verb).args([dry_run, stuck_after, assume_end, every, json()])
 }
 
 fn finalize(verb: Command) -> Command {
-    let text = |id: &'static str, long: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(id).long(long).value_name(value).value_parser(value_parser!(OsString)).help(help)
-    };
-    let id = Arg::new("id")
-        .value_name("ID")
-        .required(true)
-        .allow_negative_numbers(true)
-        .help("A record's id, or a run's id");
-    let status = Arg::new("status")
-        .long("status")
-        .value_name("STATUS")
-        .required(true)
-        .value_parser(PossibleValuesParser::new([Status::Completed, Status::Failed].map(Status::as_str)))
-        .help("How it ended");
-    let ended_at =
-        text("ended_at", "ended-at", "TIME", "When it ended, 2025-11-27T01:20:52Z; UTC where no zone is given");
-    let reason = text("explanation", "reason", "TEXT", "Why; kept as error_message");
-    let metrics = text("said_metrics", "metrics", "JSON", "Metrics, added to those that are known");
-    let model_path = text("reported_model_path", "model-path", "PATH", "Where the model is");
-    let force = Arg::new("force")
-        .long("force")
-        .action(ArgAction::SetTrue)
-        .help("Also where it has ended already, and not by presumption");
-    reading(verb).args([id, status, ended_at, reason, metrics, model_path, force])
+    let status = value("status", "STATUS", "How the run ended").required(true).value_parser(
+        PossibleValuesParser::new([Status::Completed, Status::Failed].map(Status::as_str))
+            .map(|word| word == Status::Completed.as_str()),
+    );
+    let ended_at = value("ended-at", "TIME", "When it ended: 2025-11-27T01:20:52Z; UTC unless it has a zone")
+        .value_parser(values::parsed(values::instant));
+    let metrics =
+        value("metrics", "JSON", "Metrics to merge into the known ones").value_parser(values::parsed(values::metrics));
+    let reason = value("reason", "TEXT", "Why; kept as error_message");
+    let model_path = value("model-path", "PATH", "Path of the model");
+    let force = switch("force", "Override an end that is already known");
+    database(verb).args([id(), status, ended_at, reason, metrics, model_path, force])
 }
 
 fn migrate(verb: Command) -> Command {
-    let print = Arg::new("print").long("print").action(ArgAction::SetTrue).help("Print the statements, change nothing");
-    reading(verb).arg(print)
+    database(verb).arg(switch("print", "Print the SQL, and change nothing"))
 }
 
 fn report(verb: Command) -> Command {
-    let metric = Arg::new("metric")
-        .long("metric")
-        .value_name("KEY=VALUE")
-        .action(ArgAction::Append)
-        .value_parser(value_parser!(OsString))
-        .help("A metric; may be repeated. A number, true, false, null or NaN is taken as such, all else as text");
-    let model_path = Arg::new("reported_model_path")
-        .long("model-path")
-        .value_name("PATH")
-        .value_parser(value_parser!(OsString))
-        .help("Where the model was saved");
-    let error = Arg::new("error")
-        .long("error")
-        .value_name("TEXT")
-        .value_parser(value_parser!(OsString))
-        .help("What went wrong");
-    verb.args([metric, model_path, error])
+    let metric = value(
+        "metric",
+        "KEY=VALUE",
+        "A metric: a number, true, false, null, NaN, other JSON or else text; may be repeated",
+    )
+    .action(ArgAction::Append)
+    .value_parser(values::parsed(values::metric));
+    let model_path = value("model-path", "PATH", "Path of the saved model");
+    let error = value("error", "TEXT", "What went wrong");
+    let something = ArgGroup::new("something").args(["metric", "model-path", "error"]).required(true).multiple(true);
+    verb.args([metric, model_path, error]).group(something)
 }
 
 fn completions(verb: Command) -> Command {
@@ -180,23 +132,32 @@ fn completions(verb: Command) -> Command {
     verb.arg(shell)
 }
 
-/// A verb that opens a database.
-fn reading(verb: Command) -> Command {
-    verb.args(OPTIONS.into_iter().filter(|row| row.verbs == Verbs::Every).filter_map(flag))
+/// Adds the options that `verb` takes from the table.
+fn database(verb: Command) -> Command {
+    let rows: Vec<_> = OPTIONS.into_iter().filter(|row| takes(verb.get_name(), row)).collect();
+    verb.args(rows.into_iter().filter_map(flag))
+}
+
+fn value(long: &'static str, value_name: &'static str, help: &'static str) -> Arg {
+    Arg::new(long).long(long).value_name(value_name).value_parser(values::lossy()).help(help)
+}
+
+fn switch(long: &'static str, help: &'static str) -> Arg {
+    Arg::new(long).long(long).action(ArgAction::SetTrue).help(help)
+}
+
+fn id() -> Arg {
+    Arg::new("id").value_name("ID").required(true).allow_negative_numbers(true).help("A record's id, or a run's id")
 }
 
 fn json() -> Arg {
-    Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON, keys named as the columns")
+    switch("json", "Print JSON, keys named as the columns")
 }
 
-/// The flag of `row`; `None` where it has none. Repeated ones are all kept: `config` says what is wrong with two.
+/// The flag of `row`; `None` if it has none. Keeps repeated values: `config` reports a second one.
 fn flag(row: &'static OptionRow) -> Option<Arg> {
-    let arg =
-        Arg::new(row.key).long(row.flag?.trim_start_matches('-')).help_heading(row.heading).help(help::of_row(row));
-    let arg = match row.short {
-        Some(letter) => arg.short(letter),
-        None => arg,
-    };
+    let long = row.flag?.trim_start_matches('-');
+    let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help::of_row(row));
     Some(match row.kind {
         OptionKind::Switch => arg.action(ArgAction::SetTrue).overrides_with(row.key),
         OptionKind::Text
@@ -213,7 +174,7 @@ fn flag(row: &'static OptionRow) -> Option<Arg> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn clap_finds_nothing_wrong_with_the_definition() {
+    fn clap_accepts_the_definition() {
         super::command().debug_assert();
     }
 }

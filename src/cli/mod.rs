@@ -1,80 +1,68 @@
-//! The command line: from the words that were typed to an [`Invocation`]. Must not touch the system, and reads no
-//! value: `config` does, with those of the other layers. `definition` describes the command line, `usage` words what
-//! is wrong with one. Called by `main`.
+//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `values` reads the verbs' own
+//! arguments, `usage` explains errors. Must not touch the system; `config` reads the values of options.
 
 mod definition;
 mod help;
 mod usage;
+mod values;
 
 use std::ffi::OsString;
-use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::error::ErrorKind;
 
-use crate::commands::{
-    CheckArgs, Command, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
-};
-use crate::config::options::{OPTIONS, OptionKind, Verbs};
-use crate::config::{Layer, Origin, read_duration};
-use crate::record::{Status, parse_metrics, read_instant};
+use crate::commands::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
+use crate::config::options::{OPTIONS, OptionKind, OptionRow};
+use crate::config::{Layer, Origin};
+use crate::store::Filter;
 
-pub use usage::Misuse;
+pub use usage::UsageError;
 
-/// The shortest pause between two rounds of `recover --every`.
-const EVERY_MIN: Duration = Duration::from_secs(1);
-
-/// What is to be said instead of doing anything.
+/// The program ends without an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// What was asked for: help, the version, a completion script. For stdout.
-    Text(String),
-    Misuse(Misuse),
+pub enum EarlyExit {
+    /// Help, the version or a completion script, for stdout.
+    Output(String),
+    Usage(UsageError),
 }
 
-/// Reads the words of a command line, the program's name first.
+/// Parses a command line, the program's name first.
 ///
 /// # Errors
-/// A [`Reply`], where there is nothing to perform.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Reply> {
+/// An [`EarlyExit`] if there is nothing to execute.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, EarlyExit> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    // The verb that only runwrap itself gives: no user's to mistype, and the keeper of every run starts with it.
+    // Only runwrap itself starts a keeper, and every run waits for it: no need to describe a command line to clap.
     if let [_program, verb, own @ ..] = arguments.as_slice()
         && verb == "keeper"
     {
-        return Ok(Invocation { flags: Layer::default(), action: Command::Keeper { arguments: own.to_vec() } });
+        return Ok(Invocation { flags: Layer::default(), action: Action::Keeper { arguments: own.to_vec() } });
     }
-    let mut definition = definition::command();
-    let verbs: Vec<String> = definition.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
-    let verbs: Vec<&str> = verbs.iter().map(String::as_str).collect();
-    let matches = definition.try_get_matches_from_mut(&arguments).map_err(|error| {
+    let matches = definition::command().try_get_matches_from(&arguments).map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelp || error.kind() == ErrorKind::DisplayVersion {
-            Reply::Text(error.render().to_string())
+            EarlyExit::Output(error.render().to_string())
         } else {
-            Reply::Misuse(usage::explain(&error, &arguments, &verbs))
+            EarlyExit::Usage(usage::explain(&error, &arguments))
         }
     })?;
     let mut flags = Layer::default();
-    collect(&matches, &mut flags);
+    collect(&matches, |_| true, &mut flags);
     let Some((verb, own)) = matches.subcommand() else {
         let command: Vec<OsString> = matches.get_many("command").into_iter().flatten().cloned().collect();
         return match command.first() {
-            Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Command::Run { command } }),
-            Some(_) | None => Err(Reply::Misuse(usage::no_command())),
+            Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Action::Run { command } }),
+            Some(_) | None => Err(EarlyExit::Usage(usage::no_command())),
         };
     };
-    refuse_misplaced(&flags, verb).map_err(Reply::Misuse)?;
-    if verb == "completions" {
-        return Err(Reply::Text(completions(own)));
-    }
-    collect(own, &mut flags);
-    Ok(Invocation { flags, action: action(verb, own).map_err(Reply::Misuse)? })
+    refuse_misplaced(&flags, verb)?;
+    collect(own, |row| definition::takes(verb, row), &mut flags);
+    Ok(Invocation { flags, action: action(verb, own)? })
 }
 
-/// Adds what `matches` has for the rows of the table.
-fn collect(matches: &ArgMatches, flags: &mut Layer) {
-    for row in OPTIONS {
-        let (Some(flag), Ok(true)) = (row.flag, matches.try_contains_id(row.key)) else { continue };
+/// Adds the values in `matches` of the rows that are taken.
+fn collect(matches: &ArgMatches, is_taken: impl Fn(&OptionRow) -> bool, flags: &mut Layer) {
+    for row in OPTIONS.into_iter().filter(|row| is_taken(row)) {
+        let Some(flag) = row.flag else { continue };
         if row.kind == OptionKind::Switch {
             if matches.get_flag(row.key) && !flags.has(row) {
                 flags.add(row, OsString::from("true"), Origin::Flag(flag));
@@ -87,104 +75,58 @@ fn collect(matches: &ArgMatches, flags: &mut Layer) {
     }
 }
 
-/// Before a verb stand only options that it takes; clap would drop the others in silence.
-fn refuse_misplaced(flags: &Layer, verb: &str) -> Result<(), Misuse> {
-    let takes_shared = definition::READING_VERBS.contains(&verb);
-    let misplaced = OPTIONS.into_iter().find(|row| flags.has(row) && !(takes_shared && row.verbs == Verbs::Every));
+/// Refuses an option before a verb that does not take it; clap would ignore it.
+fn refuse_misplaced(flags: &Layer, verb: &str) -> Result<(), EarlyExit> {
+    let misplaced = OPTIONS.into_iter().find(|row| flags.has(row) && !definition::takes(verb, row));
     match misplaced.and_then(|row| row.flag) {
         None => Ok(()),
         Some(flag) => {
             let hint = format!("leave it out; to run a program named {verb}, write -- before it");
-            Err(Misuse::new(format!("{verb} does not take {flag}"), hint))
+            Err(EarlyExit::Usage(UsageError::new(format!("{verb} does not take {flag}"), hint)))
         }
     }
 }
 
-fn action(verb: &str, own: &ArgMatches) -> Result<Command, Misuse> {
+fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
     let text = |id: &str| own.get_one::<String>(id).cloned();
+    let id = || text("id").unwrap_or_default();
     Ok(match verb {
-        "list" => Command::List(ListArgs {
-            status: text("status").and_then(|word| Status::parse(&word)),
-            name: text("of_name"),
-            limit: own.get_one("limit").copied().unwrap_or(u32::MAX),
-            json: own.get_flag("json"),
-        }),
-        "show" => Command::Show(ShowArgs { id: text("id").unwrap_or_default(), json: own.get_flag("json") }),
-        "check" => Command::Check(check(own)?),
-        "recover" => Command::Recover(recover(own)?),
-        "finalize" => Command::Finalize(finalize(own)?),
-        "migrate" => Command::Migrate(MigrateArgs { print: own.get_flag("print") }),
-        "report" => Command::Report(report(own)?),
-        other => return Err(Misuse::new(format!("there is no verb {other}"), "see runwrap --help")),
-    })
-}
-
-fn recover(own: &ArgMatches) -> Result<RecoverArgs, Misuse> {
-    Ok(RecoverArgs {
-        json: own.get_flag("json"),
-        dry_run: own.get_flag("dry_run"),
-        stuck_after: duration(own, "stuck_after", "--stuck-after")?,
-        assume_now: own.get_one::<String>("assume_end").is_some_and(|word| word == "now"),
-        every: match duration(own, "every", "--every")? {
-            Some(pause) if pause < EVERY_MIN => {
-                return Err(Misuse::new("--every is too short to make sense", "the least is 1s; write 1m or more"));
-            }
-            pause => pause,
-        },
-    })
-}
-
-fn check(own: &ArgMatches) -> Result<CheckArgs, Misuse> {
-    let stuck_after = duration(own, "stuck_after", "--stuck-after")?.unwrap_or_default();
-    Ok(CheckArgs { json: own.get_flag("json"), fix: own.get_flag("fix"), live: own.get_flag("live"), stuck_after })
-}
-
-fn duration(own: &ArgMatches, id: &str, flag: &str) -> Result<Option<Duration>, Misuse> {
-    let Some(text) = own.get_one::<OsString>(id).map(|text| text.to_string_lossy()) else { return Ok(None) };
-    let refused = |(cause, hint)| Misuse::new(format!("cannot use {flag} {text}: {cause}"), hint);
-    read_duration(&text).map(Some).map_err(refused)
-}
-
-fn finalize(own: &ArgMatches) -> Result<FinalizeArgs, Misuse> {
-    let lossy = |id: &str| own.get_one::<OsString>(id).map(|text| text.to_string_lossy().into_owned());
-    let ended_at = lossy("ended_at").map(|text| {
-        read_instant(&text).ok_or_else(|| {
-            let hint = "write it as 2025-11-27T01:20:52Z or \"2025-11-27 01:20:52\"; without a zone it is UTC";
-            Misuse::new(format!("--ended-at {text} is no time"), hint)
-        })
-    });
-    let metrics = lossy("said_metrics").map(|text| {
-        parse_metrics(text.as_bytes()).map_err(|error| {
-            Misuse::new(format!("--metrics cannot be used: {error}"), "write a JSON object, as '{\"loss\": 0.12}'")
-        })
-    });
-    Ok(FinalizeArgs {
-        id: own.get_one("id").cloned().unwrap_or_default(),
-        completed: own.get_one::<String>("status").is_some_and(|word| word == Status::Completed.as_str()),
-        ended_at: ended_at.transpose()?,
-        explanation: lossy("explanation"),
-        metrics: metrics.transpose()?,
-        model_path: lossy("reported_model_path"),
-        force: own.get_flag("force"),
-    })
-}
-
-fn report(own: &ArgMatches) -> Result<ReportArgs, Misuse> {
-    let lossy = |text: &OsString| text.to_string_lossy().into_owned();
-    let one = |id: &str| own.get_one::<OsString>(id).map(lossy);
-    let mut args = ReportArgs { metrics: Vec::new(), model_path: one("reported_model_path"), error: one("error") };
-    for metric in own.get_many::<OsString>("metric").into_iter().flatten().map(lossy) {
-        match metric.split_once('=') {
-            Some((key, value)) if !key.is_empty() => args.metrics.push((key.to_owned(), value.to_owned())),
-            Some(_) | None => {
-                return Err(Misuse::new(format!("--metric {metric} is not KEY=VALUE"), "write --metric loss=0.12"));
-            }
+        "list" => {
+            let status = own.get_one("status").copied().flatten();
+            let limit = own.get_one("limit").copied().unwrap_or(u32::MAX);
+            Action::List { filter: Filter { status, name: text("name"), limit }, json: own.get_flag("json") }
         }
-    }
-    if args == ReportArgs::default() {
-        return Err(Misuse::new("there is nothing to report", "write runwrap report --metric loss=0.12"));
-    }
-    Ok(args)
+        "show" => Action::Show { id: id(), json: own.get_flag("json") },
+        "check" => Action::Check(CheckArgs {
+            json: own.get_flag("json"),
+            fix: own.get_flag("fix"),
+            live: own.get_flag("live"),
+            stuck_after: own.get_one("stuck-after").copied().unwrap_or_default(),
+        }),
+        "recover" => Action::Recover(RecoverArgs {
+            json: own.get_flag("json"),
+            dry_run: own.get_flag("dry-run"),
+            stuck_after: own.get_one("stuck-after").copied(),
+            assume_now: own.get_one("assume-end").copied().unwrap_or(false),
+            every: own.get_one("every").copied(),
+        }),
+        "finalize" => Action::Finalize(FinalizeArgs {
+            id: id(),
+            completed: own.get_one("status").copied().unwrap_or(false),
+            ended_at: own.get_one("ended-at").copied(),
+            explanation: text("reason"),
+            metrics: own.get_one("metrics").cloned(),
+            model_path: text("model-path"),
+            force: own.get_flag("force"),
+        }),
+        "migrate" => Action::Migrate { print: own.get_flag("print") },
+        "report" => Action::Report(ReportArgs {
+            metrics: own.get_many("metric").into_iter().flatten().cloned().collect(),
+            model_path: text("model-path"),
+            error: text("error"),
+        }),
+        _ => return Err(EarlyExit::Output(completions(own))),
+    })
 }
 
 fn completions(own: &ArgMatches) -> String {

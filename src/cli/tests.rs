@@ -1,9 +1,11 @@
-//! The shapes of a command line that are understood, and what each means.
+//! The command lines that are accepted, and their meaning.
 
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use super::*;
 use crate::config::options;
+use crate::record::{Status, read_instant};
 
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
@@ -21,11 +23,11 @@ fn given(line: &str, row: &options::OptionRow) -> Vec<String> {
 
 #[track_caller]
 fn runs(line: &str, command: &str) {
-    assert_eq!(parsed(line).action, Command::Run { command: words(command) }, "{line}");
+    assert_eq!(parsed(line).action, Action::Run { command: words(command) }, "{line}");
 }
 
 #[test]
-fn everything_behind_the_separator_is_the_command() {
+fn words_after_the_separator_are_the_command() {
     runs("runwrap -- ls -la", "ls -la");
     runs("runwrap -v --timeout 5m -- python train.py --timeout 3 -- x", "python train.py --timeout 3 -- x");
     runs("runwrap -- list --json", "list --json");
@@ -37,13 +39,13 @@ fn everything_behind_the_separator_is_the_command() {
 fn a_command_may_be_any_bytes() {
     let bytes = OsString::from_vec(vec![0xff, b'=', 0xfe]);
     let invocation = parse([words("runwrap --"), vec![bytes.clone(), bytes.clone()]].concat()).unwrap();
-    assert_eq!(invocation.action, Command::Run { command: vec![bytes.clone(), bytes.clone()] });
+    assert_eq!(invocation.action, Action::Run { command: vec![bytes.clone(), bytes.clone()] });
     let invocation = parse([words("runwrap --state-dir"), vec![bytes.clone()], words("-- true")].concat()).unwrap();
     assert_eq!(invocation.flags.all(&options::STATE_DIR)[0].text, bytes);
 }
 
 #[test]
-fn values_are_taken_as_they_are() {
+fn values_of_options_are_not_interpreted() {
     assert_eq!(given("runwrap --heartbeat=soon -- true", &options::HEARTBEAT), ["soon"]);
     assert_eq!(given("runwrap --set a=1 --set b==2 -- true", &options::SET), ["a=1", "b==2"]);
     assert_eq!(given("runwrap -n a --name b -- true", &options::NAME), ["a", "b"]);
@@ -52,7 +54,7 @@ fn values_are_taken_as_they_are() {
 }
 
 #[test]
-fn shared_options_work_before_and_after_a_verb() {
+fn database_options_work_before_and_after_a_verb() {
     for line in
         ["runwrap --table t list", "runwrap list --table t", "runwrap --table t show 5", "runwrap migrate --table t"]
     {
@@ -63,36 +65,38 @@ fn shared_options_work_before_and_after_a_verb() {
 
 #[test]
 fn each_verb_takes_its_own_arguments() {
-    let listed =
-        Command::List(ListArgs { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, json: true });
+    let listed = Action::List {
+        filter: Filter { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3 },
+        json: true,
+    };
     assert_eq!(parsed("runwrap list --status failed --name churn --limit 3 --json").action, listed);
-    let all = Command::List(ListArgs { status: None, name: None, limit: 50, json: false });
+    let all = Action::List { filter: Filter { status: None, name: None, limit: 50 }, json: false };
     assert_eq!(parsed("runwrap list").action, all);
-    assert_eq!(parsed("runwrap show 30").action, Command::Show(ShowArgs { id: "30".to_owned(), json: false }));
-    assert_eq!(parsed("runwrap migrate --print").action, Command::Migrate(MigrateArgs { print: true }));
+    assert_eq!(parsed("runwrap show 30").action, Action::Show { id: "30".to_owned(), json: false });
+    assert_eq!(parsed("runwrap migrate --print").action, Action::Migrate { print: true });
     let reported = ReportArgs {
         metrics: vec![("loss".to_owned(), "-0.5".to_owned()), ("a".to_owned(), "b=c".to_owned())],
         model_path: Some("out.pt".to_owned()),
         error: None,
     };
     let line = "runwrap report --metric loss=-0.5 --metric a=b=c --model-path out.pt";
-    assert_eq!(parsed(line).action, Command::Report(reported));
-    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Command::Keeper { arguments: words("--fd 3 -x") });
+    assert_eq!(parsed(line).action, Action::Report(reported));
+    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Action::Keeper { arguments: words("--fd 3 -x") });
 }
 
 #[test]
 fn help_hides_the_keeper_and_names_every_verb() {
-    let Err(Reply::Text(help)) = parse(words("runwrap --help")) else { panic!("no help") };
+    let Err(EarlyExit::Output(help)) = parse(words("runwrap --help")) else { panic!("no help") };
     assert!(!help.contains("keeper"));
     for verb in ["list", "show", "check", "recover", "finalize", "report", "migrate", "completions"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
-        assert!(matches!(parse(words(&format!("runwrap {verb} --help"))), Err(Reply::Text(_))), "{verb}");
+        assert!(matches!(parse(words(&format!("runwrap {verb} --help"))), Err(EarlyExit::Output(_))), "{verb}");
     }
 }
 
 #[test]
-fn an_end_said_by_hand_is_read_before_anything_is_asked() {
-    let said = FinalizeArgs {
+fn finalize_parses_and_checks_its_arguments() {
+    let args = FinalizeArgs {
         id: "30".to_owned(),
         completed: true,
         ended_at: read_instant("2025-11-27T01:20:52Z"),
@@ -102,28 +106,31 @@ fn an_end_said_by_hand_is_read_before_anything_is_asked() {
         force: false,
     };
     let line = "runwrap finalize 30 --status completed --ended-at 2025-11-27T01:20:52Z --reason why";
-    assert_eq!(parsed(line).action, Command::Finalize(said));
-    for (line, what) in [
-        ("runwrap finalize 30 --status failed --ended-at soon", "--ended-at soon is no time"),
-        ("runwrap finalize 30 --status failed --metrics 1", "--metrics cannot be used"),
-        ("runwrap finalize 30", "finalize needs --status"),
-        ("runwrap finalize --status failed", "finalize needs <ID>"),
+    assert_eq!(parsed(line).action, Action::Finalize(args));
+    for (line, message) in [
+        (
+            "runwrap finalize 30 --status failed --ended-at soon",
+            "invalid value 'soon' for '--ended-at <TIME>': it is not a time",
+        ),
+        ("runwrap finalize 30 --status failed --metrics 1", "invalid value '1' for '--metrics <JSON>': "),
+        ("runwrap finalize 30", "the following required arguments were not provided: --status <STATUS>"),
+        ("runwrap finalize --status failed", "the following required arguments were not provided: <ID>"),
     ] {
-        let Err(Reply::Misuse(misuse)) = parse(words(line)) else { panic!("{line}") };
-        assert!(misuse.message.starts_with(what), "{}", misuse.message);
+        let Err(EarlyExit::Usage(error)) = parse(words(line)) else { panic!("{line}") };
+        assert!(error.message.starts_with(message), "{}", error.message);
     }
 }
 
 #[test]
-fn what_to_recover_is_read_before_anything_is_asked() {
+fn recover_parses_and_checks_its_arguments() {
     let day = Some(Duration::from_hours(24));
     let args = RecoverArgs { json: true, dry_run: true, stuck_after: day, assume_now: true, every: None };
     assert_eq!(
         parsed("runwrap recover --json --dry-run --stuck-after 24h --assume-end now").action,
-        Command::Recover(args)
+        Action::Recover(args)
     );
     let args = RecoverArgs { json: false, dry_run: false, stuck_after: None, assume_now: false, every: None };
-    assert_eq!(parsed("runwrap recover").action, Command::Recover(args));
+    assert_eq!(parsed("runwrap recover").action, Action::Recover(args));
     for line in [
         "--stuck-after 24",
         "--stuck-after -1h",
@@ -132,15 +139,15 @@ fn what_to_recover_is_read_before_anything_is_asked() {
         "--every 1ms",
         "--every 1m --dry-run",
     ] {
-        assert!(matches!(parse(words(&format!("runwrap recover {line}"))), Err(Reply::Misuse(_))), "{line}");
+        assert!(matches!(parse(words(&format!("runwrap recover {line}"))), Err(EarlyExit::Usage(_))), "{line}");
     }
 }
 
 #[test]
-fn a_check_takes_a_day_for_too_long() {
+fn check_has_a_day_as_its_default() {
     let day = Duration::from_hours(24);
     let args = CheckArgs { json: false, fix: false, live: false, stuck_after: day };
-    assert_eq!(parsed("runwrap check").action, Command::Check(args));
+    assert_eq!(parsed("runwrap check").action, Action::Check(args));
     let args = CheckArgs { json: true, fix: true, live: true, stuck_after: day * 2 };
-    assert_eq!(parsed("runwrap check --fix --live --json --stuck-after 2d").action, Command::Check(args));
+    assert_eq!(parsed("runwrap check --fix --live --json --stuck-after 2d").action, Action::Check(args));
 }

@@ -1,5 +1,5 @@
-//! `runwrap check`: what is wrong with the records, what would repair it, and on demand what can be repaired from the
-//! record itself. Reads the table page by page, so that its size is not held in memory. Called by `commands`.
+//! `runwrap check`: prints inconsistent records and their repair, and with `--fix` repairs what follows from a record
+//! itself. Must not hold the table in memory: it is read page by page.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,53 +7,52 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::ask::ask;
-use super::error::EXIT_NO;
+use super::error::{CommandError, EXIT_NEGATIVE};
+use super::invocation::CheckArgs;
 use super::repaired::{column, shown};
 use super::undelivered::undelivered;
-use crate::commands::{CheckArgs, CommandError};
 use crate::config::{Settings, Verbosity};
-use crate::output::{self, Array, ProgressBar};
+use crate::output::{self, JsonArray, ProgressBar};
 use crate::record::{Applied, Decision, Finding, RecordId, Repair, findings};
 use crate::store::{Scope, Suspicious};
 
-/// So many records a page, that one is read in a fraction of a second and the way to the database is not felt.
+/// One page takes a fraction of a second, and outweighs the round trip to the database.
 const PAGE_RECORDS: u32 = 10_000;
 
 /// A check under way.
 struct Check<'a> {
     settings: &'a Settings,
     args: &'a CheckArgs,
-    array: Array,
+    array: JsonArray,
     progress: ProgressBar,
-    /// What was found and not repaired.
+    /// The number of findings that were not repaired.
     open: u64,
 }
 
-/// Checks the state directory and every record, and prints what is wrong as it is found. The exit status says whether
-/// anything is, and stays.
+/// Checks the state directory and every record, and prints each finding at once. The exit status is that of open findings.
 ///
 /// # Errors
-/// It could not be checked, or not to the end.
+/// The check could not be completed.
 pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let estimate = || match scope(args) {
         Scope::All => ask(settings, "count the records", |store| store.estimate()),
         Scope::LiveRuns => Ok(None),
     };
     let progress = ProgressBar::start(settings.verbosity != Verbosity::Quiet, estimate)?;
-    let mut check = Check { settings, args, array: Array::default(), progress, open: 0 };
-    let went = check.go();
+    let mut check = Check { settings, args, array: JsonArray::default(), progress, open: 0 };
+    let result = check.run();
     check.progress.clear();
     if args.json {
         check.array.end()?;
     }
-    went?;
-    Ok(if check.open == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+    result?;
+    Ok(if check.open == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NEGATIVE) })
 }
 
 impl Check<'_> {
-    fn go(&mut self) -> Result<(), CommandError> {
+    fn run(&mut self) -> Result<(), CommandError> {
         for (record_id, finding) in undelivered(self.settings)? {
-            self.tell(&record_id, &finding, false)?;
+            self.report(&record_id, &finding, false)?;
         }
         let mut last = None;
         let mut read = 0;
@@ -65,7 +64,7 @@ impl Check<'_> {
             })?;
             read += page.read;
             for suspicious in &page.suspicious {
-                self.judge(suspicious)?;
+                self.examine(suspicious)?;
             }
             if page.last.is_none() || page.read < u64::from(PAGE_RECORDS) {
                 return Ok(());
@@ -74,25 +73,25 @@ impl Check<'_> {
         }
     }
 
-    fn judge(&mut self, suspicious: &Suspicious) -> Result<(), CommandError> {
+    fn examine(&mut self, suspicious: &Suspicious) -> Result<(), CommandError> {
         let id = shown(&suspicious.record_id);
         let stuck_after = self.args.stuck_after;
-        let found = findings(&id, &suspicious.examined, stuck_after.as_secs_f64(), &in_short(stuck_after));
-        let derives = found.iter().any(|finding| finding.repair == Repair::Derived);
+        let findings = findings(&id, &suspicious.examined, stuck_after.as_secs_f64(), &in_short(stuck_after));
+        let derives = findings.iter().any(|finding| finding.repair == Repair::Derived);
         let fixed = derives && self.args.fix && self.fix(&id)?;
-        for finding in found {
-            self.tell(&suspicious.record_id, &finding, fixed && finding.repair == Repair::Derived)?;
+        for finding in findings {
+            self.report(&suspicious.record_id, &finding, fixed && finding.repair == Repair::Derived)?;
         }
         Ok(())
     }
 
-    /// Repairs what follows from the record itself, if it still does.
+    /// Repairs what follows from the record itself; the rules look at it again under its lock.
     fn fix(&self, id: &str) -> Result<bool, CommandError> {
         let record_id = RecordId(id.to_owned());
         let decided = ask(self.settings, "repair a record", move |store| store.decide(&record_id, &Decision::Derive));
         let decided = match decided {
             Ok(decided) => decided,
-            // It stays a finding, and stops no other.
+            // The finding stays open, and the check goes on.
             Err(error) if !error.is_transient() => {
                 self.progress.clear();
                 log::error!(event = "not_fixed", record_id = id, hint = error.hint(); "record {id}: {error}");
@@ -109,7 +108,7 @@ impl Check<'_> {
         Ok(fixed)
     }
 
-    fn tell(&mut self, record_id: &Value, finding: &Finding, fixed: bool) -> Result<(), CommandError> {
+    fn report(&mut self, record_id: &Value, finding: &Finding, fixed: bool) -> Result<(), CommandError> {
         self.open += u64::from(!fixed);
         let kind = finding.kind.as_str();
         let repair = match &finding.repair {
@@ -132,7 +131,7 @@ const fn scope(args: &CheckArgs) -> Scope {
     if args.live { Scope::LiveRuns } else { Scope::All }
 }
 
-/// As a person types it: `24h`, not `1day`.
+/// In the syntax of an option: `24h`, not `1day`.
 fn in_short(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
@@ -148,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_said_as_it_can_be_typed_again() {
+    fn a_duration_can_be_typed_as_printed() {
         for (seconds, text) in [(86_400, "24h"), (5_400, "90m"), (61, "61s"), (0, "0s")] {
             assert_eq!(in_short(Duration::from_secs(seconds)), text);
         }

@@ -1,5 +1,5 @@
-//! What helps to find a run's circumstances later: commit, job, container. A short list of names, never the whole
-//! environment and never a secret; nothing is executed, and what cannot be read quickly is left out.
+//! The context of a run: commit, job, container, environment. Owns the list of variables that are recorded. Must not execute
+//! a program, record a secret or wait: files that cannot be read at once are skipped.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::sys::fs::open_plain;
 
-/// Variables that schedulers and containers set, and the key under which each is kept.
+/// Variables of schedulers, containers and Python environments, each with its key in the context.
 const VARIABLES: [(&str, &str); 9] = [
     ("SLURM_JOB_ID", "slurm_job_id"),
     ("SLURM_ARRAY_TASK_ID", "slurm_array_task_id"),
@@ -21,13 +21,13 @@ const VARIABLES: [(&str, &str); 9] = [
     ("VIRTUAL_ENV", "virtual_env"),
 ];
 
-/// Room for most of what is read, so that one read is enough.
+/// Most files fit into one read.
 const READ_BYTES: usize = 8192;
 
-/// Longer files than this are not what we look for.
+/// Longer files are cut: none of them is expected.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
-/// What is known of the circumstances of a command that is started in `cwd`.
+/// The context of a command that starts in `cwd`.
 #[must_use]
 pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
     let set = |(variable, key): (&str, &str)| {
@@ -35,7 +35,7 @@ pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
         Some((key.to_owned(), Value::String(value)))
     };
     let mut context: Map<String, Value> = VARIABLES.into_iter().filter_map(set).collect();
-    // Inside a pod the host's name is the pod's.
+    // Inside a pod, the host name is the name of the pod.
     if context.remove("kubernetes").is_some() {
         context.insert("kubernetes_pod".to_owned(), Value::String(crate::sys::host::host_name()));
     }
@@ -44,10 +44,10 @@ pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
     context
 }
 
-/// The commit that is checked out around `cwd`, read from the repository's own files.
+/// The commit of the work tree around `cwd`, read from git's files.
 fn git_commit(cwd: &Path) -> Option<String> {
     let git = cwd.ancestors().map(|folder| folder.join(".git")).find(|path| path.exists())?;
-    // In a worktree `.git` is a file that names the folder.
+    // In a linked worktree, `.git` is a file with the path of the directory.
     let git = match read(&git) {
         Some(pointer) => cwd.join(pointer.strip_prefix("gitdir:")?.trim()),
         None => git,
@@ -68,7 +68,7 @@ fn commit(text: &str) -> Option<String> {
     plain.then(|| text.to_owned())
 }
 
-/// The 64 hexadecimal digits by which container engines name a container's cgroup or mounts.
+/// The 64 hexadecimal digits in the name of a container's cgroup or mounts.
 fn container_id() -> Option<String> {
     ["/proc/self/cgroup", "/proc/self/mountinfo"].into_iter().filter_map(|path| read(Path::new(path))).find_map(
         |text| {
@@ -79,7 +79,7 @@ fn container_id() -> Option<String> {
 }
 
 fn read(path: &Path) -> Option<String> {
-    // The kernel makes what `/proc` shows anew for each read.
+    // The kernel generates files in `/proc` anew for each read.
     let mut text = String::with_capacity(READ_BYTES);
     open_plain(path).ok()?.take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
     Some(text)
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commit_is_git_s_own_loose_packed_detached_and_in_a_worktree() {
+    fn git_commit_reads_loose_packed_detached_and_worktree_heads() {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("a/b");
         std::fs::create_dir_all(&deep).unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_nobody_writes_to_is_not_waited_for() {
+    fn a_fifo_instead_of_git_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Command::new("mkfifo").arg(folder.path().join(".git")).status().unwrap().success());
         assert_eq!(git_commit(folder.path()), None);

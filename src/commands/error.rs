@@ -1,5 +1,4 @@
-//! Why a verb did not do what it was asked, what to do about it, and the exit status that says so.
-//! Called by every verb but `run`, and by `main`.
+//! The error of the verbs, with its hint and its exit status.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,10 +11,10 @@ use crate::keeper::KeeperError;
 use crate::store::StoreError;
 use crate::supervisor::EXIT_RUNWRAP;
 
-/// Exit status: the database answered, and the answer is no.
-pub(super) const EXIT_NO: u8 = 1;
+/// Exit status: there is no such record, or `check` has findings.
+pub(super) const EXIT_NEGATIVE: u8 = 1;
 
-/// Why a verb failed. Displays as a sentence without its period.
+/// Displays as a sentence without its period.
 #[derive(Debug, Error)]
 pub enum CommandError {
     #[error("{0}")]
@@ -51,28 +50,28 @@ impl CommandError {
                 source: StoreError::Permanent { hint, .. } | StoreError::BadInput { hint, .. }, ..
             } => Some(hint),
             Self::Database { source: StoreError::Transient { .. }, .. } => {
-                Some("check that the database is up and is the one you mean; --start-timeout gives it more time")
+                Some("check that the database is up and is the right one; --start-timeout gives it more time")
             }
-            Self::NoSuchRecord { .. } => Some("`runwrap list` shows the newest records and their ids"),
+            Self::NoSuchRecord { .. } => Some("run `runwrap list` to see the ids of the newest records"),
             Self::NotFinalized { hint, .. } => Some(hint),
             Self::Report(error) => error.hint(),
             Self::StateDirectory { .. } => {
-                Some("--state-dir names another; it must be your own and writable by you alone")
+                Some("name a directory with --state-dir that you own and only you can write to")
             }
-            Self::Left { .. } => Some("the log says why of each (--log-file); mend that and recover again"),
-            Self::Refused { .. } => Some("the database refuses it: mend what it says, then recover again"),
+            Self::Left { .. } => Some("read the cause of each in the log (--log-file), repair it and recover again"),
+            Self::Refused { .. } => Some("repair the causes above, then recover again"),
             Self::Config(error) => Some(error.hint()),
-            Self::Service(_) => Some("NOTIFY_SOCKET is the service manager's to set: unset it elsewhere"),
+            Self::Service(_) => Some("unset NOTIFY_SOCKET, which only a service manager may set"),
             Self::Keeper(_) | Self::Stdout(_) => None,
         }
     }
 
-    /// Whether it may work later without anybody's doing.
+    /// Whether a retry may succeed.
     pub(super) const fn is_transient(&self) -> bool {
         matches!(self, Self::Database { source: StoreError::Transient { .. }, .. })
     }
 
-    /// Whether it will go on until somebody mends it.
+    /// Whether a person must repair the cause.
     pub(super) const fn needs_a_person(&self) -> bool {
         !self.is_transient() && !matches!(self, Self::Left { .. } | Self::Refused { .. })
     }
@@ -81,7 +80,7 @@ impl CommandError {
     #[must_use]
     pub const fn exit_status(&self) -> u8 {
         match self {
-            Self::NoSuchRecord { .. } | Self::NotFinalized { .. } => EXIT_NO,
+            Self::NoSuchRecord { .. } | Self::NotFinalized { .. } => EXIT_NEGATIVE,
             Self::Config(_)
             | Self::Keeper(_)
             | Self::StateDirectory { .. }
@@ -100,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_error_says_what_to_do_and_has_its_exit_status() {
+    fn each_error_has_a_hint_and_an_exit_status() {
         let transient = || StoreError::Transient { message: "sqlite:/x did not answer within 5s".to_owned() };
         let permanent = || StoreError::Permanent { message: "no right".to_owned(), hint: "grant it".to_owned() };
         let check = |error: CommandError, message: &str, hint: &str, exit_status: u8| {

@@ -1,4 +1,4 @@
-//! `runwrap finalize`: an operator says how a record ended. Prints the record before and after. Called by `commands`.
+//! `runwrap finalize`: ends a record as an operator decides, and prints it before and after.
 
 use std::env;
 
@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::ask::ask;
+use super::error::CommandError;
+use super::invocation::FinalizeArgs;
 use super::repaired::{Repaired, column, shown};
-use super::report::{ReportError, complete_path};
-use crate::commands::{CommandError, FinalizeArgs};
+use super::report::{ReportError, absolute_path};
 use crate::config::Settings;
 use crate::delivery::recoverer;
 use crate::output;
@@ -16,10 +17,10 @@ use crate::record::{Applied, Decision, RecordId, Status, Verdict, read_instant};
 use crate::store::RecordView;
 use crate::sys::clock;
 
-/// Ends a record as `args` say.
+/// Ends a record according to `args`.
 ///
 /// # Errors
-/// There is no such record, its end is known already, the end that is given cannot be, or the database did not answer.
+/// There is no such record, its end is known already, the given end is impossible, or the database did not answer.
 pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), CommandError> {
     let verdict = verdict(args)?;
     let (id, decision) = (args.id.clone(), Decision::Close(verdict));
@@ -44,7 +45,7 @@ pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), C
 fn verdict(args: &FinalizeArgs) -> Result<Verdict, CommandError> {
     let (by, when) = recoverer();
     let directory = || env::current_dir().map_err(ReportError::NoDirectory);
-    let model_path = args.model_path.as_ref().map(|typed| complete_path(typed, directory)).transpose()?;
+    let model_path = args.model_path.as_ref().map(|typed| absolute_path(typed, directory)).transpose()?;
     Ok(Verdict {
         status: if args.completed { Status::Completed } else { Status::Failed },
         ended_at: args.ended_at,
@@ -58,7 +59,7 @@ fn verdict(args: &FinalizeArgs) -> Result<Verdict, CommandError> {
     })
 }
 
-/// Why the rules kept what the record says.
+/// The reason why the rules kept the record.
 fn refusal(args: &FinalizeArgs, before: Option<&RecordView>) -> CommandError {
     let refused = |why: String, hint| CommandError::NotFinalized { id: args.id.clone(), why, hint };
     let word = |name: &str| shown(&column(before, name));
@@ -66,16 +67,19 @@ fn refusal(args: &FinalizeArgs, before: Option<&RecordView>) -> CommandError {
     let is_before = |ended_at: DateTime<Utc>| started_at.is_some_and(|started_at| ended_at < started_at);
     if args.ended_at.is_some_and(is_before) {
         let why = format!("it started at {}, after the given end", output::utc(&word("train_start_time")));
-        return refused(why, "times are UTC: write +01:00 or another offset behind a local one");
+        return refused(why, "write the offset of a local time, such as +01:00; without one it is UTC");
     }
     if args.force || word("status") == Status::Training.as_str() {
-        return refused("the given end is still to come".to_owned(), "times are UTC, and the database's clock counts");
+        return refused(
+            "the given end is in the future".to_owned(),
+            "write the time in UTC; the database's clock decides",
+        );
     }
     let (status, reason) = (word("status"), word("reason"));
-    refused(format!("it has ended already: {status} ({reason})"), "--force overrides what is known")
+    refused(format!("it has ended already: {status} ({reason})"), "use --force to override it")
 }
 
-/// A run that still lives goes on, and what it tells later is not listened to any more.
+/// Warns if the run may still be alive: its own end will not change the record.
 fn warn_of_life(id: &str, before: Option<&RecordView>) {
     let seen = column(before, "last_seen_seconds_ago");
     let lease = column(before, "lease_seconds");
@@ -83,7 +87,7 @@ fn warn_of_life(id: &str, before: Option<&RecordView>) {
         && column(before, "reason") == Value::Null
         && seen <= lease
     {
-        log::warn!(event = "finalized_alive", id, hint = "stop it; its own end will not change the record any more";
+        log::warn!(event = "finalized_alive", id, hint = "stop it; its own end will not change the record";
             "the run of record {id} may still be alive: it was seen {}", output::ago(seen));
     }
 }

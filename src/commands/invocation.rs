@@ -1,5 +1,4 @@
-//! What was typed, before anything is read into it: the verb, its own arguments, and the layer of flags.
-//! Plain data. Filled by `cli`, performed by the verbs.
+//! The parsed command line: the flags of the options, and the verb with its own arguments. Plain data.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -8,49 +7,43 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::config::Layer;
-use crate::record::Status;
+use crate::store::Filter;
 
 /// One call of runwrap.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub flags: Layer,
-    pub action: Command,
+    pub action: Action,
 }
 
-/// What is to be done.
+/// A verb with its own arguments, or a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Not empty, and neither is its first word.
+pub enum Action {
+    /// Neither `command` nor its first word is empty.
     Run {
         command: Vec<OsString>,
     },
-    List(ListArgs),
-    Show(ShowArgs),
+    List {
+        filter: Filter,
+        json: bool,
+    },
+    Show {
+        /// A record's id, or a run's.
+        id: String,
+        json: bool,
+    },
     Check(CheckArgs),
     Recover(RecoverArgs),
     Finalize(FinalizeArgs),
     Report(ReportArgs),
-    Migrate(MigrateArgs),
-    /// The hidden verb by which runwrap starts its keeper; the arguments are its own affair.
+    Migrate {
+        /// Print the statements, and open nothing.
+        print: bool,
+    },
+    /// The hidden verb that starts a keeper, which parses the arguments.
     Keeper {
         arguments: Vec<OsString>,
     },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListArgs {
-    pub status: Option<Status>,
-    pub name: Option<String>,
-    /// At least 1.
-    pub limit: u32,
-    pub json: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShowArgs {
-    /// A record's id or a run's.
-    pub id: String,
-    pub json: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,47 +51,41 @@ pub struct CheckArgs {
     pub json: bool,
     /// Repair what follows from a record itself.
     pub fix: bool,
-    /// Only the records of runs that have no end yet, and the journals.
+    /// Only the runs without an end, and the journals.
     pub live: bool,
-    /// How long nothing may be heard of a record that nothing watches.
+    /// How long an unwatched record may be without a sign of life.
     pub stuck_after: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecoverArgs {
     pub json: bool,
-    /// Say what would be done, and do nothing.
+    /// Print what would be done, and do nothing.
     pub dry_run: bool,
-    /// Also what nothing watches, once nothing was heard of it for so long.
+    /// Also end unwatched records after this time without a sign of life.
     pub stuck_after: Option<Duration>,
-    /// The end of such a record is now where nothing proves another; else it stays unknown.
+    /// End such a record now if nothing proves another end; else its end stays unknown.
     pub assume_now: bool,
-    /// Do it again and again, with this pause, until SIGTERM.
+    /// Repeat with this pause until SIGTERM.
     pub every: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinalizeArgs {
-    /// A record's id or a run's.
+    /// A record's id, or a run's.
     pub id: String,
-    /// Else it failed.
+    /// Completed, else failed.
     pub completed: bool,
     pub ended_at: Option<DateTime<Utc>>,
     pub explanation: Option<String>,
     pub metrics: Option<Map<String, Value>>,
     /// As typed.
     pub model_path: Option<String>,
-    /// Also against the truth.
+    /// Override a known end.
     pub force: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MigrateArgs {
-    /// Only show the statements.
-    pub print: bool,
-}
-
-/// At least one of the three is there. Invalid UTF-8 is replaced.
+/// At least one of the three is given. Invalid UTF-8 is replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportArgs {
     /// Keys and values as typed; no key is empty.

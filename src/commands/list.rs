@@ -1,21 +1,20 @@
-//! `runwrap list`: the newest records, a table for people or JSON for programs. Called by `main`.
+//! `runwrap list`: the newest records as a table or as JSON.
 
 use serde_json::Value;
 
 use super::ask::ask;
-use crate::commands::CommandError;
+use super::error::CommandError;
 use crate::config::Settings;
 use crate::output;
 use crate::store::{Filter, RecordView};
 
 const HEADER: [&str; 9] = ["ID", "NAME", "VERSION", "STATUS", "REASON", "DURATION", "START", "END", "LAST SEEN"];
 
-/// Prints the records that fit `filter`, newest first.
+/// Prints the records that match `filter`, newest first.
 ///
 /// # Errors
 /// The database did not answer, or stdout cannot be written.
-pub(super) fn list(settings: &Settings, filter: &Filter, json: bool) -> Result<(), CommandError> {
-    let filter = filter.clone();
+pub(super) fn list(settings: &Settings, filter: Filter, json: bool) -> Result<(), CommandError> {
     let entries = ask(settings, "list the records", move |store| store.list(&filter))?;
     let text = if json { as_json(entries) } else { as_table(&entries) };
     Ok(output::print(&text)?)
@@ -25,7 +24,7 @@ fn as_json(entries: Vec<RecordView>) -> String {
     output::json(&Value::Array(entries.into_iter().map(|RecordView(columns)| Value::Object(columns)).collect()))
 }
 
-/// Times are UTC; what is not known is a dash.
+/// Times are UTC; a dash is an unknown value.
 fn as_table(entries: &[RecordView]) -> String {
     let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
     output::table(&HEADER, &rows)
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn people_get_a_table() {
+    fn a_table_has_aligned_and_escaped_cells() {
         let expected = "\
 ID  NAME             VERSION  STATUS     REASON   DURATION    START                END                  LAST SEEN
 31  resnet           v2       training   -        -           2026-08-02 09:00:00  -                    12s ago
@@ -87,7 +86,7 @@ ID  NAME             VERSION  STATUS     REASON   DURATION    START             
     }
 
     #[test]
-    fn programs_get_flat_objects() {
+    fn json_has_flat_objects() {
         let text = as_json(entries());
         assert!(!text.contains('\u{1b}'));
         let read: Value = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,5 @@
-//! The verbs, one file each, and what they share: how settings are made, how an error is told and which exit status
-//! it gives. A verb takes values that are read already, does one thing and says so on stdout.
-//! Called by `main`; `cli` fills the [`Invocation`].
+//! The verbs, one file each, and their common parts: settings, the database, errors and exit statuses. A verb takes parsed
+//! arguments and prints its result to stdout. Must not parse a command line: `cli` fills the [`Invocation`].
 
 mod ask;
 mod check;
@@ -22,22 +21,19 @@ mod undelivered;
 use std::process::ExitCode;
 
 use crate::config::{self, Layer, Settings, UserAccount};
-use crate::store::Filter;
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{
-    CheckArgs, Command, FinalizeArgs, Invocation, ListArgs, MigrateArgs, RecoverArgs, ReportArgs, ShowArgs,
-};
+pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
 
-/// Does what was typed, and says what went wrong with it.
+/// Executes `invocation`, and reports its error on stderr.
 #[must_use]
-pub fn perform(invocation: Invocation) -> ExitCode {
+pub fn execute(invocation: Invocation) -> ExitCode {
     dispatch(invocation).unwrap_or_else(|error| fail(&error))
 }
 
-/// A text that was asked for, to stdout.
+/// Prints `text` to stdout.
 #[must_use]
 pub fn print(text: &str) -> ExitCode {
     match output::print(text) {
@@ -46,38 +42,36 @@ pub fn print(text: &str) -> ExitCode {
     }
 }
 
-/// A misuse of the command line, to stderr.
+/// Reports an error of the command line on stderr.
 #[must_use]
-pub fn refuse(message: &str, hint: &str) -> ExitCode {
-    output::complain(message, Some(hint));
+pub fn fail_usage(message: &str, hint: &str) -> ExitCode {
+    output::report_error(message, Some(hint));
     ExitCode::from(EXIT_RUNWRAP)
 }
 
 fn fail(error: &CommandError) -> ExitCode {
-    output::complain(&error.to_string(), error.hint());
+    output::report_error(&error.to_string(), error.hint());
     ExitCode::from(error.exit_status())
 }
 
 fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
     let Invocation { flags, action } = invocation;
     match action {
-        // These two read no configuration: they must work inside a run whose configuration was broken meanwhile.
-        Command::Keeper { arguments } => keeper::keep(&arguments)?,
-        Command::Report(args) => report::report(&args)?,
-        Command::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
-        Command::List(ListArgs { status, name, limit, json }) => {
-            list::list(&settings(flags)?, &Filter { status, name, limit }, json)?;
-        }
-        Command::Check(args) => return check::check(&settings(flags)?, &args),
-        Command::Recover(args) => recover::recover(&settings(flags)?, &args)?,
-        Command::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
-        Command::Show(ShowArgs { id, json }) => show::show(&settings(flags)?, &id, json)?,
-        Command::Migrate(MigrateArgs { print }) => migrate::migrate(&settings(flags)?, print)?,
+        // These two must work even if the configuration has become invalid during the run: they do not read it.
+        Action::Keeper { arguments } => keeper::keep(&arguments)?,
+        Action::Report(args) => report::report(&args)?,
+        Action::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
+        Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,
+        Action::Check(args) => return check::check(&settings(flags)?, &args),
+        Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
+        Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
+        Action::Show { id, json } => show::show(&settings(flags)?, &id, json)?,
+        Action::Migrate { print } => migrate::migrate(&settings(flags)?, print)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings of this call, and the log turned on as they say.
+/// Loads the settings, and opens the log.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let account = || {
         let (uid, entry) = sys::account::account();
@@ -85,21 +79,21 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
         UserAccount { uid: *uid, name, home }
     };
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
-    // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
+    // First of all: `ps` shows the command line to every user, for as long as the run takes.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
     let settings = config::load(flags, &account, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         let path = settings.log_file.display();
         if settings.origins.get(config::options::LOG_FILE.key).is_none_or(|origin| *origin == config::Origin::Default) {
-            // What is wrong with the state directory is said with the journal, if anything is.
+            // The journal reports a problem of the state directory.
             log::info!(event = "no_log_file"; "cannot write the log file {path}: {error}");
         } else {
-            let hint = "name a file of your own with --log-file, or leave it out; nothing else depends on it";
+            let hint = "name another file with --log-file, or leave it out; the run goes on without a log";
             log::warn!(event = "no_log_file", hint; "cannot write the log file {path}: {error}");
         }
     }
     if let Err(error) = covered {
-        log::warn!(event = "url_not_covered", hint = "give it as RUNWRAP_DATABASE_URL_FILE instead";
+        log::warn!(event = "url_not_covered", hint = "use RUNWRAP_DATABASE_URL_FILE instead";
             "`ps` shows the value of --database-url: {error}");
     }
     Ok(settings)

@@ -1,5 +1,5 @@
-//! `runwrap report`: what a trainer reports of itself, for trainers that cannot append to a file themselves.
-//! Writes one line to the file that `RUNWRAP_REPORT` names, in one write; opens nothing else. Called by `main`.
+//! `runwrap report`: appends one line to the file that `RUNWRAP_REPORT` names, for trainers that cannot append to a file.
+//! Must not open anything else.
 
 use std::env;
 use std::io::{self, Write};
@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-use crate::commands::{CommandError, ReportArgs};
+use super::invocation::ReportArgs;
 use crate::record::{LineError, parse_report};
 use crate::sys::fs::append_to_plain;
 
-/// The file of the run, as its trainer finds it in its environment.
+/// The report file of the run.
 const VARIABLE: &str = "RUNWRAP_REPORT";
 
-/// Why nothing was reported.
 #[derive(Debug, Error)]
 pub enum ReportError {
     #[error("{VARIABLE} is not set")]
@@ -31,36 +30,33 @@ pub enum ReportError {
 impl ReportError {
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NotInARun => {
-                Some("this works inside of a run: runwrap -- COMMAND, where COMMAND calls runwrap report")
-            }
+            Self::NotInARun => Some("call runwrap report inside a run: runwrap -- COMMAND"),
             Self::Refused(LineError::TooLong { .. }) => {
-                Some("save large results to a file of your own and report its path as a metric")
+                Some("save large results to a file and report its path as a metric")
             }
             Self::Refused(LineError::Empty) => {
                 Some("give at least one of --metric NAME=VALUE, --model-path and --error")
             }
-            Self::Refused(LineError::TooDeep) => Some("report its parts as metrics of their own, or its text"),
+            Self::Refused(LineError::TooDeep) => Some("report its parts as separate metrics, or report it as text"),
             Self::Refused(LineError::NotJson { .. } | LineError::NotAnObject | LineError::WrongType { .. }) => None,
-            Self::NoDirectory(_) => Some("give --model-path as an absolute path"),
-            Self::Unwritable { .. } => Some("the file is there only while its run is: has the run ended?"),
+            Self::NoDirectory(_) => Some("write --model-path as an absolute path"),
+            Self::Unwritable { .. } => Some("check that the run has not ended: it removes the file"),
         }
     }
 }
 
-/// Appends what is to be reported to the file of the run that this process is part of.
+/// Appends a line to the report file of the run that this process belongs to.
 ///
 /// # Errors
 /// There is no run, the report is too large, or the file cannot be written.
-pub(super) fn report(args: &ReportArgs) -> Result<(), CommandError> {
+pub(super) fn report(args: &ReportArgs) -> Result<(), ReportError> {
     let path = env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
     let directory = || env::current_dir().map_err(ReportError::NoDirectory);
     let line = line(args, directory)?;
-    append(&path.ok_or(ReportError::NotInARun)?, &line)?;
-    Ok(())
+    append(&path.ok_or(ReportError::NotInARun)?, &line)
 }
 
-/// The line without its end, proven to be one that the run will take.
+/// The line without its line feed, checked by the parser of the run.
 fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportError>) -> Result<String, ReportError> {
     let mut line = Map::new();
     if !args.metrics.is_empty() {
@@ -68,7 +64,7 @@ fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportErr
         line.insert("metrics".to_owned(), Value::Object(metrics));
     }
     if let Some(model_path) = &args.model_path {
-        line.insert("model_path".to_owned(), json!(complete_path(model_path, directory)?));
+        line.insert("model_path".to_owned(), json!(absolute_path(model_path, directory)?));
     }
     if let Some(error) = &args.error {
         line.insert("error".to_owned(), json!(error));
@@ -78,16 +74,16 @@ fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportErr
     Ok(line)
 }
 
-/// A path as others can use it; a URL stays as it is.
-pub(super) fn complete_path(
+/// An absolute path; a URL stays as it is.
+pub(super) fn absolute_path(
     typed: &str,
     directory: impl FnOnce() -> Result<PathBuf, ReportError>,
 ) -> Result<String, ReportError> {
-    let is_complete = Path::new(typed).is_absolute() || typed.contains("://");
-    if is_complete { Ok(typed.to_owned()) } else { Ok(directory()?.join(typed).to_string_lossy().into_owned()) }
+    let is_absolute = Path::new(typed).is_absolute() || typed.contains("://");
+    if is_absolute { Ok(typed.to_owned()) } else { Ok(directory()?.join(typed).to_string_lossy().into_owned()) }
 }
 
-/// A number as people and languages write it, or any other JSON; what is neither is a text.
+/// A number in the syntax of JSON or of a programming language, or other JSON; any other text as it is.
 fn metric(text: &str) -> Value {
     let number = || {
         text.parse::<f64>().ok().map(|number| match number {
@@ -104,7 +100,7 @@ fn append(path: &Path, line: &str) -> Result<(), ReportError> {
     let unwritable = |cause| ReportError::Unwritable { path: path.to_owned(), cause };
     let mut file = append_to_plain(path).map_err(unwritable)?;
     let bytes = format!("{line}\n");
-    // One write, so that no other writer of the file comes between its parts.
+    // One write: other writers append to the same file.
     let written = file.write(bytes.as_bytes()).map_err(unwritable)?;
     if written == bytes.len() { Ok(()) } else { Err(unwritable(io::ErrorKind::StorageFull.into())) }
 }
@@ -153,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_too_much_are_refused() {
+    fn empty_and_oversized_reports_are_refused() {
         assert!(matches!(line_of(&[], None, None), Err(ReportError::Refused(LineError::Empty))));
         let large = "x".repeat(METRICS_BYTES_MAX);
         assert!(matches!(line_of(&[("a", &large)], None, None), Err(ReportError::Refused(LineError::TooLong { .. }))));
     }
 
     #[test]
-    fn lines_are_appended_to_a_file_that_exists_and_to_nothing_else() {
+    fn lines_are_appended_only_to_an_existing_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report");
         assert!(matches!(append(&path, "{}"), Err(ReportError::Unwritable { .. })));

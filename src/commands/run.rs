@@ -1,6 +1,5 @@
-//! `runwrap -- COMMAND`: finds a place for the run's journal, hands over to the supervisor and gathers for it what is known of
-//! the run. Delivers by itself what no keeper could.
-//! Called by `main`.
+//! `runwrap -- COMMAND`: creates the run's directory, gathers the facts of the run and starts the supervisor. Delivers the
+//! end itself if no keeper could be started. Must not open a database before the trainer has ended.
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +20,7 @@ use crate::supervisor::{EXIT_RUNWRAP, RunLimits, Supervised, Supervision, Undeli
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
-/// Runs `command`, recorded. Returns how runwrap is to end; what went wrong on the way has been said.
+/// Runs `command` with a record, and returns how runwrap must end. Errors have been reported.
 #[must_use]
 pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     std::panic::set_hook(Box::new(|panic| {
@@ -35,7 +34,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let supervision = supervision(settings, command, run_id);
     let report_path = supervision.report_path.clone();
     let gather = || begin(settings, command, run_id, name);
-    // The guard inside has finalized the run, if it had begun, by the time that an error or a panic arrives here.
+    // If the run has begun, the drop guard has finalized it before an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
         Ok(Ok(Supervised { end, undelivered })) => {
             if let Some(undelivered) = undelivered {
@@ -51,19 +50,19 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     }
 }
 
-/// No keeper could be started, not even in the end: the trainer has ended, so this process may use a database now.
+/// Delivers the end from this process, which may open a database now that the trainer has ended.
 fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Option<&Path>) {
     let Undelivered { state, place, on_disk } = undelivered;
     let delivery = Delivery::of_ended(state, report_path);
-    // The wait at the exit is bounded by another option than that of a verb.
+    // At the exit, `--finish-timeout` is the limit.
     let settings = Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
     let run_id = state.begin.run.run_id;
     let delivered = ask(&settings, "deliver the run", move |store| delivery.deliver(store).map(drop));
     if let Err(error) = &delivered {
         let hint = if *on_disk {
-            "runwrap recover delivers it"
+            "run `runwrap recover` to deliver it"
         } else {
-            "its journal was in memory alone and its end is lost: end the record with `runwrap finalize`, if there is one"
+            "end the record, if there is one, with `runwrap finalize`: the journal was only in memory and is lost"
         };
         log::warn!(event = "not_delivered", run_id:%, hint; "{error}");
     }
@@ -84,7 +83,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         Some((_, directory)) => Some(directory.report_path()),
         None => temporary_report(run_id)
             .inspect_err(|error| {
-                let hint = "give --state-dir or TMPDIR a place that can be written";
+                let hint = "set --state-dir or TMPDIR to a writable directory";
                 log::warn!(event = "no_report_file", hint; "the trainer cannot report: {error}");
             })
             .ok(),
@@ -122,11 +121,11 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
 }
 
 fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {
-    // Side by side, before anything that may wait: each moment of the run is the one plus what has passed on the other.
+    // Read together, before anything that may wait: an instant of the run is `begun_at` plus the boot time since `begun_boot`.
     let (begun_at, begun_boot) = (clock::wall_time(), clock::boot_time());
     Begin {
         format: FORMAT,
-        run: facts(settings, command, run_id, name, begun_at),
+        run: run_facts(settings, command, run_id, name, begun_at),
         database: settings.database.identity(),
         table: settings.table.clone(),
         metrics_file: settings.metrics_file.as_deref().map(text),
@@ -135,7 +134,7 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
     }
 }
 
-fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String, begun_at: DateTime<Utc>) -> Run {
+fn run_facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String, begun_at: DateTime<Utc>) -> Run {
     let cwd = std::env::current_dir().unwrap_or_default();
     Run {
         run_id,
@@ -144,7 +143,7 @@ fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String,
         adopt: settings.record_id.clone().map(RecordId),
         set: settings.set.clone(),
         begun_at,
-        command: command.iter().map(|word| without_password(&word.to_string_lossy())).collect(),
+        command: command.iter().map(|word| redact_passwords(&word.to_string_lossy())).collect(),
         host: host::host_name(),
         username: account::user_name(),
         context: context::gather(&cwd),
@@ -157,7 +156,7 @@ fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String,
 fn place(state_dir: &Path, run_id: RunId) -> Option<(Home, RunDirectory)> {
     let made = Home::open(state_dir).and_then(|home| home.make_run(run_id).map(|run| (home, run)));
     made.inspect_err(|error| {
-        let hint = "the run goes on without it; its end would be lost if this machine failed, so give --state-dir a place that can be written";
+        let hint = "set --state-dir to a writable directory; without a journal, the end is lost if this machine fails";
         log::warn!(event = "no_journal", hint; "cannot keep a journal in {}: {error}", state_dir.display());
     })
     .ok()
@@ -167,9 +166,8 @@ fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// A word of the command as the record has it: a URL in it keeps its password to itself. Everybody who reads the record
-/// would have it, for years.
-fn without_password(word: &str) -> String {
+/// A word of the command for the record, with `***` for the password of each URL.
+fn redact_passwords(word: &str) -> String {
     let mut pieces = word.split("://");
     let mut shown = pieces.next().unwrap_or_default().to_owned();
     for piece in pieces {
@@ -186,10 +184,10 @@ fn without_password(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::redact_passwords;
 
     #[test]
-    fn a_url_keeps_its_user_and_host_and_not_its_password() {
+    fn a_url_keeps_user_and_host_without_password() {
         for (word, shown) in [
             ("postgres://ml:hunter2@h:5432/db?a=b@c", "postgres://ml:***@h:5432/db?a=b@c"),
             ("--db=postgres+asyncpg://ml:a:b@c@h", "--db=postgres+asyncpg://ml:***@h"),
@@ -200,7 +198,7 @@ mod tests {
             ("://", "://"),
             ("", ""),
         ] {
-            assert_eq!(without_password(word), shown);
+            assert_eq!(redact_passwords(word), shown);
         }
     }
 }

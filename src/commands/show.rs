@@ -1,17 +1,17 @@
-//! `runwrap show`: everything known of one record. Called by `main`.
+//! `runwrap show`: everything known of one record.
 
 use serde_json::Value;
 
 use super::ask::ask;
-use crate::commands::CommandError;
+use super::error::CommandError;
 use crate::config::Settings;
 use crate::output;
 use crate::store::RecordView;
 
-/// Prints the record with this `id`, of the record or of its run.
+/// Prints the record that `id` names: its own id, or its run's.
 ///
 /// # Errors
-/// There is none, the database did not answer, or stdout cannot be written.
+/// There is no such record, the database did not answer, or stdout cannot be written.
 pub(super) fn show(settings: &Settings, id: &str, json: bool) -> Result<(), CommandError> {
     let wanted = id.to_owned();
     let found = ask(settings, "show the record", move |store| store.show(&wanted))?;
@@ -21,7 +21,7 @@ pub(super) fn show(settings: &Settings, id: &str, json: bool) -> Result<(), Comm
     Ok(output::print(&text)?)
 }
 
-/// One `key: value` a line. What is not known is left out.
+/// One `key: value` a line, without unknown values.
 fn as_list(entry: &RecordView) -> String {
     let pairs: Vec<(String, String)> =
         entry.0.iter().filter_map(|(key, value)| Some((key.clone(), shown(key, value)?))).collect();
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_known_is_aligned_and_harmless() {
+    fn known_values_are_aligned_and_escaped() {
         let object = json!({
             "id": 30, "status": "failed", "train_duration": 26452, "train_metrics": {"loss": 0.5, "x": "\u{9b}"},
             "model_path": null, "error_message": "exit code 1\nTraceback:\n  boom \u{1b}[31m", "command": ["a", "b c"],

@@ -6,7 +6,7 @@ use super::conninfo::{Malformed, parse_database};
 use super::database::DatabaseTarget;
 use super::env::Env;
 use super::error::ConfigError;
-use super::layers::{Layer, Layers, Raw};
+use super::layers::{Layer, Layers, RawValue};
 use super::options::{self, OptionRow};
 use super::values;
 
@@ -26,7 +26,7 @@ pub(super) fn choose(layers: &Layers, around: &Env<'_>) -> Result<DatabaseTarget
 }
 
 /// The one value by which `layer` names a database, with its row.
-fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &Raw)>, ConfigError> {
+fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &RawValue)>, ConfigError> {
     let rows: [&OptionRow; 2] = [&options::DATABASE_URL, &options::DATABASE_URL_FILE];
     let mut given = rows.into_iter().flat_map(|row| layer.all(row).iter().map(move |raw| (row, raw)));
     let first = given.next();
@@ -38,7 +38,7 @@ fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &Raw)>, ConfigE
 }
 
 /// The URL in a file, without the newlines at its end.
-fn read_url(row: &OptionRow, raw: &Raw, around: &Env<'_>) -> Result<String, ConfigError> {
+fn read_url(row: &OptionRow, raw: &RawValue, around: &Env<'_>) -> Result<String, ConfigError> {
     let path = values::path(row, raw, around.cwd)?;
     let content = (around.read)(&path).map_err(|error| {
         raw.refused(row, format!("cannot read the file: {error}"), "name a readable file with the database URL in it")

@@ -1,5 +1,5 @@
-//! What `settings` may ask of the world, as arguments: so that it stays a pure function and a test can be any
-//! world. Also where the XDG directories are. Built from the real world by `gather`.
+//! The environment as arguments, so that `settings` stays pure and a test can replace it. Owns the XDG directories.
+//! Must not touch the system: `gather` fills it.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserAccount {
     pub uid: u32,
-    /// `None` where the user has no entry, as in a container with an arbitrary user id.
+    /// `None` if the user has no entry, as in a container with an arbitrary user id.
     pub name: Option<String>,
     pub home: Option<PathBuf>,
 }
 
-/// The world as `settings` sees it.
+/// Variables, files, directory and user of this process.
 #[derive(Clone, Copy)]
 pub struct Env<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
@@ -23,7 +23,7 @@ pub struct Env<'a> {
     pub is_dir: &'a dyn Fn(&Path) -> bool,
     /// Absolute.
     pub cwd: &'a Path,
-    /// Asked only where nothing else tells: the password database may be a directory server's.
+    /// Called only if nothing else decides: the password database may be a directory server's.
     pub account: &'a dyn Fn() -> UserAccount,
 }
 
@@ -34,8 +34,8 @@ impl Env<'_> {
         (self.variable)(name).map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
     }
 
-    /// The home directory: `$HOME`, else that of the password database, else `/tmp/runwrap-UID`. Each counts only
-    /// if it is absolute. Whoever writes to the last must make sure that it is the user's own: anybody can make it.
+    /// The home directory: `$HOME`, else that of the password database, else `/tmp/runwrap-UID`. Ignores relative ones.
+    /// Any user can create the last; check its owner before writing to it.
     #[must_use]
     pub fn home(&self) -> PathBuf {
         self.directory("HOME")
@@ -62,28 +62,28 @@ impl Env<'_> {
         self.directory(variable).unwrap_or_else(|| self.home().join(below_home)).join("runwrap")
     }
 
-    /// The XDG specification: a relative path is invalid and to be ignored.
+    /// Ignores a relative path, as the XDG specification demands.
     fn directory(&self, variable: &str) -> Option<PathBuf> {
         (self.variable)(variable).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 }
 
-/// A world of a test's own.
+/// An environment for tests.
 #[cfg(test)]
-pub(super) mod world {
+pub(super) mod fake {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    pub(in crate::config) struct World {
+    pub(in crate::config) struct FakeEnv {
         pub(in crate::config) variables: BTreeMap<String, String>,
         pub(in crate::config) files: BTreeMap<String, String>,
         pub(in crate::config) directories: Vec<&'static str>,
         pub(in crate::config) account: UserAccount,
     }
 
-    impl World {
-        /// User `ml` at home in `/home/ml`, now in `/here`, on a host where nothing else exists.
+    impl FakeEnv {
+        /// User `ml` with home `/home/ml` in directory `/here`, and no files.
         pub(in crate::config) fn new(variables: &[(&str, &str)]) -> Self {
             let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
             Self {
@@ -99,8 +99,8 @@ pub(super) mod world {
             self
         }
 
-        pub(in crate::config) fn look<T>(&self, with: impl FnOnce(&Env<'_>) -> T) -> T {
-            with(&Env {
+        pub(in crate::config) fn with<T>(&self, use_env: impl FnOnce(&Env<'_>) -> T) -> T {
+            use_env(&Env {
                 variable: &|name| self.variables.get(name).map(OsString::from),
                 read: &|path| {
                     let found = path.to_str().and_then(|path| self.files.get(path));
@@ -114,15 +114,15 @@ pub(super) mod world {
     }
 
     #[test]
-    fn directories_are_of_xdg_then_of_home_then_of_the_account_then_in_tmp() {
-        let state_dir = |world: &World| world.look(|around| around.state_dir().display().to_string());
-        let mut world = World::new(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]);
-        assert_eq!(state_dir(&world), "/x/runwrap");
-        world.variables.insert("XDG_STATE_HOME".to_owned(), "relative".to_owned());
-        assert_eq!(state_dir(&world), "/h/.local/state/runwrap");
-        world.variables.insert("HOME".to_owned(), String::new());
-        assert_eq!(state_dir(&world), "/home/ml/.local/state/runwrap");
-        world.account.home = None;
-        assert_eq!(state_dir(&world), "/tmp/runwrap-1000/.local/state/runwrap");
+    fn directories_follow_xdg_then_home_then_account_then_tmp() {
+        let state_dir = |env: &FakeEnv| env.with(|env| env.state_dir().display().to_string());
+        let mut env = FakeEnv::new(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]);
+        assert_eq!(state_dir(&env), "/x/runwrap");
+        env.variables.insert("XDG_STATE_HOME".to_owned(), "relative".to_owned());
+        assert_eq!(state_dir(&env), "/h/.local/state/runwrap");
+        env.variables.insert("HOME".to_owned(), String::new());
+        assert_eq!(state_dir(&env), "/home/ml/.local/state/runwrap");
+        env.account.home = None;
+        assert_eq!(state_dir(&env), "/tmp/runwrap-1000/.local/state/runwrap");
     }
 }

@@ -1,5 +1,5 @@
-//! What is wrong with what the user asked for. One shape for every option and every layer: which value of which
-//! origin, why it cannot be used, and what to write instead. Never holds a password.
+//! The errors of the configuration, one shape for every option and layer: the value and its origin, the cause and a hint.
+//! Must not hold a password.
 
 use thiserror::Error;
 
@@ -11,6 +11,21 @@ pub struct ConfigError {
     subject: String,
     cause: String,
     hint: String,
+}
+
+/// A text that is not a value of its type. Displays as the cause.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{cause}")]
+pub struct InvalidValue {
+    pub cause: String,
+    pub hint: String,
+}
+
+impl InvalidValue {
+    #[must_use]
+    pub fn new(cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { cause: cause.into(), hint: hint.into() }
+    }
 }
 
 impl ConfigError {

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, one key an option. Owns its checks and its layer. Pure: `gather` reads it.
+//! The configuration file: TOML, one key an option. Owns its checks and its layer. Pure: `gather` reads the file.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -9,16 +9,16 @@ use super::error::{ConfigError, nearest};
 use super::layers::{Layer, Origin};
 use super::options::{OPTIONS, OptionKind, OptionRow};
 
-/// The layer that the content of the file at `path` gives.
+/// The layer in `content`, the text of the file at `path`.
 ///
 /// # Errors
-/// Where it is not TOML, has an unknown key, a key twice, or a value of the wrong type.
+/// It is not TOML, or has an unknown key, a key twice, or a value of the wrong type.
 pub(super) fn parse(path: &Path, content: &str) -> Result<Layer, ConfigError> {
     let file = path.display();
-    // Only the message and the line: the text of the line may hold a password.
+    // The text of the line may hold a password: show only its number.
     let table: Table = content.parse().map_err(|error: toml::de::Error| {
         let line = error.span().map_or(1, |span| content.get(..span.start).unwrap_or("").matches('\n').count() + 1);
-        let hint = format!("correct line {line}: a text value stands in quotes, as name = \"churn\"");
+        let hint = format!("correct line {line}; write text in quotes: name = \"churn\"");
         ConfigError::new(format!("{file}"), format!("line {line} is not TOML"), hint)
     })?;
     let mut layer = Layer::default();
@@ -26,7 +26,7 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<Layer, ConfigError> {
         let row = row_of(path, key)?;
         if layer.has(row) {
             let hint = format!("keep one of {} and {}", row.key, row.key.replace('_', "-"));
-            return Err(ConfigError::new(format!("{key} in {file}"), "it is there twice", hint));
+            return Err(ConfigError::new(format!("{key} in {file}"), "it is given twice", hint));
         }
         layer.add(row, text_of(path, key, row, value)?, Origin::File { path: path.to_owned(), key: key.clone() });
     }
@@ -43,7 +43,7 @@ fn row_of(path: &Path, key: &str) -> Result<&'static OptionRow, ConfigError> {
     if OPTIONS.into_iter().any(|row| row.key == wanted) {
         return Err(ConfigError::new(
             subject,
-            "it belongs to one run, not to all",
+            "it belongs to one run and cannot be in the file",
             format!("give it as --{wanted}").replace('_', "-"),
         ));
     }
@@ -51,35 +51,23 @@ fn row_of(path: &Path, key: &str) -> Result<&'static OptionRow, ConfigError> {
         Some(known) => format!("did you mean {known}?"),
         None => format!("the keys are {}", in_file().map(|row| row.key).collect::<Vec<_>>().join(", ")),
     };
-    Err(ConfigError::new(subject, "there is no such option", hint))
+    Err(ConfigError::new(subject, "it is not an option", hint))
 }
 
-/// The value as the other layers would have it: text.
+/// The value as text, as in the other layers.
 fn text_of(path: &Path, key: &str, row: &OptionRow, value: &Value) -> Result<OsString, ConfigError> {
     let (text, expected) = match row.kind {
         OptionKind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
-        OptionKind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes, as 4096"),
-        OptionKind::Duration => (value.as_str().map(str::to_owned), "a text with a unit, as \"30s\""),
+        OptionKind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes: 4096"),
+        OptionKind::Duration => (value.as_str().map(str::to_owned), "a text with a unit: \"30s\""),
         OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Repeated => {
             (value.as_str().map(str::to_owned), "a text in quotes")
         }
     };
     text.map(OsString::from).ok_or_else(|| {
-        let cause = format!("it is {}", article(value));
+        let cause = format!("its type is {}", value.type_str());
         ConfigError::new(format!("{key} in {}", path.display()), cause, format!("write {expected}"))
     })
-}
-
-const fn article(value: &Value) -> &'static str {
-    match value {
-        Value::String(_) => "a text",
-        Value::Integer(_) => "a number without a unit",
-        Value::Float(_) => "a fraction",
-        Value::Boolean(_) => "true or false",
-        Value::Datetime(_) => "a date",
-        Value::Array(_) => "a list",
-        Value::Table(_) => "a table",
-    }
 }
 
 #[cfg(test)]
@@ -104,20 +92,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_the_file() {
+    fn errors_name_the_key_and_the_file() {
         refused("heartbeet = \"30s\"", &["heartbeet in /c.toml", "did you mean heartbeat?"]);
         refused("colour = 1", &["colour in /c.toml", "the keys are name,"]);
         refused("[training]\nname = \"x\"", &["training in /c.toml"]);
-        refused("heartbeat = 30", &["heartbeat in /c.toml", "number without a unit", "\"30s\""]);
+        refused("heartbeat = 30", &["heartbeat in /c.toml", "integer", "\"30s\""]);
         refused("name = 5", &["name in /c.toml", "quotes"]);
         refused("no_migrate = \"true\"", &["no_migrate in /c.toml", "without quotes"]);
-        refused("stderr_tail = -1.5", &["stderr_tail in /c.toml", "a fraction"]);
+        refused("stderr_tail = -1.5", &["stderr_tail in /c.toml", "float"]);
         refused("record_id = \"5\"", &["belongs to one run", "--record-id"]);
-        refused("state-dir = \"/a\"\nstate_dir = \"/b\"", &["there twice"]);
+        refused("state-dir = \"/a\"\nstate_dir = \"/b\"", &["given twice"]);
     }
 
     #[test]
-    fn a_line_that_is_not_toml_is_named_and_not_shown() {
+    fn a_syntax_error_shows_the_line_number_and_not_the_line() {
         refused("name = \"x\"\ndatabase_url = postgres://u:hunter2@h/db\n", &["/c.toml: line 2 is not TOML"]);
         refused("database_url = \"postgres://u:hunter2@h/db", &["line 1 is not TOML"]);
         refused("database_url = \"hunter2\"\ndatabase_url = \"hunter2\"", &["line 2 is not TOML"]);

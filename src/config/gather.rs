@@ -1,8 +1,8 @@
-//! The one place where configuration meets the real world: environment, files, current directory.
-//! Must not decide anything: `settings` does. Called by `commands`.
+//! Reads the environment, the configuration file and the current directory. The only part of `config` that touches the
+//! system. Must not decide anything: `settings` does.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{env, io};
 
 use super::env::{Env, UserAccount};
 use super::error::ConfigError;
@@ -10,8 +10,8 @@ use super::layers::{Layer, Layers};
 use super::settings::{Settings, resolve};
 use super::{file, options, values};
 
-/// The settings that the flags, this process's environment and the configuration file give together. `read` reads a small
-/// file, with bounds: a value may name a device that never ends, or a pipe that nobody writes to.
+/// The settings of flags, environment and configuration file. `read` must be bounded in size and time: a value may name
+/// an endless device, or a pipe without a writer.
 ///
 /// # Errors
 /// The first value that cannot be used.
@@ -20,27 +20,27 @@ pub fn load(
     account: &dyn Fn() -> UserAccount,
     read: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Settings, ConfigError> {
-    // A directory that was removed meanwhile does not keep a program from running, so it must not keep a run from it.
-    let from_shell = || env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
-    let cwd = env::current_dir().or_else(|error| from_shell().ok_or(error)).map_err(|error| {
+    // If the current directory was removed, a program still runs; $PWD names its former place.
+    let former = || std::env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let cwd = std::env::current_dir().or_else(|error| former().ok_or(error)).map_err(|error| {
         ConfigError::new("the current directory", format!("it cannot be read: {error}"), "change to one that exists")
     })?;
-    let around = Env { variable: &|name| env::var_os(name), read, is_dir: &Path::is_dir, cwd: &cwd, account };
-    let environment = Layer::of_environment(around.variable);
+    let env = Env { variable: &|name| std::env::var_os(name), read, is_dir: &Path::is_dir, cwd: &cwd, account };
+    let environment = Layer::of_environment(env.variable);
     let mut layers = Layers { flags, environment, file: Layer::default() };
-    layers.file = file_layer(&layers, &around)?;
-    resolve(&layers, &around)
+    layers.file = file_layer(&layers, &env)?;
+    resolve(&layers, &env)
 }
 
-/// The layer of the configuration file: the one that is named, which must exist, or the one that may be there.
-fn file_layer(layers: &Layers, around: &Env<'_>) -> Result<Layer, ConfigError> {
+/// The layer of the configuration file. A named file must exist; the default one need not.
+fn file_layer(layers: &Layers, env: &Env<'_>) -> Result<Layer, ConfigError> {
     let row = &options::CONFIG;
     let named = layers.value(row)?;
     let path: PathBuf = match named {
-        Some(raw) => values::path(row, raw, around.cwd)?,
-        None => around.config_dir().join("config.toml"),
+        Some(raw) => values::path(row, raw, env.cwd)?,
+        None => env.config_dir().join("config.toml"),
     };
-    match (around.read)(&path) {
+    match (env.read)(&path) {
         Ok(content) => file::parse(&path, &content),
         Err(error) if named.is_none() && is_absent(&error) => Ok(Layer::default()),
         Err(error) => {

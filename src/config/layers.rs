@@ -1,5 +1,4 @@
-//! The layers of raw values that `settings` merges: what was typed and where, before anything is read into it.
-//! Must not interpret a value. Filled by `cli`, `environment` and `file`.
+//! The layers of raw values, each value with its origin. Must not interpret a value: `values` does.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -8,13 +7,13 @@ use std::path::PathBuf;
 use super::error::ConfigError;
 use super::options::{OPTIONS, OptionKind, OptionRow};
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The flag with its dashes.
     Flag(&'static str),
     Environment(&'static str),
-    /// The configuration file, and the key as it stands there.
+    /// The configuration file, and the key as spelled there.
     File {
         path: PathBuf,
         key: String,
@@ -22,18 +21,18 @@ pub enum Origin {
     Default,
 }
 
-/// A value as it was given.
+/// A value as the user gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raw {
+pub struct RawValue {
     pub text: OsString,
     pub origin: Origin,
 }
 
 /// All values of one layer, by the key of their row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layer(BTreeMap<&'static str, Vec<Raw>>);
+pub struct Layer(BTreeMap<&'static str, Vec<RawValue>>);
 
-/// The layers in which a user can give a value, the strongest first.
+/// The layers in which a user can give a value, in order of precedence.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     pub flags: Layer,
@@ -42,7 +41,7 @@ pub struct Layers {
 }
 
 impl Layer {
-    /// The layer of all environment variables that name an option. An empty variable counts as unset.
+    /// The options in the environment. An empty variable counts as unset.
     #[must_use]
     pub fn of_environment(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let mut layer = Self::default();
@@ -56,12 +55,12 @@ impl Layer {
     }
 
     pub fn add(&mut self, row: &OptionRow, text: OsString, origin: Origin) {
-        self.0.entry(row.key).or_default().push(Raw { text, origin });
+        self.0.entry(row.key).or_default().push(RawValue { text, origin });
     }
 
-    /// Everything that was given for `row` in this layer, in order.
+    /// All values of `row` in this layer, in order.
     #[must_use]
-    pub fn all(&self, row: &OptionRow) -> &[Raw] {
+    pub fn all(&self, row: &OptionRow) -> &[RawValue] {
         self.0.get(row.key).map_or(&[], Vec::as_slice)
     }
 
@@ -77,22 +76,22 @@ impl Layers {
         [&self.flags, &self.environment, &self.file]
     }
 
-    /// The value of `row` that counts: the strongest layer's.
+    /// The value of `row` in the strongest layer that has one.
     ///
     /// # Errors
-    /// Where that layer has more than one.
-    pub fn value(&self, row: &OptionRow) -> Result<Option<&Raw>, ConfigError> {
+    /// That layer has more than one.
+    pub fn value(&self, row: &OptionRow) -> Result<Option<&RawValue>, ConfigError> {
         let given = self.strongest_first().into_iter().map(|layer| layer.all(row)).find(|all| !all.is_empty());
         match given {
             None | Some([]) => Ok(None),
             Some([one]) => Ok(Some(one)),
-            Some([_, second, ..]) => Err(second.refused(row, "it was given twice", "give it once")),
+            Some([_, second, ..]) => Err(second.refused(row, "it is given twice", "give it once")),
         }
     }
 }
 
-impl Raw {
-    /// Option, origin and value as a message names them. A secret's value is left out.
+impl RawValue {
+    /// Option, origin and value for a message, without a secret's value.
     #[must_use]
     pub fn subject(&self, row: &OptionRow) -> String {
         let show = row.kind != OptionKind::Secret;
@@ -108,14 +107,14 @@ impl Raw {
         }
     }
 
-    /// The error that this value gives.
+    /// The error about this value.
     #[must_use]
     pub fn refused(&self, row: &OptionRow, cause: impl Into<String>, hint: impl Into<String>) -> ConfigError {
         ConfigError::new(self.subject(row), cause, hint)
     }
 }
 
-/// A value as a message may show it: on one line, and not longer than a line.
+/// A value for a message: on one line, and not longer than a line.
 fn shortened(text: &OsStr) -> String {
     const SHOWN_CHARACTERS_MAX: usize = 80;
     let text = text.to_string_lossy();

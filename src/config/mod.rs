@@ -1,6 +1,5 @@
-//! What the user asked for, from four layers: flag > environment > file > default. Owns the table of options, the
-//! merging, every check that needs no database, and the one shape of their errors. Must not touch the system outside
-//! `gather`. Called by `cli` (for the table) and `commands`; `store` and `delivery` know the types of a database.
+//! The settings, merged from four layers: flag > environment > file > default. Owns the table of options, the merging,
+//! every check that needs no database, and the shape of their errors. Must not touch the system outside `gather`.
 
 pub mod any_path;
 mod choose_database;
@@ -21,9 +20,9 @@ pub use conninfo::{Malformed, parse_database};
 pub use database::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
 pub use default_name::default_name;
 pub use env::{Env, UserAccount};
-pub use error::{ConfigError, nearest};
+pub use error::{ConfigError, InvalidValue, nearest};
 pub use gather::load;
-pub use layers::{Layer, Layers, Origin, Raw};
+pub use layers::{Layer, Layers, Origin, RawValue};
 pub use settings::{Settings, Verbosity, resolve};
 pub use table_name::{TABLE_NAME_HINT, parse_table_name};
 pub use values::read_duration;

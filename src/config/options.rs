@@ -1,29 +1,28 @@
-//! The table of options: one row an option. The flags, the environment variables, the keys of the file, the
-//! defaults and the help text all come from here, so none of them can forget another. Data only: `values` reads
-//! what a user gave for a row, `cli` turns rows into flags.
+//! The table of options, one row an option. Flags, environment variables, keys of the file, defaults and help texts all
+//! come from here and cannot disagree. Data only: `values` reads the values, `cli` turns rows into flags.
 
-/// One option, in all the places where it can be given.
+/// One option.
 #[derive(Debug)]
 pub struct OptionRow {
-    /// The key in the configuration file, and the name of the option everywhere inside. `-` may stand for `_`.
+    /// The key in the configuration file, and the option's name in the code. The file may have `-` for `_`.
     pub key: &'static str,
-    /// With its dashes; `None` where there is no flag.
+    /// With its dashes.
     pub flag: Option<&'static str>,
     pub short: Option<char>,
-    /// The environment variable; `None` where a variable would make no sense.
+    /// The environment variable.
     pub variable: Option<&'static str>,
     /// Whether the configuration file may have it.
     pub in_file: bool,
     pub kind: OptionKind,
-    /// What stands for the value in the help. Empty for a switch.
+    /// The value's placeholder in the help. Empty for a switch.
     pub value_name: &'static str,
-    pub fallback: Fallback,
-    pub verbs: Verbs,
+    pub default: DefaultValue,
+    pub scope: OptionScope,
     pub heading: &'static str,
     pub help: &'static str,
 }
 
-/// What a value looks like.
+/// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OptionKind {
     Text,
@@ -31,32 +30,31 @@ pub enum OptionKind {
     /// A number and a unit: `30s`.
     Duration,
     Bytes,
-    /// On or off. As a flag it has no value.
+    /// On or off; the flag has no value.
     Switch,
-    /// Text that no message may show.
+    /// Text that must not appear in a message.
     Secret,
     /// Text that may be given more than once.
     Repeated,
 }
 
-/// What holds where nobody gave a value.
+/// The value of an option that was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallback {
-    /// Nothing, and nothing to show.
-    Nothing,
-    /// This text, read as if a user had given it.
+pub enum DefaultValue {
+    None,
+    /// Read as if the user had given this text.
     Text(&'static str),
-    /// Something found out at the time; the help describes it so.
+    /// Computed at run time; the help shows this description.
     Described(&'static str),
 }
 
-/// Which verbs take an option.
+/// Which command lines take an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verbs {
+pub enum OptionScope {
     /// Only a run: `runwrap [OPTIONS] -- COMMAND`.
     Run,
-    /// Also the verbs that read a database, before and after the verb.
-    Every,
+    /// Also the verbs that open a database, before and after the verb.
+    DatabaseVerbs,
 }
 
 pub const RECORD: &str = "The record";
@@ -72,35 +70,30 @@ const ROW: OptionRow = OptionRow {
     in_file: true,
     kind: OptionKind::Text,
     value_name: "",
-    fallback: Fallback::Nothing,
-    verbs: Verbs::Run,
+    default: DefaultValue::None,
+    scope: OptionScope::Run,
     heading: RECORD,
     help: "",
 };
 
-const DATABASE_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: DATABASE, ..ROW };
+const DATABASE_ROW: OptionRow = OptionRow { scope: OptionScope::DatabaseVerbs, heading: DATABASE, ..ROW };
 const TIME_ROW: OptionRow = OptionRow { kind: OptionKind::Duration, value_name: "DUR", heading: TIME, ..ROW };
-const PLACES_ROW: OptionRow = OptionRow { verbs: Verbs::Every, heading: PLACES, kind: OptionKind::Path, ..ROW };
+const PLACES_ROW: OptionRow =
+    OptionRow { scope: OptionScope::DatabaseVerbs, heading: PLACES, kind: OptionKind::Path, ..ROW };
 
 pub const NAME: OptionRow = OptionRow {
-    key: "name",
-    flag: Some("--name"),
     short: Some('n'),
-    variable: Some("RUNWRAP_NAME"),
     value_name: "NAME",
-    fallback: Fallback::Described("the script's or program's name"),
+    default: DefaultValue::Described("the script's or program's name"),
     help: "What this run trains",
-    ..ROW
+    ..ROW.named("name", "--name", "RUNWRAP_NAME")
 };
 
 pub const MODEL_VERSION: OptionRow = OptionRow {
-    key: "model_version",
-    flag: Some("--model-version"),
-    variable: Some("RUNWRAP_MODEL_VERSION"),
     value_name: "V",
-    fallback: Fallback::Described("the next vN of the name"),
+    default: DefaultValue::Described("the next vN of the name"),
     help: "The version column of the record",
-    ..ROW
+    ..ROW.named("model_version", "--model-version", "RUNWRAP_MODEL_VERSION")
 };
 
 pub const RECORD_ID: OptionRow = OptionRow {
@@ -123,45 +116,33 @@ pub const SET: OptionRow = OptionRow {
 };
 
 pub const METRICS_FILE: OptionRow = OptionRow {
-    key: "metrics_file",
-    flag: Some("--metrics-file"),
-    variable: Some("RUNWRAP_METRICS_FILE"),
     kind: OptionKind::Path,
     value_name: "PATH",
-    help: "A JSON object that the trainer writes; read at each heartbeat and at the end",
-    ..ROW
+    help: "A file to which the command writes a JSON object; read at each heartbeat and at the end",
+    ..ROW.named("metrics_file", "--metrics-file", "RUNWRAP_METRICS_FILE")
 };
 
 pub const MODEL_PATH: OptionRow = OptionRow {
-    key: "model_path",
-    flag: Some("--model-path"),
-    variable: Some("RUNWRAP_MODEL_PATH"),
     kind: OptionKind::Path,
     value_name: "PATH",
-    help: "Where the trainer saves its model; recorded as an absolute path",
-    ..ROW
+    help: "Path of the model that the command saves; recorded as an absolute path",
+    ..ROW.named("model_path", "--model-path", "RUNWRAP_MODEL_PATH")
 };
 
 pub const STDERR_TAIL: OptionRow = OptionRow {
-    key: "stderr_tail",
-    flag: Some("--stderr-tail"),
-    variable: Some("RUNWRAP_STDERR_TAIL"),
     kind: OptionKind::Bytes,
     value_name: "BYTES",
-    fallback: Fallback::Text("4096"),
-    help: "How much of the end of stderr a failed run keeps in error_message, where stderr is a regular file",
-    ..ROW
+    default: DefaultValue::Text("4096"),
+    help: "Bytes of the end of stderr that a failed run keeps in error_message, if stderr is a regular file",
+    ..ROW.named("stderr_tail", "--stderr-tail", "RUNWRAP_STDERR_TAIL")
 };
 
 pub const DATABASE_URL: OptionRow = OptionRow {
-    key: "database_url",
-    flag: Some("--database-url"),
-    variable: Some("RUNWRAP_DATABASE_URL"),
     kind: OptionKind::Secret,
     value_name: "URL",
-    fallback: Fallback::Described("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
+    default: DefaultValue::Described("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
     help: "postgres://…, postgresql://…, postgresql+driver://…, key=value pairs as for libpq, or sqlite:PATH",
-    ..DATABASE_ROW
+    ..DATABASE_ROW.named("database_url", "--database-url", "RUNWRAP_DATABASE_URL")
 };
 
 pub const DATABASE_URL_FILE: OptionRow = OptionRow {
@@ -172,147 +153,102 @@ pub const DATABASE_URL_FILE: OptionRow = OptionRow {
 };
 
 pub const TABLE: OptionRow = OptionRow {
-    key: "table",
-    flag: Some("--table"),
-    variable: Some("RUNWRAP_TABLE"),
     value_name: "NAME",
-    fallback: Fallback::Text("training_records"),
-    help: "The table of the records; SCHEMA.NAME to name its schema",
-    ..DATABASE_ROW
+    default: DefaultValue::Text("training_records"),
+    help: "The table of the records: NAME or SCHEMA.NAME",
+    ..DATABASE_ROW.named("table", "--table", "RUNWRAP_TABLE")
 };
 
 pub const NO_MIGRATE: OptionRow = OptionRow {
-    key: "no_migrate",
-    flag: Some("--no-migrate"),
-    variable: Some("RUNWRAP_NO_MIGRATE"),
     kind: OptionKind::Switch,
-    help: "Never make or upgrade a table",
-    ..DATABASE_ROW
+    help: "Never create or upgrade a table",
+    ..DATABASE_ROW.named("no_migrate", "--no-migrate", "RUNWRAP_NO_MIGRATE")
 };
 
 pub const REQUIRE_DATABASE: OptionRow = OptionRow {
-    key: "require_database",
-    flag: Some("--require-database"),
-    variable: Some("RUNWRAP_REQUIRE_DATABASE"),
     kind: OptionKind::Switch,
     heading: DATABASE,
-    help: "Do not start the command if its record cannot be inserted: exit 125",
-    ..ROW
+    help: "Exit 125 without starting the command if its record cannot be inserted",
+    ..ROW.named("require_database", "--require-database", "RUNWRAP_REQUIRE_DATABASE")
 };
 
 pub const TIMEOUT: OptionRow = OptionRow {
-    key: "timeout",
-    flag: Some("--timeout"),
-    variable: Some("RUNWRAP_TIMEOUT"),
-    fallback: Fallback::Described("none"),
+    default: DefaultValue::Described("none"),
     help: "Send SIGTERM to the command after this time, and exit 124",
-    ..TIME_ROW
+    ..TIME_ROW.named("timeout", "--timeout", "RUNWRAP_TIMEOUT")
 };
 
 pub const KILL_AFTER: OptionRow = OptionRow {
-    key: "kill_after",
-    flag: Some("--kill-after"),
-    variable: Some("RUNWRAP_KILL_AFTER"),
-    fallback: Fallback::Text("30s"),
+    default: DefaultValue::Text("30s"),
     help: "Send SIGKILL this long after the SIGTERM of --timeout; when given, also this long after a relayed stop signal",
-    ..TIME_ROW
+    ..TIME_ROW.named("kill_after", "--kill-after", "RUNWRAP_KILL_AFTER")
 };
 
 pub const HEARTBEAT: OptionRow = OptionRow {
-    key: "heartbeat",
-    flag: Some("--heartbeat"),
-    variable: Some("RUNWRAP_HEARTBEAT"),
-    fallback: Fallback::Text("30s"),
-    help: "How often the record shows a sign of life and what the command has reported",
-    ..TIME_ROW
+    default: DefaultValue::Text("30s"),
+    help: "Interval at which the record receives a sign of life and the reported metrics",
+    ..TIME_ROW.named("heartbeat", "--heartbeat", "RUNWRAP_HEARTBEAT")
 };
 
 pub const LEASE: OptionRow = OptionRow {
-    key: "lease",
-    flag: Some("--lease"),
-    variable: Some("RUNWRAP_LEASE"),
-    fallback: Fallback::Text("5m"),
-    help: "How long after its last heartbeat a run of a vanished host may be presumed lost",
-    ..TIME_ROW
+    default: DefaultValue::Text("5m"),
+    help: "Time after its last heartbeat at which a run may be presumed lost",
+    ..TIME_ROW.named("lease", "--lease", "RUNWRAP_LEASE")
 };
 
 pub const START_TIMEOUT: OptionRow = OptionRow {
-    key: "start_timeout",
-    flag: Some("--start-timeout"),
-    variable: Some("RUNWRAP_START_TIMEOUT"),
-    fallback: Fallback::Text("5s"),
-    verbs: Verbs::Every,
-    help: "How long the start, or a verb that reads, may wait for the database",
-    ..TIME_ROW
+    default: DefaultValue::Text("5s"),
+    scope: OptionScope::DatabaseVerbs,
+    help: "How long the start, or a verb, may wait for the database",
+    ..TIME_ROW.named("start_timeout", "--start-timeout", "RUNWRAP_START_TIMEOUT")
 };
 
 pub const FINISH_TIMEOUT: OptionRow = OptionRow {
-    key: "finish_timeout",
-    flag: Some("--finish-timeout"),
-    variable: Some("RUNWRAP_FINISH_TIMEOUT"),
-    fallback: Fallback::Text("30s"),
+    default: DefaultValue::Text("30s"),
     help: "How long the exit may wait for the database",
-    ..TIME_ROW
+    ..TIME_ROW.named("finish_timeout", "--finish-timeout", "RUNWRAP_FINISH_TIMEOUT")
 };
 
 pub const LINGER: OptionRow = OptionRow {
-    key: "linger",
-    flag: Some("--linger"),
-    variable: Some("RUNWRAP_LINGER"),
-    fallback: Fallback::Text("24h"),
-    help: "How long delivery goes on in the background when the database did not answer in time",
-    ..TIME_ROW
+    default: DefaultValue::Text("24h"),
+    help: "How long delivery goes on in the background after the exit if the database does not answer",
+    ..TIME_ROW.named("linger", "--linger", "RUNWRAP_LINGER")
 };
 
 pub const STATE_DIR: OptionRow = OptionRow {
-    key: "state_dir",
-    flag: Some("--state-dir"),
-    variable: Some("RUNWRAP_STATE_DIR"),
     value_name: "DIR",
-    fallback: Fallback::Described("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
-    help: "Where the journals are kept until the database has them",
-    ..PLACES_ROW
+    default: DefaultValue::Described("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
+    help: "Directory of the journals, kept until the database has acknowledged them",
+    ..PLACES_ROW.named("state_dir", "--state-dir", "RUNWRAP_STATE_DIR")
 };
 
 pub const CONFIG: OptionRow = OptionRow {
-    key: "config",
-    flag: Some("--config"),
-    variable: Some("RUNWRAP_CONFIG"),
     in_file: false,
     value_name: "FILE",
-    fallback: Fallback::Described("$XDG_CONFIG_HOME/runwrap/config.toml"),
-    help: "The configuration file; one that is named must exist",
-    ..PLACES_ROW
+    default: DefaultValue::Described("$XDG_CONFIG_HOME/runwrap/config.toml"),
+    help: "The configuration file; it must exist if this option names it",
+    ..PLACES_ROW.named("config", "--config", "RUNWRAP_CONFIG")
 };
 
 pub const LOG_FILE: OptionRow = OptionRow {
-    key: "log_file",
-    flag: Some("--log-file"),
-    variable: Some("RUNWRAP_LOG_FILE"),
     value_name: "FILE",
-    fallback: Fallback::Described("runwrap.log in the state directory"),
-    help: "Where each attempt on the database and each recovery is logged",
-    ..PLACES_ROW
+    default: DefaultValue::Described("runwrap.log in the state directory"),
+    help: "The log of each attempt on the database and of each recovery",
+    ..PLACES_ROW.named("log_file", "--log-file", "RUNWRAP_LOG_FILE")
 };
 
 pub const VERBOSE: OptionRow = OptionRow {
-    key: "verbose",
-    flag: Some("--verbose"),
     short: Some('v'),
-    variable: Some("RUNWRAP_VERBOSE"),
     kind: OptionKind::Switch,
-    help: "Say on stderr what happens, not only what goes wrong",
-    ..PLACES_ROW
+    help: "Report progress on stderr, not only problems",
+    ..PLACES_ROW.named("verbose", "--verbose", "RUNWRAP_VERBOSE")
 };
 
 pub const QUIET: OptionRow = OptionRow {
-    key: "quiet",
-    flag: Some("--quiet"),
     short: Some('q'),
-    variable: Some("RUNWRAP_QUIET"),
     kind: OptionKind::Switch,
-    help: "Keep warnings out of stderr; they are in the log",
-    ..PLACES_ROW
+    help: "Report only errors on stderr; the log keeps the warnings",
+    ..PLACES_ROW.named("quiet", "--quiet", "RUNWRAP_QUIET")
 };
 
 /// Every row, in the order of the help.
@@ -343,12 +279,18 @@ pub const OPTIONS: [&OptionRow; 24] = [
     &QUIET,
 ];
 
-impl Fallback {
-    /// The default as the help shows it; `None` where there is none to show.
+impl OptionRow {
+    const fn named(self, key: &'static str, flag: &'static str, variable: &'static str) -> Self {
+        Self { key, flag: Some(flag), variable: Some(variable), ..self }
+    }
+}
+
+impl DefaultValue {
+    /// The default as the help shows it.
     #[must_use]
     pub const fn shown(self) -> Option<&'static str> {
         match self {
-            Self::Nothing => None,
+            Self::None => None,
             Self::Text(text) | Self::Described(text) => Some(text),
         }
     }
@@ -359,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flag_and_variable_are_the_key_in_other_letters() {
+    fn flag_and_variable_are_spelled_like_the_key() {
         for row in OPTIONS {
             if let Some(flag) = row.flag {
                 assert_eq!(flag, format!("--{}", row.key.replace('_', "-")));
@@ -373,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_rows_share_a_key_or_a_letter() {
+    fn rows_share_no_key_and_no_letter() {
         for (index, row) in OPTIONS.iter().enumerate() {
             for other in &OPTIONS[..index] {
                 assert_ne!(row.key, other.key);

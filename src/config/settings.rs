@@ -1,5 +1,5 @@
-//! What the user means: the layers merged and read into typed values. Owns the precedence, the defaults and the
-//! rules between options. Pure: the world comes in as [`Env`]. Called by `gather`.
+//! Merges the layers into typed settings. Owns the precedence, the defaults and the rules between options.
+//! Pure: the environment comes in as [`Env`].
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,14 +10,13 @@ use super::choose_database;
 use super::database::DatabaseTarget;
 use super::env::Env;
 use super::error::ConfigError;
-use super::layers::{Layers, Origin, Raw};
-use super::options::{self, Fallback, OPTIONS, OptionRow};
+use super::layers::{Layers, Origin, RawValue};
+use super::options::{self, DefaultValue, OPTIONS, OptionRow};
 use super::values::{self, DurationBounds};
 
-/// More of stderr than this is a log, not an error message.
 const STDERR_TAIL_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Columns of the user's table that runwrap itself writes: `--set` must not make it lie.
+/// Columns of the user's table that runwrap writes; `--set` must not change them.
 const WRITTEN_COLUMNS: [&str; 8] = [
     "version",
     "status",
@@ -29,10 +28,10 @@ const WRITTEN_COLUMNS: [&str; 8] = [
     "error_message",
 ];
 
-/// All that the options say.
+/// The values of all options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Without it the name is [`super::default_name()`]'s.
+    /// `None` for [`super::default_name()`].
     pub name: Option<String>,
     pub model_version: Option<String>,
     pub database: DatabaseTarget,
@@ -46,7 +45,7 @@ pub struct Settings {
     pub model_path: Option<PathBuf>,
     pub timeout: Option<Duration>,
     pub kill_after: Duration,
-    /// Whether somebody asked for `kill_after`: then it bounds the wait after a relayed stop signal too.
+    /// Given explicitly, `kill_after` also bounds the wait after a relayed stop signal.
     pub kill_after_given: bool,
     pub heartbeat: Duration,
     /// Whole seconds, more than `heartbeat`.
@@ -61,21 +60,21 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Absolute.
     pub log_file: PathBuf,
-    /// Whether missing tables may be made and old ones upgraded.
+    /// Whether runwrap may create missing tables and upgrade old ones.
     pub migrate: bool,
     pub verbosity: Verbosity,
-    /// Where each option's value came from, by its key.
+    /// The origin of each option's value, by its key.
     pub origins: BTreeMap<&'static str, Origin>,
 }
 
-/// What reaches stderr.
+/// What runwrap writes to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
     /// Errors.
     Quiet,
     /// Errors and warnings.
     Normal,
-    /// What happens, too.
+    /// Also progress.
     Verbose,
 }
 
@@ -83,69 +82,70 @@ pub enum Verbosity {
 ///
 /// # Errors
 /// The first value that cannot be used.
-pub fn resolve(layers: &Layers, around: &Env<'_>) -> Result<Settings, ConfigError> {
-    let reader = Reader { layers, around };
-    let heartbeat = reader.duration(&options::HEARTBEAT, DurationBounds::HEARTBEAT)?;
-    let require_database = reader.switch(&options::REQUIRE_DATABASE)?;
-    let state_dir = reader.path(&options::STATE_DIR)?.unwrap_or_else(|| around.state_dir());
+pub fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, ConfigError> {
+    let resolver = Resolver { layers, env };
+    let heartbeat = resolver.duration(&options::HEARTBEAT, DurationBounds::HEARTBEAT)?;
+    let require_database = resolver.switch(&options::REQUIRE_DATABASE)?;
+    let state_dir = resolver.path(&options::STATE_DIR)?.unwrap_or_else(|| env.state_dir());
     Ok(Settings {
-        name: reader.label(&options::NAME)?,
-        model_version: reader.label(&options::MODEL_VERSION)?,
-        database: choose_database::choose(layers, around)?,
-        table: reader.read(&options::TABLE, values::table)?,
-        record_id: reader.label(&options::RECORD_ID)?,
-        set: reader.set()?,
-        metrics_file: reader.text_path(&options::METRICS_FILE)?,
-        model_path: reader.path_or_url(&options::MODEL_PATH)?,
-        timeout: reader.optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, DurationBounds::TRAINER))?,
-        kill_after: reader.duration(&options::KILL_AFTER, DurationBounds::TRAINER)?,
+        name: resolver.label(&options::NAME)?,
+        model_version: resolver.label(&options::MODEL_VERSION)?,
+        database: choose_database::choose(layers, env)?,
+        table: resolver.read(&options::TABLE, values::table)?,
+        record_id: resolver.label(&options::RECORD_ID)?,
+        set: resolver.set()?,
+        metrics_file: resolver.text_path(&options::METRICS_FILE)?,
+        model_path: resolver.path_or_url(&options::MODEL_PATH)?,
+        timeout: resolver
+            .optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, DurationBounds::TRAINER))?,
+        kill_after: resolver.duration(&options::KILL_AFTER, DurationBounds::TRAINER)?,
         kill_after_given: layers.value(&options::KILL_AFTER)?.is_some(),
         heartbeat,
-        lease: reader.lease(heartbeat)?,
-        start_timeout: reader.duration(&options::START_TIMEOUT, DurationBounds::START)?,
-        finish_timeout: reader.duration(&options::FINISH_TIMEOUT, DurationBounds::FINISH)?,
-        linger: reader.duration(&options::LINGER, DurationBounds::LINGER)?,
+        lease: resolver.lease(heartbeat)?,
+        start_timeout: resolver.duration(&options::START_TIMEOUT, DurationBounds::START)?,
+        finish_timeout: resolver.duration(&options::FINISH_TIMEOUT, DurationBounds::FINISH)?,
+        linger: resolver.duration(&options::LINGER, DurationBounds::LINGER)?,
         require_database,
-        stderr_tail_bytes: reader
+        stderr_tail_bytes: resolver
             .read(&options::STDERR_TAIL, |row, raw| values::bytes(row, raw, STDERR_TAIL_BYTES_MAX))?,
-        log_file: reader.path(&options::LOG_FILE)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
+        log_file: resolver.path(&options::LOG_FILE)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
         state_dir,
-        migrate: !reader.switch(&options::NO_MIGRATE)?,
-        verbosity: reader.verbosity()?,
-        origins: reader.origins(),
+        migrate: !resolver.switch(&options::NO_MIGRATE)?,
+        verbosity: resolver.verbosity()?,
+        origins: resolver.origins(),
     })
 }
 
-struct Reader<'a> {
+struct Resolver<'a> {
     layers: &'a Layers,
-    around: &'a Env<'a>,
+    env: &'a Env<'a>,
 }
 
-impl Reader<'_> {
+impl Resolver<'_> {
     fn optional<T>(
         &self,
         row: &'static OptionRow,
-        read: impl Fn(&OptionRow, &Raw) -> Result<T, ConfigError>,
+        read: impl Fn(&OptionRow, &RawValue) -> Result<T, ConfigError>,
     ) -> Result<Option<T>, ConfigError> {
-        let default = match row.fallback {
-            Fallback::Text(text) => Some(Raw { text: OsString::from(text), origin: Origin::Default }),
-            Fallback::Nothing | Fallback::Described(_) => None,
+        let default = match row.default {
+            DefaultValue::Text(text) => Some(RawValue { text: OsString::from(text), origin: Origin::Default }),
+            DefaultValue::None | DefaultValue::Described(_) => None,
         };
         self.layers.value(row)?.or(default.as_ref()).map(|raw| read(row, raw)).transpose()
     }
 
-    /// For a row whose default is a text.
+    /// The value of a row that has a default.
     fn read<T>(
         &self,
         row: &'static OptionRow,
-        read: impl Fn(&OptionRow, &Raw) -> Result<T, ConfigError>,
+        read: impl Fn(&OptionRow, &RawValue) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
-        let missing = || ConfigError::new(row.key, "it has no value", "give it one");
+        let missing = || ConfigError::new(row.key, "it has no value", "set it");
         self.optional(row, read)?.ok_or_else(missing)
     }
 
-    fn duration(&self, row: &'static OptionRow, limits: DurationBounds) -> Result<Duration, ConfigError> {
-        self.read(row, |row, raw| values::duration(row, raw, limits))
+    fn duration(&self, row: &'static OptionRow, bounds: DurationBounds) -> Result<Duration, ConfigError> {
+        self.read(row, |row, raw| values::duration(row, raw, bounds))
     }
 
     fn label(&self, row: &'static OptionRow) -> Result<Option<String>, ConfigError> {
@@ -153,23 +153,23 @@ impl Reader<'_> {
     }
 
     fn path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
-        self.optional(row, |row, raw| values::path(row, raw, self.around.cwd))
+        self.optional(row, |row, raw| values::path(row, raw, self.env.cwd))
     }
 
-    /// A path that the journal keeps as text, and that is to be found again.
+    /// A path that the journal keeps as text: invalid UTF-8 would name another file.
     fn text_path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
         self.optional(row, |row, raw| {
-            let path = values::path(row, raw, self.around.cwd)?;
-            let hint = "give it a name in UTF-8, in a directory that has one";
+            let path = values::path(row, raw, self.env.cwd)?;
+            let hint = "choose a path in UTF-8";
             if path.to_str().is_some() { Ok(path) } else { Err(raw.refused(row, "its path is not valid UTF-8", hint)) }
         })
     }
 
-    /// A model may be saved where no path leads: `s3://bucket/model.pt`.
+    /// A URL such as `s3://bucket/model.pt` stays as it is.
     fn path_or_url(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
         self.optional(row, |row, raw| match raw.text.to_str() {
             Some(text) if text.contains("://") => Ok(PathBuf::from(text)),
-            Some(_) | None => values::path(row, raw, self.around.cwd),
+            Some(_) | None => values::path(row, raw, self.env.cwd),
         })
     }
 
@@ -177,7 +177,7 @@ impl Reader<'_> {
         Ok(self.optional(row, values::switch)?.unwrap_or(false))
     }
 
-    /// The strongest layer that speaks of either decides.
+    /// The strongest layer that has either option decides.
     fn verbosity(&self) -> Result<Verbosity, ConfigError> {
         for layer in self.layers.strongest_first() {
             let on = |row: &OptionRow| layer.all(row).last().map(|raw| values::switch(row, raw)).transpose();
@@ -186,7 +186,7 @@ impl Reader<'_> {
                 (Some(true), Some(true)) => {
                     let quiet =
                         layer.all(&options::QUIET).iter().map(|raw| raw.subject(&options::QUIET)).collect::<String>();
-                    return Err(ConfigError::new(quiet, "verbose is on in the same place", "keep one of them"));
+                    return Err(ConfigError::new(quiet, "verbose is on in the same layer", "keep one of them"));
                 }
                 (Some(true), _) => return Ok(Verbosity::Verbose),
                 (_, Some(true)) => return Ok(Verbosity::Quiet),
@@ -203,13 +203,13 @@ impl Reader<'_> {
             return Ok(whole_seconds);
         }
         let (heartbeat_text, lease_text) = (humantime::format_duration(heartbeat), humantime::format_duration(lease));
-        let cause = format!("a lease of {lease_text} runs out before the next heartbeat after {heartbeat_text}");
+        let cause = format!("a lease of {lease_text} runs out before the next heartbeat, after {heartbeat_text}");
         let subject = match (self.layers.value(&options::LEASE)?, self.layers.value(&options::HEARTBEAT)?) {
             (Some(raw), _) => raw.subject(&options::LEASE),
             (None, Some(raw)) => raw.subject(&options::HEARTBEAT),
             (None, None) => options::LEASE.key.to_owned(),
         };
-        Err(ConfigError::new(subject, cause, "make the lease several times as long as the heartbeat"))
+        Err(ConfigError::new(subject, cause, "set a lease several times as long as the heartbeat"))
     }
 
     fn set(&self) -> Result<Vec<(String, String)>, ConfigError> {
@@ -225,7 +225,7 @@ impl Reader<'_> {
                 let hint = match column {
                     "version" => "use --model-version",
                     "model_path" => "use --model-path",
-                    "train_metrics" => "use --metrics-file, or report them",
+                    "train_metrics" => "use --metrics-file, or runwrap report",
                     _ => "leave it out",
                 };
                 return Err(raw.refused(row, format!("runwrap itself writes {column}"), hint));

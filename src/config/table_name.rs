@@ -1,20 +1,20 @@
-//! The grammar of a table's name as it is typed: `name`, `schema.name`, and either part in double quotes, within which any
-//! character may stand. Owns the one answer to what is a name. Called where options are checked, and by `store`.
+//! The syntax of a table's name: `name` or `schema.name`, each part plain or in double quotes, which allow any character.
+//! Pure.
 
-/// PostgreSQL cuts longer names silently, and then two names mean one table.
+/// PostgreSQL truncates longer names without an error; two names would then mean one table.
 const NAME_BYTES_MAX: usize = 63;
 
-/// Names that `--table` must not take: they are runwrap's own.
+/// runwrap's own tables, which `--table` must not name.
 const OWN: [&str; 2] = ["runwrap_runs", "runwrap_migrations"];
 
-/// How to write one.
+/// The hint of every error.
 pub const TABLE_NAME_HINT: &str =
     "write a name such as training_records, ml.training_records or ml.\"Training Records\"";
 
-/// The schema and the name in what was typed, without quotes, in the case in which they were typed.
+/// The schema and the name, without quotes and with their case kept.
 ///
 /// # Errors
-/// Why it is no name of a table.
+/// The cause, if `typed` is not a table's name.
 pub fn parse_table_name(typed: &str) -> Result<(Option<String>, String), &'static str> {
     let mut parts = split(typed)?;
     let name = parts.pop().unwrap_or_default();
@@ -30,7 +30,7 @@ pub fn parse_table_name(typed: &str) -> Result<(Option<String>, String), &'stati
             return Err("a part of it is longer than 63 bytes");
         }
         if part.chars().any(char::is_control) {
-            return Err("it has a control character in it");
+            return Err("it contains a control character");
         }
     }
     if OWN.contains(&name.as_str()) {
@@ -51,7 +51,7 @@ fn split(typed: &str) -> Result<Vec<String>, &'static str> {
         match after.strip_prefix('.') {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(parts),
-            None => return Err("something stands after the closing quote"),
+            None => return Err("text follows the closing quote"),
         }
     }
 }

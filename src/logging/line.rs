@@ -7,7 +7,7 @@ use std::process;
 use log::Record;
 use log::kv::{Error, Key, Value, VisitSource};
 
-use crate::output::{complaint, printable, shortened};
+use crate::output::{format_message, printable, shortened};
 
 /// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey. `run_id` is for those
 /// that name no run themselves.
@@ -39,7 +39,7 @@ pub(super) fn for_people(record: &Record<'_>) -> String {
         let pairs: Vec<String> = others.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
         message = pairs.join(" ");
     }
-    let mut text = complaint(&message, hint);
+    let mut text = format_message(&message, hint);
     text.pop();
     text
 }

@@ -1,4 +1,4 @@
-//! Durations, ages and times as people read them. Pure. Called by `table` and the commands that print.
+//! Durations, ages and times for people. Pure.
 
 use chrono::DateTime;
 
@@ -6,7 +6,7 @@ const MINUTE_SECONDS: u64 = 60;
 const HOUR_SECONDS: u64 = 60 * MINUTE_SECONDS;
 const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
 
-/// Whole seconds as `7h 20m 52s`: every unit that is not zero, days the largest, `0s` for none.
+/// Whole seconds as `7h 20m 52s`: every unit that is not zero, with days as the largest; `0s` for zero.
 #[must_use]
 pub fn duration(seconds: u64) -> String {
     let units = [
@@ -20,18 +20,11 @@ pub fn duration(seconds: u64) -> String {
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
-/// How long ago something was, in its largest unit: `12s ago`, `3h ago`. Clocks of two machines may disagree a
-/// little, so what lies ahead counts as now.
+/// An age in its largest unit: `12s ago`, `3h ago`. A negative age counts as zero: the clocks of two machines differ.
 #[must_use]
 pub fn ago(seconds: i64) -> String {
-    let seconds = u64::try_from(seconds).unwrap_or(0);
-    let (count, unit) = match seconds {
-        0..MINUTE_SECONDS => (seconds, "s"),
-        MINUTE_SECONDS..HOUR_SECONDS => (seconds / MINUTE_SECONDS, "m"),
-        HOUR_SECONDS..DAY_SECONDS => (seconds / HOUR_SECONDS, "h"),
-        DAY_SECONDS.. => (seconds / DAY_SECONDS, "d"),
-    };
-    format!("{count}{unit} ago")
+    let age = duration(u64::try_from(seconds).unwrap_or(0));
+    format!("{} ago", age.split(' ').next().unwrap_or_default())
 }
 
 /// An RFC 3339 time as `2026-08-01 10:00:00` in UTC; any other text as it is.
@@ -46,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_name_every_unit_that_counts() {
+    fn durations_show_every_unit_that_is_not_zero() {
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),
@@ -61,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_name_the_largest_unit_and_never_the_future() {
+    fn ages_show_the_largest_unit_and_are_not_negative() {
         for (seconds, text) in [
             (-3, "0s ago"),
             (12, "12s ago"),
@@ -75,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_shown_in_utc_without_their_fraction() {
+    fn times_are_in_utc_without_fractions() {
         assert_eq!(utc("2026-08-01T12:00:00.123456+02:00"), "2026-08-01 10:00:00");
         assert_eq!(utc("2026-08-01T10:00:00Z"), "2026-08-01 10:00:00");
         assert_eq!(utc("infinity"), "infinity");

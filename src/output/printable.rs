@@ -1,10 +1,9 @@
-//! Text that is safe to show: no byte of a database, a server or a trainer drives the reader's terminal.
-//! Pure. Called by the rest of `output` and by `logging`.
+//! Escapes text of databases, servers and trainers, so that it cannot control the reader's terminal. Pure.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// `text` with every character that a terminal might obey, or that hides or reorders its neighbours, as an escape.
+/// `text` with an escape for every control character, and for those that hide or reorder text.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
@@ -21,11 +20,10 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// What one value in a log, or one line of a message, may take, in characters. The longest are errors of a server, which
-/// may say megabytes.
+/// Limit on a value in the log, and on a line of a message. An error of a server may have megabytes.
 const CHARACTERS_MAX: usize = 2048;
 
-/// As much of `text` as is shown, and the mark of a cut where that is not all of it.
+/// The beginning of `text` up to the limit, and `…` if it was cut.
 #[must_use]
 pub fn shortened(text: &str) -> (&str, &'static str) {
     match text.char_indices().nth(CHARACTERS_MAX) {
@@ -34,16 +32,15 @@ pub fn shortened(text: &str) -> (&str, &'static str) {
     }
 }
 
-/// Rendered JSON with its unsafe characters as `\uXXXX`. JSON itself escapes only those below U+0020; line feeds
-/// between its parts stay.
+/// Rendered JSON with its unsafe characters as `\uXXXX`; JSON itself escapes only those below U+0020. Line feeds stay.
 #[must_use]
-pub fn printable_json(json: &str) -> String {
+pub(super) fn printable_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
         if is_unsafe(character) && character != '\n' {
-            // All unsafe characters lie in the basic plane, so one unit of four digits is enough.
+            // All unsafe characters have at most four hexadecimal digits.
             let escaped = write!(shown, "\\u{:04x}", u32::from(character));
-            debug_assert!(escaped.is_ok(), "a String takes every write");
+            debug_assert!(escaped.is_ok(), "writing to a String cannot fail");
         } else {
             shown.push(character);
         }
@@ -51,7 +48,7 @@ pub fn printable_json(json: &str) -> String {
     shown
 }
 
-/// Control characters (C0, DEL, C1), line and paragraph separators, and the marks that change the direction of text.
+/// Control characters (C0, DEL, C1), line and paragraph separators, and marks of text direction.
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
@@ -62,21 +59,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped_and_the_rest_is_kept() {
+    fn control_characters_are_escaped_and_the_rest_is_kept() {
         assert_eq!(printable("naïve 😀 \\ \""), "naïve 😀 \\ \"");
         assert_eq!(printable("a\u{1b}[31mb\r\n"), "a\\u{1b}[31mb\\r\\n");
         assert_eq!(printable("\u{9b}2J\u{7f}\u{202e}x"), "\\u{9b}2J\\u{7f}\\u{202e}x");
     }
 
     #[test]
-    fn what_is_longer_than_is_shown_is_cut_between_two_characters_and_marked() {
+    fn long_text_is_cut_between_characters_and_marked() {
         let fits = "€".repeat(CHARACTERS_MAX);
         assert_eq!(shortened(&fits), (fits.as_str(), ""));
         assert_eq!(shortened(&format!("{fits}€")), (fits.as_str(), "…"));
     }
 
     #[test]
-    fn escaped_json_reads_back_as_itself() {
+    fn escaped_json_parses_to_the_same_value() {
         let value = serde_json::json!({"a\u{9b}": "\u{7f}\u{202e}\u{2028} plain \n \u{1b}"});
         let shown = printable_json(&serde_json::to_string_pretty(&value).unwrap());
         assert!(shown.contains("\\u009b") && !shown.contains('\u{9b}') && !shown.contains('\u{202e}'));

@@ -1,5 +1,4 @@
-//! How far something long has come, on the terminal of whoever waits for it. Nothing where stderr is none.
-//! Called by `commands`.
+//! A progress bar on stderr; prints nothing if stderr is not a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -13,36 +12,36 @@ pub struct ProgressBar {
 }
 
 impl ProgressBar {
-    /// A bar for about `total` records, where it is wanted. Asks for that number only where somebody sees it.
+    /// A bar for about `total` records if `wanted`. Calls `total` only if the bar is visible.
     ///
     /// # Errors
-    /// That of `total`.
+    /// Those of `total`.
     pub fn start<E>(wanted: bool, total: impl FnOnce() -> Result<Option<u64>, E>) -> Result<Self, E> {
         let visible = wanted && io::stderr().is_terminal();
         let total = if visible { total()? } else { None };
         Ok(Self { total, visible })
     }
 
-    /// Shows that `done` records are done.
+    /// Draws the bar after `done` records.
     pub fn show(&self, done: u64) {
         self.draw(&bar(done, self.total));
     }
 
-    /// Clears the line, for what is to stand there.
+    /// Clears the line for other output.
     pub fn clear(&self) {
         self.draw("");
     }
 
     fn draw(&self, text: &str) {
         if self.visible {
-            // A terminal that has gone away shows no progress, and needs none.
+            // Progress on a closed terminal needs no error.
             io::stderr().lock().write_all(format!("\r\x1b[K{text}").as_bytes()).ok();
         }
     }
 }
 
 fn bar(done: u64, total: Option<u64>) -> String {
-    // An estimate may be too low, or nought.
+    // An estimate may be too low, or 0.
     let Some(total) = total.filter(|total| *total > 0).map(|total| total.max(done)) else {
         return format!("{done} records");
     };

@@ -1,10 +1,10 @@
-//! Tables and aligned `key: value` lists. Pure. Called by the commands that print.
+//! Tables and aligned `key: value` lists. Pure.
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::printable;
+use super::printable::printable;
 
-/// Rows of text under a header, columns aligned with two spaces between them, no borders and no trailing blanks.
+/// Rows under a header: aligned columns two spaces apart, without borders and trailing blanks.
 #[must_use]
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
@@ -25,7 +25,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// One `key:  value` a line, values aligned. The further lines of a long value stand below its first one.
+/// One `key:  value` a line, values aligned, also the further lines of a value.
 #[must_use]
 pub fn key_values(pairs: &[(String, String)]) -> String {
     let width = pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0) + 3;
@@ -59,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_cannot_break_its_row_or_drive_the_terminal() {
+    fn a_cell_cannot_break_its_row_or_control_the_terminal() {
         assert_eq!(table(&["A"], &[vec!["x\ny\u{1b}c".to_owned()]]), "A\nx\\ny\\u{1b}c\n");
     }
 
     #[test]
-    fn values_are_aligned_and_long_ones_indented() {
+    fn values_are_aligned_in_all_their_lines() {
         let pairs = [("id", "7"), ("error_message", "first\n\u{1b}second\n"), ("x", "")]
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(

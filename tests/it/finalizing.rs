@@ -21,7 +21,7 @@ fn only_force_overrides_an_end_and_the_audit_names_the_user() {
         let (status, said) = finalize(&site, &["1", "--status", "completed"]);
         assert_eq!(status, 1);
         assert!(said.starts_with("runwrap: cannot finalize record 1: it has ended already: failed (exit)"), "{said}");
-        assert!(said.contains("hint: --force"), "{said}");
+        assert!(said.contains("hint: use --force"), "{said}");
         let before = site.record();
 
         let by_run = before["run_id"].as_str().unwrap();
@@ -48,7 +48,7 @@ fn impossible_values_are_refused() {
     let (status, said) = force("2025-11-27 01:20:52");
     assert!(status == 1 && said.contains("after the given end"), "{said}");
     let (status, said) = force("2125-11-27T01:20:52+01:00");
-    assert!(status == 1 && said.contains("still to come"), "{said}");
+    assert!(status == 1 && said.contains("in the future"), "{said}");
     let (status, said) = force("yesterday");
     assert!(status == 125 && said.contains("--ended-at yesterday is no time"), "{said}");
     let (status, said) = finalize(&site, &["1", "--status", "failed", "--metrics", "[1]"]);

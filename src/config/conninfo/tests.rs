@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::{Malformed, parse_database};
-use crate::config::env::world::World;
+use crate::config::env::fake::FakeEnv as World;
 use crate::config::{ChannelBinding, DatabaseTarget, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
 
 const PASSWORD: &str = "hunter2";
 
 fn parse(text: &str, world: &World) -> Result<DatabaseTarget, Malformed> {
-    world.look(|around| parse_database(text, around))
+    world.with(|around| parse_database(text, around))
 }
 
 #[track_caller]

@@ -1,7 +1,7 @@
-//! The precedence of the layers, the defaults, and what is said of a value that cannot be used.
+//! The precedence of the layers, the defaults, and the errors about values.
 
 use super::*;
-use crate::config::env::world::World;
+use crate::config::env::fake::FakeEnv;
 use crate::config::file;
 use crate::config::layers::Layer;
 use crate::config::options::OptionKind;
@@ -9,30 +9,30 @@ use std::path::Path;
 
 const FILE: &str = "/etc/c.toml";
 
-/// The layers of these flags, of the world's environment, and of a file with this content.
-fn layers(world: &World, flags: &[(&'static OptionRow, &str)], content: &str) -> Layers {
+/// The layers of these flags, of the environment, and of a file with this content.
+fn layers(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str) -> Layers {
     let mut layer = Layer::default();
     for (row, text) in flags {
         layer.add(row, OsString::from(text), Origin::Flag(row.flag.unwrap()));
     }
-    let environment = world.look(|around| Layer::of_environment(around.variable));
+    let environment = env.with(|env| Layer::of_environment(env.variable));
     Layers { flags: layer, environment, file: file::parse(Path::new(FILE), content).unwrap() }
 }
 
-fn resolved(world: &World, flags: &[(&'static OptionRow, &str)], content: &str) -> Result<Settings, ConfigError> {
-    world.look(|around| resolve(&layers(world, flags, content), around))
+fn resolved(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str) -> Result<Settings, ConfigError> {
+    env.with(|real| resolve(&layers(env, flags, content), real))
 }
 
 #[track_caller]
-fn refused(world: &World, flags: &[(&'static OptionRow, &str)], content: &str, said: &str) {
-    let error = resolved(world, flags, content).unwrap_err();
+fn refused(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str, part: &str) {
+    let error = resolved(env, flags, content).unwrap_err();
     let got = format!("{error}; {}", error.hint());
-    assert!(got.contains(said), "no \"{said}\" in: {got}");
+    assert!(got.contains(part), "no \"{part}\" in: {got}");
 }
 
 #[test]
-fn the_defaults_are_those_of_the_contract() {
-    let settings = resolved(&World::new(&[]), &[], "").unwrap();
+fn defaults_are_the_documented_ones() {
+    let settings = resolved(&FakeEnv::new(&[]), &[], "").unwrap();
     let seconds = |seconds| Duration::from_secs(seconds);
     let expected = Settings {
         name: None,
@@ -63,25 +63,25 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 #[test]
-fn a_flag_counts_before_a_variable_before_the_file_before_the_default() {
+fn a_flag_overrides_a_variable_overrides_the_file() {
     let content = "heartbeat = \"4s\"";
-    let world = World::new(&[("RUNWRAP_HEARTBEAT", "3s")]);
-    let heartbeat = |world: &World, flags: &[(&'static OptionRow, &str)], content: &str| {
-        let settings = resolved(world, flags, content).unwrap();
+    let env = FakeEnv::new(&[("RUNWRAP_HEARTBEAT", "3s")]);
+    let heartbeat = |env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str| {
+        let settings = resolved(env, flags, content).unwrap();
         (settings.heartbeat.as_secs(), settings.origins[options::HEARTBEAT.key].clone())
     };
     let flag = [(&options::HEARTBEAT, "2s")];
-    assert_eq!(heartbeat(&world, &flag, content), (2, Origin::Flag("--heartbeat")));
-    assert_eq!(heartbeat(&world, &[], content), (3, Origin::Environment("RUNWRAP_HEARTBEAT")));
+    assert_eq!(heartbeat(&env, &flag, content), (2, Origin::Flag("--heartbeat")));
+    assert_eq!(heartbeat(&env, &[], content), (3, Origin::Environment("RUNWRAP_HEARTBEAT")));
     let in_file = Origin::File { path: FILE.into(), key: "heartbeat".to_owned() };
-    assert_eq!(heartbeat(&World::new(&[("RUNWRAP_HEARTBEAT", "")]), &[], content), (4, in_file));
-    assert_eq!(heartbeat(&World::new(&[]), &[], ""), (30, Origin::Default));
+    assert_eq!(heartbeat(&FakeEnv::new(&[("RUNWRAP_HEARTBEAT", "")]), &[], content), (4, in_file));
+    assert_eq!(heartbeat(&FakeEnv::new(&[]), &[], ""), (30, Origin::Default));
 }
 
-/// Three values of each kind, that no default has and that differ once they are read.
+/// Three different values of each kind, none of them a default.
 fn three_values(row: &OptionRow) -> [&'static str; 3] {
     match row.kind {
-        // Enough to tell the layers apart that a switch has: on in one, off in the next.
+        // A switch has two values: neighbouring layers differ.
         OptionKind::Switch => ["true", "false", "true"],
         OptionKind::Duration if row.key == "heartbeat" => ["41s", "42s", "43s"],
         OptionKind::Duration => ["11m", "12m", "13m"],
@@ -92,25 +92,25 @@ fn three_values(row: &OptionRow) -> [&'static str; 3] {
     }
 }
 
-/// What of the settings `row` decides, as one text: all of it but the origins.
+/// The settings as text without their origins, and the origins.
 fn decided(
-    world: &World,
+    env: &FakeEnv,
     flags: &[(&'static OptionRow, &str)],
     content: &str,
 ) -> (String, BTreeMap<&'static str, Origin>) {
-    let settings = resolved(world, flags, content).unwrap();
+    let settings = resolved(env, flags, content).unwrap();
     (format!("{:?}", Settings { origins: BTreeMap::new(), ..settings.clone() }), settings.origins)
 }
 
 #[test]
-fn every_option_is_taken_from_its_flag_before_its_variable_before_the_file_before_the_default() {
+fn every_option_follows_the_precedence_of_the_layers() {
     for row in OPTIONS.into_iter().filter(|row| row.key != options::CONFIG.key) {
         let [by_flag, by_variable, by_file] = three_values(row);
-        let url_files = |world: World| {
-            ["/1", "/2", "/3"].iter().fold(world, |world, path| world.with_file(path, &format!("sqlite:{path}")))
+        let url_files = |env: FakeEnv| {
+            ["/1", "/2", "/3"].iter().fold(env, |env, path| env.with_file(path, &format!("sqlite:{path}")))
         };
-        let nothing = url_files(World::new(&[]));
-        let set = row.variable.map(|variable| url_files(World::new(&[(variable, by_variable)])));
+        let nothing = url_files(FakeEnv::new(&[]));
+        let set = row.variable.map(|variable| url_files(FakeEnv::new(&[(variable, by_variable)])));
         let quoted = if matches!(row.kind, OptionKind::Switch | OptionKind::Bytes) {
             by_file.to_owned()
         } else {
@@ -120,8 +120,8 @@ fn every_option_is_taken_from_its_flag_before_its_variable_before_the_file_befor
         let flags: Vec<(&'static OptionRow, &str)> =
             row.flag.map(|_| (row, by_flag)).into_iter().filter(|_| row.kind != OptionKind::Repeated).collect();
 
-        let alone = |world: &World, flags: &[(&'static OptionRow, &str)], content: &str| {
-            let (text, origins) = decided(world, flags, content);
+        let alone = |env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str| {
+            let (text, origins) = decided(env, flags, content);
             (text, origins[row.key].clone())
         };
         let (default, origin) = alone(&nothing, &[], "");
@@ -133,10 +133,10 @@ fn every_option_is_taken_from_its_flag_before_its_variable_before_the_file_befor
             assert_eq!(alone(set.as_ref().unwrap_or(&nothing), &flags, &content), expected, "{}", row.key);
             layers.push(expected.0);
         }
-        if let Some(world) = &set {
-            let expected = alone(world, &[], "");
+        if let Some(env) = &set {
+            let expected = alone(env, &[], "");
             assert_eq!(expected.1, Origin::Environment(row.variable.unwrap()));
-            assert_eq!(alone(world, &[], &content), expected, "{}", row.key);
+            assert_eq!(alone(env, &[], &content), expected, "{}", row.key);
             layers.push(expected.0);
         }
         if row.in_file {
@@ -151,47 +151,47 @@ fn every_option_is_taken_from_its_flag_before_its_variable_before_the_file_befor
 }
 
 #[test]
-fn every_value_is_refused_with_the_place_where_it_was_given() {
-    let nothing = World::new(&[]);
+fn errors_name_the_origin_of_the_value() {
+    let nothing = FakeEnv::new(&[]);
     refused(&nothing, &[(&options::LEASE, "5")], "", "cannot use --lease 5: a duration needs a unit");
-    refused(&World::new(&[("RUNWRAP_LEASE", "5")]), &[], "", "cannot use RUNWRAP_LEASE=5: a duration");
+    refused(&FakeEnv::new(&[("RUNWRAP_LEASE", "5")]), &[], "", "cannot use RUNWRAP_LEASE=5: a duration");
     refused(&nothing, &[], "lease = \"5\"", "cannot use lease = 5 in /etc/c.toml: a duration");
     refused(&nothing, &[(&options::SET, "a=1"), (&options::SET, "a=2")], "", "--set a=2: a is set twice");
     refused(&nothing, &[(&options::NAME, "a\nb")], "", "control character");
-    refused(&nothing, &[], "name = \"a\\u0000\"", "name = a\u{fffd} in /etc/c.toml: it holds a control character");
+    refused(&nothing, &[], "name = \"a\\u0000\"", "name = a\u{fffd} in /etc/c.toml: it contains a control character");
     refused(&nothing, &[(&options::TABLE, "a;b")], "", "--table a;b: it is not the name of a table");
-    refused(&nothing, &[(&options::STDERR_TAIL, "99999999999999999999")], "", "too many bytes");
+    refused(&nothing, &[(&options::STDERR_TAIL, "99999999999999999999")], "", "number too large");
     refused(&nothing, &[(&options::STATE_DIR, "")], "", "--state-dir \"\": it is empty");
-    refused(&World::new(&[("RUNWRAP_QUIET", "2")]), &[], "", "RUNWRAP_QUIET=2: it is neither yes nor no");
+    refused(&FakeEnv::new(&[("RUNWRAP_QUIET", "2")]), &[], "", "RUNWRAP_QUIET=2: it is neither yes nor no");
 }
 
 #[test]
-fn a_duration_has_a_unit_and_a_sensible_length() {
-    for (text, said) in [
+fn a_duration_has_a_unit_and_a_range() {
+    for (text, part) in [
         ("30", "needs a unit"),
         ("1.5", "needs a unit"),
         ("0", "needs a unit"),
-        ("-5s", "cannot be negative"),
-        ("0s", "the least is 100ms"),
-        ("2days", "the most is 24 hours"),
-        ("5m30", "a number in it has no unit"),
-        ("5 parsecs", "\"parsecs\" is not a unit"),
+        ("-5s", "expected number"),
+        ("0s", "from 100ms"),
+        ("2days", "to 1day"),
+        ("5m30", "time unit needed"),
+        ("5 parsecs", "unknown time unit \"parsecs\""),
         ("soon", "not a duration"),
         ("", "not a duration"),
         ("99999999999999999999s", "too large"),
     ] {
-        refused(&World::new(&[]), &[(&options::HEARTBEAT, text)], "", said);
+        refused(&FakeEnv::new(&[]), &[(&options::HEARTBEAT, text)], "", part);
     }
     for (text, millis) in [("250ms", 250), ("1.5s", 1500), ("1m 30s", 90_000), (" 2s ", 2000), ("1h", 3_600_000)] {
         let flags = [(&options::HEARTBEAT, text), (&options::LEASE, "2h")];
-        let settings = resolved(&World::new(&[]), &flags, "").unwrap();
+        let settings = resolved(&FakeEnv::new(&[]), &flags, "").unwrap();
         assert_eq!(settings.heartbeat, Duration::from_millis(millis), "{text}");
     }
 }
 
 #[test]
-fn a_lease_is_longer_than_a_heartbeat_and_in_whole_seconds() {
-    let nothing = World::new(&[]);
+fn a_lease_is_whole_seconds_and_exceeds_the_heartbeat() {
+    let nothing = FakeEnv::new(&[]);
     let flags = [(&options::HEARTBEAT, "200ms"), (&options::LEASE, "1500ms")];
     assert_eq!(resolved(&nothing, &flags, "").unwrap().lease, Duration::from_secs(2));
     refused(
@@ -201,42 +201,42 @@ fn a_lease_is_longer_than_a_heartbeat_and_in_whole_seconds() {
         "--lease 30s: a lease of 30s runs out before the next heartbeat",
     );
     refused(&nothing, &[(&options::HEARTBEAT, "5m")], "", "--heartbeat 5m: a lease of 5m");
-    refused(&World::new(&[("RUNWRAP_HEARTBEAT", "1h")]), &[(&options::LEASE, "10m")], "", "--lease 10m");
+    refused(&FakeEnv::new(&[("RUNWRAP_HEARTBEAT", "1h")]), &[(&options::LEASE, "10m")], "", "--lease 10m");
 }
 
 #[test]
-fn paths_are_absolute_and_urls_stay_as_they_are() {
+fn paths_become_absolute_and_urls_stay() {
     let flags =
         [(&options::STATE_DIR, "state"), (&options::METRICS_FILE, "./m.json"), (&options::MODEL_PATH, "out/./m.pt")];
-    let settings = resolved(&World::new(&[]), &flags, "").unwrap();
+    let settings = resolved(&FakeEnv::new(&[]), &flags, "").unwrap();
     assert_eq!(settings.log_file, Path::new("/here/state/runwrap.log"));
     assert_eq!(settings.metrics_file, Some("/here/m.json".into()));
     assert_eq!(settings.model_path, Some("/here/out/m.pt".into()));
-    let settings = resolved(&World::new(&[("RUNWRAP_MODEL_PATH", "s3://bucket/m.pt")]), &[], "").unwrap();
+    let settings = resolved(&FakeEnv::new(&[("RUNWRAP_MODEL_PATH", "s3://bucket/m.pt")]), &[], "").unwrap();
     assert_eq!(settings.model_path, Some("s3://bucket/m.pt".into()));
 }
 
 #[test]
-fn the_strongest_layer_that_speaks_of_verbosity_decides() {
+fn the_strongest_layer_with_verbose_or_quiet_decides() {
     let verbosity = |variables: &[(&str, &str)], flags: &[(&'static OptionRow, &str)], content: &str| {
-        resolved(&World::new(variables), flags, content).unwrap().verbosity
+        resolved(&FakeEnv::new(variables), flags, content).unwrap().verbosity
     };
     assert_eq!(verbosity(&[("RUNWRAP_VERBOSE", "yes")], &[(&options::QUIET, "true")], ""), Verbosity::Quiet);
     assert_eq!(verbosity(&[("RUNWRAP_VERBOSE", "1")], &[], "quiet = true"), Verbosity::Verbose);
     assert_eq!(verbosity(&[("RUNWRAP_QUIET", "0")], &[], "quiet = true"), Verbosity::Normal);
-    refused(&World::new(&[]), &[], "quiet = true\nverbose = true", "verbose is on in the same place");
+    refused(&FakeEnv::new(&[]), &[], "quiet = true\nverbose = true", "verbose is on in the same layer");
 }
 
 #[test]
-fn the_url_may_stand_in_a_file_of_its_own() {
-    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a.db\r\n");
-    let database = |world: &World, flags: &[(&'static OptionRow, &str)], content: &str| {
-        resolved(world, flags, content).unwrap().database.identity()
+fn the_database_url_may_be_in_a_file() {
+    let env = FakeEnv::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a.db\r\n");
+    let database = |env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str| {
+        resolved(env, flags, content).unwrap().database.identity()
     };
-    assert_eq!(database(&world, &[], "database_url = \"sqlite:c.db\""), "sqlite:/here/a.db");
-    assert_eq!(database(&world, &[(&options::DATABASE_URL, "sqlite:b.db")], ""), "sqlite:/here/b.db");
-    let world = World::new(&[]).with_file("/run/url", "postgres://u:hunter2@h/db");
-    assert_eq!(database(&world, &[], "database-url-file = \"/run/url\""), "postgres://h:5432/db");
-    let world = World::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a\nsqlite:b\n");
-    refused(&world, &[], "", "more than one line");
+    assert_eq!(database(&env, &[], "database_url = \"sqlite:c.db\""), "sqlite:/here/a.db");
+    assert_eq!(database(&env, &[(&options::DATABASE_URL, "sqlite:b.db")], ""), "sqlite:/here/b.db");
+    let env = FakeEnv::new(&[]).with_file("/run/url", "postgres://u:hunter2@h/db");
+    assert_eq!(database(&env, &[], "database-url-file = \"/run/url\""), "postgres://h:5432/db");
+    let env = FakeEnv::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a\nsqlite:b\n");
+    refused(&env, &[], "", "more than one line");
 }

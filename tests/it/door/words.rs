@@ -15,7 +15,7 @@ fn missing_command_is_refused() {
 
 #[test]
 fn missing_separator_gets_a_suggestion() {
-    Door::new().refuses_call(&["touch", "mark"], &["there is no -- before touch", "write runwrap -- touch mark"]);
+    Door::new().refuses_call(&["touch", "mark"], &["there is no verb touch", "write runwrap -- touch mark"]);
     Door::new().refuses_call(&["-n", "x", "touch", "mark", "-a"], &["write runwrap -n x -- touch mark -a"]);
     Door::new().refuses_call(
         &["--database-url", "postgres://u:hunter2@h/db", "touch", "mark"],
@@ -30,26 +30,23 @@ fn missing_separator_gets_a_suggestion() {
         Door::new().refuses_call(&[verb, "touch", "mark"], &["write runwrap -- touch mark"]);
         Door::new().refuses_call(&[verb], &["there is no verb", "write runwrap -- COMMAND"]);
     }
-    Door::new().refuses_call(&["help"], &["there is no verb help", "see runwrap --help"]);
-    Door::new().refuses_call(&["help", "list"], &["see runwrap list --help"]);
-    Door::new().refuses_call(&["version"], &["see runwrap --version"]);
     Door::new().refuses_call(&["touch mark"], &["write runwrap -- touch mark"]);
 }
 
 #[test]
 fn unknown_option_gets_a_suggestion() {
-    Door::new().refuses(&["--heartbeet", "5s"], &["there is no option --heartbeet", "did you mean --heartbeat?"]);
-    Door::new().refuses(&["--epochs=3"], &["there is no option --epochs", "behind --"]);
+    Door::new().refuses(&["--heartbeet", "5s"], &["unexpected argument '--heartbeet'", "did you mean --heartbeat?"]);
+    Door::new().refuses(&["--epochs=3"], &["unexpected argument '--epochs'", "behind --"]);
     Door::new().refuses(&["--database-urll=postgres://u:hunter2@h/db"], &["did you mean --database-url?"]);
-    Door::new().refuses(&["--name"], &["--name <NAME> needs a value"]);
-    Door::new().refuses(&["--quiet=1"], &["takes no value"]);
+    Door::new().refuses(&["--name"], &["a value is required for '--name <NAME>'"]);
+    Door::new().refuses(&["--quiet=1"], &["no more were expected"]);
 }
 
 #[test]
 fn option_of_a_run_before_a_verb_is_refused() {
     Door::new().refuses_call(&["--timeout", "5m", "list"], &["list does not take --timeout"]);
     Door::new().refuses_call(&["-v", "report", "--metric", "a=1"], &["report does not take --verbose"]);
-    Door::new().refuses_call(&["list", "--timeout", "5m"], &["list does not take --timeout"]);
+    Door::new().refuses_call(&["list", "--timeout", "5m"], &["unexpected argument '--timeout'"]);
 }
 
 /// runwrap refused to start there; a bare command starts.
@@ -72,7 +69,15 @@ fn run_starts_in_a_removed_current_directory() {
 #[test]
 fn help_and_version_work_with_broken_settings() {
     let door = Door::new().with_config("not TOML").with("RUNWRAP_HEARTBEAT", "x").with("PGSSLMODE", "x");
-    for arguments in [&["--help"][..], &["-h"], &["--version"], &["list", "--help"], &["completions", "bash"]] {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["--version"],
+        &["help"],
+        &["help", "list"],
+        &["list", "--help"],
+        &["completions", "bash"],
+    ] {
         let output = door.call(arguments);
         assert!(output.status.success(), "{arguments:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");

@@ -176,7 +176,7 @@ fn delivery_is_promised_only_of_a_journal_on_disk() {
         let output = output(command.env("RUNWRAP_FAILPOINTS", points));
         assert_eq!(output.status.code(), Some(3), "{points}");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said.contains("hint: runwrap recover delivers it"), is_on_disk, "{said}");
+        assert_eq!(said.contains("hint: run `runwrap recover` to deliver it"), is_on_disk, "{said}");
         assert_eq!(said.contains("its end is lost"), !is_on_disk, "{said}");
     }
 }
