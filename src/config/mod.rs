@@ -2,9 +2,7 @@
 //! merging, every check that needs no database, and the one shape of their errors. Must not touch the system outside
 //! `gather`. Called by `cli` (for the table) and `commands`; `store` and `delivery` know the types of a database.
 
-pub mod any_path;
 mod choose_database;
-mod conninfo;
 mod database;
 mod default_name;
 mod env;
@@ -17,8 +15,7 @@ mod settings;
 mod table_name;
 mod values;
 
-pub use conninfo::{Malformed, parse_database};
-pub use database::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+pub use database::DatabaseTarget;
 pub use default_name::default_name;
 pub use env::{Env, UserAccount};
 pub use error::{ConfigError, nearest};
@@ -27,3 +24,5 @@ pub use layers::{Layer, Layers, Origin, Raw};
 pub use settings::{Settings, Verbosity, resolve};
 pub use table_name::{TABLE_NAME_HINT, parse_table_name};
 pub use values::read_duration;
+
+pub use crate::libpq::{ChannelBinding, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs, any_path};

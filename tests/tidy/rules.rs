@@ -3,7 +3,7 @@
 use crate::source::{Source, imports, is_rust, names};
 
 /// Who may lean on whom: a module imports only from lines below its own. Modules of one line do not know each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["main"],
     &["cli"],
     &["commands"],
@@ -11,7 +11,8 @@ const LAYERS: [&[&str]; 8] = [
     &["delivery"],
     &["journal", "store", "link"],
     &["logging"],
-    &["record", "output", "sys", "config"],
+    &["config"],
+    &["record", "output", "libpq", "sys"],
 ];
 
 /// Who may print. Everybody else has `log`.

@@ -7,7 +7,6 @@ mod catalog;
 mod connect;
 mod decide;
 mod errors;
-mod passfile;
 mod schema;
 mod tls;
 

@@ -1,21 +1,22 @@
-//! `postgres://` URLs, by libpq's rules: several hosts, IPv6 in brackets, percent-encoded socket directories,
+//! `postgres://` URLs: libpq's rules for several hosts, IPv6 in brackets, percent-encoded socket directories and the
 //! parameters after the `?`. Pure.
 
 use percent_encoding::percent_decode_str;
 
-use super::postgres::Parameters;
-use super::{Malformed, keywords};
+use super::error::ConnectionStringError;
+use super::keywords;
+use super::parameters::Parameters;
 
-/// Reads what follows `postgres://`. `driver` allows the parameters of Python's drivers.
-pub(super) fn parse(text: &str, driver: bool) -> Result<Parameters, Malformed> {
+/// The parameters of the URL `postgres://` + `text`. `driver` allows the parameters of Python's drivers.
+pub(super) fn parse(text: &str, driver: bool) -> Result<Parameters, ConnectionStringError> {
     let mut parameters = Parameters::default();
     if text.contains('#') {
-        return Err(Malformed::new("it holds a #", "write %23 for a # in a password"));
+        return Err(ConnectionStringError::new("it holds a #", "write %23 for a # in a password"));
     }
     let (front, query) = text.split_once('?').unwrap_or((text, ""));
     let (authority, dbname) = front.split_once('/').unwrap_or((front, ""));
     if dbname.contains('@') {
-        return Err(Malformed::new(
+        return Err(ConnectionStringError::new(
             "there is an @ behind the first /",
             "write %2F for a / in a password, %40 for an @",
         ));
@@ -28,25 +29,25 @@ pub(super) fn parse(text: &str, driver: bool) -> Result<Parameters, Malformed> {
         None => authority,
     };
     addresses(hosts, &mut parameters)?;
-    parameters.set_text("dbname", decoded(dbname, "database")?);
+    parameters.set("dbname", decoded(dbname, "database")?);
     for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
         parameter(pair, index + 1, driver, &mut parameters)?;
     }
     Ok(parameters)
 }
 
-fn credentials(text: &str, parameters: &mut Parameters) -> Result<(), Malformed> {
+fn credentials(text: &str, parameters: &mut Parameters) -> Result<(), ConnectionStringError> {
     if text.contains('@') {
-        return Err(Malformed::new("the user or password holds an @", "write %40 for an @ in it"));
+        return Err(ConnectionStringError::new("the user or password holds an @", "write %40 for an @ in it"));
     }
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
-    parameters.set_text("user", decoded(user, "user")?);
-    parameters.set_text("password", decoded(password, "password")?);
+    parameters.set("user", decoded(user, "user")?);
+    parameters.set("password", decoded(password, "password")?);
     Ok(())
 }
 
-/// `host:port,host:port`; hosts and ports may each be missing.
-fn addresses(text: &str, parameters: &mut Parameters) -> Result<(), Malformed> {
+/// `host:port,host:port`; each host and each port is optional.
+fn addresses(text: &str, parameters: &mut Parameters) -> Result<(), ConnectionStringError> {
     let mut hosts = Vec::new();
     let mut ports = Vec::new();
     for address in text.split(',') {
@@ -55,7 +56,10 @@ fn addresses(text: &str, parameters: &mut Parameters) -> Result<(), Malformed> {
                 Some((host, "")) => (host, ""),
                 Some((host, port)) if port.starts_with(':') => (host, port.get(1..).unwrap_or("")),
                 Some(_) | None => {
-                    return Err(Malformed::new("the brackets around an IPv6 address do not match", "write [::1]:5432"));
+                    return Err(ConnectionStringError::new(
+                        "the brackets around an IPv6 address do not match",
+                        "write [::1]:5432",
+                    ));
                 }
             },
             None => address.split_once(':').unwrap_or((address, "")),
@@ -64,20 +68,28 @@ fn addresses(text: &str, parameters: &mut Parameters) -> Result<(), Malformed> {
         ports.push(decoded(port, "port")?);
     }
     if hosts.iter().any(|host| host.contains(',')) {
-        return Err(Malformed::new("a host holds a comma", "write a comma between hosts as it is, not as %2C"));
+        return Err(ConnectionStringError::new(
+            "a host holds a comma",
+            "write a comma between hosts as it is, not as %2C",
+        ));
     }
-    parameters.set_text("host", hosts.join(","));
-    parameters.set_text("port", ports.join(","));
+    parameters.set("host", hosts.join(","));
+    parameters.set("port", ports.join(","));
     Ok(())
 }
 
-fn parameter(pair: &str, position: usize, driver: bool, parameters: &mut Parameters) -> Result<(), Malformed> {
+fn parameter(
+    pair: &str,
+    position: usize,
+    driver: bool,
+    parameters: &mut Parameters,
+) -> Result<(), ConnectionStringError> {
     let Some((name, value)) = pair.split_once('=') else {
         let hint = "write parameters as ?name=value&name=value, and %3F for a ? in a password";
-        return Err(Malformed::new(format!("parameter {position} in it has no ="), hint));
+        return Err(ConnectionStringError::new(format!("parameter {position} in it has no ="), hint));
     };
     let (name, value) = (decoded(name, "name of a parameter")?, decoded(value, "value of a parameter")?);
-    // What JDBC and asyncpg call it.
+    // JDBC's and asyncpg's name of it.
     let (name, value) = match (name.as_str(), value.as_str()) {
         ("ssl", "true") => ("sslmode".to_owned(), "require".to_owned()),
         ("ssl", _) if driver => ("sslmode".to_owned(), value),
@@ -89,15 +101,18 @@ fn parameter(pair: &str, position: usize, driver: bool, parameters: &mut Paramet
     Ok(())
 }
 
-fn decoded(text: &str, part: &str) -> Result<String, Malformed> {
+fn decoded(text: &str, part: &str) -> Result<String, ConnectionStringError> {
     let mut after_percent = text.split('%').skip(1);
     let sound = |digits: &str| digits.len() >= 2 && digits.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     if !after_percent.all(sound) {
-        return Err(Malformed::new(format!("the {part} has a % without two hexadecimal digits"), "write %25 for a %"));
+        return Err(ConnectionStringError::new(
+            format!("the {part} has a % without two hexadecimal digits"),
+            "write %25 for a %",
+        ));
     }
     match percent_decode_str(text).decode_utf8() {
         Ok(decoded) if !decoded.contains('\0') => Ok(decoded.into_owned()),
-        Ok(_) | Err(_) => Err(Malformed::new(
+        Ok(_) | Err(_) => Err(ConnectionStringError::new(
             format!("the {part} is not UTF-8 once its %XX are decoded"),
             "write each byte of its UTF-8 form as %XX",
         )),
