@@ -9,18 +9,18 @@ use super::options::{self, OptionRow};
 use super::values;
 
 /// The database that the strongest layer names.
-pub(super) fn choose(layers: &Layers, around: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
+pub(super) fn choose(layers: &Layers, env: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
     for layer in layers.strongest_first() {
         if let Some((row, raw)) = only_one(layer)? {
             let text = if row.key == options::DATABASE_URL_FILE.key {
-                read_url(row, raw, around)?
+                read_url(row, raw, env)?
             } else {
                 values::text(row, raw)?.to_owned()
             };
-            return parse_database(&text, around).map_err(|error| raw.refused(row, error.cause, error.hint));
+            return parse_database(&text, env).map_err(|error| raw.refused(row, error.cause, error.hint));
         }
     }
-    parse_database("sqlite:", around).map_err(|error| ConfigError::new("the default database", error.cause, error.hint))
+    parse_database("sqlite:", env).map_err(|error| ConfigError::new("the default database", error.cause, error.hint))
 }
 
 /// The only value that names a database in `layer`, with its row.
@@ -36,9 +36,9 @@ fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &Raw)>, ConfigE
 }
 
 /// The URL in a file, without the newlines at its end.
-fn read_url(row: &OptionRow, raw: &Raw, around: &Env<'_>) -> Result<String, ConfigError> {
-    let path = values::path(row, raw, around.cwd)?;
-    let content = (around.read)(&path).map_err(|error| {
+fn read_url(row: &OptionRow, raw: &Raw, env: &Env<'_>) -> Result<String, ConfigError> {
+    let path = values::path(row, raw, env.cwd)?;
+    let content = (env.read)(&path).map_err(|error| {
         raw.refused(row, format!("cannot read the file: {error}"), "name a readable file that holds the database URL")
     })?;
     // Some editors begin a file with a byte order mark.

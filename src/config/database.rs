@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::env::Env;
 use super::error::nearest;
 use super::values::absolute;
-use crate::libpq::{self, ClientEnv, ConnectionStringError, PostgresTarget, any_path};
+use crate::libpq::{self, ClientEnv, ConninfoError, PostgresTarget, any_path};
 
 /// A database, ready to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +44,13 @@ impl DatabaseTarget {
 const FORMS: &str = "write postgres://USER@HOST/DATABASE, key=value pairs as for libpq, or sqlite:PATH";
 
 /// The database that `text` names in `env`.
-pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget, ConnectionStringError> {
+pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget, ConninfoError> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(ConnectionStringError::new("it is empty", FORMS));
+        return Err(ConninfoError::new("it is empty", FORMS));
     }
     if text.contains('\0') {
-        return Err(ConnectionStringError::new("it holds a NUL", FORMS));
+        return Err(ConninfoError::new("it holds a NUL", FORMS));
     }
     let client_env = ClientEnv {
         variable: env.variable,
@@ -66,7 +66,7 @@ pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget
             return libpq::target_from_pairs(text, &client_env).map(postgres);
         }
         let hint = "write sqlite:PATH for a file, postgres:///NAME for a database of the local server";
-        return Err(ConnectionStringError::new("it has no scheme", hint));
+        return Err(ConninfoError::new("it has no scheme", hint));
     };
     let scheme = scheme.to_ascii_lowercase();
     let (scheme, has_driver) = scheme.split_once('+').map_or((scheme.as_str(), false), |(scheme, _)| (scheme, true));
@@ -74,9 +74,9 @@ pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget
         "sqlite" => parse_sqlite(rest, env).map(DatabaseTarget::Sqlite),
         "postgres" | "postgresql" => match rest.strip_prefix("//") {
             Some(rest) => libpq::target_from_url(rest, has_driver, &client_env).map(postgres),
-            None => Err(ConnectionStringError::new(format!("{scheme}: is not followed by //"), FORMS)),
+            None => Err(ConninfoError::new(format!("{scheme}: is not followed by //"), FORMS)),
         },
-        "jdbc" => Err(ConnectionStringError::new("it is a JDBC URL", "leave out the jdbc: in front")),
+        "jdbc" => Err(ConninfoError::new("it is a JDBC URL", "leave out the jdbc: in front")),
         other => Err(unknown_scheme(other, rest)),
     }
 }
@@ -90,25 +90,25 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Names the scheme only if `//` follows: `hunter2:x` may be a password.
-fn unknown_scheme(scheme: &str, rest: &str) -> ConnectionStringError {
+fn unknown_scheme(scheme: &str, rest: &str) -> ConninfoError {
     if !rest.starts_with("//") {
-        return ConnectionStringError::new("it names no database that runwrap supports", FORMS);
+        return ConninfoError::new("it names no database that runwrap supports", FORMS);
     }
     let known = nearest(scheme, ["postgres", "postgresql", "sqlite"]);
     let hint = known.map_or_else(|| FORMS.to_owned(), |known| format!("did you mean {known}:?"));
-    ConnectionStringError::new(format!("{scheme}:// is not supported"), hint)
+    ConninfoError::new(format!("{scheme}:// is not supported"), hint)
 }
 
 /// The absolute path of the file that `sqlite:` + `rest` names.
-fn parse_sqlite(rest: &str, env: &Env<'_>) -> Result<PathBuf, ConnectionStringError> {
-    let refused = |cause: &str, hint: &str| Err(ConnectionStringError::new(cause, hint));
+fn parse_sqlite(rest: &str, env: &Env<'_>) -> Result<PathBuf, ConninfoError> {
+    let refused = |cause: &str, hint: &str| Err(ConninfoError::new(cause, hint));
     let how = "write sqlite:PATH, with an absolute or a relative path";
     if rest.is_empty() {
         return Ok(env.data_dir().join("runwrap.db"));
     }
     let path = match rest.strip_prefix("//") {
         None => rest,
-        // Of SQLAlchemy, a database in memory.
+        // SQLAlchemy's database in memory.
         Some("" | "/") => ":memory:",
         Some(after) => match after.strip_prefix('/') {
             None => return refused("two slashes are followed by a host, and SQLite has none", how),
@@ -138,7 +138,7 @@ mod tests {
 
     const PASSWORD: &str = "hunter2";
 
-    fn parse(text: &str, world: &World) -> Result<DatabaseTarget, ConnectionStringError> {
+    fn parse(text: &str, world: &World) -> Result<DatabaseTarget, ConninfoError> {
         world.look(|env| parse_database(text, env))
     }
 

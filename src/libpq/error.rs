@@ -2,13 +2,13 @@
 
 /// A connection string, a `PG*` variable or a service file that cannot be used. Holds no part of a connection string.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionStringError {
+pub struct ConninfoError {
     pub cause: String,
     /// What to do next.
     pub hint: String,
 }
 
-impl ConnectionStringError {
+impl ConninfoError {
     pub fn new(cause: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { cause: cause.into(), hint: hint.into() }
     }

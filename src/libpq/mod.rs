@@ -21,7 +21,7 @@ mod url;
 mod tests;
 
 pub use env::ClientEnv;
-pub use error::{ConnectionStringError, nearest};
+pub use error::{ConninfoError, nearest};
 pub use passfile::{SecretFile, password};
 pub use resolve::{target_from_pairs, target_from_url};
 pub use target::{ChannelBinding, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};

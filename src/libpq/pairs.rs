@@ -1,10 +1,10 @@
 //! `key=value` connection strings: libpq's rules for blanks, quotes and backslashes. Pure.
 
-use super::error::ConnectionStringError;
+use super::error::ConninfoError;
 use super::keywords;
 use super::parameters::Parameters;
 
-pub(super) fn parse(text: &str) -> Result<Parameters, ConnectionStringError> {
+pub(super) fn parse(text: &str) -> Result<Parameters, ConninfoError> {
     let mut parameters = Parameters::default();
     let mut rest = text.trim_start();
     let mut position = 0;
@@ -26,13 +26,13 @@ pub(super) fn parse(text: &str) -> Result<Parameters, ConnectionStringError> {
     Ok(parameters)
 }
 
-fn no_equals_sign(position: usize) -> ConnectionStringError {
+fn no_equals_sign(position: usize) -> ConninfoError {
     let hint = "write key=value pairs with a blank between them, and quote a value with blanks in it: key='a b'";
-    ConnectionStringError::new(format!("parameter {position} in it has no ="), hint)
+    ConninfoError::new(format!("parameter {position} in it has no ="), hint)
 }
 
 /// The value at the start of `text`, and the text after it. A backslash escapes the next character, in quotes too.
-fn value(text: &str, position: usize) -> Result<(String, &str), ConnectionStringError> {
+fn value(text: &str, position: usize) -> Result<(String, &str), ConninfoError> {
     let quoted = text.starts_with('\'');
     let mut value = String::new();
     let mut characters = text.char_indices().skip(usize::from(quoted));
@@ -45,7 +45,7 @@ fn value(text: &str, position: usize) -> Result<(String, &str), ConnectionString
         }
     }
     if quoted {
-        return Err(ConnectionStringError::new(
+        return Err(ConninfoError::new(
             format!("the quote of parameter {position} is not closed"),
             "add the missing '",
         ));

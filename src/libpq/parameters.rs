@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::value::Error as ValueError;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+
 use super::env::ClientEnv;
-use super::error::ConnectionStringError;
+use super::error::ConninfoError;
 use super::keywords;
 
 /// Values by keyword. An empty value counts as unset, as in libpq's URLs and environment.
@@ -19,10 +22,10 @@ struct Parameter {
 
 impl Parameters {
     /// The values of the `PG*` variables.
-    pub(super) fn from_environment(env: &ClientEnv<'_>) -> Result<Self, ConnectionStringError> {
+    pub(super) fn from_environment(env: &ClientEnv<'_>) -> Result<Self, ConninfoError> {
         if let Some(variable) = keywords::unsupported_variables().find(|variable| env.text(variable).is_some()) {
             let hint = format!("unset {variable} for runwrap");
-            return Err(ConnectionStringError::new(format!("runwrap cannot honour {variable}, which is set"), hint));
+            return Err(ConninfoError::new(format!("runwrap cannot honour {variable}, which is set"), hint));
         }
         let values = keywords::SUPPORTED.iter().filter_map(|(keyword, variable)| {
             env.text(variable).map(|text| (*keyword, Parameter { text, variable: Some(variable) }))
@@ -57,26 +60,19 @@ impl Parameters {
         self.get(keyword).map_or_else(Vec::new, |text| text.split(',').map(str::trim).collect())
     }
 
-    /// The value of `keyword`, which has one of these `words`.
-    pub(super) fn choice<T: Copy>(
-        &self,
-        keyword: &str,
-        words: &[(&str, T)],
-    ) -> Result<Option<T>, ConnectionStringError> {
+    /// The value of `keyword`, one of `words`: the serde names of `T`.
+    pub(super) fn choice<T: DeserializeOwned>(&self, keyword: &str, words: &str) -> Result<Option<T>, ConninfoError> {
         let Some(text) = self.get(keyword) else { return Ok(None) };
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Ok(Some(*value));
-        }
-        let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        Err(self.refused(keyword, "is unknown", format!("write one of {}", words.join(", "))))
+        let value = T::deserialize(IntoDeserializer::<ValueError>::into_deserializer(text));
+        value.map(Some).map_err(|_| self.refused(keyword, "is unknown", format!("write one of {words}")))
     }
 
     /// The error for the value of `keyword`. Names the variable if the value comes from the environment.
-    pub(super) fn refused(&self, keyword: &str, cause: &str, hint: impl Into<String>) -> ConnectionStringError {
+    pub(super) fn refused(&self, keyword: &str, cause: &str, hint: impl Into<String>) -> ConninfoError {
         let subject = match self.0.get(keyword).and_then(|parameter| parameter.variable) {
             Some(variable) => format!("the value of {variable}"),
             None => format!("its {keyword}"),
         };
-        ConnectionStringError::new(format!("{subject} {cause}"), hint)
+        ConninfoError::new(format!("{subject} {cause}"), hint)
     }
 }

@@ -35,7 +35,10 @@ pub fn password(
         Ok(file) => file,
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidInput => return ignored("it is not a plain file"),
-        Err(error) => return Err(error),
+        Err(error) => {
+            let message = format!("cannot read the password file {}: {error}", path.display());
+            return Err(io::Error::new(error.kind(), message));
+        }
     };
     let (name, port) = (defaults::passfile_host(&host.host), host.port.to_string());
     Ok(find(&String::from_utf8_lossy(&file.content), [name, &port, &target.dbname, &target.user]))

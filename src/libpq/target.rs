@@ -1,4 +1,5 @@
-//! A PostgreSQL server and how to connect to it: the result of a connection string and its environment. Types only.
+//! A PostgreSQL server and how to connect to it: the result of a connection string and its environment.
+//! Owns the types; the serde names of an enum are libpq's words for it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -70,17 +71,6 @@ pub enum SslMode {
     VerifyFull,
 }
 
-impl SslMode {
-    pub(super) const WORDS: [(&str, Self); 6] = [
-        ("disable", Self::Disable),
-        ("allow", Self::Allow),
-        ("prefer", Self::Prefer),
-        ("require", Self::Require),
-        ("verify-ca", Self::VerifyCa),
-        ("verify-full", Self::VerifyFull),
-    ];
-}
-
 /// libpq's `channel_binding`: whether the password exchange is bound to the TLS channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,11 +78,6 @@ pub enum ChannelBinding {
     Disable,
     Prefer,
     Require,
-}
-
-impl ChannelBinding {
-    pub(super) const WORDS: [(&str, Self); 3] =
-        [("disable", Self::Disable), ("prefer", Self::Prefer), ("require", Self::Require)];
 }
 
 /// libpq's `target_session_attrs`.
@@ -108,15 +93,6 @@ pub enum TargetSessionAttrs {
 }
 
 impl TargetSessionAttrs {
-    pub(super) const WORDS: [(&str, Self); 6] = [
-        ("any", Self::Any),
-        ("read-write", Self::ReadWrite),
-        ("read-only", Self::ReadOnly),
-        ("primary", Self::Primary),
-        ("standby", Self::Standby),
-        ("prefer-standby", Self::PreferStandby),
-    ];
-
     /// The server must be asked for its state. `prefer-standby` accepts any server after one round over all hosts.
     #[must_use]
     pub fn needs_state(self, is_first_round: bool) -> bool {
@@ -142,7 +118,7 @@ impl TargetSessionAttrs {
 
 impl fmt::Display for TargetSessionAttrs {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(Self::WORDS.iter().find(|(_, attribute)| attribute == self).map_or("", |(word, _)| word))
+        self.serialize(out)
     }
 }
 

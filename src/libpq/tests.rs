@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 use super::env::fake::FakeEnv;
 use super::{
-    ChannelBinding, ConnectionStringError, PostgresTarget, Secret, SslMode, TargetSessionAttrs, target_from_pairs,
+    ChannelBinding, ConninfoError, PostgresTarget, Secret, SslMode, TargetSessionAttrs, target_from_pairs,
     target_from_url,
 };
 
 const PASSWORD: &str = "hunter2";
 
 /// A URL if it begins with `postgres://`, or with `driver://` for one of a Python driver; else pairs.
-fn parse(text: &str, env: &FakeEnv) -> Result<PostgresTarget, ConnectionStringError> {
+fn parse(text: &str, env: &FakeEnv) -> Result<PostgresTarget, ConninfoError> {
     env.with(|env| {
         if let Some(text) = text.strip_prefix("postgres://") {
             target_from_url(text, false, env)
@@ -129,6 +129,35 @@ fn pairs_match_libpq() {
     means("host=h keepalives=1 gssencmode=disable tcp_user_timeout=5", &env, "h:5432", "ml", None, "ml");
 }
 
+/// The answers of `PQconninfoParse` in libpq 15 to unusual text.
+#[test]
+fn unusual_text_is_read_as_by_libpq_15() {
+    let env = FakeEnv::new(&[]);
+    let socket = "/var/run/postgresql:5432";
+    for (text, hosts, user, password, dbname) in [
+        ("postgres://u%3Ax:y:z@h", "h:5432", "u:x", Some("y:z"), "u:x"),
+        ("postgres://:pw@h", "h:5432", "ml", Some("pw"), "ml"),
+        ("postgres://h/a/b", "h:5432", "ml", None, "a/b"),
+        ("postgres://h:/db", "h:5432", "ml", None, "db"),
+        ("postgres://h:6000,/db", "h:6000,/var/run/postgresql:5432", "ml", None, "db"),
+        ("postgres://?host=x", "x:5432", "ml", None, "ml"),
+        ("postgres:///?", socket, "ml", None, "ml"),
+        ("postgres://h?dbname=x", "h:5432", "ml", None, "x"),
+        ("postgres://u@/?host=a,b&port=1,2", "a:1,b:2", "u", None, "u"),
+        ("", socket, "ml", None, "ml"),
+        ("host=h port = 1", "h:1", "ml", None, "ml"),
+        (r"host=a\", "a:5432", "ml", None, "ml"),
+        ("host= user=x", "user=x:5432", "ml", None, "ml"),
+        ("host=h=x", "h=x:5432", "ml", None, "ml"),
+        ("host=h user=''", "h:5432", "ml", None, "ml"),
+    ] {
+        means(text, &env, hosts, user, password, dbname);
+    }
+    for text in ["host='a''b'", "host='a", "host", "=x", "postgres://%zz/", "postgres://h/%00", "postgres://[::1"] {
+        assert!(parse(text, &env).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn text_precedes_service_precedes_environment() {
     let variables = [
@@ -206,6 +235,21 @@ fn sslmode_is_never_weaker_than_demanded() {
     refused("postgres://h/?sslmod=require", &env, "did you mean sslmode?");
     refused("host=h sslmode=on", &env, "verify-full");
     refused("host=h sslcrl=/crl", &env, "cannot honour sslcrl");
+}
+
+#[test]
+fn words_of_each_choice_are_libpqs() {
+    let env = FakeEnv::new(&[]);
+    for word in ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] {
+        assert!(parse(&format!("sslmode={word}"), &env).is_ok(), "{word}");
+    }
+    for word in ["disable", "prefer", "require"] {
+        assert!(parse(&format!("channel_binding={word}"), &env).is_ok(), "{word}");
+    }
+    for word in ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] {
+        assert_eq!(target(&format!("target_session_attrs={word}"), &env).target_session_attrs.to_string(), word);
+    }
+    refused("target_session_attrs=hunter2", &env, "prefer-standby");
 }
 
 #[test]

@@ -1,25 +1,25 @@
 //! `postgres://` URLs: libpq's rules for several hosts, IPv6 in brackets, percent-encoded socket directories and the
 //! parameters after the `?`. Pure.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
-use super::error::ConnectionStringError;
+use super::error::ConninfoError;
 use super::keywords;
 use super::parameters::Parameters;
 
 /// The parameters of the URL `postgres://` + `text`. `driver` allows the parameters of Python's drivers.
-pub(super) fn parse(text: &str, driver: bool) -> Result<Parameters, ConnectionStringError> {
+pub(super) fn parse(text: &str, driver: bool) -> Result<Parameters, ConninfoError> {
     let mut parameters = Parameters::default();
     if text.contains('#') {
-        return Err(ConnectionStringError::new("it holds a #", "write %23 for a # in a password"));
+        return Err(ConninfoError::new("it holds a #", "write %23 for a # in a password"));
     }
     let (front, query) = text.split_once('?').unwrap_or((text, ""));
     let (authority, dbname) = front.split_once('/').unwrap_or((front, ""));
     if dbname.contains('@') {
-        return Err(ConnectionStringError::new(
-            "there is an @ behind the first /",
-            "write %2F for a / in a password, %40 for an @",
-        ));
+        let hint = "write %2F for a / in a password, %40 for an @";
+        return Err(ConninfoError::new("there is an @ behind the first /", hint));
     }
     let hosts = match authority.rsplit_once('@') {
         Some((user, hosts)) => {
@@ -36,9 +36,9 @@ pub(super) fn parse(text: &str, driver: bool) -> Result<Parameters, ConnectionSt
     Ok(parameters)
 }
 
-fn credentials(text: &str, parameters: &mut Parameters) -> Result<(), ConnectionStringError> {
+fn credentials(text: &str, parameters: &mut Parameters) -> Result<(), ConninfoError> {
     if text.contains('@') {
-        return Err(ConnectionStringError::new("the user or password holds an @", "write %40 for an @ in it"));
+        return Err(ConninfoError::new("the user or password holds an @", "write %40 for an @ in it"));
     }
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     parameters.set("user", decoded(user, "user")?);
@@ -47,74 +47,61 @@ fn credentials(text: &str, parameters: &mut Parameters) -> Result<(), Connection
 }
 
 /// `host:port,host:port`; each host and each port is optional.
-fn addresses(text: &str, parameters: &mut Parameters) -> Result<(), ConnectionStringError> {
+fn addresses(text: &str, parameters: &mut Parameters) -> Result<(), ConninfoError> {
     let mut hosts = Vec::new();
     let mut ports = Vec::new();
     for address in text.split(',') {
-        let (host, port) = match address.strip_prefix('[') {
-            Some(bracketed) => match bracketed.split_once(']') {
-                Some((host, "")) => (host, ""),
-                Some((host, port)) if port.starts_with(':') => (host, port.get(1..).unwrap_or("")),
-                Some(_) | None => {
-                    return Err(ConnectionStringError::new(
-                        "the brackets around an IPv6 address do not match",
-                        "write [::1]:5432",
-                    ));
-                }
-            },
+        let (host, port) = match address.strip_prefix('[').map(|bracketed| bracketed.split_once(']')) {
             None => address.split_once(':').unwrap_or((address, "")),
+            Some(Some((host, ""))) => (host, ""),
+            Some(Some((host, port))) if port.starts_with(':') => (host, port.trim_start_matches(':')),
+            Some(_) => {
+                let cause = "the brackets around an IPv6 address do not match";
+                return Err(ConninfoError::new(cause, "write [::1]:5432"));
+            }
         };
         hosts.push(decoded(host, "host")?);
         ports.push(decoded(port, "port")?);
     }
     if hosts.iter().any(|host| host.contains(',')) {
-        return Err(ConnectionStringError::new(
-            "a host holds a comma",
-            "write a comma between hosts as it is, not as %2C",
-        ));
+        let hint = "write a comma between hosts as it is, not as %2C";
+        return Err(ConninfoError::new("a host holds a comma", hint));
     }
     parameters.set("host", hosts.join(","));
     parameters.set("port", ports.join(","));
     Ok(())
 }
 
-fn parameter(
-    pair: &str,
-    position: usize,
-    driver: bool,
-    parameters: &mut Parameters,
-) -> Result<(), ConnectionStringError> {
+fn parameter(pair: &str, position: usize, driver: bool, parameters: &mut Parameters) -> Result<(), ConninfoError> {
     let Some((name, value)) = pair.split_once('=') else {
         let hint = "write parameters as ?name=value&name=value, and %3F for a ? in a password";
-        return Err(ConnectionStringError::new(format!("parameter {position} in it has no ="), hint));
+        return Err(ConninfoError::new(format!("parameter {position} in it has no ="), hint));
     };
     let (name, value) = (decoded(name, "name of a parameter")?, decoded(value, "value of a parameter")?);
-    // JDBC's and asyncpg's name of it.
+    // JDBC's and asyncpg's name of sslmode.
     let (name, value) = match (name.as_str(), value.as_str()) {
-        ("ssl", "true") => ("sslmode".to_owned(), "require".to_owned()),
-        ("ssl", _) if driver => ("sslmode".to_owned(), value),
-        _ => (name, value),
+        ("ssl", "true") => ("sslmode", "require"),
+        ("ssl", mode) if driver => ("sslmode", mode),
+        other => other,
     };
-    if let Some(keyword) = keywords::find(&name, position, driver)? {
-        parameters.set(keyword, value);
+    if let Some(keyword) = keywords::find(name, position, driver)? {
+        parameters.set(keyword, value.to_owned());
     }
     Ok(())
 }
 
-fn decoded(text: &str, part: &str) -> Result<String, ConnectionStringError> {
+fn decoded(text: &str, part: &str) -> Result<String, ConninfoError> {
     let mut after_percent = text.split('%').skip(1);
     let sound = |digits: &str| digits.len() >= 2 && digits.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
     if !after_percent.all(sound) {
-        return Err(ConnectionStringError::new(
+        return Err(ConninfoError::new(
             format!("the {part} has a % without two hexadecimal digits"),
             "write %25 for a %",
         ));
     }
-    match percent_decode_str(text).decode_utf8() {
-        Ok(decoded) if !decoded.contains('\0') => Ok(decoded.into_owned()),
-        Ok(_) | Err(_) => Err(ConnectionStringError::new(
-            format!("the {part} is not UTF-8 once its %XX are decoded"),
-            "write each byte of its UTF-8 form as %XX",
-        )),
-    }
+    let decoded = percent_decode_str(text).decode_utf8().ok().filter(|decoded| !decoded.contains('\0'));
+    decoded.map(Cow::into_owned).ok_or_else(|| {
+        let hint = "write each byte of its UTF-8 form as %XX";
+        ConninfoError::new(format!("the {part} is not UTF-8 once its %XX are decoded"), hint)
+    })
 }

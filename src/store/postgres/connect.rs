@@ -1,14 +1,13 @@
 //! One connection to one host, by the rules of `libpq`. Owns the configuration of the client, and which errors permit
 //! the next channel. Must not retry or try a second host: the caller counts the attempts.
 
-use std::path::Path;
 use std::time::Duration;
 
 use postgres::{Client, Config, NoTls, config};
 
 use super::errors::Server;
 use super::tls;
-use crate::libpq::{self, Channel, ChannelBinding, PostgresHost, PostgresTarget, Secret};
+use crate::libpq::{self, Channel, ChannelBinding, PostgresHost, PostgresTarget};
 use crate::store::StoreError;
 
 /// Connects to the host of this attempt.
@@ -38,7 +37,11 @@ fn configure(target: &PostgresTarget, host: &PostgresHost) -> Result<Config, Sto
         ChannelBinding::Require => config::ChannelBinding::Require,
     });
     config.application_name(&target.application_name);
-    if let Some(password) = password(target, host)? {
+    let unreadable = |error: std::io::Error| StoreError::Permanent {
+        message: error.to_string(),
+        hint: "make it readable for this user, or name another with passfile= or PGPASSFILE".into(),
+    };
+    if let Some(password) = libpq::password(target, host, &tls::read_secret).map_err(unreadable)? {
         config.password(password.reveal());
     }
     if let Some(options) = &target.options {
@@ -48,16 +51,6 @@ fn configure(target: &PostgresTarget, host: &PostgresHost) -> Result<Config, Sto
         config.connect_timeout(Duration::from_secs(u64::from(seconds)));
     }
     Ok(config)
-}
-
-fn password(target: &PostgresTarget, host: &PostgresHost) -> Result<Option<Secret>, StoreError> {
-    libpq::password(target, host, &tls::read_secret).map_err(|error| {
-        let path = target.passfile.as_deref().unwrap_or(Path::new(""));
-        StoreError::Permanent {
-            message: format!("cannot read the password file {}: {error}", path.display()),
-            hint: "make it readable for this user, or name another with passfile= or PGPASSFILE".into(),
-        }
-    })
 }
 
 fn open(
