@@ -1,7 +1,7 @@
 //! The map of the crate. Imports run downwards only; `tests/tidy.rs` holds it:
 //!
 //! ```text
-//! main > cli > commands > supervisor | keeper > delivery > journal | store | link > logging > record | output | sys | config
+//! main > cli > commands > supervisor | keeper > delivery > journal | store | link > logging > config > record | output | libpq | sys
 //! ```
 //!
 //! - [`cli`]: from the words of a command line to an invocation of a verb.
@@ -16,6 +16,7 @@
 //! - [`record`]: what a run is, how it ends and how two accounts of it are merged. Pure.
 //! - [`config`]: flag > environment > file > default, every value with its origin.
 //! - [`output`]: tables, JSON, human durations; only `commands`, `cli`, `main` and `logging` may use it.
+//! - [`libpq`]: the conventions of PostgreSQL's client library, and every default of a connection. Pure.
 //! - [`sys`]: the operating system, the only `unsafe`.
 
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod config;
 pub mod delivery;
 pub mod journal;
 pub mod keeper;
+pub mod libpq;
 pub mod link;
 pub mod logging;
 pub mod output;

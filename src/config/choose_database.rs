@@ -1,31 +1,29 @@
-//! Which of the places that can name a database counts: `--database-url`, `RUNWRAP_DATABASE_URL`,
-//! `RUNWRAP_DATABASE_URL_FILE`, the two keys of the file, or the default. Pure but for the file that it is told to
-//! read. Called by `settings`.
+//! The source of the database's name: `--database-url`, `RUNWRAP_DATABASE_URL`, `RUNWRAP_DATABASE_URL_FILE`, their keys
+//! in the configuration file, or the default. Pure: the file with a URL is read by a function.
 
-use super::conninfo::{Malformed, parse_database};
-use super::database::DatabaseTarget;
+use super::database::{DatabaseTarget, parse_database};
 use super::env::Env;
 use super::error::ConfigError;
 use super::layers::{Layer, Layers, RawValue};
 use super::options::{self, OptionRow};
 use super::values;
 
-pub(super) fn choose(layers: &Layers, around: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
+/// The database that the strongest layer names.
+pub(super) fn choose(layers: &Layers, env: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
     for layer in layers.strongest_first() {
         if let Some((row, raw)) = only_one(layer)? {
             let text = if row.key == options::DATABASE_URL_FILE.key {
-                read_url(row, raw, around)?
+                read_url(row, raw, env)?
             } else {
                 values::text(row, raw)?.to_owned()
             };
-            return parse_database(&text, around).map_err(|Malformed { cause, hint }| raw.refused(row, cause, hint));
+            return parse_database(&text, env).map_err(|error| raw.refused(row, error.cause, error.hint));
         }
     }
-    parse_database("sqlite:", around)
-        .map_err(|Malformed { cause, hint }| ConfigError::new("the default database", cause, hint))
+    parse_database("sqlite:", env).map_err(|error| ConfigError::new("the default database", error.cause, error.hint))
 }
 
-/// The one value by which `layer` names a database, with its row.
+/// The only value that names a database in `layer`, with its row.
 fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &RawValue)>, ConfigError> {
     let rows: [&OptionRow; 2] = [&options::DATABASE_URL, &options::DATABASE_URL_FILE];
     let mut given = rows.into_iter().flat_map(|row| layer.all(row).iter().map(move |raw| (row, raw)));
@@ -38,12 +36,12 @@ fn only_one(layer: &Layer) -> Result<Option<(&'static OptionRow, &RawValue)>, Co
 }
 
 /// The URL in a file, without the newlines at its end.
-fn read_url(row: &OptionRow, raw: &RawValue, around: &Env<'_>) -> Result<String, ConfigError> {
-    let path = values::path(row, raw, around.cwd)?;
-    let content = (around.read)(&path).map_err(|error| {
-        raw.refused(row, format!("cannot read the file: {error}"), "name a readable file with the database URL in it")
+fn read_url(row: &OptionRow, raw: &RawValue, env: &Env<'_>) -> Result<String, ConfigError> {
+    let path = values::path(row, raw, env.cwd)?;
+    let content = (env.read)(&path).map_err(|error| {
+        raw.refused(row, format!("cannot read the file: {error}"), "name a readable file that holds the database URL")
     })?;
-    // The mark of byte order that some editors write before everything else.
+    // Some editors begin a file with a byte order mark.
     let text = content.trim_start_matches('\u{FEFF}').trim_end_matches(['\r', '\n']);
     if text.contains('\n') {
         return Err(raw.refused(row, "the file has more than one line", "keep only the database URL in it"));

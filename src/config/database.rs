@@ -1,13 +1,20 @@
-//! Which database is meant: the parsed form of `--database-url` and all that libpq's conventions add to it.
-//! Owns the types; `conninfo` fills them. Must not connect to anything. Called by `config` and `store`.
+//! The database that `--database-url` names: PostgreSQL, by the conventions of libpq, or a file of SQLite. Owns the
+//! choice between the two and the forms of `sqlite:`. Must not connect, and no error may repeat a part of the text.
+//!
+//! | text | file of SQLite |
+//! |---|---|
+//! | `sqlite:` | `runwrap.db` in the data directory |
+//! | `sqlite:rel/x.db`, `sqlite:/abs/x.db` | that path; nothing in it is decoded |
+//! | `sqlite:///rel/x.db`, `sqlite:////abs/x.db` | SQLAlchemy's rule: three slashes and a relative path, four and an absolute one |
 
-use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::any_path;
+use super::env::Env;
+use super::error::nearest;
+use super::values::absolute;
+use crate::libpq::{self, ClientEnv, ConninfoError, PostgresTarget, any_path};
 
 /// A database, ready to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +26,7 @@ pub enum DatabaseTarget {
 }
 
 impl DatabaseTarget {
-    /// What tells this database from every other one, and stands in journals and messages: no user, no password.
+    /// The name of this database in journals and messages, without user and password:
     /// `sqlite:/abs/path` or `postgres://host:port[,host:port]/dbname`.
     #[must_use]
     pub fn identity(&self) -> String {
@@ -34,100 +41,177 @@ impl DatabaseTarget {
     }
 }
 
-/// A PostgreSQL server, or several that stand for one another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PostgresTarget {
-    /// At least one. Tried one an attempt.
-    pub hosts: Vec<PostgresHost>,
-    pub user: String,
-    /// From the URL, `PGPASSWORD` or a service file. Without it `passfile` is read at each connection.
-    pub password: Option<Secret>,
-    /// `~/.pgpass`, `PGPASSFILE` or `passfile=`. It may not exist.
-    #[serde(with = "any_path::optional")]
-    pub passfile: Option<PathBuf>,
-    pub dbname: String,
-    pub sslmode: SslMode,
-    /// `sslrootcert=`; `None` means libpq's `~/.postgresql/root.crt` if it exists, else the system's roots.
-    #[serde(with = "any_path::optional")]
-    pub sslrootcert: Option<PathBuf>,
-    /// `sslcert=`; `None` means libpq's `~/.postgresql/postgresql.crt` if it exists, else none.
-    #[serde(with = "any_path::optional")]
-    pub sslcert: Option<PathBuf>,
-    /// `sslkey=`; `None` means libpq's `~/.postgresql/postgresql.key`.
-    #[serde(with = "any_path::optional")]
-    pub sslkey: Option<PathBuf>,
-    pub channel_binding: ChannelBinding,
-    pub target_session_attrs: TargetSessionAttrs,
-    /// `runwrap` unless the user names another.
-    pub application_name: String,
-    /// `options=` / `PGOPTIONS`, sent at start-up only if the user asked for it (a pooler refuses it).
-    pub options: Option<String>,
-    /// `connect_timeout=`, for the TCP connection alone.
-    pub connect_timeout_seconds: Option<u32>,
-}
+const FORMS: &str = "write postgres://USER@HOST/DATABASE, key=value pairs as for libpq, or sqlite:PATH";
 
-/// A host name, an address, or the directory of a Unix socket (then it begins with `/`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PostgresHost {
-    pub host: String,
-    /// `hostaddr=`: where `host` is, so that nobody has to look it up. The certificate is still `host`'s.
-    pub hostaddr: Option<IpAddr>,
-    pub port: u16,
-}
-
-/// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SslMode {
-    Disable,
-    Allow,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
-/// libpq's `channel_binding`: whether the password exchange must be tied to the TLS channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ChannelBinding {
-    Disable,
-    Prefer,
-    Require,
-}
-
-/// libpq's `target_session_attrs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TargetSessionAttrs {
-    Any,
-    ReadWrite,
-    ReadOnly,
-    Primary,
-    Standby,
-    PreferStandby,
-}
-
-/// A password. Prints as asterisks; reaches a keeper only through an anonymous file that no one else can open.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    #[must_use]
-    pub const fn new(text: String) -> Self {
-        Self(text)
+/// The database that `text` names in `env`.
+pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget, ConninfoError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(ConninfoError::new("it is empty", FORMS));
     }
-
-    /// The password itself, for the one place that sends it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
+    if text.contains('\0') {
+        return Err(ConninfoError::new("it holds a NUL", FORMS));
+    }
+    let client_env = ClientEnv {
+        variable: env.variable,
+        read: env.read,
+        is_dir: env.is_dir,
+        cwd: env.cwd,
+        user_name: &|| (env.account)().name,
+        user_home: &|| (env.account)().home,
+    };
+    let postgres = |target: PostgresTarget| DatabaseTarget::Postgres(Box::new(target));
+    let Some((scheme, rest)) = split_scheme(text) else {
+        if text.contains('=') {
+            return libpq::target_from_pairs(text, &client_env).map(postgres);
+        }
+        let hint = "write sqlite:PATH for a file, postgres:///NAME for a database of the local server";
+        return Err(ConninfoError::new("it has no scheme", hint));
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let (scheme, has_driver) = scheme.split_once('+').map_or((scheme.as_str(), false), |(scheme, _)| (scheme, true));
+    match scheme {
+        "sqlite" => parse_sqlite(rest, env).map(DatabaseTarget::Sqlite),
+        "postgres" | "postgresql" => match rest.strip_prefix("//") {
+            Some(rest) => libpq::target_from_url(rest, has_driver, &client_env).map(postgres),
+            None => Err(ConninfoError::new(format!("{scheme}: is not followed by //"), FORMS)),
+        },
+        "jdbc" => Err(ConninfoError::new("it is a JDBC URL", "leave out the jdbc: in front")),
+        other => Err(unknown_scheme(other, rest)),
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("***")
+/// The scheme and the text after its colon; `None` if the text does not begin with a scheme.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    (scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(is_allowed))
+        .then_some((scheme, rest))
+}
+
+/// Names the scheme only if `//` follows: `hunter2:x` may be a password.
+fn unknown_scheme(scheme: &str, rest: &str) -> ConninfoError {
+    if !rest.starts_with("//") {
+        return ConninfoError::new("it names no database that runwrap supports", FORMS);
+    }
+    let known = nearest(scheme, ["postgres", "postgresql", "sqlite"]);
+    let hint = known.map_or_else(|| FORMS.to_owned(), |known| format!("did you mean {known}:?"));
+    ConninfoError::new(format!("{scheme}:// is not supported"), hint)
+}
+
+/// The absolute path of the file that `sqlite:` + `rest` names.
+fn parse_sqlite(rest: &str, env: &Env<'_>) -> Result<PathBuf, ConninfoError> {
+    let refused = |cause: &str, hint: &str| Err(ConninfoError::new(cause, hint));
+    let how = "write sqlite:PATH, with an absolute or a relative path";
+    if rest.is_empty() {
+        return Ok(env.data_dir().join("runwrap.db"));
+    }
+    let path = match rest.strip_prefix("//") {
+        None => rest,
+        // SQLAlchemy's database in memory.
+        Some("" | "/") => ":memory:",
+        Some(after) => match after.strip_prefix('/') {
+            None => return refused("two slashes are followed by a host, and SQLite has none", how),
+            Some(path) if path.contains('?') => {
+                return refused("a file of SQLite takes no parameters", "leave out the ? and the text after it");
+            }
+            Some(path) => path,
+        },
+    };
+    if path.contains(":memory:") {
+        let cause = "a database in memory ends with the process that wrote to it";
+        return refused(cause, "name a file: sqlite:PATH");
+    }
+    if path.starts_with("file:") {
+        return refused("SQLite's file: form is not supported", how);
+    }
+    if path.ends_with('/') {
+        return refused("it names a directory", "add the name of the file");
+    }
+    Ok(absolute(env.cwd, Path::new(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::env::fake::FakeEnv as World;
+    use super::*;
+
+    const PASSWORD: &str = "hunter2";
+
+    fn parse(text: &str, world: &World) -> Result<DatabaseTarget, ConninfoError> {
+        world.with(|env| parse_database(text, env))
+    }
+
+    #[track_caller]
+    fn check(text: &str, world: &World, identity: &str) {
+        assert_eq!(parse(text, world).unwrap().identity(), identity, "{text}");
+    }
+
+    #[track_caller]
+    fn refused(text: &str, world: &World, part: &str) {
+        let error = parse(text, world).unwrap_err();
+        let message = format!("{}; {}", error.cause, error.hint);
+        assert!(message.contains(part), "{text}: no \"{part}\" in: {message}");
+        assert!(!message.contains(PASSWORD) && !error.hint.is_empty(), "{text}: {message}");
+    }
+
+    #[test]
+    fn each_form_of_postgres_reaches_libpq() {
+        let world = World::new(&[("PGPORT", "6000")]);
+        check("postgres://h/db", &world, "postgres://h:6000/db");
+        check(" postgresql://h ", &world, "postgres://h:6000/ml");
+        check("postgresql+psycopg2://u:p@h/db", &world, "postgres://h:6000/db");
+        check("POSTGRESQL+asyncpg://u@h/db?statement_cache_size=0", &world, "postgres://h:6000/db");
+        check("host=h dbname=db", &world, "postgres://h:6000/db");
+        refused("postgres://u@h/db?statement_cache_size=0", &world, "parameter 1");
+    }
+
+    #[test]
+    fn sqlite_takes_a_path_in_its_common_forms() {
+        let world = World::new(&[("XDG_DATA_HOME", "/data")]);
+        for (text, path) in [
+            ("sqlite:", "/data/runwrap/runwrap.db"),
+            ("sqlite:runs.db", "/here/runs.db"),
+            ("sqlite:./a/./runs.db", "/here/a/runs.db"),
+            ("sqlite:../runs.db", "/here/../runs.db"),
+            ("sqlite:/abs/my runs%20?.db", "/abs/my runs%20?.db"),
+            ("sqlite:///runs.db", "/here/runs.db"),
+            ("sqlite:////abs/runs.db", "/abs/runs.db"),
+            ("sqlite+pysqlite:////abs/runs.db", "/abs/runs.db"),
+            ("SQLite:x=y.db", "/here/x=y.db"),
+        ] {
+            assert_eq!(parse(text, &world).unwrap(), DatabaseTarget::Sqlite(path.into()), "{text}");
+        }
+        refused("sqlite://", &world, "in memory");
+        refused("sqlite:///", &world, "in memory");
+        refused("sqlite::memory:", &world, "in memory");
+        refused("sqlite://host/x.db", &world, "two slashes");
+        refused("sqlite:///x.db?mode=ro", &world, "no parameters");
+        refused("sqlite:dir/", &world, "a directory");
+    }
+
+    #[test]
+    fn unknown_text_is_refused_without_a_part_of_it() {
+        let world = World::new(&[]);
+        for (text, part) in [
+            ("", "empty"),
+            ("runs.db", "no scheme"),
+            ("/var/runs.db", "no scheme"),
+            (PASSWORD, "no scheme"),
+            ("hunter2:hunter2", "names no database"),
+            ("mysql://u:hunter2@h/db", "mysql:// is not supported"),
+            ("postgress://u:hunter2@h/db", "did you mean postgres:?"),
+            ("postgres:u:hunter2@h/db", "not followed by //"),
+            ("jdbc:postgresql://h/db?password=hunter2", "leave out the jdbc:"),
+        ] {
+            refused(text, &world, part);
+        }
+    }
+
+    #[test]
+    fn identity_has_neither_user_nor_password() {
+        let target = parse("postgres://u:hunter2@a,b:6000/db", &World::new(&[])).unwrap();
+        assert_eq!(target.identity(), "postgres://a:5432,b:6000/db");
+        assert!(!format!("{target:?}").contains(PASSWORD));
     }
 }

@@ -3,6 +3,8 @@
 
 use thiserror::Error;
 
+pub use crate::libpq::nearest;
+
 /// A value that cannot be used. Nothing has been started when it arises.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("cannot use {subject}: {cause}")]
@@ -39,16 +41,4 @@ impl ConfigError {
     pub fn hint(&self) -> &str {
         &self.hint
     }
-}
-
-/// The known word that `word` was probably meant to be.
-#[must_use]
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    const SIMILAR: f64 = 0.8;
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, candidate)| candidate)
 }

@@ -214,7 +214,7 @@ fn plain(file: File) -> io::Result<File> {
 }
 
 fn not_plain() -> io::Error {
-    io::Error::other("not a plain file")
+    io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")
 }
 
 fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! PostgreSQL reached as people reach it, with the real binary: a password in every way that libpq knows, which then is
-//! nowhere else, and a certificate of the client's own.
+//! The binary connects by libpq's conventions: a password from each of its sources, which then is nowhere else, and a
+//! client certificate.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,43 +12,43 @@ use crate::support::postgres::{Postgres, as_server, connect, succeed};
 use crate::support::site::{Site, output, start};
 use crate::support::wait::wait_until;
 
-/// With characters in it that each form has to write in its own way. No test asks for anything but its beginning.
+/// Its special characters are escaped differently in each form, so the tests search for its first word only.
 const PASSWORD: &str = r"hunter2 '\:@/%";
 const ENCODED: &str = "hunter2%20%27%5C%3A%40%2F%25";
 const QUOTED: &str = r"'hunter2 \'\\:@/%'";
 const IN_PASSFILE: &str = r"hunter2 '\\\:@/%";
 
-/// A way in which a user can give a password.
-struct Way {
+/// A source of a password.
+struct PasswordSource {
     options: Vec<String>,
     variables: Vec<(&'static str, String)>,
-    /// Below the home, with what is in it.
+    /// Its path below the home directory, and its content.
     file: Option<(&'static str, String)>,
 }
 
-/// Every way, to a database at `place` (`127.0.0.1:5432/name`).
-fn ways(place: &str) -> Vec<Way> {
+/// Every source of a password, for a database at `place` (`127.0.0.1:5432/name`).
+fn sources(place: &str) -> Vec<PasswordSource> {
     let (address, dbname) = place.split_once('/').unwrap();
     let (host, port) = address.split_once(':').unwrap();
     let url = format!("postgres://walled:{ENCODED}@{place}");
     let bare = format!("postgres://walled@{place}");
     let pairs = format!("host={host} port={port} user=walled dbname={dbname}");
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let way = |options: &[&str], variables: &[(&'static str, &str)], file: Option<(&'static str, String)>| {
+    let with = |options: &[&str], variables: &[(&'static str, &str)], file: Option<(&'static str, String)>| {
         let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Way { options: owned(options), variables, file }
+        PasswordSource { options: owned(options), variables, file }
     };
     let passfile = format!("{host}:{port}:*:walled:{IN_PASSFILE}\n");
     vec![
-        way(&["--database-url", &url], &[], None),
-        way(&[&format!("--database-url={pairs} password={QUOTED}")], &[], None),
-        way(&[], &[("RUNWRAP_DATABASE_URL", &format!("{bare}?password={ENCODED}&connect_timeout=5"))], None),
-        way(&[], &[("RUNWRAP_DATABASE_URL", &bare), ("PGPASSWORD", PASSWORD)], None),
-        way(&[], &[("RUNWRAP_DATABASE_URL_FILE", "url")], Some(("url", format!("{url}\n")))),
-        way(&[], &[], Some((".config/runwrap/config.toml", format!("database_url = \"{url}\"\n")))),
-        way(&["--database-url", &bare], &[], Some((".pgpass", passfile.clone()))),
-        way(&["--database-url", &pairs], &[("PGPASSFILE", "other")], Some(("other", passfile))),
-        way(
+        with(&["--database-url", &url], &[], None),
+        with(&[&format!("--database-url={pairs} password={QUOTED}")], &[], None),
+        with(&[], &[("RUNWRAP_DATABASE_URL", &format!("{bare}?password={ENCODED}&connect_timeout=5"))], None),
+        with(&[], &[("RUNWRAP_DATABASE_URL", &bare), ("PGPASSWORD", PASSWORD)], None),
+        with(&[], &[("RUNWRAP_DATABASE_URL_FILE", "url")], Some(("url", format!("{url}\n")))),
+        with(&[], &[], Some((".config/runwrap/config.toml", format!("database_url = \"{url}\"\n")))),
+        with(&["--database-url", &bare], &[], Some((".pgpass", passfile.clone()))),
+        with(&["--database-url", &pairs], &[("PGPASSFILE", "other")], Some(("other", passfile))),
+        with(
             &["--database-url", "service=training"],
             &[],
             Some((
@@ -59,7 +59,7 @@ fn ways(place: &str) -> Vec<Way> {
     ]
 }
 
-/// A server that lets `walled` in by password alone; a stranger's would be wrong.
+/// A private server with a role `walled` that needs a password.
 fn walled() -> Postgres {
     let server = Postgres::private();
     let quoted = PASSWORD.replace('\'', "''");
@@ -68,7 +68,7 @@ fn walled() -> Postgres {
     server
 }
 
-impl Way {
+impl PasswordSource {
     fn prepare(&self, site: &Site) {
         if let Some((name, content)) = &self.file {
             let path = site.path().join(name);
@@ -91,13 +91,13 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
-/// Neither the command line of a process of runwrap's nor a file that it wrote holds a piece of the password.
+/// No command line of runwrap and no file of the site but the user's holds a part of the password.
 #[track_caller]
-fn keeps_it_to_itself(site: &Site, way: &Way) {
+fn assert_nowhere_stored(site: &Site, source: &PasswordSource) {
     for process in site.processes().iter().filter(|process| !process.command.starts_with("sh ")) {
         assert!(!process.command.contains("hunter2"), "{}", process.command);
     }
-    let own = way.file.as_ref().map(|(name, _)| site.path().join(name));
+    let own = source.file.as_ref().map(|(name, _)| site.path().join(name));
     for path in files_below(site.path()).into_iter().filter(|path| own.as_ref() != Some(path)) {
         let content = fs::read(&path).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&content).contains("hunter2"), "{}", path.display());
@@ -105,71 +105,71 @@ fn keeps_it_to_itself(site: &Site, way: &Way) {
 }
 
 #[track_caller]
-fn says_nothing(output: &std::process::Output) {
-    for said in [&output.stdout, &output.stderr] {
-        let said = String::from_utf8_lossy(said);
-        assert!(!said.contains("hunter2"), "{said}");
+fn assert_not_printed(output: &std::process::Output) {
+    for text in [&output.stdout, &output.stderr] {
+        let text = String::from_utf8_lossy(text);
+        assert!(!text.contains("hunter2"), "{text}");
     }
 }
 
 #[test]
-fn a_password_opens_the_door_in_every_way_and_is_nowhere_else() {
+fn password_of_each_source_connects_and_is_nowhere_else() {
     let server = walled();
     for number in 0..9 {
         let name = server.new_database();
-        let way = ways(&format!("127.0.0.1:{}/{name}", server.port())).swap_remove(number);
+        let source = sources(&format!("127.0.0.1:{}/{name}", server.port())).swap_remove(number);
         let site = Site::with_url(&format!(
             "host={} port={} user=admin dbname={name}",
             server.directory().display(),
             server.port()
         ));
-        way.prepare(&site);
+        source.prepare(&site);
         let script = "echo ready; read -r line; exit 3";
-        let mut command = way.call(&site, &["-v", "--heartbeat", "100ms", "--", "sh", "-c", script]);
+        let mut command = source.call(&site, &["-v", "--heartbeat", "100ms", "--", "sh", "-c", script]);
         let stderr = fs::File::create(site.path().join("stderr")).unwrap();
         let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr));
         assert_eq!(running.line(), "ready");
         wait_until("a heartbeat", || site.record()["pid"].is_i64());
-        keeps_it_to_itself(&site, &way);
+        assert_nowhere_stored(&site, &source);
         running.say("");
-        assert_eq!(running.end().code(), Some(3), "way {number}");
+        assert_eq!(running.end().code(), Some(3), "source {number}");
         for verb in [&["list"][..], &["show", "1"], &["check"], &["recover"], &["migrate", "--print"]] {
-            says_nothing(&output(&mut way.call(&site, verb)));
+            assert_not_printed(&output(&mut source.call(&site, verb)));
         }
         site.quiet();
-        keeps_it_to_itself(&site, &way);
+        assert_nowhere_stored(&site, &source);
         assert_eq!(site.record()["exit_code"], 3);
         let rows = site.sql("SELECT t::text FROM training_records t UNION SELECT r::text FROM runwrap_runs r");
         assert!(rows.contains("failed") && !rows.contains("hunter2"), "{rows}");
     }
 }
 
-/// Refused for its password, a run leaves a journal and many messages.
+/// A run that the server refuses leaves a journal and many messages.
 #[test]
-fn a_wrong_password_is_in_no_message_journal_or_log() {
+fn wrong_password_is_in_no_message_journal_or_log() {
     let server = walled();
     connect(&server.target("postgres")).batch_execute("ALTER ROLE walled PASSWORD 'another'").unwrap();
-    for way in ways(&format!("127.0.0.1:{}/postgres", server.port())) {
+    for source in sources(&format!("127.0.0.1:{}/postgres", server.port())) {
         let site = Site::sqlite();
-        way.prepare(&site);
+        source.prepare(&site);
         let limits = ["-v", "--finish-timeout", "100ms", "--linger", "0s", "--", "sh", "-c", "exit 3"];
-        let output_of_run = output(&mut way.call(&site, &limits));
-        says_nothing(&output_of_run);
+        let output_of_run = output(&mut source.call(&site, &limits));
+        assert_not_printed(&output_of_run);
         let said = String::from_utf8(output_of_run.stderr).unwrap();
         assert!(said.contains("28P01") && said.contains("hint: "), "{said}");
         assert_eq!(output_of_run.status.code(), Some(3));
         site.quiet();
         assert_eq!(site.run_directories().len(), 1);
         for verb in [&["list"][..], &["show", "1"], &["check"], &["recover"], &["migrate"]] {
-            says_nothing(&output(&mut way.call(&site, verb)));
+            assert_not_printed(&output(&mut source.call(&site, verb)));
         }
-        keeps_it_to_itself(&site, &way);
+        assert_nowhere_stored(&site, &source);
     }
 }
 
-/// The trainer may be given a URL with a password too: it is the trainer's to show it in `ps`, and no affair of the record.
+/// The trainer's own command line may show a password; the record must not.
 #[test]
-fn a_password_in_a_url_of_the_command_is_not_recorded() {
+fn password_in_a_url_of_the_command_is_not_recorded() {
     let site = Site::sqlite();
     let words = ["--db=postgres://ml:hunter2@h/db", "https://t:hunter2@h/?a=b@c", "s3://bucket/a:b@c", "ml:x@h"];
     let output = output(&mut site.runwrap(&[&["--", "true"][..], &words].concat()));
@@ -180,7 +180,7 @@ fn a_password_in_a_url_of_the_command_is_not_recorded() {
 }
 
 #[test]
-fn a_client_certificate_opens_the_door_that_asks_for_one() {
+fn client_certificate_satisfies_cert_authentication() {
     let server = Postgres::private();
     let directory = server.directory();
     let script = "set -e; cd \"$1\"\n\

@@ -4,7 +4,7 @@ use crate::source::{Source, imports, is_rust, names, tests};
 use crate::words::prose_names_its_subject;
 
 /// Who may lean on whom: a module imports only from lines below its own. Modules of one line do not know each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["main"],
     &["cli"],
     &["commands"],
@@ -12,7 +12,8 @@ const LAYERS: [&[&str]; 8] = [
     &["delivery"],
     &["journal", "store", "link"],
     &["logging"],
-    &["record", "output", "sys", "config"],
+    &["config"],
+    &["record", "output", "libpq", "sys"],
 ];
 
 /// The parts that may print. All others use `log`.

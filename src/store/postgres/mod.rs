@@ -3,7 +3,6 @@
 
 mod connect;
 mod errors;
-mod passfile;
 mod tls;
 
 use std::time::Duration;

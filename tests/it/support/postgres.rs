@@ -149,6 +149,7 @@ impl Postgres {
             passfile: None,
             dbname: dbname.to_owned(),
             sslmode: SslMode::Prefer,
+            tls_directory: None,
             sslrootcert: None,
             sslcert: None,
             sslkey: None,

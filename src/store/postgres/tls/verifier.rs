@@ -1,7 +1,6 @@
-//! Whether the server's certificate is to be trusted. webpki decides; beside it stand the three cases in which OpenSSL,
-//! and with it libpq, takes what webpki does not. Each asks for a root that the user has named, never for one of the
-//! system's: a certificate that is itself such a root, one of version 1 that such a root has signed, and a common name.
-//! Called by `connector`.
+//! Verifies the server's certificate. webpki decides, save in three cases that OpenSSL, and so libpq, accepts and webpki
+//! refuses: the certificate is itself a root, a root signed a certificate of version 1, or only the common name matches.
+//! All three need a root of the user's `sslrootcert`; a root of the system is not enough.
 
 use std::sync::Arc;
 
@@ -16,14 +15,14 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 use super::x509::Certificate;
 
-/// The roots that the certificate is held against.
+/// The trusted roots.
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// `None` where no root may sign.
+    /// `None` if no root may sign.
     authority: Option<Arc<WebPkiServerVerifier>>,
-    /// Those that the user has named.
+    /// The roots of `sslrootcert`.
     named: Vec<CertificateDer<'static>>,
-    /// One of them limits the names in what it signs, which webpki does not apply to common names.
+    /// A root constrains the names of the certificates that it signs. webpki does not apply that to common names.
     constrain_names: bool,
 }
 
@@ -32,7 +31,7 @@ impl Roots {
     pub(super) fn named(named: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Result<Self, Error> {
         let mut store = RootCertStore::empty();
         for root in &named {
-            // webpki takes any root for an authority, also one that says that it is none.
+            // webpki accepts every root as an authority, even if its extensions deny it.
             if Certificate::read(root).is_none_or(|root| root.may_sign()) {
                 store.add(root.clone())?;
             }
@@ -55,18 +54,18 @@ fn authority(store: RootCertStore, provider: &Arc<CryptoProvider>) -> Result<Arc
         .map_err(|error| Error::General(error.to_string()))
 }
 
-/// The handshake's own signatures are checked in every case.
+/// Always verifies the signatures of the handshake.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// `None`: the channel is private, the server may be anybody.
+    /// `None`: any certificate is accepted.
     pub(super) roots: Option<Roots>,
-    /// Whether the certificate must be for this host.
+    /// The certificate must name the host.
     pub(super) checks_name: bool,
     pub(super) provider: Arc<CryptoProvider>,
 }
 
 impl Verifier {
-    /// A certificate that one of the roots vouches for without webpki, not looking at its name; `None` is webpki's to judge.
+    /// The verdict of the roots on a certificate that webpki would refuse, its name aside; `None` leaves it to webpki.
     fn vouched_for(
         &self,
         roots: &Roots,
@@ -74,7 +73,7 @@ impl Verifier {
         certificate: &Certificate,
         now: UnixTime,
     ) -> Option<Result<(), CertificateError>> {
-        // One of version 3 that webpki cannot read has something critical in it that nobody here understands.
+        // If webpki cannot parse a certificate of version 3, it holds an unknown critical extension.
         let is_understood = certificate.is_version_1() || ParsedCertificate::try_from(der).is_ok();
         let is_root = certificate.is_self_issued() && roots.named.iter().any(|root| root.as_ref() == der.as_ref());
         if is_root && is_understood {
@@ -113,17 +112,17 @@ impl ServerCertVerifier for Verifier {
         };
         if let Some(vouched) = vouched {
             vouched?;
-            // Nobody but a root that limits no names stands above it.
+            // Its only issuer is a root without name constraints.
             if !self.checks_name || by_common_name(false) {
                 return Ok(ServerCertVerified::assertion());
             }
-            // Of version 1 it has no other name.
+            // webpki does not parse version 1, which has no other name.
             let parsed = ParsedCertificate::try_from(end_entity).map_err(|_| CertificateError::NotValidForName)?;
             return verify_server_name(&parsed, server_name).map(|()| ServerCertVerified::assertion());
         }
         let Some(authority) = &roots.authority else { return Err(CertificateError::UnknownIssuer.into()) };
         match authority.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // The name is looked at last: by then the authority has been found good.
+            // webpki checks the name last: the chain is valid.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.checks_name || by_common_name(roots.constrain_names || any_constrains(intermediates)) => {
@@ -167,7 +166,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// A certificate that webpki cannot read, for its key: whether it is trusted was decided before.
+/// A certificate that webpki cannot parse, for its key: `verify_server_cert` has already decided on its trust.
 fn unparsable(der: &CertificateDer<'_>) -> Option<Certificate> {
     if ParsedCertificate::try_from(der).is_ok() { None } else { Certificate::read(der) }
 }

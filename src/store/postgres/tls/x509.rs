@@ -1,5 +1,5 @@
-//! What a certificate says of itself, where webpki does not look: of version 1, of the common name, of what a root may
-//! do. Pure. What cannot be read counts against the certificate. Called by `verifier` and `client`.
+//! The parts of a certificate that webpki ignores: version 1, the common name, the limits of a root. Pure. A part that
+//! cannot be parsed counts against the certificate.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, NameConstraints, SubjectAltName};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 
-/// A certificate that could be read as a whole.
+/// A parsed certificate.
 #[derive(Debug)]
 pub(super) struct Certificate(x509_cert::Certificate);
 
@@ -25,7 +25,7 @@ impl Certificate {
         x509_cert::Certificate::from_der(der).ok().map(Self)
     }
 
-    /// Of version 1, which webpki does not take. It has no extensions: no names but the common one, no use forbidden.
+    /// webpki refuses version 1. It has no extensions: the common name is its only name, and every use is allowed.
     pub(super) fn is_version_1(&self) -> bool {
         self.0.tbs_certificate.version == Version::V1 && self.0.tbs_certificate.extensions.is_none()
     }
@@ -46,7 +46,7 @@ impl Certificate {
         Ok(())
     }
 
-    /// Whether OpenSSL would let it sign the certificate of a server.
+    /// Whether OpenSSL accepts it as the issuer of a server certificate.
     pub(super) fn may_sign(&self) -> bool {
         if self.is_version_1() {
             return self.is_self_issued();
@@ -61,7 +61,7 @@ impl Certificate {
         is_authority && self.is_for_servers()
     }
 
-    /// Whether OpenSSL would take it for the certificate of a server.
+    /// Whether OpenSSL accepts it as a server certificate.
     pub(super) fn may_serve(&self) -> bool {
         let Ok(usage) = self.0.tbs_certificate.get::<KeyUsage>() else { return false };
         let speaks = |usage: KeyUsage| usage.digital_signature() || usage.key_encipherment() || usage.key_agreement();
@@ -74,7 +74,7 @@ impl Certificate {
         purposes.is_none_or(|(_, purposes)| purposes.0.iter().any(|purpose| serving.contains(purpose)))
     }
 
-    /// Whether it limits the names in what it signs.
+    /// Whether it constrains the names of the certificates that it signs.
     pub(super) fn constrains_names(&self) -> bool {
         !matches!(self.0.tbs_certificate.get::<NameConstraints>(), Ok(None))
     }
@@ -84,14 +84,14 @@ impl Certificate {
         if tbs.issuer != issuer.0.tbs_certificate.subject || tbs.signature != self.0.signature_algorithm {
             return false;
         }
-        // Encoded anew: what is checked is what was read.
+        // Encoded again, so that the signature covers exactly the parsed fields.
         let (Ok(message), Some(signature)) = (tbs.to_der(), self.0.signature.as_bytes()) else { return false };
         let Some(wanted) = identifier(&self.0.signature_algorithm) else { return false };
         let fitting = algorithms.iter().copied().filter(|algorithm| algorithm.signature_alg_id().as_ref() == wanted);
         issuer.has_signed(&message, signature, fitting)
     }
 
-    /// Whether its key has made `signature`, by one of `algorithms`.
+    /// Whether `signature` is of its key, by one of `algorithms`.
     pub(super) fn has_signed<'a>(
         &self,
         message: &[u8],
@@ -111,7 +111,7 @@ impl Certificate {
         self.0.tbs_certificate.subject_public_key_info.to_der().ok().map(SubjectPublicKeyInfoDer::from)
     }
 
-    /// Whether its common name is the server's, which counts only where it has no alternative name of that kind.
+    /// Whether its common name is the server's. That counts only if it has no alternative name of the same kind.
     pub(super) fn is_commonly_named(&self, server: &ServerName<'_>) -> bool {
         let Ok(names) = self.0.tbs_certificate.get::<SubjectAltName>() else { return false };
         let rules_out = |name: &GeneralName| match name {
@@ -135,7 +135,7 @@ impl Certificate {
         }
     }
 
-    /// `None` also where there are several.
+    /// `None` if there is none, or more than one.
     fn common_name(&self) -> Option<String> {
         let parts = self.0.tbs_certificate.subject.0.iter().flat_map(|part| part.0.iter());
         let mut names = parts.filter(|part| part.oid == COMMON_NAME);
@@ -145,13 +145,13 @@ impl Certificate {
     }
 }
 
-/// An algorithm's identifier as webpki compares it: without the header of its sequence.
+/// An algorithm's identifier as webpki compares it: without the header of the sequence.
 fn identifier(algorithm: &AlgorithmIdentifierOwned) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     algorithm.encode_value(&mut bytes).ok().map(|()| bytes)
 }
 
-/// Whether `name` is `host`, or `*.` and what follows the first label of it.
+/// Whether `name` is `host`, or `*.` and the parent domain of `host`.
 fn fits(name: &str, host: &str) -> bool {
     let by_wildcard = || {
         let (first, parent) = host.split_once('.')?;
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wildcard_stands_for_one_label_of_a_host_in_a_domain() {
+    fn wildcard_matches_one_label_below_a_domain() {
         for name in ["db.example.org", "DB.Example.org", "*.example.org"] {
             assert!(fits(name, "db.example.org"), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Certificates as people make them with openssl: what is accepted under which `sslmode`, and that psql agrees.
+//! Certificates made with openssl: which are accepted under which `sslmode`, and that psql agrees.
 
 use std::fs::{self, Permissions};
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,11 +13,11 @@ use crate::store::place::{Place, permanent};
 use crate::support::postgres::{Postgres, connect, program, succeed};
 
 const P256: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-/// Where every name is.
+/// The address of every host name.
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const VERIFYING: [SslMode; 2] = [SslMode::VerifyCa, SslMode::VerifyFull];
 
-/// A server, and the certificates that are made for it.
+/// A server and its certificates.
 struct Certified {
     server: Postgres,
 }
@@ -27,7 +27,7 @@ impl Certified {
         Self { server: Postgres::private() }
     }
 
-    /// A key and a request for `db.example.net`, signed by `authority` with `options`; without any it is of version 1.
+    /// A certificate for `db.example.net`, signed by `authority` with `options`; without options it is of version 1.
     fn present_signed(&self, authority: &str, options: &str) {
         self.server.present(&format!(
             "openssl req {P256} -subj /CN=db.example.net -keyout server.key -out server.csr\n{}",
@@ -50,7 +50,7 @@ impl Certified {
         target
     }
 
-    /// Whether a connection comes about, and an encrypted one at that.
+    /// Whether an encrypted connection succeeds.
     fn admits(&self, host: &str, sslmode: SslMode, roots: Option<&str>) -> bool {
         opened(self.target(host, sslmode, roots)).is_ok_and(|store| {
             let query =
@@ -61,7 +61,7 @@ impl Certified {
         })
     }
 
-    /// `host` is admitted under these modes, or refused, by runwrap as by psql.
+    /// runwrap and psql both admit `host` under these modes, or both refuse it.
     #[track_caller]
     fn check(&self, host: &str, modes: &[SslMode], roots: Option<&str>, admitted: bool) {
         for mode in modes {
@@ -71,14 +71,14 @@ impl Certified {
     }
 }
 
-/// What psql says of the same.
+/// Whether psql connects with the same settings.
 fn psql_admits(target: PostgresTarget) -> bool {
     let word = match target.sslmode {
         SslMode::Prefer => "prefer",
         SslMode::Require => "require",
         SslMode::VerifyCa => "verify-ca",
         SslMode::VerifyFull => "verify-full",
-        SslMode::Disable | SslMode::Allow => panic!("no TLS, or not at first"),
+        SslMode::Disable | SslMode::Allow => panic!("not a mode that starts with TLS"),
     };
     let files = [("sslrootcert", target.sslrootcert), ("sslcert", target.sslcert), ("sslkey", target.sslkey)];
     let given = files.into_iter().filter_map(|(name, path)| Some(format!("{name}={}", path?.display())));
@@ -112,9 +112,9 @@ fn extensions(text: &str) -> String {
     format!("-extfile /dev/stdin <<'END'\n{text}\nEND")
 }
 
-/// As PostgreSQL's manual makes it.
+/// The certificate of PostgreSQL's manual.
 #[test]
-fn a_certificate_of_version_1_encrypts_where_nothing_of_it_is_checked() {
+fn version_1_certificate_encrypts_without_verification() {
     let certified = Certified::new();
     for (protocol, key) in [("TLSv1.3", P256), ("TLSv1.2", P256), ("TLSv1.2", "-newkey rsa:2048 -nodes")] {
         certified.server.set(&format!("ssl_max_protocol_version = '{protocol}'"));
@@ -128,7 +128,7 @@ fn a_certificate_of_version_1_encrypts_where_nothing_of_it_is_checked() {
 }
 
 #[test]
-fn a_certificate_of_version_1_is_trusted_for_the_root_that_signed_it() {
+fn version_1_certificate_is_trusted_for_the_root_that_signed_it() {
     let certified = Certified::new();
     let roots = Some("authority.crt");
     certified.present_signed("authority", "");
@@ -136,7 +136,7 @@ fn a_certificate_of_version_1_is_trusted_for_the_root_that_signed_it() {
     certified.check("127.0.0.1", &[SslMode::VerifyCa], roots, true);
     certified.check("127.0.0.1", &[SslMode::VerifyFull], roots, false);
 
-    // Of the same name, and with another key.
+    // The same name with another key.
     certified.server.present(&format!(
         "openssl req -x509 {P256} -days 2 -subj /CN=authority -keyout stranger.key -out stranger.crt\n\
          openssl req {P256} -subj /CN=db.example.net -keyout server.key -out server.csr\n{}",
@@ -150,7 +150,7 @@ fn a_certificate_of_version_1_is_trusted_for_the_root_that_signed_it() {
 }
 
 #[test]
-fn only_an_authority_vouches_for_a_certificate_of_version_1() {
+fn only_an_authority_may_sign_a_version_1_certificate() {
     let certified = Certified::new();
     let root = |options: &str| {
         format!("openssl req -x509 {P256} -days 2 -subj /CN=root -keyout root.key -out root.crt {options}\n")
@@ -171,7 +171,7 @@ fn only_an_authority_vouches_for_a_certificate_of_version_1() {
 }
 
 #[test]
-fn a_certificate_that_is_its_own_root_is_trusted_for_its_name_and_time() {
+fn self_signed_root_is_trusted_for_its_name_and_validity() {
     let certified = Certified::new();
     let roots = Some("server.crt");
     for (options, host, admitted) in [
@@ -206,7 +206,7 @@ fn a_certificate_that_is_its_own_root_is_trusted_for_its_name_and_time() {
 }
 
 #[test]
-fn another_certificate_of_the_same_name_is_not_the_root() {
+fn certificate_with_the_name_of_the_root_is_not_the_root() {
     let certified = Certified::new();
     certified.present_own("-subj /CN=db.example.net -days 2 && cp server.crt former.crt && cp server.key former.key");
     certified.present_own("-subj /CN=db.example.net -days 2");
@@ -219,7 +219,7 @@ fn another_certificate_of_the_same_name_is_not_the_root() {
 }
 
 #[test]
-fn a_common_name_counts_where_no_other_does() {
+fn common_name_counts_if_there_is_no_alternative_name() {
     let certified = Certified::new();
     let roots = Some("authority.crt");
     for (names, admitted) in [
@@ -237,13 +237,13 @@ fn a_common_name_counts_where_no_other_does() {
         certified.check("db.example.net", &[SslMode::VerifyFull], Some("server.crt"), admitted);
     }
     certified.check("127.0.0.1", &[SslMode::VerifyFull], Some("server.crt"), true);
-    // Of two, libpq takes one.
+    // libpq accepts one of two common names; runwrap neither.
     certified.present_own("-subj /CN=db.example.net/CN=other -days 2");
     assert!(!certified.admits("db.example.net", SslMode::VerifyFull, Some("server.crt")));
 }
 
 #[test]
-fn what_stands_between_root_and_server_is_held_to_its_limits() {
+fn intermediate_certificate_is_held_to_its_limits() {
     let certified = Certified::new();
     let chain = |between: &str, server: &str| {
         format!(
@@ -270,14 +270,14 @@ fn what_stands_between_root_and_server_is_held_to_its_limits() {
         certified.server.present(&chain(between, server));
         certified.check("db.example.net", &[SslMode::VerifyFull], Some("authority.crt"), admitted);
     }
-    // Of version 1: here, unlike in libpq, only for a root that is named.
+    // libpq accepts an intermediate of version 1; runwrap only as a root of sslrootcert.
     certified.server.present(&format!("{}\ncat between.crt authority.crt > both.crt", chain(&extensions(signs), "")));
     assert!(!certified.admits("db.example.net", SslMode::VerifyFull, Some("authority.crt")));
     certified.check("db.example.net", &VERIFYING, Some("both.crt"), true);
 }
 
-/// A server that asks `certified` for a certificate, which `make` makes of `client.csr`.
-fn asking_for(make: &str) -> Certified {
+/// A server that demands a certificate of `certified`; the script `make` signs `client.csr`.
+fn demanding(make: &str) -> Certified {
     let certified = Certified::new();
     let access = certified.file("data/pg_hba.conf");
     let before = fs::read_to_string(&access).unwrap();
@@ -297,9 +297,9 @@ fn asking_for(make: &str) -> Certified {
 }
 
 #[test]
-fn a_client_shows_its_certificate_of_either_version() {
+fn client_sends_its_certificate_of_either_version() {
     for options in [String::new(), extensions("subjectAltName=DNS:certified")] {
-        let certified = asking_for(&sign("client", "authority", &options));
+        let certified = demanding(&sign("client", "authority", &options));
         let as_certified = |key: &str, sslmode| PostgresTarget {
             user: "certified".into(),
             sslcert: Some(certified.file("client.crt")),
@@ -320,41 +320,41 @@ fn a_client_shows_its_certificate_of_either_version() {
             let message = permanent(opened(as_certified("client.key", sslmode)).map(|_| ()));
             assert!(message.contains("sslkey") && message.contains("chmod 600"), "{message}");
         }
-        // Who only prefers TLS gets in without, where the server does not insist.
+        // With sslmode=prefer the client connects without TLS if the server permits it.
         let admin = PostgresTarget { user: "admin".into(), ..as_certified("client.key", SslMode::Prefer) };
         assert!(opened(admin).is_ok());
     }
 }
 
 #[test]
-fn a_client_has_its_certificate_where_libpq_has_it() {
-    let certified = asking_for(&sign("client", "authority", ""));
+fn client_certificate_has_the_default_files_of_libpq() {
+    let certified = demanding(&sign("client", "authority", ""));
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join(".postgresql");
-    let list = || {
+    let migrate = || {
         let url = format!("postgres://certified@127.0.0.1:{}/postgres?sslmode=require", certified.server.port());
         let mut command = Command::new(env!("CARGO_BIN_EXE_runwrap"));
         command.arg("migrate").env_clear().env("HOME", home.path()).env("RUNWRAP_DATABASE_URL", url);
         command.stdin(Stdio::null()).output().unwrap()
     };
-    let said = |part: &str| {
-        let output = list();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(part), "{said}");
+    let refuses = |part: &str| {
+        let output = migrate();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && message.contains(part), "{message}");
     };
-    said("client certificate");
+    refuses("client certificate");
     fs::create_dir(&directory).unwrap();
     fs::copy(certified.file("client.crt"), directory.join("postgresql.crt")).unwrap();
-    said("postgresql.key");
+    refuses("postgresql.key");
     succeed(Command::new("mkfifo").arg(directory.join("postgresql.key")));
-    said("not a plain file");
+    refuses("not a plain file");
     fs::remove_file(directory.join("postgresql.key")).unwrap();
     fs::write(directory.join("postgresql.key"), vec![b'x'; 2 * 1024 * 1024]).unwrap();
-    said("larger than");
+    refuses("larger than");
     fs::copy(certified.file("client.key"), directory.join("postgresql.key")).unwrap();
     fs::set_permissions(directory.join("postgresql.key"), Permissions::from_mode(0o644)).unwrap();
-    said("chmod 600");
+    refuses("chmod 600");
     fs::set_permissions(directory.join("postgresql.key"), Permissions::from_mode(0o600)).unwrap();
-    let output = list();
+    let output = migrate();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,4 +1,4 @@
-//! How PostgreSQL is reached: TLS, passwords, several hosts, a pooler.
+//! Connecting to PostgreSQL: TLS, passwords, several hosts, a pooler.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -23,7 +23,7 @@ fn answer(target: PostgresTarget, attempt: usize) -> Result<usize, StoreError> {
     open(&place.target, &options).and_then(|mut store| store.migrate())
 }
 
-/// Whether the connection of a session over TCP was encrypted, as the server saw it.
+/// Whether the server reports the session over TCP as encrypted.
 fn is_encrypted(target: &PostgresTarget) -> bool {
     let place = Place::at_postgres(target.clone());
     let store = place.open();
@@ -34,7 +34,7 @@ fn is_encrypted(target: &PostgresTarget) -> bool {
 }
 
 #[test]
-fn every_sslmode_gets_the_channel_that_libpq_would() {
+fn each_sslmode_uses_the_channel_of_libpq() {
     let authority = Some(Postgres::shared().authority());
     let encrypted = |sslmode| is_encrypted(&PostgresTarget { sslmode, ..tcp("localhost") });
     assert_eq!([SslMode::Disable, SslMode::Allow].map(encrypted), [false, false]);
@@ -45,7 +45,7 @@ fn every_sslmode_gets_the_channel_that_libpq_would() {
 }
 
 #[test]
-fn allow_and_prefer_take_the_channel_that_the_server_demands() {
+fn allow_and_prefer_use_the_channel_that_the_server_demands() {
     let admin = tcp("localhost");
     connect(&admin).batch_execute("CREATE ROLE veiled LOGIN SUPERUSER").unwrap();
     let veiled = |sslmode| PostgresTarget { user: "veiled".into(), sslmode, ..admin.clone() };
@@ -55,7 +55,7 @@ fn allow_and_prefer_take_the_channel_that_the_server_demands() {
 }
 
 #[test]
-fn a_certificate_for_another_name_passes_verify_ca_alone() {
+fn certificate_for_another_name_passes_only_verify_ca() {
     let authority = Some(Postgres::shared().authority());
     let by_number = |sslmode| PostgresTarget { sslmode, sslrootcert: authority.clone(), ..tcp("127.0.0.1") };
     assert!(answer(by_number(SslMode::VerifyCa), 0).is_ok());
@@ -64,7 +64,7 @@ fn a_certificate_for_another_name_passes_verify_ca_alone() {
 }
 
 #[test]
-fn a_certificate_of_an_unknown_authority_is_refused() {
+fn certificate_of_an_unknown_authority_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let stranger = Postgres::private();
     for sslmode in [SslMode::VerifyCa, SslMode::VerifyFull] {
@@ -84,7 +84,7 @@ fn a_certificate_of_an_unknown_authority_is_refused() {
 }
 
 #[test]
-fn a_password_comes_from_the_target_or_its_file() {
+fn password_comes_from_the_target_or_the_passfile() {
     let admin = tcp("127.0.0.1");
     connect(&admin).batch_execute(r"CREATE ROLE walled LOGIN SUPERUSER PASSWORD 'a:b\c'").unwrap();
     let walled = PostgresTarget { user: "walled".into(), ..admin };
@@ -107,7 +107,7 @@ fn a_password_comes_from_the_target_or_its_file() {
 }
 
 #[test]
-fn each_attempt_is_for_one_host() {
+fn each_attempt_tries_one_host() {
     let up = tcp("127.0.0.1");
     // Nothing listens on port 1.
     let down = PostgresHost { host: "127.0.0.1".into(), hostaddr: None, port: 1 };
@@ -118,7 +118,7 @@ fn each_attempt_is_for_one_host() {
 }
 
 #[test]
-fn a_server_of_the_wrong_kind_is_passed_over() {
+fn server_without_the_target_session_attrs_is_refused() {
     let wants =
         |target_session_attrs, attempt| answer(PostgresTarget { target_session_attrs, ..tcp("127.0.0.1") }, attempt);
     for fits in [TargetSessionAttrs::ReadWrite, TargetSessionAttrs::Primary, TargetSessionAttrs::Any] {
@@ -131,15 +131,15 @@ fn a_server_of_the_wrong_kind_is_passed_over() {
 }
 
 #[test]
-fn a_database_that_does_not_exist_is_a_persons_to_make() {
+fn missing_database_is_a_permanent_error() {
     let target = PostgresTarget { dbname: "nowhere".into(), ..tcp("127.0.0.1") };
     let message = permanent(answer(target, 0));
     assert!(message.contains("/nowhere") && message.contains("create the database"), "{message}");
 }
 
-/// A named statement prepared on one connection of a pool does not exist on the next.
+/// Fails if the store prepares named statements: the pooler may run the next statement on another connection.
 #[test]
-fn a_pooler_in_transaction_mode_is_no_hindrance() {
+fn pooler_in_transaction_mode_works() {
     let bouncer = PgBouncer::before(Postgres::shared(), 4);
     let place = Place::at_postgres(bouncer.target(&tcp("127.0.0.1")));
     thread::scope(|scope| {

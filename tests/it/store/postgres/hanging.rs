@@ -1,4 +1,4 @@
-//! A server that is down, or there and silent: every attempt ends in time, and what it did is known or unknown, never lost.
+//! A server that is down or does not answer: every attempt ends by its deadline, and no acknowledged write is lost.
 
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::postgres::{Postgres, connect};
 const SHORT: Duration = Duration::from_millis(700);
 
 #[test]
-fn a_silent_server_does_not_hold_a_command_beyond_its_deadline() {
+fn silent_server_does_not_delay_a_command_past_its_deadline() {
     let server = Postgres::private();
     let target = server.target("postgres");
     let place = Place::at_postgres(target);
@@ -28,7 +28,7 @@ fn a_silent_server_does_not_hold_a_command_beyond_its_deadline() {
     assert!(transient(silent).ends_with("did not answer within 700ms"));
     assert!(start.elapsed() < Duration::from_secs(10));
     server.thaw();
-    // What was given up may have been done all the same. Saying it again is safe either way.
+    // The server may have executed the abandoned statement. To send it again is safe either way.
     assert_ne!(place.open().apply(run_id, &retried).unwrap(), Applied::Missing);
     assert_eq!(place.show("1")["status"], "completed");
     server.stop();
@@ -39,7 +39,7 @@ fn a_silent_server_does_not_hold_a_command_beyond_its_deadline() {
 }
 
 #[test]
-fn the_one_who_waits_is_woken_after_the_answer_is_there() {
+fn waiter_is_woken_after_the_answer_is_stored() {
     let place = Place::postgres();
     let (wake, woken) = channel();
     let mut worker = attempt::Worker::default();
@@ -51,15 +51,15 @@ fn the_one_who_waits_is_woken_after_the_answer_is_there() {
 }
 
 #[test]
-fn a_client_that_panics_is_a_failed_attempt() {
+fn panic_in_the_client_is_a_transient_error() {
     let place = Place::sqlite();
     let work = |_store: &mut runwrap::store::Store| -> Result<(), StoreError> { panic!("on purpose") };
     transient(attempt::within(SHORT * 10, place.target.clone(), place.options(), work));
 }
 
-/// Somebody's open transaction holds the row.
+/// Another transaction holds the lock of the row.
 #[test]
-fn a_lock_is_waited_for_no_longer_than_a_statement_may_take() {
+fn lock_wait_ends_with_the_statement_timeout() {
     let place = Place::postgres();
     let run = run("cifar");
     begin(&place, &run);
@@ -74,9 +74,9 @@ fn a_lock_is_waited_for_no_longer_than_a_statement_may_take() {
     assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Written);
 }
 
-/// The answer to a commit was lost: the same is said again, and that is once.
+/// The answer to a commit is lost; the same record sent again is stored once.
 #[test]
-fn a_server_that_crashes_loses_nothing_that_it_acknowledged() {
+fn crashed_server_loses_nothing_that_it_acknowledged() {
     let server = Postgres::private();
     let target = PostgresTarget { user: "admin".into(), ..server.target("postgres") };
     let place = Place::at_postgres(target);

@@ -1,9 +1,10 @@
-//! `key=value` connection strings, by libpq's rules of blanks, quotes and backslashes. Pure.
+//! `key=value` connection strings: libpq's rules for blanks, quotes and backslashes. Pure.
 
-use super::postgres::Parameters;
-use super::{Malformed, keywords};
+use super::error::ConninfoError;
+use super::keywords;
+use super::parameters::Parameters;
 
-pub(super) fn parse(text: &str) -> Result<Parameters, Malformed> {
+pub(super) fn parse(text: &str) -> Result<Parameters, ConninfoError> {
     let mut parameters = Parameters::default();
     let mut rest = text.trim_start();
     let mut position = 0;
@@ -25,13 +26,13 @@ pub(super) fn parse(text: &str) -> Result<Parameters, Malformed> {
     Ok(parameters)
 }
 
-fn no_equals_sign(position: usize) -> Malformed {
+fn no_equals_sign(position: usize) -> ConninfoError {
     let hint = "write key=value pairs with a blank between them, and quote a value with blanks in it: key='a b'";
-    Malformed::new(format!("parameter {position} in it has no ="), hint)
+    ConninfoError::new(format!("parameter {position} in it has no ="), hint)
 }
 
-/// One value and what follows it. A backslash takes the next character as it is, inside quotes and outside.
-fn value(text: &str, position: usize) -> Result<(String, &str), Malformed> {
+/// The value at the start of `text`, and the text after it. A backslash escapes the next character, in quotes too.
+fn value(text: &str, position: usize) -> Result<(String, &str), ConninfoError> {
     let quoted = text.starts_with('\'');
     let mut value = String::new();
     let mut characters = text.char_indices().skip(usize::from(quoted));
@@ -44,7 +45,10 @@ fn value(text: &str, position: usize) -> Result<(String, &str), Malformed> {
         }
     }
     if quoted {
-        return Err(Malformed::new(format!("the quote of parameter {position} is not closed"), "add the missing '"));
+        return Err(ConninfoError::new(
+            format!("the quote of parameter {position} is not closed"),
+            "add the missing '",
+        ));
     }
     Ok((value, ""))
 }

@@ -1,5 +1,5 @@
-//! A path in JSON as its bytes: a name need not be UTF-8, and a keeper must find what its supervisor was told. For what
-//! never leaves this version of runwrap. Pure.
+//! A path in JSON as its bytes, because a file name need not be UTF-8. Only for messages between processes of one version
+//! of runwrap. Pure.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -23,7 +23,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf
     Vec::deserialize(deserializer).map(|bytes| OsString::from_vec(bytes).into())
 }
 
-/// The same for a path that may be missing.
+/// The same for an optional path.
 pub mod optional {
     use super::{Deserialize, Deserializer, OsStrExt, OsString, OsStringExt, PathBuf, Serializer};
 

@@ -1,0 +1,28 @@
+//! The conventions of libpq, the client library of PostgreSQL: connection strings, `PG*` variables, service file,
+//! password file, default files and TLS settings. Owns every default of a PostgreSQL connection. Pure: the environment
+//! and the files arrive as functions. Must not connect, must not know a PostgreSQL client, and no error may repeat a
+//! part of a connection string: in a malformed one any part may belong to the password.
+
+pub mod any_path;
+mod defaults;
+mod env;
+mod error;
+mod keywords;
+mod pairs;
+mod parameters;
+mod passfile;
+mod resolve;
+mod service;
+mod target;
+mod tls;
+mod url;
+
+#[cfg(test)]
+mod tests;
+
+pub use env::ClientEnv;
+pub use error::{ConninfoError, nearest};
+pub use passfile::{SecretFile, password};
+pub use resolve::{target_from_pairs, target_from_url};
+pub use target::{ChannelBinding, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
+pub use tls::{Channel, ClientCertificate, TlsSettings, Verification, channels, is_key_exposed, tls_settings};

@@ -1,0 +1,171 @@
+//! A PostgreSQL server and how to connect to it: the result of a connection string and its environment.
+//! Owns the types; the serde names of an enum are libpq's words for it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::any_path;
+
+/// A PostgreSQL server, or several equivalent ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostgresTarget {
+    /// At least one. Each attempt tries one.
+    pub hosts: Vec<PostgresHost>,
+    pub user: String,
+    /// From the URL, `PGPASSWORD` or a service file. Without it each connection reads `passfile`.
+    pub password: Option<Secret>,
+    /// It may not exist.
+    #[serde(with = "any_path::optional")]
+    pub passfile: Option<PathBuf>,
+    pub dbname: String,
+    pub sslmode: SslMode,
+    /// The directory of the default TLS files, each of which counts if it exists; `None` without a home directory.
+    #[serde(with = "any_path::optional")]
+    pub tls_directory: Option<PathBuf>,
+    /// `sslrootcert=`; `None` means the default file, else the system's roots.
+    #[serde(with = "any_path::optional")]
+    pub sslrootcert: Option<PathBuf>,
+    /// `sslcert=`; `None` means the default file, else no client certificate.
+    #[serde(with = "any_path::optional")]
+    pub sslcert: Option<PathBuf>,
+    /// `sslkey=`; `None` means the default file.
+    #[serde(with = "any_path::optional")]
+    pub sslkey: Option<PathBuf>,
+    pub channel_binding: ChannelBinding,
+    pub target_session_attrs: TargetSessionAttrs,
+    pub application_name: String,
+    /// `options=`, sent at start-up only if set: a pooler refuses it.
+    pub options: Option<String>,
+    /// `connect_timeout=`, of the TCP connection alone; positive.
+    pub connect_timeout_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostgresHost {
+    /// A name, an address, or the directory of a Unix socket: then it begins with `/`.
+    pub host: String,
+    /// `hostaddr=`: the address of `host`, which saves the DNS query. The server's certificate must still name `host`.
+    pub hostaddr: Option<IpAddr>,
+    pub port: u16,
+}
+
+impl PostgresHost {
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        self.host.starts_with('/')
+    }
+}
+
+/// libpq's `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    Disable,
+    Allow,
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+/// libpq's `channel_binding`: whether the password exchange is bound to the TLS channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelBinding {
+    Disable,
+    Prefer,
+    Require,
+}
+
+/// libpq's `target_session_attrs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetSessionAttrs {
+    Any,
+    ReadWrite,
+    ReadOnly,
+    Primary,
+    Standby,
+    PreferStandby,
+}
+
+impl TargetSessionAttrs {
+    /// The server must be asked for its state. `prefer-standby` accepts any server after one round over all hosts.
+    #[must_use]
+    pub fn needs_state(self, is_first_round: bool) -> bool {
+        match self {
+            Self::Any => false,
+            Self::PreferStandby => is_first_round,
+            Self::ReadWrite | Self::ReadOnly | Self::Primary | Self::Standby => true,
+        }
+    }
+
+    /// Whether a server in this state satisfies the attribute.
+    #[must_use]
+    pub fn accepts(self, in_recovery: bool, is_read_only: bool) -> bool {
+        match self {
+            Self::Any => true,
+            Self::ReadWrite => !in_recovery && !is_read_only,
+            Self::ReadOnly => in_recovery || is_read_only,
+            Self::Primary => !in_recovery,
+            Self::Standby | Self::PreferStandby => in_recovery,
+        }
+    }
+}
+
+impl fmt::Display for TargetSessionAttrs {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(out)
+    }
+}
+
+/// A password. Prints as asterisks.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    #[must_use]
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn target_session_attrs_match_libpq() {
+        use TargetSessionAttrs::{Any, PreferStandby, Primary, ReadOnly, ReadWrite, Standby};
+
+        // A writable primary, a read-only primary, a standby.
+        for (attribute, accepted) in [
+            (Any, [true, true, true]),
+            (ReadWrite, [true, false, false]),
+            (ReadOnly, [false, true, true]),
+            (Primary, [true, true, false]),
+            (Standby, [false, false, true]),
+            (PreferStandby, [false, false, true]),
+        ] {
+            let states = [(false, false), (false, true), (true, true)];
+            assert_eq!(states.map(|(in_recovery, read_only)| attribute.accepts(in_recovery, read_only)), accepted);
+            assert_eq!(attribute.needs_state(true), attribute != Any, "{attribute:?}");
+            assert_eq!(attribute.needs_state(false), ![Any, PreferStandby].contains(&attribute), "{attribute:?}");
+        }
+    }
+}
