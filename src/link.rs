@@ -24,8 +24,10 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::{DatabaseTarget, any_path};
 use crate::record::{Begun, RunId};
-use crate::sys::fs::memory_file;
-use crate::sys::link::{Incoming, MESSAGE_BYTES_MAX, Socket};
+use crate::sys::fs::{memory_file, read_from_start};
+use crate::sys::link::{MESSAGE_BYTES_MAX, Socket};
+
+pub use crate::sys::link::Message;
 
 /// The keeper's end of the link.
 pub const LINK_FD: RawFd = 3;
@@ -70,9 +72,7 @@ impl KeeperConfig {
 
     /// Reads it, whatever the descriptor's place.
     pub fn read(file: &File) -> io::Result<Self> {
-        let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        Ok(serde_json::from_slice(&read_from_start(file)?)?)
     }
 }
 
@@ -115,16 +115,6 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
     }
 }
 
-/// What came over the link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message<T> {
-    Received(T),
-    /// Nothing now.
-    Nothing,
-    /// The other side has gone.
-    Closed,
-}
-
 /// One end of the link.
 pub struct Link(Socket);
 
@@ -136,7 +126,7 @@ impl Link {
     }
 
     #[must_use]
-    pub const fn of(socket: Socket) -> Self {
+    pub const fn new(socket: Socket) -> Self {
         Self(socket)
     }
 
@@ -152,11 +142,11 @@ impl Link {
 
     /// What the other side says next.
     pub fn recv<T: for<'de> Deserialize<'de>>(&self) -> io::Result<Message<T>> {
-        match self.0.receive()? {
-            Incoming::Closed => Ok(Message::Closed),
-            Incoming::Nothing => Ok(Message::Nothing),
-            Incoming::Message(bytes) => Ok(Message::Received(serde_json::from_slice(&bytes)?)),
-        }
+        Ok(match self.0.recv()? {
+            Message::Received(bytes) => Message::Received(serde_json::from_slice(&bytes)?),
+            Message::Nothing => Message::Nothing,
+            Message::Closed => Message::Closed,
+        })
     }
 }
 
@@ -174,7 +164,7 @@ mod tests {
     #[test]
     fn the_longest_news_fit_into_a_message() {
         let (supervisors, keepers) = Link::pair().unwrap();
-        let keepers = Link::of(keepers);
+        let keepers = Link::new(keepers);
         for text in ["\u{1}", "😀", "\"", "x"] {
             let long = || text.repeat(1_000_000);
             for news in [

@@ -86,7 +86,7 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     };
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
-    let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
+    let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::redact(&typed) };
     let settings = config::load(flags, &account, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         let path = settings.log_file.display();

@@ -17,7 +17,7 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, RunLimits, Supervised, Supervision, Undelivered, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, SupervisorOutcome, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -29,7 +29,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
             "internal error: {}", panic.payload_as_str().unwrap_or("unknown"));
     }));
     let run_id = RunId(Uuid::now_v7());
-    logging::name_run(&run_id);
+    logging::set_run_id(&run_id);
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
     log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
     let supervision = supervision(settings, command, run_id);
@@ -37,7 +37,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let gather = || begin(settings, command, run_id, name);
     // The guard inside has finalized the run, if it had begun, by the time that an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
-        Ok(Ok(Supervised { end, undelivered })) => {
+        Ok(Ok(SupervisorOutcome { end, undelivered })) => {
             if let Some(undelivered) = undelivered {
                 deliver_alone(settings, &undelivered, report_path.as_deref());
             }
@@ -78,7 +78,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
     }
 }
 
-fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supervision {
+fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> SupervisorConfig {
     let place = place(&settings.state_dir, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
@@ -111,7 +111,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
     };
-    Supervision {
+    SupervisorConfig {
         command: command.to_vec(),
         config,
         limits,

@@ -7,10 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::writer::read_all;
 use super::{Damage, RunState, read_lines};
 use crate::record::RunId;
-use crate::sys::fs::Directory;
+use crate::sys::fs::{Directory, read_from_start};
 use crate::sys::lock::{is_held, try_lock};
 
 const LOCK: &str = "lock";
@@ -226,8 +225,8 @@ impl RunDirectory {
         numbers.sort_unstable();
         for number in numbers.into_iter().rev() {
             let file = self.directory.open_file(&journal_name(number))?;
-            match read_lines(&read_all(&file)?) {
-                Ok((entries, _)) => match RunState::of(&entries) {
+            match read_lines(&read_from_start(&file)?) {
+                Ok((entries, _)) => match RunState::from_entries(&entries) {
                     Some(state) => return Ok(Ok((state, file, number))),
                     None => return Ok(Err(Damage::Empty)),
                 },
@@ -259,6 +258,6 @@ fn journal_number(name: &OsStr) -> Option<u32> {
 
 /// Reads the journal behind an inherited descriptor.
 pub fn read_run_state(file: &File) -> io::Result<RunState> {
-    let (entries, _) = read_lines(&read_all(file)?).map_err(io::Error::other)?;
-    RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
+    let (entries, _) = read_lines(&read_from_start(file)?).map_err(io::Error::other)?;
+    RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::record::{Collector, METRICS_BYTES_MAX, Report, RunId, parse_metrics, parse_report};
+use crate::record::{METRICS_BYTES_MAX, Report, ReportAccumulator, RunId, parse_metrics, parse_report};
 use crate::sys::fs::open_plain;
 
 /// How much of a report file is read at a heartbeat: it must not become an hour of parsing.
@@ -79,14 +79,14 @@ pub struct ReportReader {
     seen: Vec<u8>,
     lines: u64,
     skipped: u64,
-    collector: Collector,
+    accumulator: ReportAccumulator,
 }
 
 impl ReportReader {
     /// Everything reported so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
-        self.collector.report()
+        self.accumulator.report()
     }
 
     /// Reads what has been appended since the last call, or a good piece of it. If `finished`, nobody writes it any more: then
@@ -111,7 +111,7 @@ impl ReportReader {
             }
             Err(error) => return Err(error),
         };
-        if !self.knows(&file)? {
+        if !self.is_same_file(&file)? {
             (self.offset_bytes, self.lines) = (0, 0);
             self.seen.clear();
         }
@@ -147,7 +147,7 @@ impl ReportReader {
     }
 
     /// Whether the bytes before the offset still stand there.
-    fn knows(&self, file: &File) -> io::Result<bool> {
+    fn is_same_file(&self, file: &File) -> io::Result<bool> {
         let mut there = vec![0; self.seen.len()];
         match file.read_exact_at(&mut there, self.offset_bytes - self.seen.len() as u64) {
             Ok(()) => Ok(there == self.seen),
@@ -158,7 +158,7 @@ impl ReportReader {
 
     fn take(&mut self, line: &[u8]) {
         self.lines += 1;
-        let Err(error) = parse_report(line).and_then(|report| self.collector.absorb(report)) else { return };
+        let Err(error) = parse_report(line).and_then(|report| self.accumulator.absorb(report)) else { return };
         self.skipped += 1;
         if self.skipped <= LOGGED_LINES_MAX {
             log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");

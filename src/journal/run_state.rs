@@ -41,7 +41,7 @@ pub struct StopRequest {
 impl RunState {
     /// Folds `entries`; `None` without a beginning.
     #[must_use]
-    pub fn of(entries: &[JournalEntry]) -> Option<Self> {
+    pub fn from_entries(entries: &[JournalEntry]) -> Option<Self> {
         let (first, rest) = entries.split_first()?;
         let RunEvent::Begin(begin) = &first.event else { return None };
         let mut state = Self {
@@ -54,13 +54,13 @@ impl RunState {
             last_elapsed_us: first.elapsed_us,
         };
         for entry in rest {
-            state.take(entry);
+            state.apply(entry);
         }
         Some(state)
     }
 
     /// Takes the next event over.
-    pub fn take(&mut self, entry: &JournalEntry) {
+    pub fn apply(&mut self, entry: &JournalEntry) {
         self.events += 1;
         self.last_elapsed_us = self.last_elapsed_us.max(entry.elapsed_us);
         match &entry.event {
@@ -202,7 +202,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_whole_story_becomes_progress_and_ending() {
-        let state = RunState::of(&sample_entries()).unwrap();
+        let state = RunState::from_entries(&sample_entries()).unwrap();
         let report = Report { metrics: json!({"loss": 1, "epoch": 2}).as_object().cloned(), ..Report::default() };
         let progress = state.progress(0, report);
         assert_eq!(progress.started_at.unwrap().to_rfc3339(), "2025-11-26T18:00:00.505+00:00");
@@ -223,10 +223,10 @@ pub(super) mod tests {
     fn every_prefix_of_a_story_is_a_story() {
         let entries = sample_entries();
         for length in 1..entries.len() {
-            let state = RunState::of(&entries[..length]).unwrap();
+            let state = RunState::from_entries(&entries[..length]).unwrap();
             assert_eq!(state.ending(None), None);
             assert_eq!(state.events, length as u64);
         }
-        assert_eq!(RunState::of(&[]), None);
+        assert_eq!(RunState::from_entries(&[]), None);
     }
 }

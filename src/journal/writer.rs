@@ -20,7 +20,7 @@ pub enum Medium {
 /// What became of an append, for those who read the journal through a descriptor of their own.
 #[derive(Debug)]
 pub enum Appended {
-    Here,
+    InPlace,
     /// The journal is in another file now, whole, because of the error.
     Moved(io::Error),
 }
@@ -35,7 +35,7 @@ pub struct JournalFile {
 
 /// The one writer of a run's journal.
 pub struct Writer {
-    place: JournalFile,
+    journal: JournalFile,
     /// Everything written so far: what a new file begins with.
     bytes: Vec<u8>,
     state: RunState,
@@ -44,7 +44,7 @@ pub struct Writer {
 impl JournalFile {
     /// Makes an empty one, in `directory` or, without one, in memory. The error is why it is in memory although there is a
     /// directory.
-    pub fn make(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
+    pub fn create(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
         let (made, error) = match directory.map(|directory| directory.create_journal(1)) {
             None => (None, None),
             Some(Ok(file)) => (Some(file), None),
@@ -73,17 +73,18 @@ impl JournalFile {
 }
 
 impl Writer {
-    /// Begins the journal of a run in an empty file in `directory`. The first event is durable after [`Writer::settle`].
+    /// Begins the journal of a run in an empty file in `directory`. The first event is durable after [`Writer::sync_beginning`].
     ///
     /// # Errors
     /// Only where not even memory is left.
-    pub fn begin(place: JournalFile, directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Appended)> {
+    pub fn begin(journal: JournalFile, directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Appended)> {
         let entry = JournalEntry { seq: 0, elapsed_us: 0, event: RunEvent::Begin(Box::new(begin)) };
         let bytes = encode(&entry)?;
-        let state = RunState::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        let mut writer = Self { place, bytes, state };
-        let written = match write_at(&writer.place.file, &writer.bytes, 0) {
-            Ok(()) => Appended::Here,
+        let state =
+            RunState::from_entries(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let mut writer = Self { journal, bytes, state };
+        let written = match write_at(&writer.journal.file, &writer.bytes, 0) {
+            Ok(()) => Appended::InPlace,
             Err(error) => writer.relocate(directory, error)?,
         };
         Ok((writer, written))
@@ -93,10 +94,10 @@ impl Writer {
     ///
     /// # Errors
     /// Only where not even memory is left.
-    pub fn settle(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::Here) };
-        match sync(&self.place.file).and_then(|()| directory.sync()) {
-            Ok(()) => Ok(Appended::Here),
+    pub fn sync_beginning(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
+        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::InPlace) };
+        match sync(&self.journal.file).and_then(|()| directory.sync()) {
+            Ok(()) => Ok(Appended::InPlace),
             Err(error) => self.relocate(Some(directory), error),
         }
     }
@@ -104,15 +105,15 @@ impl Writer {
     /// Goes on with a journal that somebody else began and whose lock is now ours. A torn last line is cut off.
     /// `number` is the one in its file's name; `None` for a journal in memory.
     pub fn resume(file: File, number: Option<u32>) -> io::Result<Self> {
-        let mut bytes = read_all(&file)?;
+        let mut bytes = fs::read_from_start(&file)?;
         let (entries, whole) = read_lines(&bytes).map_err(io::Error::other)?;
-        let state = RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let state = RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
         if whole < bytes.len() {
             bytes.truncate(whole);
             file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
-        Ok(Self { place: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
+        Ok(Self { journal: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
     }
 
     /// Writes `event`, and does not return before it is durable if `durable`.
@@ -123,11 +124,11 @@ impl Writer {
         let elapsed_us = self.state.begin.elapsed_us(clock::boot_time()).max(self.state.last_elapsed_us);
         let entry = JournalEntry { seq: self.state.events, elapsed_us, event };
         let line = encode(&entry)?;
-        let written = write_at(&self.place.file, &line, self.bytes.len());
+        let written = write_at(&self.journal.file, &line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
-        self.state.take(&entry);
-        match written.and_then(|()| if durable { sync(&self.place.file) } else { Ok(()) }) {
-            Ok(()) => Ok(Appended::Here),
+        self.state.apply(&entry);
+        match written.and_then(|()| if durable { sync(&self.journal.file) } else { Ok(()) }) {
+            Ok(()) => Ok(Appended::InPlace),
             // An fsync that failed is not repeated on the same file: the kernel may have dropped the pages and call it clean.
             Err(error) => self.relocate(directory, error),
         }
@@ -135,42 +136,30 @@ impl Writer {
 
     /// A new place, durable, because of `error`.
     fn relocate(&mut self, directory: Option<&RunDirectory>, error: io::Error) -> io::Result<Appended> {
-        let number = self.place.number + 1;
+        let number = self.journal.number + 1;
         let made = directory.and_then(|directory| new_file(directory, number, &self.bytes).ok());
         let (file, medium) = match made {
             Some(file) => (file, Medium::Disk),
             None => (in_memory(&self.bytes)?, Medium::Memory),
         };
-        self.place = JournalFile { file, medium, number };
+        self.journal = JournalFile { file, medium, number };
         Ok(Appended::Moved(error))
     }
 
     #[must_use]
-    pub const fn place(&self) -> &JournalFile {
-        &self.place
+    pub const fn journal(&self) -> &JournalFile {
+        &self.journal
     }
 
     #[must_use]
     pub const fn medium(&self) -> Medium {
-        self.place.medium
+        self.journal.medium
     }
 
     /// What the journal says so far.
     #[must_use]
     pub const fn state(&self) -> &RunState {
         &self.state
-    }
-}
-
-/// Reads a journal from its beginning. By position: the descriptor's own place is shared with other processes.
-pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 16 * 1024];
-    loop {
-        match file.read_at(&mut chunk, bytes.len() as u64)? {
-            0 => return Ok(bytes),
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
     }
 }
 

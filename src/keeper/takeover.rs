@@ -91,7 +91,7 @@ fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
     if failpoint::fails("leftovers") {
         return Err(io::Error::other("failpoint"));
     }
-    if leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Ask)? == 0 {
+    if leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Terminate)? == 0 {
         return Ok(());
     }
     let deadline = clock::boot_time() + GRACE;

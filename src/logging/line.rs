@@ -31,7 +31,7 @@ pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
 }
 
 /// `runwrap: ` and the sentence, then the hint. Without a sentence the fields speak, save the hint. No line feed at the end.
-pub(super) fn for_people(record: &Record<'_>) -> String {
+pub(super) fn for_stderr(record: &Record<'_>) -> String {
     let (hints, others): (Vec<_>, Vec<_>) = fields(record).into_iter().partition(|(key, _)| key == "hint");
     let hint = hints.first().map(|(_, value)| value.as_str());
     let mut message = record.args().to_string();
@@ -75,18 +75,18 @@ fn quoted(value: &str) -> String {
 
 /// A writer that holds back what it is given until the end of a line, and then writes all of it at once:
 /// simplelog writes a record in several pieces, between which another process could write.
-pub(super) struct Whole<W> {
+pub(super) struct WholeLineWriter<W> {
     inner: W,
     pending: Vec<u8>,
 }
 
-impl<W: Write> Whole<W> {
+impl<W: Write> WholeLineWriter<W> {
     pub(super) const fn new(inner: W) -> Self {
         Self { inner, pending: Vec::new() }
     }
 }
 
-impl<W: Write> Write for Whole<W> {
+impl<W: Write> Write for WholeLineWriter<W> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(piece);
         if self.pending.ends_with(b"\n") {
@@ -140,7 +140,7 @@ mod tests {
                 process::id()
             )
         );
-        assert_eq!(for_people(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
+        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
             for_file(&record, Some("7")),
             format!(r#"pid={} event=heartbeat table="a b" run_id=7"#, process::id())
         );
-        assert_eq!(for_people(&record), r#"runwrap: event=heartbeat table="a b""#);
+        assert_eq!(for_stderr(&record), r#"runwrap: event=heartbeat table="a b""#);
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
             }
         }
 
-        let mut whole = Whole::new(Writes(Vec::new()));
+        let mut whole = WholeLineWriter::new(Writes(Vec::new()));
         for piece in ["time ", "[INFO] ", "a", "\n", "b\n"] {
             whole.write_all(piece.as_bytes()).unwrap();
         }

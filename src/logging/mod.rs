@@ -26,7 +26,7 @@ use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::config::Verbosity;
 use file::LogFile;
-use line::Whole;
+use line::WholeLineWriter;
 use non_blocking::NonBlockingWriter;
 
 /// At this size the log is renamed to `….1` and begun anew.
@@ -37,7 +37,7 @@ static RUN_ID: OnceLock<String> = OnceLock::new();
 
 /// Has the file name the run in every line of this process: whoever looks for it finds its whole story. A second call changes
 /// nothing.
-pub fn name_run(run_id: &impl ToString) {
+pub fn set_run_id(run_id: &impl ToString) {
     RUN_ID.get_or_init(|| run_id.to_string());
 }
 
@@ -67,8 +67,8 @@ const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
 
 /// Splits each record into its two halves and hands them to simplelog.
 struct Logger<W: io::Write + Send + 'static> {
-    file: Option<Box<WriteLogger<Whole<LogFile>>>>,
-    stderr: Option<Box<WriteLogger<Whole<W>>>>,
+    file: Option<Box<WriteLogger<WholeLineWriter<LogFile>>>>,
+    stderr: Option<Box<WriteLogger<WholeLineWriter<W>>>>,
 }
 
 impl<W: io::Write + Send + 'static> Logger<W> {
@@ -78,9 +78,9 @@ impl<W: io::Write + Send + 'static> Logger<W> {
         format.add_filter_allow_str("runwrap").set_time_format_rfc3339();
         format.set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
         format.set_location_level(LevelFilter::Off);
-        let file = file.map(|file| WriteLogger::new(LevelFilter::Info, format.build(), Whole::new(file)));
+        let file = file.map(|file| WriteLogger::new(LevelFilter::Info, format.build(), WholeLineWriter::new(file)));
         format.set_time_level(LevelFilter::Off).set_max_level(LevelFilter::Off);
-        let stderr = stderr_level.map(|level| WriteLogger::new(level, format.build(), Whole::new(stderr)));
+        let stderr = stderr_level.map(|level| WriteLogger::new(level, format.build(), WholeLineWriter::new(stderr)));
         Self { file, stderr }
     }
 }
@@ -95,7 +95,7 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
             log_as(file.as_ref(), record, &line::for_file(record, RUN_ID.get().map(String::as_str)));
         }
         if let Some(stderr) = &self.stderr {
-            log_as(stderr.as_ref(), record, &line::for_people(record));
+            log_as(stderr.as_ref(), record, &line::for_stderr(record));
         }
     }
 
@@ -118,9 +118,9 @@ mod tests {
 
     /// Stands for stderr.
     #[derive(Clone, Default)]
-    struct Said(Arc<Mutex<Vec<u8>>>);
+    struct CapturedStderr(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Said {
+    impl io::Write for CapturedStderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    fn say(logger: &impl Log, level: Level, target: &str, message: &str) {
+    fn log_line(logger: &impl Log, level: Level, target: &str, message: &str) {
         let pairs = [("event", "tested")];
         let mut record = Record::builder();
         record.level(level).target(target).key_values(&pairs);
@@ -142,13 +142,13 @@ mod tests {
     fn both(verbosity: Verbosity) -> (String, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
-        let said = Said::default();
+        let said = CapturedStderr::default();
         let file = LogFile::new(&path, LOG_BYTES_MAX);
         let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), said.clone());
         for level in Level::iter() {
-            say(&logger, level, "runwrap::keeper", &format!("this is {level}"));
+            log_line(&logger, level, "runwrap::keeper", &format!("this is {level}"));
         }
-        say(&logger, Level::Error, "rustls::client", "secret");
+        log_line(&logger, Level::Error, "rustls::client", "secret");
         let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
         (said, fs::read_to_string(path).unwrap())
     }
@@ -179,10 +179,10 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_written_stops_nobody() {
         let directory = tempfile::tempdir().unwrap();
-        let said = Said::default();
+        let said = CapturedStderr::default();
         let file = LogFile::new(directory.path(), LOG_BYTES_MAX);
         let logger = Logger::new(Some(file), Some(LevelFilter::Warn), said.clone());
-        say(&logger, Level::Warn, "runwrap", "still here");
+        log_line(&logger, Level::Warn, "runwrap", "still here");
         assert_eq!(*said.0.lock().unwrap(), b"runwrap: still here\n");
     }
 }

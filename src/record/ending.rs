@@ -59,7 +59,7 @@ pub enum TrainerExit {
 /// A trainer that exits 0 has completed, whatever it was asked before.
 #[must_use]
 pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool) -> (Status, Reason, Option<String>) {
-    let (unasked, how) = match exit {
+    let (default_reason, outcome) = match exit {
         TrainerExit::Exited { code: 0 } => return (Status::Completed, Reason::Success, None),
         TrainerExit::NotExecuted { message } => return (Status::Failed, Reason::Spawn, Some(message.clone())),
         TrainerExit::Unknown { reason, message } => return (Status::Failed, *reason, Some(message.clone())),
@@ -71,9 +71,9 @@ pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool)
         TrainerExit::Signaled { name, .. } => (Reason::Signal, format!("killed by {name}")),
     };
     let (reason, message) = match (timed_out, stop_signal) {
-        (true, _) => (Reason::Timeout, format!("ran out of time (--timeout): {how}")),
-        (false, Some(stop)) => (Reason::Cancelled, format!("asked to stop by {stop}: {how}")),
-        (false, None) => (unasked, how),
+        (true, _) => (Reason::Timeout, format!("ran out of time (--timeout): {outcome}")),
+        (false, Some(stop)) => (Reason::Cancelled, format!("asked to stop by {stop}: {outcome}")),
+        (false, None) => (default_reason, outcome),
     };
     (Status::Failed, reason, Some(message))
 }

@@ -18,7 +18,7 @@ pub use decide::{AHEAD_SECONDS_MAX, Decision, Doubt, Verdict, decide};
 pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
 pub use instant::read_instant;
 pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, merge};
-pub use report::{Collector, LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
+pub use report::{LineError, METRICS_BYTES_MAX, Report, ReportAccumulator, merge_metrics, parse_metrics, parse_report};
 pub use row::{Row, Watch};
 pub use run::{Begun, Progress, RecordId, Run, RunId};
 pub use status::{Reason, Status};

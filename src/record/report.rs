@@ -11,7 +11,7 @@ pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many objects and lists may stand within one another. The journal and the record put metrics into objects of their
 /// own, and whoever reads these gives up at 128: what could not be read again must not be taken.
-const LEVELS_MAX: usize = 100;
+const DEPTH_MAX: usize = 100;
 
 /// What some programs write before the first word of a file.
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
@@ -33,7 +33,7 @@ pub enum LineError {
     NotJson { cause: String },
     #[error("not a JSON object")]
     NotAnObject,
-    #[error("more than {LEVELS_MAX} objects and lists stand within one another")]
+    #[error("more than {DEPTH_MAX} objects and lists stand within one another")]
     TooDeep,
     #[error("\"{field}\" must be {expected}")]
     WrongType { field: &'static str, expected: &'static str },
@@ -47,29 +47,29 @@ impl Report {
     /// # Errors
     /// [`LineError::TooLong`] where all metrics together would pass [`METRICS_BYTES_MAX`]; `self` is then unchanged.
     pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
-        let mut collector = Collector::from(std::mem::take(self));
-        let result = collector.absorb(later);
-        *self = collector.report;
+        let mut accumulator = ReportAccumulator::from(std::mem::take(self));
+        let result = accumulator.absorb(later);
+        *self = accumulator.report;
         result
     }
 }
 
 /// A report that grows by many lines, each at a cost of its own size and not of all that is known.
 #[derive(Clone, Debug, Default)]
-pub struct Collector {
+pub struct ReportAccumulator {
     report: Report,
     /// What the metrics take as JSON, roughly: the limit is one of good sense, not of a format.
     metrics_bytes: usize,
 }
 
-impl From<Report> for Collector {
+impl From<Report> for ReportAccumulator {
     fn from(report: Report) -> Self {
         let metrics_bytes = report.metrics.iter().flatten().map(|(key, value)| entry_bytes(key, value)).sum();
         Self { report, metrics_bytes }
     }
 }
 
-impl Collector {
+impl ReportAccumulator {
     /// Everything reported so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
@@ -139,7 +139,7 @@ pub fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
         return Err(LineError::TooLong { bytes: text.len() });
     }
     let strict = strict_json(String::from_utf8_lossy(text).trim_start_matches(BYTE_ORDER_MARK));
-    if levels(&strict) > LEVELS_MAX {
+    if nesting_depth(&strict) > DEPTH_MAX {
         return Err(LineError::TooDeep);
     }
     let value = serde_json::from_str(&strict).map_err(|error| LineError::NotJson { cause: error.to_string() })?;
@@ -160,7 +160,7 @@ fn text(object: &mut Map<String, Value>, field: &'static str) -> Result<Option<S
 }
 
 /// How many objects and lists stand within one another in JSON, or in what resembles it.
-fn levels(strict: &str) -> usize {
+fn nesting_depth(strict: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in strict.bytes() {
         match byte {
@@ -273,13 +273,13 @@ mod tests {
     #[test]
     fn only_metrics_that_can_be_read_again_within_other_objects_are_taken() {
         let nested = |levels: usize| format!("{{\"a\": {}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
-        let metrics = parse_metrics(nested(LEVELS_MAX).as_bytes()).unwrap();
+        let metrics = parse_metrics(nested(DEPTH_MAX).as_bytes()).unwrap();
         let mut within = Value::Object(metrics);
         for _ in 0..20 {
             within = json!([within]);
         }
         assert_eq!(serde_json::from_str::<Value>(&within.to_string()).unwrap(), within);
-        for levels in [LEVELS_MAX + 1, METRICS_BYTES_MAX / 4] {
+        for levels in [DEPTH_MAX + 1, METRICS_BYTES_MAX / 4] {
             assert_eq!(parse_metrics(nested(levels).as_bytes()), Err(LineError::TooDeep));
         }
         parse_metrics(format!("{{\"a\": \"\\\"{}\"}}", "[".repeat(1000)).as_bytes()).unwrap();
@@ -307,22 +307,22 @@ mod tests {
 
     #[test]
     fn many_lines_that_replace_one_another_stay_within_the_limit_and_cost_little() {
-        let mut collector = Collector::default();
+        let mut accumulator = ReportAccumulator::default();
         let large = Value::String("x".repeat(METRICS_BYTES_MAX / 2));
         let line = |key: &str, value: &Value| Report {
             metrics: json!({key: value}).as_object().cloned(),
             ..Report::default()
         };
-        collector.absorb(line("large", &large)).unwrap();
+        accumulator.absorb(line("large", &large)).unwrap();
         for step in 0..100_000 {
-            collector.absorb(line("step", &json!(step))).unwrap();
+            accumulator.absorb(line("step", &json!(step))).unwrap();
         }
         for _ in 0..10 {
-            collector.absorb(line("large", &large)).unwrap();
+            accumulator.absorb(line("large", &large)).unwrap();
         }
-        assert!(collector.absorb(line("larger", &large)).is_err());
-        assert_eq!(collector.report().metrics.as_ref().unwrap()["step"], 99_999);
-        assert_eq!(Collector::from(collector.report().clone()).metrics_bytes, collector.metrics_bytes);
+        assert!(accumulator.absorb(line("larger", &large)).is_err());
+        assert_eq!(accumulator.report().metrics.as_ref().unwrap()["step"], 99_999);
+        assert_eq!(ReportAccumulator::from(accumulator.report().clone()).metrics_bytes, accumulator.metrics_bytes);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The words between `machine` and `reactor`: what happens to a supervisor, and what it is to do. Must not decide anything.
 
-use super::relay::Reach;
+use super::relay::SignalScope;
 use crate::journal;
 use crate::link::ToSupervisor;
 use crate::record::TrainerExit;
 use crate::sys::process::EndAs;
-use crate::sys::signals::Received;
+use crate::sys::signals::SignalInfo;
 
 /// What happens to a supervisor.
 #[derive(Clone, Debug)]
@@ -14,8 +14,8 @@ pub(super) enum SupervisorEvent {
     /// The link is at its end, or a keeper could not be started.
     KeeperGone,
     Signal {
-        signal: Received,
-        reach: Reach,
+        signal: SignalInfo,
+        scope: SignalScope,
     },
     /// The command could not be executed, or not even forked.
     SpawnFailed {
@@ -34,9 +34,9 @@ pub(super) enum SupervisorEvent {
     },
     TrainerContinued,
     /// We were stopped, and go on.
-    Awake,
+    Resumed,
     /// A moment that `SupervisorMachine::wake_at` asked for, or any other.
-    Time,
+    Tick,
 }
 
 /// What a supervisor is to do.
@@ -49,12 +49,12 @@ pub(super) enum SupervisorAction {
         event: journal::RunEvent,
         durable: bool,
     },
-    Send {
+    SignalTrainer {
         signal: i32,
         value: Option<usize>,
     },
     /// Let the guard write the end.
-    Finish(TrainerExit),
+    WriteEnd(TrainerExit),
     /// The job stops: stop with it, by the same signal.
     StopSelf {
         signal: i32,
@@ -65,5 +65,5 @@ pub(super) enum SupervisorAction {
     },
     /// The run never began: stop the keeper and remove the journal.
     Abandon,
-    End(EndAs),
+    Exit(EndAs),
 }

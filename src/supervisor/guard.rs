@@ -1,10 +1,10 @@
 //! The finalize drop guard: the one place that writes a run's end. Whatever way the supervisor leaves, by return, by error
-//! or by a panic, the end is in the journal and the keeper has been told before the process is gone.
+//! or by a panic, the end is in the journal and the keeper has been notified before the process is gone.
 
 use std::io;
 use std::time::Duration;
 
-use super::keepers::Keepers;
+use super::keeper_process::KeeperProcess;
 use crate::journal::{Appended, Ended, Home, Medium, RunDirectory, RunEvent, RunState, StderrTail, Writer};
 use crate::link::{Message, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
@@ -20,14 +20,14 @@ pub(super) struct Written {
     /// Why the journal is not where it was, or should be.
     pub(super) moved: Option<io::Error>,
     /// Whether a keeper knows of it.
-    pub(super) told: io::Result<()>,
+    pub(super) notified: io::Result<()>,
 }
 
 /// A run whose end is written, and no keeper is there to deliver it.
 #[derive(Debug)]
 pub struct Undelivered {
     pub state: RunState,
-    /// Its directory, if it has one: the lock is held as long as this lives.
+    /// Its directory, if it has one: the lock is held_signals as long as this lives.
     pub place: Option<(Home, RunDirectory)>,
     /// The journal is there, and outlives this process.
     pub on_disk: bool,
@@ -37,7 +37,7 @@ pub struct Undelivered {
 pub(super) struct Guard {
     pub(super) writer: Writer,
     pub(super) place: Option<(Home, RunDirectory)>,
-    pub(super) keepers: Keepers,
+    pub(super) keeper: KeeperProcess,
     /// The trainer, from its fork until it was reaped.
     pub(super) trainer_pid: Option<i32>,
     /// From where on its stderr is the trainer's, where that can be read back.
@@ -50,10 +50,10 @@ impl Guard {
     pub(super) const fn new(
         writer: Writer,
         place: Option<(Home, RunDirectory)>,
-        keepers: Keepers,
+        keeper: KeeperProcess,
         finish_timeout: Duration,
     ) -> Self {
-        Self { writer, place, keepers, trainer_pid: None, stderr_tail: None, finish_timeout, finished: false }
+        Self { writer, place, keeper, trainer_pid: None, stderr_tail: None, finish_timeout, finished: false }
     }
 
     fn directory(&self) -> Option<&RunDirectory> {
@@ -69,11 +69,11 @@ impl Guard {
     ) -> io::Result<(Written, io::Result<()>)> {
         failpoint::reached("unsettled");
         let (moved, started) = match written {
-            Appended::Here => (None, started),
+            Appended::InPlace => (None, started),
             // The keeper of the empty file would take a run that has its name for one that never began. Held by
             // `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
             Appended::Moved(error) => {
-                log_unstarted(started);
+                log_keeper_failure(started);
                 (Some(error), self.replace_keeper())
             }
         };
@@ -81,44 +81,44 @@ impl Guard {
         // beginning, as a power failure may leave it, is a run that never was.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let settled = self.writer.settle(directory)?;
+        let settled = self.writer.sync_beginning(directory)?;
         // Also where the journal itself had to go into memory: the trainer reports to a file there.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
         let (moved, started) = match settled {
-            Appended::Here => (moved, started),
+            Appended::InPlace => (moved, started),
             Appended::Moved(error) => {
-                log_unstarted(started);
+                log_keeper_failure(started);
                 (Some(error), self.replace_keeper())
             }
         };
-        Ok((Written { moved, told: started.and_then(|()| self.keepers.look()) }, published.and(named)))
+        Ok((Written { moved, notified: started.and_then(|()| self.keeper.notify()) }, published.and(named)))
     }
 
-    /// The keeper, if there is one, has the old file. The new one is still to be told.
+    /// The keeper, if there is one, has the old file. The new one is still to be notified.
     fn replace_keeper(&mut self) -> io::Result<()> {
-        self.keepers.kill()?;
+        self.keeper.kill()?;
         self.spawn_keeper()
     }
 
     /// Starts a keeper for the journal as it is.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
         self.spawn_keeper()?;
-        self.keepers.look()
+        self.keeper.notify()
     }
 
     fn spawn_keeper(&mut self) -> io::Result<()> {
-        self.keepers.start(self.writer.place(), self.place.as_ref().map(|(_, run)| run))
+        self.keeper.start(self.writer.journal(), self.place.as_ref().map(|(_, run)| run))
     }
 
     /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
     pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
         let (moved, present) = match self.writer.append(directory, event, durable)? {
-            Appended::Here => (None, Ok(())),
+            Appended::InPlace => (None, Ok(())),
             Appended::Moved(error) => (Some(error), self.replace_keeper()),
         };
-        Ok(Written { moved, told: present.and_then(|()| self.keepers.look()) })
+        Ok(Written { moved, notified: present.and_then(|()| self.keeper.notify()) })
     }
 
     /// Writes the end. The only call that makes the guard do nothing when it is dropped.
@@ -140,7 +140,7 @@ impl Guard {
     /// The run never began: leaves nothing behind, and nothing to deliver.
     pub(super) fn abandon(&mut self) -> io::Result<()> {
         self.finished = true;
-        self.keepers.kill()?;
+        self.keeper.kill()?;
         match self.place.take() {
             Some((home, run)) => home.remove_run(&run),
             None => Ok(()),
@@ -154,7 +154,7 @@ impl Guard {
     /// The run, if its end is written and no keeper is there to deliver it.
     pub(super) fn undelivered(&mut self) -> Option<Undelivered> {
         // A run that was refused has none: it is not to arrive later either.
-        let undelivered = self.writer.state().ended.is_some() && self.keepers.link_fd().is_none();
+        let undelivered = self.writer.state().ended.is_some() && self.keeper.link_fd().is_none();
         undelivered.then(|| Undelivered {
             state: self.writer.state().clone(),
             place: self.place.take(),
@@ -180,12 +180,12 @@ impl Guard {
 
     fn wait_for_delivery(&mut self) -> io::Result<()> {
         let deadline = clock::boot_time() + self.finish_timeout;
-        while let Some(fd) = self.keepers.link_fd() {
+        while let Some(fd) = self.keeper.link_fd() {
             let left = deadline.saturating_sub(clock::boot_time());
             if left.is_zero() || !readable_within(fd, left)? {
                 break;
             }
-            match self.keepers.recv()? {
+            match self.keeper.recv()? {
                 Message::Received(ToSupervisor::Recorded(_)) | Message::Nothing => {}
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })
                 | Message::Closed => break,
@@ -200,12 +200,12 @@ impl Guard {
         let message = format!("{message}; the trainer was killed (the log says more)");
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
-        killed.and(finished.and_then(|written| written.told)).and(self.reap()).and(delivered)
+        killed.and(finished.and_then(|written| written.notified)).and(self.reap()).and(delivered)
     }
 }
 
 /// A keeper that another replaces, whether it was there or not.
-fn log_unstarted(started: io::Result<()>) {
+fn log_keeper_failure(started: io::Result<()>) {
     if let Err(error) = started {
         log::info!(event = "no_keeper", error:%; "");
     }

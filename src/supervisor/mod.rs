@@ -13,7 +13,7 @@
 mod deadlines;
 mod events;
 mod guard;
-mod keepers;
+mod keeper_process;
 mod machine;
 mod reactor;
 mod relay;
@@ -22,4 +22,4 @@ mod trainer;
 
 pub use guard::Undelivered;
 pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, RunLimits};
-pub use reactor::{Supervised, Supervision, SupervisorError, supervise};
+pub use reactor::{SupervisorConfig, SupervisorError, SupervisorOutcome, supervise};

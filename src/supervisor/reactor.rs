@@ -9,9 +9,9 @@ use thiserror::Error;
 
 use super::events::{SupervisorAction, SupervisorEvent};
 use super::guard::{Guard, Undelivered, Written};
-use super::keepers::Keepers;
+use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
-use super::relay::{InheritedSignals, Reach};
+use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
 use super::trainer::{spawn_failed, trainer_exit, usage};
 use crate::journal::{
@@ -22,7 +22,7 @@ use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
-use crate::sys::signals::{self, Pending, Sender, Signals};
+use crate::sys::signals::{self, PendingSignals, Sender, Signals};
 use crate::sys::spawn::{Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
@@ -37,7 +37,7 @@ pub enum SupervisorError {
 }
 
 /// All that it takes to supervise a run.
-pub struct Supervision {
+pub struct SupervisorConfig {
     pub command: Vec<OsString>,
     pub config: KeeperConfig,
     pub limits: RunLimits,
@@ -67,7 +67,7 @@ struct Supervisor {
 
 /// How a run was supervised.
 #[derive(Debug)]
-pub struct Supervised {
+pub struct SupervisorOutcome {
     /// How runwrap is to end.
     pub end: EndAs,
     /// No keeper was there in the end: what the journal says is the caller's to deliver.
@@ -78,29 +78,32 @@ pub struct Supervised {
 ///
 /// # Errors
 /// Where the kernel refuses what cannot be done without. A run that had begun is finalized all the same.
-pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Result<Supervised, SupervisorError> {
-    let Supervision { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
+pub fn supervise(
+    supervision: SupervisorConfig,
+    gather: impl FnOnce() -> Begin,
+) -> Result<SupervisorOutcome, SupervisorError> {
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
     let signals = Signals::block_all()?;
     let found = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),
-        blocked: signals.found_blocked(),
+        blocked: signals.inherited_blocked(),
     };
     let directory = place.as_ref().map(|(_, run)| run);
-    let (journal, error) = JournalFile::make(directory).map_err(SupervisorError::Journal)?;
+    let (journal, error) = JournalFile::create(directory).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
-        warn_of_memory(&error);
+        warn_memory_journal(&error);
     }
     // First: its way to an open database is the longest. The beginning is on disk before it gets there: two that sync at once
     // wait for each other.
-    let mut keepers = Keepers::new(config);
-    let started = keepers.start(&journal, directory);
+    let mut keeper = KeeperProcess::new(config);
+    let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
     // It may wait for a directory or a file server. A signal ends that as it would have ended the bare command; from there on
     // every signal is an event.
-    let begin = signals.let_through(gather)?;
+    let begin = signals.with_inherited_mask(gather)?;
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
-    let guard = Guard::new(writer, place, keepers, limits.finish_timeout);
+    let guard = Guard::new(writer, place, keeper, limits.finish_timeout);
     let mut supervisor = Supervisor {
         machine: SupervisorMachine::new(limits, found, clock::boot_time()),
         guard,
@@ -115,10 +118,10 @@ pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Re
         pending: Vec::new(),
     };
     let end = supervisor.run(started, written)?;
-    Ok(Supervised { end, undelivered: supervisor.guard.undelivered() })
+    Ok(SupervisorOutcome { end, undelivered: supervisor.guard.undelivered() })
 }
 
-fn warn_of_memory(error: &io::Error) {
+fn warn_memory_journal(error: &io::Error) {
     let hint = "the run goes on without it; its end would be lost if this machine failed, so give --state-dir a place that can be written";
     log::warn!(event = "no_journal", hint; "cannot keep the journal on disk: {error}");
 }
@@ -128,7 +131,7 @@ impl Supervisor {
         let (written, named) = self.guard.begin(started, written)?;
         // Without its name nobody would find it; of one in memory the user hears anyway.
         if let (Err(error), Medium::Disk) = (named, self.guard.writer.medium()) {
-            warn_of_memory(&error);
+            warn_memory_journal(&error);
         }
         self.report(Ok(written))?;
         // While the keeper gets going there is nothing else to do.
@@ -153,7 +156,7 @@ impl Supervisor {
     /// Waits for the next events. Never empty for ever: each wait is bounded.
     fn next_events(&mut self) -> Result<Vec<SupervisorEvent>, SupervisorError> {
         let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
-        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keepers.link_fd(), exec_result];
+        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keeper.link_fd(), exec_result];
         let [signal, link, exec] =
             readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
         let mut events = std::mem::take(&mut self.pending);
@@ -164,13 +167,13 @@ impl Supervisor {
             self.take_signals(&mut events)?;
         }
         if link {
-            match self.guard.keepers.recv()? {
+            match self.guard.keeper.recv()? {
                 Message::Received(news) => events.push(SupervisorEvent::Keeper(news)),
                 Message::Nothing => {}
                 Message::Closed => events.push(SupervisorEvent::KeeperGone),
             }
         }
-        events.push(SupervisorEvent::Time);
+        events.push(SupervisorEvent::Tick);
         Ok(events)
     }
 
@@ -190,7 +193,7 @@ impl Supervisor {
     fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
         let heard = self.signal_inbox.take()?;
         let mut changes = Vec::new();
-        self.look_at_children(&mut changes)?;
+        self.collect_child_changes(&mut changes)?;
         // Who is asked to stop while the trainer is stopped must know it, and what ended the trainer comes before its end.
         // Held by `a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped`.
         let is_end = |event: &SupervisorEvent| {
@@ -199,28 +202,28 @@ impl Supervisor {
         let end = changes.iter().position(is_end).unwrap_or(changes.len());
         let ends = changes.split_off(end);
         events.extend(changes);
-        for (signal, mut reach) in heard {
+        for (signal, mut scope) in heard {
             if signal.number == signals::SIGCHLD && signal.sender == Sender::Kernel {
                 continue;
             }
-            // What the group gets reaches the trainer only while it is in it.
+            // What the group gets scopes_of the trainer only while it is in it.
             if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
-                reach = Reach::Alone;
+                scope = SignalScope::SupervisorOnly;
             }
-            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, reach:?; "");
-            events.push(SupervisorEvent::Signal { signal, reach });
+            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
+            events.push(SupervisorEvent::Signal { signal, scope });
         }
         events.extend(ends);
         Ok(())
     }
 
-    fn look_at_children(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
+    fn collect_child_changes(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
         let trainer = self.guard.trainer_pid;
         wait::reap_others(trainer)?;
         let Some(pid) = trainer.filter(|_| self.trainer.is_some()) else { return Ok(()) };
         // Bounded by what the kernel keeps of a child: a stop, a continue, an end.
         for _ in 0..3 {
-            let Some(change) = wait::look(pid)? else { break };
+            let Some(change) = wait::next_change(pid)? else { break };
             log::info!(event = "trainer", pid, change = change.describe(); "");
             match change {
                 ChildChange::Stopped { signal } => {
@@ -262,7 +265,7 @@ impl Supervisor {
                         failpoint::reached("written");
                     }
                 }
-                SupervisorAction::Send { signal, value } => {
+                SupervisorAction::SignalTrainer { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid
                         && let Err(error) = process::send(pid, signal, value)
                     {
@@ -273,11 +276,11 @@ impl Supervisor {
                             "cannot send {} to the trainer: {cause}", signals::name(signal));
                     }
                 }
-                SupervisorAction::Finish(exit) => {
+                SupervisorAction::WriteEnd(exit) => {
                     let written = self.guard.finish(exit, self.usage.take());
                     self.report(written)?;
                     self.guard.reap()?;
-                    self.signal_inbox.dismiss_witness()?;
+                    self.signal_inbox.stop_witness()?;
                 }
                 SupervisorAction::StopSelf { signal } => self.stop_self(signal)?,
                 SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
@@ -287,7 +290,7 @@ impl Supervisor {
                     self.guard.abandon()?;
                     temporary.map(discard_temporary_report);
                 }
-                SupervisorAction::End(end) => return Ok(Some(end)),
+                SupervisorAction::Exit(end) => return Ok(Some(end)),
             }
         }
         Ok(None)
@@ -304,15 +307,15 @@ impl Supervisor {
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
             log::info!(event = "not_watched", error:%; "");
         }
-        process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::is_stopped_no_more(pid)?)))?;
+        process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
         if let Some(group) = trainers.filter(|_| terminal::foreground_group() == Some(own_group))
-            && let Err(error) = terminal::hand_over(group)
+            && let Err(error) = terminal::set_foreground_group(group)
         {
             // The trainer has gone meanwhile.
             log::info!(event = "terminal_kept", error:%; "");
         }
         self.signal_inbox.end_watch();
-        self.pending.push(SupervisorEvent::Awake);
+        self.pending.push(SupervisorEvent::Resumed);
         Ok(())
     }
 
@@ -324,12 +327,12 @@ impl Supervisor {
                 self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
                 return;
             }
-            self.hear_of_keeper(Err(error));
+            self.note_keeper_result(Err(error));
         }
     }
 
-    fn hear_of_keeper(&mut self, told: io::Result<()>) {
-        if let Err(error) = told {
+    fn note_keeper_result(&mut self, notified: io::Result<()>) {
+        if let Err(error) = notified {
             log::info!(event = "no_keeper", error:%; "");
             self.pending.push(SupervisorEvent::KeeperGone);
         }
@@ -346,13 +349,13 @@ impl Supervisor {
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
         // What we have said ourselves is none of its words.
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.found_mask()) {
+        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.inherited_mask()) {
             Ok((trainer, earlier)) => {
                 self.guard.trainer_pid = Some(trainer.pid);
                 self.trainer = Some(trainer);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
-                self.take_earlier_signals(&earlier)?;
+                self.take_signals_before_fork(&earlier)?;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
@@ -360,14 +363,14 @@ impl Supervisor {
     }
 
     /// What was pending before the trainer was forked it has from nobody else, whomever it was sent to.
-    fn take_earlier_signals(&mut self, earlier: &Pending) -> Result<(), SupervisorError> {
+    fn take_signals_before_fork(&mut self, earlier: &PendingSignals) -> Result<(), SupervisorError> {
         let mut events = Vec::new();
         self.take_signals(&mut events)?;
         for event in &mut events {
-            if let SupervisorEvent::Signal { signal, reach } = event
+            if let SupervisorEvent::Signal { signal, scope } = event
                 && earlier.contains(signal.number)
             {
-                *reach = Reach::Alone;
+                *scope = SignalScope::SupervisorOnly;
             }
         }
         self.pending.extend(events);
@@ -376,14 +379,14 @@ impl Supervisor {
 
     /// The journal may be somewhere else now, and no keeper may know of it.
     fn report(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
-        let Written { moved, told } = written.map_err(SupervisorError::Journal)?;
+        let Written { moved, notified } = written.map_err(SupervisorError::Journal)?;
         match moved {
             // It does not outlive us there: the user must hear of it.
-            Some(error) if self.guard.writer.medium() == Medium::Memory => warn_of_memory(&error),
+            Some(error) if self.guard.writer.medium() == Medium::Memory => warn_memory_journal(&error),
             Some(error) => log::info!(event = "journal_moved", error:%; ""),
             None => {}
         }
-        self.hear_of_keeper(told);
+        self.note_keeper_result(notified);
         Ok(())
     }
 }

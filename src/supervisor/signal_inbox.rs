@@ -4,8 +4,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::relay::{Reach, reaches};
-use crate::sys::signals::{self, Received, Sender, Signals};
+use super::relay::{SignalScope, scopes_of};
+use crate::sys::signals::{self, Sender, SignalInfo, Signals};
 use crate::sys::witness::Witness;
 use crate::sys::{host, wait};
 
@@ -17,12 +17,12 @@ pub(super) struct SignalInbox {
     pub(super) signals: Signals,
     witness: Option<Witness>,
     /// What the witness has got and we have not taken yet.
-    records: Vec<Received>,
+    witnessed: Vec<SignalInfo>,
 }
 
 impl SignalInbox {
     pub(super) const fn new(signals: Signals) -> Self {
-        Self { signals, witness: None, records: Vec::new() }
+        Self { signals, witness: None, witnessed: Vec::new() }
     }
 
     /// From now on there is somebody to compare with. Where there cannot be, signals from processes are relayed.
@@ -34,12 +34,12 @@ impl SignalInbox {
     }
 
     /// The trainer has ended: nothing is relayed any more.
-    pub(super) fn dismiss_witness(&self) -> io::Result<()> {
-        self.witness.as_ref().map_or(Ok(()), Witness::dismiss)
+    pub(super) fn stop_witness(&self) -> io::Result<()> {
+        self.witness.as_ref().map_or(Ok(()), Witness::kill_process)
     }
 
     /// The signals that are pending, in their order.
-    pub(super) fn take(&mut self) -> io::Result<Vec<(Received, Reach)>> {
+    pub(super) fn take(&mut self) -> io::Result<Vec<(SignalInfo, SignalScope)>> {
         // Only these are taken: each was pending before the witness is asked, so the witness had it by then, if the group
         // did. One that comes after that, and merges with another in one of the two queues alone, waits for the next time.
         // Held by `every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent`.
@@ -51,8 +51,8 @@ impl SignalInbox {
             witness.wake()?;
         }
         // A child's end, which is urgent, is no reason to ask; a SIGCHLD that somebody sends is.
-        if pending.more_than_children() || (pending.contains(signals::SIGCHLD) && !wait::any_has_changed()?) {
-            self.ask();
+        if pending.has_other_than_sigchld() || (pending.contains(signals::SIGCHLD) && !wait::any_child_changed()?) {
+            self.query_witness();
         }
         let mut taken = Vec::new();
         while taken.len() < TAKEN_MAX
@@ -61,11 +61,11 @@ impl SignalInbox {
             taken.push(signal);
         }
         // Again: what merged in our queue alone must not speak for another signal later.
-        let is_known = taken.iter().any(is_not_of_a_child) && self.ask();
+        let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
         let still_pending = signals::pending()?;
-        let told = reaches(&taken, &mut self.records, |number| still_pending.contains(number));
-        let heard = taken.into_iter().zip(told).filter(|(signal, _)| !self.is_from_us(signal));
-        Ok(heard.map(|(signal, reach)| (signal, if is_known { reach } else { reach.or_unknown() })).collect())
+        let scopes = scopes_of(&taken, &mut self.witnessed, |number| still_pending.contains(number));
+        let signals = taken.into_iter().zip(scopes).filter(|(signal, _)| !self.is_from_us(signal));
+        Ok(signals.map(|(signal, scope)| (signal, if is_complete { scope } else { scope.or_unknown() })).collect())
     }
 
     /// We are about to stop with the child `pid`: the witness lets us go on when that does.
@@ -75,21 +75,21 @@ impl SignalInbox {
 
     /// We go on.
     pub(super) fn end_watch(&mut self) {
-        self.ask();
+        self.query_witness();
     }
 
     /// Whether it is the witness's, or the kernel's word for an error of our own, such as a write to a closed pipe.
-    fn is_from_us(&self, signal: &Received) -> bool {
+    fn is_from_us(&self, signal: &SignalInfo) -> bool {
         let is_own = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
-        is_own || self.witness.as_ref().is_some_and(|witness| witness.has_sent(signal))
+        is_own || self.witness.as_ref().is_some_and(|witness| witness.sent(signal))
     }
 
     /// Adds what the witness has got; false where that is not to be learned.
-    fn ask(&mut self) -> bool {
+    fn query_witness(&mut self) -> bool {
         let Some(witness) = &mut self.witness else { return false };
-        match witness.ask() {
-            Ok(records) => {
-                self.records.extend(records);
+        match witness.query() {
+            Ok(witnessed) => {
+                self.witnessed.extend(witnessed);
                 true
             }
             Err(error) => {
@@ -105,7 +105,7 @@ impl SignalInbox {
 }
 
 /// Whether it is more than the kernel's news of a child.
-fn is_not_of_a_child(signal: &Received) -> bool {
+fn is_not_child_change(signal: &SignalInfo) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
 }
 

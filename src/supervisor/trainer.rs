@@ -22,7 +22,7 @@ pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option
         ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
         ChildChange::Signaled { signal, .. } => {
             // Looked at before the trainer is reaped: its group may be removed with it.
-            let oom = *signal == signals::SIGKILL && oom_kills.rose();
+            let oom = *signal == signals::SIGKILL && oom_kills.has_increased();
             Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom })
         }
         ChildChange::Stopped { .. } | ChildChange::Continued => None,

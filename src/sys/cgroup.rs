@@ -1,5 +1,5 @@
 //! How often the kernel has killed for want of memory in this process's control group and its parent, cgroup v2 and v1.
-//! Compared before and after a run: a count that rose explains a SIGKILL.
+//! Compared before and after a run: a count that has_increased explains a SIGKILL.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl OomKills {
 
     /// Whether there was one since. Each file is asked for itself: a group that is gone takes no other's count with it.
     #[must_use]
-    pub fn rose(&self) -> bool {
+    pub fn has_increased(&self) -> bool {
         self.before.iter().any(|(file, before)| count(file).is_some_and(|now| now > *before))
     }
 }
@@ -105,14 +105,14 @@ mod tests {
         say(&own, 3);
         say(&parent, 40);
         let kills = OomKills::of(vec![own.clone(), parent.clone(), new.clone()]);
-        assert!(!kills.rose());
+        assert!(!kills.has_increased());
         say(&new, 5);
-        assert!(!kills.rose(), "nobody knows how far it had counted");
+        assert!(!kills.has_increased(), "nobody knows how far it had counted");
         fs::remove_file(&parent).unwrap();
-        assert!(!kills.rose());
+        assert!(!kills.has_increased());
         say(&own, 4);
-        assert!(kills.rose());
-        assert!(!OomKills::default().rose());
+        assert!(kills.has_increased());
+        assert!(!OomKills::default().has_increased());
     }
 
     #[test]

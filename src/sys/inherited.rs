@@ -7,9 +7,8 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::signal::SigSet;
 
-use super::signals::Numbers;
+use super::signals::SignalSet;
 
 unsafe extern "C" {
     // The C library's.
@@ -49,8 +48,8 @@ extern "C" fn remember() {
 
 /// The signals that were ignored when the process was started (`nohup`).
 #[must_use]
-pub fn ignored() -> Numbers {
-    Numbers(IGNORED.load(Ordering::Relaxed))
+pub fn ignored() -> SignalSet {
+    SignalSet(IGNORED.load(Ordering::Relaxed))
 }
 
 /// The environment to the byte, also what std hides: an entry without a value.
@@ -86,10 +85,4 @@ pub fn descriptor(number: RawFd) -> io::Result<OwnedFd> {
     Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
     // SAFETY: it is open, and the caller is the one place that takes this number (see `link`).
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// The signals that are blocked now. Call it before blocking any.
-#[must_use]
-pub fn blocked() -> SigSet {
-    SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty())
 }

@@ -12,7 +12,7 @@ pub enum LeftoverSignal {
     /// Only count them.
     Count,
     /// SIGTERM, and SIGCONT so that a stopped one hears it.
-    Ask,
+    Terminate,
     /// SIGKILL.
     Kill,
 }
@@ -36,7 +36,7 @@ pub fn signal_all(run_id: &str, group: Option<i32>, stop: LeftoverSignal) -> io:
         found += 1;
         match stop {
             LeftoverSignal::Count => {}
-            LeftoverSignal::Ask => {
+            LeftoverSignal::Terminate => {
                 pidfd.signal(libc::SIGTERM)?;
                 pidfd.signal(libc::SIGCONT)?;
             }
@@ -47,7 +47,7 @@ pub fn signal_all(run_id: &str, group: Option<i32>, stop: LeftoverSignal) -> io:
 }
 
 /// The trainer `pid` of the run `run_id`, held by a descriptor; `None` where that number is not its any more.
-pub fn hold_trainer(run_id: &str, pid: i32) -> io::Result<Option<PidFd>> {
+pub fn open_trainer(run_id: &str, pid: i32) -> io::Result<Option<PidFd>> {
     let pidfd = PidFd::open(pid)?;
     Ok(pidfd.filter(|_| marked(pid, format!("RUNWRAP_RUN_ID={run_id}").as_bytes())))
 }

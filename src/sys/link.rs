@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
 
 /// The longest message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
@@ -13,13 +13,13 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// One end. Never blocks.
 pub struct Socket(OwnedFd);
 
-/// What a read gave.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Incoming {
-    Message(Vec<u8>),
-    /// Nothing now.
+/// The result of one read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<T> {
+    Received(T),
+    /// Nothing is queued.
     Nothing,
-    /// The other side has gone; nothing will ever come.
+    /// The peer has closed its end, and everything it sent has been read.
     Closed,
 }
 
@@ -38,7 +38,7 @@ impl Socket {
 
     /// Sends one message. False where the other side has gone or does not read: it will see the journal when it does.
     pub fn send(&self, message: &[u8]) -> io::Result<bool> {
-        match send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+        match socket::send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(true),
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
             Err(errno) => Err(errno.into()),
@@ -46,18 +46,18 @@ impl Socket {
     }
 
     /// Takes the next message.
-    pub fn receive(&self) -> io::Result<Incoming> {
+    pub fn recv(&self) -> io::Result<Message<Vec<u8>>> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        let mut take = || recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
+        let mut take = || socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
         // That the other side has not read all before it went is said once, and before what it said itself.
         let taken = take().or_else(|errno| if errno == Errno::ECONNRESET { take() } else { Err(errno) });
         match taken {
-            Ok(0) | Err(Errno::ECONNRESET) => Ok(Incoming::Closed),
+            Ok(0) | Err(Errno::ECONNRESET) => Ok(Message::Closed),
             Ok(length) => {
                 buffer.truncate(length);
-                Ok(Incoming::Message(buffer))
+                Ok(Message::Received(buffer))
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Incoming::Nothing),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Message::Nothing),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -80,8 +80,8 @@ mod tests {
         assert!(own.send(b"unread").unwrap());
         assert!(other.send(b"last").unwrap());
         drop(other);
-        assert_eq!(own.receive().unwrap(), Incoming::Message(b"last".to_vec()));
-        assert_eq!(own.receive().unwrap(), Incoming::Closed);
+        assert_eq!(own.recv().unwrap(), Message::Received(b"last".to_vec()));
+        assert_eq!(own.recv().unwrap(), Message::Closed);
         assert!(!own.send(b"more").unwrap());
     }
 }

@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::Pid;
 
+use super::signals::set_default;
 use super::{failpoint, host, signals};
 
 /// How runwrap ends: as the trainer did.
@@ -22,10 +23,10 @@ pub enum EndAs {
 
 /// SIGTERM as something to wait for, in a process that has no trainer to relay it to.
 #[derive(Debug)]
-pub struct Termination(UnixStream);
+pub struct SigtermPipe(UnixStream);
 
-impl Termination {
-    pub fn on_sigterm() -> io::Result<Self> {
+impl SigtermPipe {
+    pub fn new() -> io::Result<Self> {
         let (readable, written) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, written)?;
@@ -43,14 +44,14 @@ impl Termination {
     }
 }
 
-impl AsFd for Termination {
+impl AsFd for SigtermPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
 /// Lets the kernel reap the children of this process, whose end nobody here waits for.
-pub fn ignore_children() -> io::Result<()> {
+pub fn autoreap_children() -> io::Result<()> {
     // SAFETY: installs no handler.
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
@@ -157,14 +158,6 @@ pub fn end_as(end: EndAs) -> ExitCode {
 #[must_use]
 pub fn error_text(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
-}
-
-pub(super) fn set_default(number: i32) -> io::Result<()> {
-    // SAFETY: installs no handler, only the default.
-    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }
 
 /// Returns only if the signal did not kill.

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use super::host::own_pid;
 
-/// The line to the service manager.
+/// The socket to the service manager.
 #[derive(Debug)]
 pub struct ServiceManager {
-    line: Option<(UnixDatagram, SocketAddr)>,
+    socket: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
 }
 
@@ -25,28 +25,28 @@ impl ServiceManager {
     /// `NOTIFY_SOCKET` names no socket, or the system refuses one.
     pub fn from_environment() -> io::Result<Self> {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        let Some(name) = variable("NOTIFY_SOCKET") else { return Ok(Self { line: None, watchdog: None }) };
+        let Some(name) = variable("NOTIFY_SOCKET") else { return Ok(Self { socket: None, watchdog: None }) };
         let number = |name: &str| variable(name)?.to_str()?.parse::<u64>().ok();
         let is_meant = number("WATCHDOG_PID").is_none_or(|pid| Ok(pid) == u64::try_from(own_pid()));
         let watchdog = number("WATCHDOG_USEC").filter(|micros| is_meant && *micros > 0).map(Duration::from_micros);
         let socket = UnixDatagram::unbound()?;
         // A manager that does not read must not hold anything up here.
         socket.set_nonblocking(true)?;
-        Ok(Self { line: Some((socket, address(&name)?)), watchdog })
+        Ok(Self { socket: Some((socket, address(&name)?)), watchdog })
     }
 
     /// Tells it `state`, such as `READY=1`. It is nobody's loss where it does not listen.
-    pub fn tell(&self, state: &str) {
-        if let Some((socket, address)) = &self.line
+    pub fn notify(&self, state: &str) {
+        if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            log::debug!(event = "service_manager_deaf", error:%; "");
+            log::debug!(event = "service_manager_unreachable", error:%; "");
         }
     }
 
     /// How often it is to be told `WATCHDOG=1`: twice as often as it wants.
     #[must_use]
-    pub fn beat(&self) -> Option<Duration> {
+    pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 }

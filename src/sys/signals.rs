@@ -14,7 +14,7 @@ pub(super) const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
 /// One signal, as the kernel handed it over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct SignalInfo {
     pub number: i32,
     pub sender: Sender,
     /// The value that came with `sigqueue`, an int or a pointer as a word, for the signals that were sent so.
@@ -42,18 +42,18 @@ pub struct Signals {
 impl Signals {
     /// Blocks every signal. The mask that was found is kept for the trainer.
     pub fn block_all() -> io::Result<Self> {
-        let found = super::inherited::blocked();
+        let found = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
         let blocked = SigSet::all();
         blocked.thread_set_mask()?;
         // Where it is ignored, as some parents leave it, the kernel reaps our children and tells nobody of their end.
-        super::process::set_default(SIGCHLD)?;
+        set_default(SIGCHLD)?;
         let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd, found })
     }
 
     /// Does `work` with the mask that was found: a signal, also one that has been waiting, acts as it would without us.
     /// In the first process of a container it would not act at all, and goes on waiting.
-    pub fn let_through<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+    pub fn with_inherited_mask<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         if super::host::is_first_process() {
             return Ok(work());
         }
@@ -65,29 +65,29 @@ impl Signals {
 
     /// The signals that were blocked before [`Signals::block_all`].
     #[must_use]
-    pub fn found_blocked(&self) -> Numbers {
+    pub fn inherited_blocked(&self) -> SignalSet {
         self.found.iter().map(|signal| signal as i32).collect()
     }
 
     /// The mask as it was before [`Signals::block_all`].
     #[must_use]
-    pub const fn found_mask(&self) -> &SigSet {
+    pub const fn inherited_mask(&self) -> &SigSet {
         &self.found
     }
 
     /// The next pending signal of `those`, if there is one.
-    pub fn next(&self, those: &Pending) -> io::Result<Option<Received>> {
-        Ok(take(&those.0)?.map(|info| Received::from_info(&info)))
+    pub fn next(&self, those: &PendingSignals) -> io::Result<Option<SignalInfo>> {
+        Ok(take(&those.0)?.map(|info| SignalInfo::from_info(&info)))
     }
 }
 
 /// Those that are pending for this process now, which has blocked them.
-pub fn pending() -> io::Result<Pending> {
+pub fn pending() -> io::Result<PendingSignals> {
     // SAFETY: all-zero bytes are a valid, empty set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: fills a valid, owned set.
     Errno::result(unsafe { libc::sigpending(&raw mut set) })?;
-    Ok(Pending(set))
+    Ok(PendingSignals(set))
 }
 
 /// Takes a pending signal `number` back.
@@ -114,7 +114,7 @@ impl AsFd for Signals {
     }
 }
 
-impl Received {
+impl SignalInfo {
     fn from_info(info: &libc::siginfo_t) -> Self {
         // SAFETY: the kernel has filled it for every signal that a process has sent; see `new` for the others.
         let pid = unsafe { info.si_pid() };
@@ -148,16 +148,16 @@ impl Received {
 
 /// Some signals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Numbers(pub(super) u64);
+pub struct SignalSet(pub(super) u64);
 
-impl Numbers {
+impl SignalSet {
     #[must_use]
     pub const fn contains(self, number: i32) -> bool {
         matches!(number, 1..=64) && self.0 & (1 << (number - 1)) != 0
     }
 }
 
-impl FromIterator<i32> for Numbers {
+impl FromIterator<i32> for SignalSet {
     /// What is not from 1 to 64 is no signal.
     fn from_iter<I: IntoIterator<Item = i32>>(numbers: I) -> Self {
         let bits = numbers.into_iter().filter(|number| matches!(number, 1..=64)).map(|number| 1 << (number - 1));
@@ -167,9 +167,9 @@ impl FromIterator<i32> for Numbers {
 
 /// The numbers of the signals that wait to be taken.
 #[derive(Clone, Copy)]
-pub struct Pending(libc::sigset_t);
+pub struct PendingSignals(libc::sigset_t);
 
-impl Pending {
+impl PendingSignals {
     #[must_use]
     pub fn contains(&self, number: i32) -> bool {
         // SAFETY: reads a valid set; a number that is none is an error code.
@@ -178,7 +178,7 @@ impl Pending {
 
     /// Whether there is one that is more than news of a child.
     #[must_use]
-    pub fn more_than_children(&self) -> bool {
+    pub fn has_other_than_sigchld(&self) -> bool {
         (1..=libc::SIGRTMAX()).any(|number| number != SIGCHLD && self.contains(number))
     }
 }
@@ -193,6 +193,15 @@ pub fn name(number: i32) -> String {
         None if (first..=last).contains(&number) => format!("SIGRTMIN+{}", number - first),
         None => Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.as_str().to_owned()),
     }
+}
+
+/// Sets the default action of signal `number`.
+pub(super) fn set_default(number: i32) -> io::Result<()> {
+    // SAFETY: installs no handler, only the default.
+    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Sets the thread's mask. For a child between fork and exec.

@@ -46,14 +46,14 @@ impl Trainer {
     }
 }
 
-/// Forks and executes `command`, looked up in PATH, with `added` on top of our own environment. `found_mask` is the
+/// Forks and executes `command`, looked up in PATH, with `added` on top of our own environment. `inherited_mask` is the
 /// signal mask to restore. It dies with us: parent-death signal SIGKILL. Also returns which signals were pending before there
 /// was a trainer: what the group gets from the fork on, the trainer gets as well, also while it is being made.
 pub fn spawn_trainer(
     command: &[OsString],
     added: &[(&str, OsString)],
-    found_mask: &SigSet,
-) -> io::Result<(Trainer, signals::Pending)> {
+    inherited_mask: &SigSet,
+) -> io::Result<(Trainer, signals::PendingSignals)> {
     // 1. Everything that allocates, before the fork.
     let argv = command.iter().map(|word| c_string(word)).collect::<io::Result<Vec<CString>>>()?;
     let program = argv.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
@@ -70,7 +70,7 @@ pub fn spawn_trainer(
             Ok((Trainer { pid: child.as_raw(), exec_result: File::from(exec_result) }, earlier))
         }
         ForkResult::Child => {
-            let errno = become_trainer(program, &argv, &environment, found_mask, own_pid);
+            let errno = become_trainer(program, &argv, &environment, inherited_mask, own_pid);
             let _written = write(&reporter, &(errno as i32).to_ne_bytes());
             exit_child()
         }

@@ -23,7 +23,7 @@ pub fn is_foreground_job(group: i32) -> bool {
 }
 
 /// Gives the terminal to `group`. Only to be called with SIGTTOU blocked: it would stop us.
-pub fn hand_over(group: i32) -> io::Result<()> {
+pub fn set_foreground_group(group: i32) -> io::Result<()> {
     Ok(tcsetpgrp(open()?, Pid::from_raw(group))?)
 }
 

@@ -10,22 +10,22 @@ use crate::sys::signals;
 /// What happened to a child since it was last looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChildChange {
-    Exited { code: i32, used: Used },
-    Signaled { signal: i32, used: Used },
+    Exited { code: i32, used: Rusage },
+    Signaled { signal: i32, used: Rusage },
     Stopped { signal: i32 },
     Continued,
 }
 
 /// What a child and the children that it waited for have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Used {
+pub struct Rusage {
     pub cpu_user_seconds: f64,
     pub cpu_system_seconds: f64,
     pub max_rss_bytes: i64,
 }
 
 /// The next change of the child `pid`, if there is one. An end stays a zombie until [`reap`].
-pub fn look(pid: i32) -> io::Result<Option<ChildChange>> {
+pub fn next_change(pid: i32) -> io::Result<Option<ChildChange>> {
     if let Some((code, status, used)) = wait_id(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT)?.map(split) {
         return Ok(Some(match code {
             libc::CLD_EXITED => ChildChange::Exited { code: status, used },
@@ -48,12 +48,12 @@ pub fn has_ended(pid: i32) -> io::Result<bool> {
 }
 
 /// Whether the child `pid`, which was seen stopped, is so no more: it was continued, or has ended.
-pub fn is_stopped_no_more(pid: i32) -> io::Result<bool> {
+pub fn has_resumed_or_ended(pid: i32) -> io::Result<bool> {
     Ok(wait_id(libc::P_PID, pid, libc::WEXITED | libc::WCONTINUED | libc::WNOWAIT)?.is_some())
 }
 
 /// Whether there is a change of any child to look at.
-pub fn any_has_changed() -> io::Result<bool> {
+pub fn any_child_changed() -> io::Result<bool> {
     let all = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOWAIT;
     Ok(wait_id(libc::P_ALL, 0, all)?.is_some())
 }
@@ -64,13 +64,13 @@ pub fn reap(pid: i32) -> io::Result<()> {
     wait_id(libc::P_PID, pid, libc::WEXITED).map(drop)
 }
 
-/// Reaps every ended child but `spared`: keepers, and the orphans that the first process of a container inherits.
-pub fn reap_others(spared: Option<i32>) -> io::Result<()> {
-    // An ended child is reaped in each turn, so this ends; a spared zombie ends it too, and its change comes again.
+/// Reaps every ended child but `except`: keepers, and the orphans that the first process of a container inherits.
+pub fn reap_others(except: Option<i32>) -> io::Result<()> {
+    // An ended child is reaped in each turn, so this ends; a except zombie ends it too, and its change comes again.
     while let Some((info, _)) = wait_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT)? {
         // SAFETY: the kernel filled the child's fields, as waitid says it does for every answer.
         let pid = unsafe { info.si_pid() };
-        if Some(pid) == spared {
+        if Some(pid) == except {
             break;
         }
         reap(pid)?;
@@ -96,10 +96,10 @@ fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<(l
     }
 }
 
-fn split((info, usage): (libc::siginfo_t, libc::rusage)) -> (i32, i32, Used) {
+fn split((info, usage): (libc::siginfo_t, libc::rusage)) -> (i32, i32, Rusage) {
     // SAFETY: the kernel filled the child's fields, as waitid says it does for every answer.
     let status = unsafe { info.si_status() };
-    let used = Used {
+    let used = Rusage {
         cpu_user_seconds: seconds(usage.ru_utime),
         cpu_system_seconds: seconds(usage.ru_stime),
         max_rss_bytes: usage.ru_maxrss * 1024,

@@ -25,7 +25,7 @@ use super::arguments;
 use super::clock::boot_time;
 use super::pidfd::PidFd;
 use super::poll::readable_within;
-use super::signals::{RECORD_BYTES, Received, SIGCONT, SIGKILL, Sender, Signals};
+use super::signals::{RECORD_BYTES, SIGCONT, SIGKILL, Sender, SignalInfo, Signals};
 
 /// How long an answer may take. A signal waits for it, so this bounds what a witness that is stopped costs.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
@@ -47,14 +47,14 @@ pub struct Witness {
     process: PidFd,
     pid: i32,
     socket: OwnedFd,
-    questions: u32,
+    queries: u32,
 }
 
 impl Witness {
     /// Forks one. Only to be called while this process has one thread.
     pub fn start(signals: &Signals) -> io::Result<Self> {
         // Found before the fork: the child calls nothing but system calls.
-        let Some(words) = arguments::place_with_environment() else {
+        let Some(arguments_range) = arguments::address_range_with_environment() else {
             return Err(io::Error::other("/proc/self/stat does not tell where the command line is"));
         };
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
@@ -65,12 +65,13 @@ impl Witness {
                 drop(theirs);
                 // Nobody has reaped it: the number is still its own.
                 let process = PidFd::open(child.as_raw())?.ok_or_else(|| io::Error::from(Errno::ESRCH))?;
-                Ok(Self { process, pid: child.as_raw(), socket, questions: 0 })
+                Ok(Self { process, pid: child.as_raw(), socket, queries: 0 })
             }
             ForkResult::Child => {
-                if disguise(words, parent).is_ok() && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
+                if hide_identity(arguments_range, parent).is_ok()
+                    && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
                 {
-                    answer_questions();
+                    serve_queries();
                 }
                 // SAFETY: ends the forked child without running anything of the parent's.
                 unsafe { libc::_exit(0) }
@@ -82,13 +83,13 @@ impl Witness {
     ///
     /// # Errors
     /// `TimedOut` if it does not answer in time; it may be asked again. Any other: it has gone.
-    pub fn ask(&mut self) -> io::Result<Vec<Received>> {
-        self.questions = self.questions.wrapping_add(1);
-        let number = self.questions.to_ne_bytes();
+    pub fn query(&mut self) -> io::Result<Vec<SignalInfo>> {
+        self.queries = self.queries.wrapping_add(1);
+        let number = self.queries.to_ne_bytes();
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match send(self.socket.as_raw_fd(), &number, flags) {
             Ok(_) => {}
-            // It has not read a hundred questions.
+            // It has not read a hundred queries.
             Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
             Err(errno) => return Err(errno.into()),
         }
@@ -105,7 +106,7 @@ impl Witness {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             };
             if *answers == number {
-                known.extend(Received::from_records(records));
+                known.extend(SignalInfo::from_records(records));
                 if length < MESSAGE_BYTES {
                     return Ok(known);
                 }
@@ -123,7 +124,7 @@ impl Witness {
 
     /// Whether a signal is from it.
     #[must_use]
-    pub const fn has_sent(&self, signal: &Received) -> bool {
+    pub const fn sent(&self, signal: &SignalInfo) -> bool {
         matches!(signal.sender, Sender::Process { pid, .. } if pid == self.pid)
     }
 
@@ -133,13 +134,13 @@ impl Witness {
     }
 
     /// Kills it, and does not wait for its death: that is a child's end like any other.
-    pub fn dismiss(&self) -> io::Result<()> {
+    pub fn kill_process(&self) -> io::Result<()> {
         self.process.signal(SIGKILL)
     }
 
     /// Without it the process group is as empty as it would be without runwrap.
     fn end(&self) -> io::Result<()> {
-        self.dismiss()?;
+        self.kill_process()?;
         readable_within(&self.process, DEATH_WAIT)?;
         match waitid(Id::PIDFd(self.process.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
             Ok(_) | Err(Errno::ECHILD) => Ok(()),
@@ -157,7 +158,7 @@ impl Drop for Witness {
 }
 
 /// In the child: it dies with its parent, and has a name, a command line and an environment of its own.
-fn disguise((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
+fn hide_identity((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(Errno::ESRCH);
@@ -166,7 +167,7 @@ fn disguise((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
     let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(end.saturating_sub(start))) else {
         return Err(Errno::EFAULT);
     };
-    // SAFETY: the kernel has put the words there, at the end of the stack; this copy of them is the child's own, and it
+    // SAFETY: the kernel has put the arguments_range there, at the end of the stack; this copy of them is the child's own, and it
     // looks at neither its arguments nor its environment.
     unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
     Ok(())
@@ -184,7 +185,7 @@ fn keep_only(socket: RawFd, signals: RawFd) -> Result<(), Errno> {
 }
 
 /// In the child: until the other end is closed.
-fn answer_questions() {
+fn serve_queries() {
     let mut message = [0_u8; MESSAGE_BYTES];
     while let Ok(length @ 1..) = recv(0, &mut message[..PATH_BYTES_MAX], MsgFlags::empty()) {
         if length != NUMBER_BYTES {

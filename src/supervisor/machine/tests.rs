@@ -1,4 +1,4 @@
-//! The supervisor's decisions: some stories told out, and what holds in any order of events.
+//! The supervisor's decisions: some stories notified out, and what holds in any order of events.
 
 use proptest::prelude::*;
 
@@ -23,12 +23,12 @@ fn recorded() -> SupervisorEvent {
 }
 
 fn sent(number: i32) -> SupervisorEvent {
-    reached(number, Reach::Alone)
+    reached(number, SignalScope::SupervisorOnly)
 }
 
-fn reached(number: i32, reach: Reach) -> SupervisorEvent {
-    let signal = Received { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
-    SupervisorEvent::Signal { signal, reach }
+fn reached(number: i32, scope: SignalScope) -> SupervisorEvent {
+    let signal = SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
+    SupervisorEvent::Signal { signal, scope }
 }
 
 fn failed() -> ToSupervisor {
@@ -36,7 +36,7 @@ fn failed() -> ToSupervisor {
 }
 
 fn send(signal: i32) -> SupervisorAction {
-    SupervisorAction::Send { signal, value: None }
+    SupervisorAction::SignalTrainer { signal, value: None }
 }
 
 fn stop_self(signal: i32) -> SupervisorAction {
@@ -60,8 +60,8 @@ fn running(limits: RunLimits) -> SupervisorMachine {
 fn the_trainer_waits_for_the_record_but_no_longer_than_its_timeout() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.wake_at(), Some(5 * SECOND));
-    assert_eq!(machine.step(SupervisorEvent::Time, 4 * SECOND), []);
-    assert_eq!(machine.step(SupervisorEvent::Time, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
+    assert_eq!(machine.step(SupervisorEvent::Tick, 4 * SECOND), []);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
     // The record that comes later starts no second trainer.
     assert!(!machine.step(recorded(), 6 * SECOND).contains(&SupervisorAction::Spawn));
 }
@@ -73,8 +73,8 @@ fn a_required_database_that_does_not_answer_starts_nothing() {
         InheritedSignals::default(),
         Duration::ZERO,
     );
-    let actions = machine.step(SupervisorEvent::Time, 5 * SECOND);
-    assert_eq!(actions[1..], [SupervisorAction::Abandon, SupervisorAction::End(EndAs::Code(EXIT_RUNWRAP))]);
+    let actions = machine.step(SupervisorEvent::Tick, 5 * SECOND);
+    assert_eq!(actions[1..], [SupervisorAction::Abandon, SupervisorAction::Exit(EndAs::Code(EXIT_RUNWRAP))]);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_stop_request_is_written_durably_before_it_is_relayed() {
         actions[..],
         [
             SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true },
-            SupervisorAction::Send { .. }
+            SupervisorAction::SignalTrainer { .. }
         ]
     ));
     assert_eq!(actions[1], send(signals::SIGTERM));
@@ -98,18 +98,18 @@ fn kill_after_bounds_a_relayed_stop_only_when_it_was_given() {
     assert_eq!(machine.wake_at(), None);
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     machine.step(sent(signals::SIGTERM), SECOND);
-    assert_eq!(machine.step(SupervisorEvent::Time, 11 * SECOND), [send(signals::SIGKILL)]);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 11 * SECOND), [send(signals::SIGKILL)]);
 }
 
 #[test]
 fn what_the_group_has_got_is_written_down_and_not_relayed() {
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
-    let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
+    let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
     assert!(matches!(
         actions[..],
         [SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }]
     ));
-    assert_eq!(machine.step(reached(10, Reach::Group), SECOND), []);
+    assert_eq!(machine.step(reached(10, SignalScope::Group), SECOND), []);
     // Only a stop that we relayed is bounded.
     assert_eq!(machine.wake_at(), None);
 }
@@ -119,7 +119,7 @@ fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
     let mut machine = running(limits());
     assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
-    let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
+    let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
     assert_eq!(actions[1..], [send(signals::SIGCONT)]);
     machine.step(SupervisorEvent::TrainerContinued, 2 * SECOND);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM)]);
@@ -131,16 +131,16 @@ fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
     let in_foreground = SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground: true };
     assert_eq!(machine.step(in_foreground.clone(), 10 * SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
-    assert_eq!(machine.step(SupervisorEvent::Time, 500 * SECOND), []);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 500 * SECOND), []);
     // We go on before the trainer does.
-    machine.step(SupervisorEvent::Awake, 509 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 509 * SECOND);
     assert_eq!(machine.wake_at(), None);
     machine.step(SupervisorEvent::TrainerContinued, 510 * SECOND);
     assert_eq!(machine.wake_at(), Some(560 * SECOND));
     // What stops the trainer alone stops no job.
     machine.step(stopped(signals::SIGSTOP), 550 * SECOND);
     assert_eq!(
-        machine.step(SupervisorEvent::Time, 560 * SECOND)[1..],
+        machine.step(SupervisorEvent::Tick, 560 * SECOND)[1..],
         [send(signals::SIGTERM), send(signals::SIGCONT)]
     );
     machine.step(SupervisorEvent::TrainerContinued, 561 * SECOND);
@@ -156,18 +156,18 @@ fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
 
 #[test]
 fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer_alone() {
-    for (reach, sent) in [(Reach::Group, vec![]), (Reach::Alone, vec![send(signals::SIGTTIN)])] {
+    for (scope, sent) in [(SignalScope::Group, vec![]), (SignalScope::SupervisorOnly, vec![send(signals::SIGTTIN)])] {
         // In the one order, and in the other.
         let mut machine = running(limits());
-        assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), sent);
+        assert_eq!(machine.step(reached(signals::SIGTTIN, scope), SECOND), sent);
         assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), [stop_self(signals::SIGTTIN)]);
         let mut machine = running(limits());
         assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), []);
         let expected = [sent, vec![stop_self(signals::SIGTTIN)]].concat();
-        assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), expected);
+        assert_eq!(machine.step(reached(signals::SIGTTIN, scope), SECOND), expected);
         // It was continued: what comes later is another matter.
         machine.step(SupervisorEvent::TrainerContinued, SECOND);
-        machine.step(SupervisorEvent::Awake, SECOND);
+        machine.step(SupervisorEvent::Resumed, SECOND);
         assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     }
 }
@@ -177,13 +177,13 @@ fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
-    machine.step(SupervisorEvent::Awake, 101 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 101 * SECOND);
     assert_eq!(machine.wake_at(), Some(105 * SECOND));
     machine.step(recorded(), 102 * SECOND);
     machine.spawned(102 * SECOND);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 103 * SECOND);
     assert_eq!(machine.step(sent(signals::SIGTSTP), 104 * SECOND), [stop_self(signals::SIGTSTP)]);
-    machine.step(SupervisorEvent::Awake, 204 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 204 * SECOND);
     assert_eq!(machine.wake_at(), Some(233 * SECOND));
 }
 
@@ -194,7 +194,7 @@ fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
     let killed = TrainerExit::Signaled { signal: 9, name: "SIGKILL".into(), oom: false };
     machine.step(SupervisorEvent::TrainerEnded(killed), 2 * SECOND);
     machine.step(sent(signals::SIGTSTP), 3 * SECOND);
-    machine.step(SupervisorEvent::Awake, 103 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 103 * SECOND);
     assert_eq!(machine.wake_at(), Some(132 * SECOND));
 }
 
@@ -233,12 +233,12 @@ fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_furt
 #[test]
 fn a_timeout_terminates_then_kills_and_ends_with_124() {
     let mut machine = running(limits());
-    let actions = machine.step(SupervisorEvent::Time, 60 * SECOND);
+    let actions = machine.step(SupervisorEvent::Tick, 60 * SECOND);
     assert_eq!(actions[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
-    assert_eq!(machine.step(SupervisorEvent::Time, 70 * SECOND), [send(signals::SIGKILL)]);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 70 * SECOND), [send(signals::SIGKILL)]);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 71 * SECOND);
     let over = machine.step(SupervisorEvent::Keeper(ToSupervisor::Final), 72 * SECOND);
-    assert_eq!(over, [SupervisorAction::End(EndAs::Code(EXIT_TIMEOUT))]);
+    assert_eq!(over, [SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn signals_that_come_before_the_trainer_are_held_for_it() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(10), SECOND), []);
     // Also what the group has got: the trainer was not in it.
-    assert_eq!(machine.step(reached(signals::SIGWINCH, Reach::Group), SECOND), []);
+    assert_eq!(machine.step(reached(signals::SIGWINCH, SignalScope::Group), SECOND), []);
     assert_eq!(machine.step(recorded(), SECOND)[1..], [SupervisorAction::Spawn, send(10), send(signals::SIGWINCH)]);
 }
 
@@ -257,7 +257,7 @@ fn a_keeper_that_dies_again_and_again_is_replaced_with_growing_pauses() {
     assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), []);
     let next = machine.wake_at().unwrap();
     assert!(next > SECOND && next < 2 * SECOND);
-    assert_eq!(machine.step(SupervisorEvent::Time, next), [SupervisorAction::StartKeeper]);
+    assert_eq!(machine.step(SupervisorEvent::Tick, next), [SupervisorAction::StartKeeper]);
 }
 
 fn event() -> impl Strategy<Value = SupervisorEvent> {
@@ -268,10 +268,10 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
         Just(SupervisorEvent::Keeper(ToSupervisor::Final)),
         Just(SupervisorEvent::KeeperGone),
         (1..65).prop_map(sent),
-        (1..65).prop_map(|number| reached(number, Reach::Group)),
+        (1..65).prop_map(|number| reached(number, SignalScope::Group)),
         (1..65).prop_map(|number| SupervisorEvent::Signal {
-            signal: Received { number, sender: Sender::Kernel, value: None },
-            reach: Reach::Unknown
+            signal: SignalInfo { number, sender: Sender::Kernel, value: None },
+            scope: SignalScope::Unknown
         }),
         Just(SupervisorEvent::Executed { pid: 1 }),
         Just(SupervisorEvent::SpawnFailed { not_found: true, message: String::new() }),
@@ -279,7 +279,7 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
         any::<bool>()
             .prop_map(|in_foreground| SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground }),
         Just(SupervisorEvent::TrainerContinued),
-        Just(SupervisorEvent::Time),
+        Just(SupervisorEvent::Tick),
     ]
 }
 
@@ -294,8 +294,8 @@ fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
         SupervisorEvent::Keeper(_)
         | SupervisorEvent::KeeperGone
         | SupervisorEvent::Signal { .. }
-        | SupervisorEvent::Awake
-        | SupervisorEvent::Time => true,
+        | SupervisorEvent::Resumed
+        | SupervisorEvent::Tick => true,
     }
 }
 
@@ -315,15 +315,15 @@ proptest! {
             let mut actions = machine.step(event, now);
             if actions.iter().any(|action| matches!(action, SupervisorAction::StopSelf { .. })) {
                 // Somebody lets us go on.
-                actions.extend(machine.step(SupervisorEvent::Awake, now));
+                actions.extend(machine.step(SupervisorEvent::Resumed, now));
             }
             prop_assert!(ended == 0 || actions.is_empty(), "after the end: {actions:?}");
             for action in &actions {
                 match action {
                     SupervisorAction::Spawn => { spawned += 1; machine.spawned(now); }
-                    SupervisorAction::Finish(_) => finished += 1,
-                    SupervisorAction::End(_) => ended += 1,
-                    SupervisorAction::Send { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
+                    SupervisorAction::WriteEnd(_) => finished += 1,
+                    SupervisorAction::Exit(_) => ended += 1,
+                    SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
                     SupervisorAction::StartKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }

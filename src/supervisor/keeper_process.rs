@@ -16,12 +16,12 @@ const DEATH_WAIT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
 
 /// The present keeper, if there is one.
-pub(super) struct Keepers {
+pub(super) struct KeeperProcess {
     config: KeeperConfig,
     present: Option<(i32, Link)>,
 }
 
-impl Keepers {
+impl KeeperProcess {
     pub(super) const fn new(config: KeeperConfig) -> Self {
         Self { config, present: None }
     }
@@ -30,7 +30,7 @@ impl Keepers {
         self.present.as_ref().map(|(_, link)| link.as_fd())
     }
 
-    /// Starts a keeper for `journal`, which may be empty: it does nothing before it is told to look.
+    /// Starts a keeper for `journal`, which may be empty: it does nothing before it is notified to look.
     pub(super) fn start(&mut self, journal: &JournalFile, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
         if failpoint::fails("keeper-start") {
@@ -52,7 +52,7 @@ impl Keepers {
     }
 
     /// Says that the journal has grown.
-    pub(super) fn look(&self) -> io::Result<()> {
+    pub(super) fn notify(&self) -> io::Result<()> {
         match &self.present {
             Some((_, link)) => link.send(&ToKeeper::Look).map(drop),
             None => Ok(()),
@@ -75,7 +75,7 @@ impl Keepers {
         let Some((pid, _link)) = self.present.take() else { return Ok(()) };
         process::send(pid, signals::SIGKILL, None)?;
         let deadline = clock::boot_time() + DEATH_WAIT;
-        while wait::look(pid)?.is_none() && clock::boot_time() < deadline {
+        while wait::next_change(pid)?.is_none() && clock::boot_time() < deadline {
             poll::pause(STEP)?;
         }
         wait::reap(pid)
