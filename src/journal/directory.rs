@@ -53,8 +53,8 @@ pub enum LockState {
 impl Home {
     /// Opens the state directory, made where it does not exist.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
-        let root = Directory::open_or_make(state_dir)?;
-        let runs = root.make_child(OsStr::new("runs"))?;
+        let root = Directory::open_or_create(state_dir)?;
+        let runs = root.create_child(OsStr::new("runs"))?;
         Ok(Self { root, runs })
     }
 
@@ -62,7 +62,7 @@ impl Home {
     /// a run that can be seen has a lock that is held and a journal with a beginning.
     pub fn make_run(&self, run_id: RunId) -> io::Result<RunDirectory> {
         let name = OsString::from(run_id.to_string());
-        let directory = self.runs.make_child(&hidden(&name))?;
+        let directory = self.runs.create_child(&hidden(&name))?;
         let lock = directory.create(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
             return Err(io::Error::other("somebody else holds the lock of a run that has just been made"));
@@ -164,7 +164,7 @@ impl Home {
 
     /// Puts a run aside whose journal is damaged, for a person to look at.
     pub fn quarantine(&self, run: &RunDirectory) -> io::Result<PathBuf> {
-        let target = self.root.make_child(OsStr::new(QUARANTINE))?;
+        let target = self.root.create_child(OsStr::new(QUARANTINE))?;
         self.runs.move_child(&run.name, &target)?;
         Ok(target.path().join(&run.name))
     }

@@ -68,37 +68,36 @@ impl Guard {
         written: Appended,
     ) -> io::Result<(Written, io::Result<()>)> {
         failpoint::reached("unsettled");
-        let (moved, started) = match written {
-            Appended::InPlace => (None, started),
-            // The keeper of the empty file would take a run that has its name for one that never began. Held by
-            // `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
-            Appended::Moved(error) => {
-                log_keeper_failure(started);
-                (Some(error), self.replace_keeper())
-            }
-        };
-        // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
-        // beginning, as a power failure may leave it, is a run that never was.
+        let (moved, started) = self.follow_journal(written, started);
+        // Rename before syncing: the first sync then makes directory entry and content durable together. After a power
+        // failure a name without a beginning is a run that never began.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let settled = self.writer.sync_beginning(directory)?;
-        // Also where the journal itself had to go into memory: the trainer reports to a file there.
+        let synced = self.writer.sync_beginning(directory)?;
+        // Also if the journal had to move into memory: the report file is in that directory.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
-        let (moved, started) = match settled {
-            Appended::InPlace => (moved, started),
-            Appended::Moved(error) => {
-                log_keeper_failure(started);
-                (Some(error), self.replace_keeper())
-            }
-        };
-        Ok((Written { moved, notified: started.and_then(|()| self.keeper.notify()) }, published.and(named)))
+        let (moved_again, started) = self.follow_journal(synced, started);
+        let notified = started.and_then(|()| self.keeper.notify());
+        Ok((Written { moved: moved_again.or(moved), notified }, published.and(named)))
     }
 
-    /// The keeper, if there is one, has the old file. The new one is still to be notified.
-    fn replace_keeper(&mut self) -> io::Result<()> {
-        self.keeper.kill()?;
-        self.spawn_keeper()
+    /// Replaces the keeper if the journal moved to a file that it has not opened. `present` is the result of starting the
+    /// present keeper. Returns why the journal moved, and whether a keeper has its file open.
+    ///
+    /// Before the run is published this is a must: a keeper that holds an empty file takes a published run for one that never
+    /// began. Held by `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
+    fn follow_journal(&mut self, appended: Appended, present: io::Result<()>) -> (Option<io::Error>, io::Result<()>) {
+        match appended {
+            Appended::InPlace => (None, present),
+            Appended::Moved(error) => {
+                if let Err(error) = present {
+                    log::info!(event = "no_keeper", error:%; "");
+                }
+                let replaced = self.keeper.kill().and_then(|()| self.spawn_keeper());
+                (Some(error), replaced)
+            }
+        }
     }
 
     /// Starts a keeper for the journal as it is.
@@ -114,10 +113,8 @@ impl Guard {
     /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
     pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let (moved, present) = match self.writer.append(directory, event, durable)? {
-            Appended::InPlace => (None, Ok(())),
-            Appended::Moved(error) => (Some(error), self.replace_keeper()),
-        };
+        let appended = self.writer.append(directory, event, durable)?;
+        let (moved, present) = self.follow_journal(appended, Ok(()));
         Ok(Written { moved, notified: present.and_then(|()| self.keeper.notify()) })
     }
 
@@ -201,13 +198,6 @@ impl Guard {
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
         killed.and(finished.and_then(|written| written.notified)).and(self.reap()).and(delivered)
-    }
-}
-
-/// A keeper that another replaces, whether it was there or not.
-fn log_keeper_failure(started: io::Result<()>) {
-    if let Err(error) = started {
-        log::info!(event = "no_keeper", error:%; "");
     }
 }
 

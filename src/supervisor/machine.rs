@@ -64,7 +64,7 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct SupervisorMachine {
     limits: RunLimits,
-    found: InheritedSignals,
+    inherited: InheritedSignals,
     phase: Phase,
     recorded: bool,
     held_signals: Vec<SignalInfo>,
@@ -82,10 +82,10 @@ pub(super) struct SupervisorMachine {
 }
 
 impl SupervisorMachine {
-    pub(super) fn new(limits: RunLimits, found: InheritedSignals, now: Duration) -> Self {
+    pub(super) fn new(limits: RunLimits, inherited: InheritedSignals, now: Duration) -> Self {
         Self {
             limits,
-            found,
+            inherited,
             phase: Phase::Starting,
             recorded: false,
             held_signals: Vec::new(),
@@ -110,15 +110,13 @@ impl SupervisorMachine {
             return Vec::new();
         }
         match event {
-            SupervisorEvent::Keeper(news) => self.keeper_message(news),
+            SupervisorEvent::Keeper(message) => self.keeper_message(message),
             SupervisorEvent::KeeperGone => self.keeper_gone(now),
             SupervisorEvent::Signal { signal, scope } => self.signal(signal, scope, now),
             SupervisorEvent::SpawnFailed { not_found, message } => {
                 let code = if not_found { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
-                let warning = SupervisorAction::Warn { message: message.clone(), hint: String::new() };
-                let mut actions = vec![warning];
-                actions.extend(self.finish(TrainerExit::NotExecuted { message }, EndAs::Code(code), now));
-                actions
+                let exit = TrainerExit::NotExecuted { message: message.clone() };
+                warn_then(message, String::new(), self.finish(exit, EndAs::Code(code), now))
             }
             SupervisorEvent::Executed { pid } => {
                 vec![SupervisorAction::Write { event: journal::RunEvent::Started { pid }, durable: false }]
@@ -146,12 +144,12 @@ impl SupervisorMachine {
                 }
                 Vec::new()
             }
-            SupervisorEvent::Tick => self.time(now),
+            SupervisorEvent::Tick => self.tick(now),
         }
     }
 
-    fn keeper_message(&mut self, news: ToSupervisor) -> Vec<SupervisorAction> {
-        match news {
+    fn keeper_message(&mut self, message: ToSupervisor) -> Vec<SupervisorAction> {
+        match message {
             ToSupervisor::Recorded(begun) => {
                 self.restarts = 0;
                 let known = std::mem::replace(&mut self.recorded, true);
@@ -170,24 +168,17 @@ impl SupervisorMachine {
             ToSupervisor::Refused { message, hint } | ToSupervisor::Failed { message, hint } => match self.phase {
                 Phase::Starting if self.limits.require_database => self.refuse(message, hint),
                 Phase::Starting => {
-                    let mut actions = vec![SupervisorAction::Warn {
-                        message: format!("the run is not in the database yet: {message}"),
-                        hint,
-                    }];
-                    actions.extend(self.start());
-                    actions
+                    warn_then(format!("the run is not in the database yet: {message}"), hint, self.start())
                 }
                 Phase::Running => vec![SupervisorAction::Warn { message, hint }],
                 Phase::Finishing { end, .. } => {
                     let message = format!("the database does not have the end of the run: {message}");
-                    let mut actions = vec![SupervisorAction::Warn { message, hint }];
-                    actions.extend(self.over(end));
-                    actions
+                    warn_then(message, hint, self.exit(end))
                 }
                 Phase::Done => Vec::new(),
             },
             ToSupervisor::Final => match self.phase {
-                Phase::Finishing { end, .. } => self.over(end),
+                Phase::Finishing { end, .. } => self.exit(end),
                 Phase::Starting | Phase::Running | Phase::Done => Vec::new(),
             },
         }
@@ -197,13 +188,13 @@ impl SupervisorMachine {
         match self.phase {
             Phase::Done => return Vec::new(),
             // Whoever started us delivers the end itself then.
-            Phase::Finishing { end, .. } if self.restarts >= FINISH_RESTARTS_MAX => return self.over(end),
+            Phase::Finishing { end, .. } if self.restarts >= FINISH_RESTARTS_MAX => return self.exit(end),
             Phase::Starting | Phase::Running | Phase::Finishing { .. } => {}
         }
         let wait = RESTART_FIRST.saturating_mul(1 << self.restarts.min(16)).min(RESTART_MAX);
         self.restart_at = Some(if self.restarts == 0 { now } else { now + wait });
         self.restarts = self.restarts.saturating_add(1);
-        self.time(now)
+        self.tick(now)
     }
 
     fn start(&mut self) -> Vec<SupervisorAction> {
@@ -211,7 +202,7 @@ impl SupervisorMachine {
         self.deadlines.begin_phase(None);
         let mut actions = vec![SupervisorAction::Spawn];
         for signal in std::mem::take(&mut self.held_signals) {
-            if matches!(classify(signal, SignalScope::SupervisorOnly, self.found), SignalClass::Stop { .. }) {
+            if matches!(classify(signal, SignalScope::SupervisorOnly, self.inherited), SignalClass::Stop { .. }) {
                 actions.push(stop_requested(signal));
             }
             actions.push(SupervisorAction::SignalTrainer { signal: signal.number, value: signal.value });
@@ -233,11 +224,8 @@ impl SupervisorMachine {
 
     fn refuse(&mut self, message: String, hint: String) -> Vec<SupervisorAction> {
         self.phase = Phase::Done;
-        vec![
-            SupervisorAction::Warn { message, hint },
-            SupervisorAction::Abandon,
-            SupervisorAction::Exit(EndAs::Code(EXIT_RUNWRAP)),
-        ]
+        let next = vec![SupervisorAction::Abandon, SupervisorAction::Exit(EndAs::Code(EXIT_RUNWRAP))];
+        warn_then(message, hint, next)
     }
 
     /// A stop that is somebody's business with the trainer alone stops nobody else: who continues it knows nothing of us.
@@ -249,9 +237,9 @@ impl SupervisorMachine {
 
     fn signal(&mut self, signal: SignalInfo, scope: SignalScope, now: Duration) -> Vec<SupervisorAction> {
         let send = SupervisorAction::SignalTrainer { signal: signal.number, value: signal.value };
-        match (self.phase, classify(signal, scope, self.found)) {
+        match (self.phase, classify(signal, scope, self.inherited)) {
             (Phase::Starting, SignalClass::Stop { .. } | SignalClass::Suspend { .. })
-                if self.found.blocked.contains(signal.number) =>
+                if self.inherited.blocked.contains(signal.number) =>
             {
                 // It waits for the trainer, as it would without us.
                 self.hold(signal)
@@ -297,7 +285,7 @@ impl SupervisorMachine {
             (Phase::Running, SignalClass::Other { relay: true }) => vec![send],
             (Phase::Running, SignalClass::Other { relay: false }) => Vec::new(),
             (Phase::Finishing { since, end }, SignalClass::Stop { .. }) if now >= since + FINISH_STOP_GRACE => {
-                self.over(end)
+                self.exit(end)
             }
             (Phase::Finishing { .. }, SignalClass::Stop { .. } | SignalClass::Other { .. })
             | (Phase::Done, SignalClass::Stop { .. } | SignalClass::Suspend { .. } | SignalClass::Other { .. }) => {
@@ -306,7 +294,7 @@ impl SupervisorMachine {
         }
     }
 
-    fn time(&mut self, now: Duration) -> Vec<SupervisorAction> {
+    fn tick(&mut self, now: Duration) -> Vec<SupervisorAction> {
         let mut actions = Vec::new();
         if take_due(&mut self.restart_at, now) {
             actions.push(SupervisorAction::StartKeeper);
@@ -329,9 +317,7 @@ impl SupervisorMachine {
             }
             Phase::Starting => {
                 let message = "the database has not answered yet; the run starts, and is recorded as soon as it does";
-                let mut actions = vec![SupervisorAction::Warn { message: message.to_owned(), hint: String::new() }];
-                actions.extend(self.start());
-                actions
+                warn_then(message.to_owned(), String::new(), self.start())
             }
             Phase::Running => {
                 self.timed_out = true;
@@ -345,9 +331,7 @@ impl SupervisorMachine {
             }
             Phase::Finishing { end, .. } => {
                 let message = "the database does not have the end of the run yet; it gets it as soon as it answers";
-                let mut actions = vec![SupervisorAction::Warn { message: message.to_owned(), hint: String::new() }];
-                actions.extend(self.over(end));
-                actions
+                warn_then(message.to_owned(), String::new(), self.exit(end))
             }
             Phase::Done => Vec::new(),
         }
@@ -361,7 +345,7 @@ impl SupervisorMachine {
         vec![SupervisorAction::WriteEnd(exit)]
     }
 
-    fn over(&mut self, end: EndAs) -> Vec<SupervisorAction> {
+    fn exit(&mut self, end: EndAs) -> Vec<SupervisorAction> {
         self.phase = Phase::Done;
         self.deadlines.begin_phase(None);
         vec![SupervisorAction::Exit(end)]
@@ -375,6 +359,12 @@ impl SupervisorMachine {
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => EndAs::Code(EXIT_RUNWRAP),
         }
     }
+}
+
+fn warn_then(message: String, hint: String, next: Vec<SupervisorAction>) -> Vec<SupervisorAction> {
+    let mut actions = vec![SupervisorAction::Warn { message, hint }];
+    actions.extend(next);
+    actions
 }
 
 fn stop_requested(signal: SignalInfo) -> SupervisorAction {

@@ -13,7 +13,7 @@ use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
 use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
-use super::trainer::{spawn_failed, trainer_exit, usage};
+use super::trainer::{spawn_failed, trainer_exit};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
 };
@@ -84,7 +84,7 @@ pub fn supervise(
 ) -> Result<SupervisorOutcome, SupervisorError> {
     let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
     let signals = Signals::block_all()?;
-    let found = InheritedSignals {
+    let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),
         blocked: signals.inherited_blocked(),
@@ -105,7 +105,7 @@ pub fn supervise(
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
     let guard = Guard::new(writer, place, keeper, limits.finish_timeout);
     let mut supervisor = Supervisor {
-        machine: SupervisorMachine::new(limits, found, clock::boot_time()),
+        machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),
         guard,
         signal_inbox: SignalInbox::new(signals),
         command,
@@ -133,10 +133,10 @@ impl Supervisor {
         if let (Err(error), Medium::Disk) = (named, self.guard.writer.medium()) {
             warn_memory_journal(&error);
         }
-        self.report(Ok(written))?;
+        self.after_write(Ok(written))?;
         // While the keeper gets going there is nothing else to do.
         self.signal_inbox.start_witness();
-        self.oom_kills = OomKills::watch();
+        self.oom_kills = OomKills::start();
         loop {
             for event in self.next_events()? {
                 if matches!(event, SupervisorEvent::Executed { .. }) {
@@ -168,7 +168,7 @@ impl Supervisor {
         }
         if link {
             match self.guard.keeper.recv()? {
-                Message::Received(news) => events.push(SupervisorEvent::Keeper(news)),
+                Message::Received(message) => events.push(SupervisorEvent::Keeper(message)),
                 Message::Nothing => {}
                 Message::Closed => events.push(SupervisorEvent::KeeperGone),
             }
@@ -191,18 +191,18 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
-        let heard = self.signal_inbox.take()?;
+        let signals = self.signal_inbox.take()?;
         let mut changes = Vec::new();
         self.collect_child_changes(&mut changes)?;
         // Who is asked to stop while the trainer is stopped must know it, and what ended the trainer comes before its end.
-        // Held by `a_signal_that_comes_with_the_news_of_a_stop_finds_the_trainer_stopped`.
+        // Held by `a_signal_that_comes_with_the_message_of_a_stop_finds_the_trainer_stopped`.
         let is_end = |event: &SupervisorEvent| {
             !matches!(event, SupervisorEvent::TrainerStopped { .. } | SupervisorEvent::TrainerContinued)
         };
         let end = changes.iter().position(is_end).unwrap_or(changes.len());
         let ends = changes.split_off(end);
         events.extend(changes);
-        for (signal, mut scope) in heard {
+        for (signal, mut scope) in signals {
             if signal.number == signals::SIGCHLD && signal.sender == Sender::Kernel {
                 continue;
             }
@@ -238,9 +238,11 @@ impl Supervisor {
                     {
                         events.push(event);
                     }
-                    if self.trainer.take().is_some() {
-                        events.extend(trainer_exit(&change, &self.oom_kills).map(SupervisorEvent::TrainerEnded));
-                        self.usage = usage(&change);
+                    if self.trainer.take().is_some()
+                        && let Some((exit, usage)) = trainer_exit(&change, &self.oom_kills)
+                    {
+                        self.usage = Some(usage);
+                        events.push(SupervisorEvent::TrainerEnded(exit));
                     }
                     break;
                 }
@@ -260,7 +262,7 @@ impl Supervisor {
                 }
                 SupervisorAction::Write { event, durable } => {
                     let written = self.guard.write(event, durable);
-                    self.report(written)?;
+                    self.after_write(written)?;
                     if durable {
                         failpoint::reached("written");
                     }
@@ -278,7 +280,7 @@ impl Supervisor {
                 }
                 SupervisorAction::WriteEnd(exit) => {
                     let written = self.guard.finish(exit, self.usage.take());
-                    self.report(written)?;
+                    self.after_write(written)?;
                     self.guard.reap()?;
                     self.signal_inbox.stop_witness()?;
                 }
@@ -331,8 +333,8 @@ impl Supervisor {
         }
     }
 
-    fn note_keeper_result(&mut self, notified: io::Result<()>) {
-        if let Err(error) = notified {
+    fn note_keeper_result(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
             log::info!(event = "no_keeper", error:%; "");
             self.pending.push(SupervisorEvent::KeeperGone);
         }
@@ -378,7 +380,7 @@ impl Supervisor {
     }
 
     /// The journal may be somewhere else now, and no keeper may know of it.
-    fn report(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
+    fn after_write(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
         let Written { moved, notified } = written.map_err(SupervisorError::Journal)?;
         match moved {
             // It does not outlive us there: the user must hear of it.

@@ -44,14 +44,14 @@ pub(super) enum SignalClass {
 }
 
 /// What `signal` means to a supervisor that was started so.
-pub(super) fn classify(signal: SignalInfo, scope: SignalScope, found: InheritedSignals) -> SignalClass {
+pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: InheritedSignals) -> SignalClass {
     let relay = match (scope, signal.sender) {
         (SignalScope::Group, Sender::Kernel | Sender::Process { .. }) => false,
         (SignalScope::SupervisorOnly, Sender::Kernel | Sender::Process { .. }) => true,
         (SignalScope::Unknown, Sender::Process { .. }) => true,
         (SignalScope::Unknown, Sender::Kernel) => match signal.number {
             // The terminal tells the whole group; only when it closes it tells the session's leader alone.
-            signals::SIGHUP | signals::SIGCONT => found.leads_session,
+            signals::SIGHUP | signals::SIGCONT => inherited.leads_session,
             // A timer that was set before runwrap began has run out: the command's, not ours.
             signals::SIGALRM | signals::SIGVTALRM | signals::SIGPROF => true,
             _ => false,
@@ -59,33 +59,33 @@ pub(super) fn classify(signal: SignalInfo, scope: SignalScope, found: InheritedS
     };
     match signal.number {
         // It was ignored before us (`nohup`): the trainer may think otherwise, but nobody has asked us.
-        number if found.ignored.contains(number) => SignalClass::Other { relay },
+        number if inherited.ignored.contains(number) => SignalClass::Other { relay },
         signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT => SignalClass::Stop { relay },
         signals::SIGTSTP | signals::SIGTTIN | signals::SIGTTOU => SignalClass::Suspend { relay },
         _ => SignalClass::Other { relay },
     }
 }
 
-/// Compares what we have `taken` from our own queue with what a witness in our group has got (`records`, in its order): for
-/// each, whether the group has it too. The records must have been asked for before and after the taking: the kernel signals
+/// Compares what we have `taken` from our own queue with what a witness in our group has got (`witnessed`, in its order): for
+/// each, whether the group has it too. The witnessed must have been asked for before and after the taking: the kernel signals
 /// the youngest of a group first, so what we had by then the witness had, too, and what it had merged by then we had not.
-/// Leaves in `records` what belongs to a signal that was `still_pending` for us after that; what does not is a signal that
+/// Leaves in `witnessed` what belongs to a signal that was `still_pending` for us after that; what does not is a signal that
 /// has merged with one before it in our queue, and must not speak for another later.
 pub(super) fn scopes_of(
     taken: &[SignalInfo],
-    records: &mut Vec<SignalInfo>,
+    witnessed: &mut Vec<SignalInfo>,
     still_pending: impl Fn(i32) -> bool,
 ) -> Vec<SignalScope> {
-    let scopes_of = taken.iter().map(|signal| match records.iter().position(|record| record == signal) {
+    let scope_of = |signal| match witnessed.iter().position(|other| other == signal) {
         Some(place) => {
-            records.remove(place);
+            witnessed.remove(place);
             SignalScope::Group
         }
         None => SignalScope::SupervisorOnly,
-    });
-    let scopes_of = scopes_of.collect();
-    records.retain(|record| still_pending(record.number));
-    scopes_of
+    };
+    let scopes = taken.iter().map(scope_of).collect();
+    witnessed.retain(|signal| still_pending(signal.number));
+    scopes
 }
 
 #[cfg(test)]
@@ -96,13 +96,13 @@ mod tests {
 
     #[track_caller]
     fn check(number: i32, sender: Sender, scope: SignalScope, leads_session: bool, expected: SignalClass) {
-        let found = InheritedSignals { leads_session, ..InheritedSignals::default() };
-        assert_eq!(classify(SignalInfo { number, sender, value: None }, scope, found), expected);
+        let inherited = InheritedSignals { leads_session, ..InheritedSignals::default() };
+        assert_eq!(classify(SignalInfo { number, sender, value: None }, scope, inherited), expected);
     }
 
     #[test]
     fn a_stop_that_was_ignored_before_us_asks_nobody_and_is_relayed() {
-        let found = InheritedSignals {
+        let inherited = InheritedSignals {
             ignored: [signals::SIGHUP, signals::SIGTSTP].into_iter().collect(),
             ..InheritedSignals::default()
         };
@@ -111,7 +111,7 @@ mod tests {
             (signals::SIGTSTP, SignalClass::Other { relay: true }),
             (signals::SIGTERM, SignalClass::Stop { relay: true }),
         ] {
-            assert_eq!(classify(from(7, number), SignalScope::SupervisorOnly, found), expected);
+            assert_eq!(classify(from(7, number), SignalScope::SupervisorOnly, inherited), expected);
         }
     }
 
@@ -161,14 +161,14 @@ mod tests {
     #[track_caller]
     fn compare(
         taken: &[SignalInfo],
-        records: &[SignalInfo],
+        witnessed: &[SignalInfo],
         pending: &[i32],
         expected: &[SignalScope],
         left: &[SignalInfo],
     ) {
-        let mut records = records.to_vec();
-        assert_eq!(scopes_of(taken, &mut records, |number| pending.contains(&number)), expected);
-        assert_eq!(records, left);
+        let mut witnessed = witnessed.to_vec();
+        assert_eq!(scopes_of(taken, &mut witnessed, |number| pending.contains(&number)), expected);
+        assert_eq!(witnessed, left);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl SignalInbox {
         }
         let mut taken = Vec::new();
         while taken.len() < TAKEN_MAX
-            && let Some(signal) = self.signals.next(&pending)?
+            && let Some(signal) = self.signals.take_next(&pending)?
         {
             taken.push(signal);
         }

@@ -16,27 +16,17 @@ pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> Superviso
     SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
 }
 
-/// How the trainer ended; `None` while it goes on.
-pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<TrainerExit> {
-    match change {
-        ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
-        ChildChange::Signaled { signal, .. } => {
-            // Looked at before the trainer is reaped: its group may be removed with it.
+/// How the trainer ended and what it used; `None` for a stop or a continue.
+pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<(TrainerExit, Usage)> {
+    let (exit, used) = match change {
+        ChildChange::Exited { code, used } => (TrainerExit::Exited { code: *code }, used),
+        ChildChange::Signaled { signal, used } => {
+            // Before the trainer is reaped: its cgroup may be removed with it.
             let oom = *signal == signals::SIGKILL && oom_kills.has_increased();
-            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom })
+            (TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom }, used)
         }
-        ChildChange::Stopped { .. } | ChildChange::Continued => None,
-    }
-}
-
-/// What the trainer has used; `None` while it goes on.
-pub(super) fn usage(change: &ChildChange) -> Option<Usage> {
-    match change {
-        ChildChange::Exited { used, .. } | ChildChange::Signaled { used, .. } => Some(Usage {
-            cpu_user_seconds: used.cpu_user_seconds,
-            cpu_system_seconds: used.cpu_system_seconds,
-            max_rss_bytes: used.max_rss_bytes,
-        }),
-        ChildChange::Stopped { .. } | ChildChange::Continued => None,
-    }
+        ChildChange::Stopped { .. } | ChildChange::Continued => return None,
+    };
+    let (cpu_user_seconds, cpu_system_seconds) = (used.cpu_user_seconds, used.cpu_system_seconds);
+    Some((exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes: used.max_rss_bytes }))
 }

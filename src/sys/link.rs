@@ -1,5 +1,5 @@
-//! The pair of sockets between two of our processes: datagrams in order, with an end-of-file when the other side has gone.
-//! Knows bytes only; what they mean is `crate::link`.
+//! A connected pair of SOCK_SEQPACKET sockets: ordered datagrams, with end-of-file when the peer closes. Transports
+//! bytes; `crate::link` defines the messages.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
 
-/// The longest message, in bytes.
+/// The maximum size of a message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// One end. Never blocks.
@@ -36,7 +36,8 @@ impl Socket {
         Self(fd)
     }
 
-    /// Sends one message. False where the other side has gone or does not read: it will see the journal when it does.
+    /// Sends one message. Returns false if the peer has closed or its queue is full: the message is dropped, and the
+    /// peer reads the same fact from the journal later.
     pub fn send(&self, message: &[u8]) -> io::Result<bool> {
         match socket::send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(true),
@@ -45,13 +46,13 @@ impl Socket {
         }
     }
 
-    /// Takes the next message.
+    /// Receives the next message.
     pub fn recv(&self) -> io::Result<Message<Vec<u8>>> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        let mut take = || socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
-        // That the other side has not read all before it went is said once, and before what it said itself.
-        let taken = take().or_else(|errno| if errno == Errno::ECONNRESET { take() } else { Err(errno) });
-        match taken {
+        let mut receive = || socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
+        // If the peer closed with unread input, recv returns ECONNRESET once before queued data; retry.
+        let received = receive().or_else(|errno| if errno == Errno::ECONNRESET { receive() } else { Err(errno) });
+        match received {
             Ok(0) | Err(Errno::ECONNRESET) => Ok(Message::Closed),
             Ok(length) => {
                 buffer.truncate(length);
@@ -73,13 +74,14 @@ impl AsFd for Socket {
 mod tests {
     use super::*;
 
-    /// The last that a keeper says is that all is delivered, and it does not wait for what it may yet be told.
+    /// A keeper reports the delivered end as its last message and exits without reading its own queue. The supervisor
+    /// lost that message to ECONNRESET.
     #[test]
-    fn what_the_other_side_said_last_is_heard_also_where_it_has_not_read_all() {
-        let (own, other) = Socket::pair().unwrap();
+    fn last_message_arrives_even_if_the_peer_left_input_unread() {
+        let (own, peer) = Socket::pair().unwrap();
         assert!(own.send(b"unread").unwrap());
-        assert!(other.send(b"last").unwrap());
-        drop(other);
+        assert!(peer.send(b"last").unwrap());
+        drop(peer);
         assert_eq!(own.recv().unwrap(), Message::Received(b"last".to_vec()));
         assert_eq!(own.recv().unwrap(), Message::Closed);
         assert!(!own.send(b"more").unwrap());

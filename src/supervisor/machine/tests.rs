@@ -200,11 +200,11 @@ fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
 
 #[test]
 fn a_stop_that_is_blocked_waits_for_the_trainer() {
-    let found = InheritedSignals {
+    let inherited = InheritedSignals {
         blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(),
         ..InheritedSignals::default()
     };
-    let mut machine = SupervisorMachine::new(limits(), found, Duration::ZERO);
+    let mut machine = SupervisorMachine::new(limits(), inherited, Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND), []);
     let actions = machine.step(recorded(), SECOND);
