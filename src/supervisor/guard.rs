@@ -1,5 +1,5 @@
-//! The finalize drop guard: the one place that writes a run's end. Whatever way the supervisor leaves, by return, by error
-//! or by a panic, the end is in the journal and the keeper has been notified before the process is gone.
+//! The finalize drop guard: the only code that writes the end of a run. Whether the supervisor returns, fails or
+//! panics, the end is in the journal and the keeper is notified before the process exits.
 
 use std::io;
 use std::time::Duration;
@@ -11,36 +11,36 @@ use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
 use crate::sys::{clock, failpoint, poll, process, signals, wait};
 
-/// How long a trainer that is killed may take to die: it may sit in the kernel.
+/// The limit for a killed trainer to end: it may be in uninterruptible sleep.
 const DEATH_WAIT: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(5);
 
-/// What became of a write, beyond that the journal has it.
+/// The side effects of a successful journal write.
 pub(super) struct Written {
-    /// Why the journal is not where it was, or should be.
+    /// The error that moved the journal to another file or into memory.
     pub(super) moved: Option<io::Error>,
-    /// Whether a keeper knows of it.
+    /// Whether a keeper was notified.
     pub(super) notified: io::Result<()>,
 }
 
-/// A run whose end is written, and no keeper is there to deliver it.
+/// A run whose end is written but has no keeper to deliver it.
 #[derive(Debug)]
 pub struct Undelivered {
     pub state: RunState,
-    /// Its directory, if it has one: the lock is held_signals as long as this lives.
+    /// The run's directory, if any. Holding it holds the run's lock.
     pub place: Option<(Home, RunDirectory)>,
-    /// The journal is there, and outlives this process.
+    /// The journal is on disk and outlives this process.
     pub on_disk: bool,
 }
 
-/// A run that has begun and has no end yet.
+/// A run that has begun and has not ended.
 pub(super) struct Guard {
     pub(super) writer: Writer,
     pub(super) place: Option<(Home, RunDirectory)>,
     pub(super) keeper: KeeperProcess,
-    /// The trainer, from its fork until it was reaped.
+    /// The trainer, from fork to reap.
     pub(super) trainer_pid: Option<i32>,
-    /// From where on its stderr is the trainer's, where that can be read back.
+    /// The start of the trainer's output in stderr, if stderr is a regular file.
     pub(super) stderr_tail: Option<StderrTail>,
     finish_timeout: Duration,
     finished: bool,
@@ -60,8 +60,8 @@ impl Guard {
         self.place.as_ref().map(|(_, run)| run)
     }
 
-    /// Makes the beginning durable, which is `written`, gives the run its name and tells its first keeper, which is
-    /// `started`. Also returns whether the name is there, and durable.
+    /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
+    /// the first keeper (`started` is the result of starting it). Also returns whether the directory's name is durable.
     pub(super) fn begin(
         &mut self,
         started: io::Result<()>,
@@ -69,12 +69,12 @@ impl Guard {
     ) -> io::Result<(Written, io::Result<()>)> {
         failpoint::reached("unsettled");
         let (moved, started) = self.follow_journal(written, started);
-        // Rename before syncing: the first sync then makes directory entry and content durable together. After a power
-        // failure a name without a beginning is a run that never began.
+        // Rename before the first sync: it then makes the name and the content durable together. A name without a
+        // beginning, possible after a power failure, counts as a run that never began.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
         let synced = self.writer.sync_beginning(directory)?;
-        // Also if the journal had to move into memory: the report file is in that directory.
+        // Sync the name even if the journal moved into memory: the report file is in that directory.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
         let (moved_again, started) = self.follow_journal(synced, started);
@@ -82,11 +82,12 @@ impl Guard {
         Ok((Written { moved: moved_again.or(moved), notified }, published.and(named)))
     }
 
-    /// Replaces the keeper if the journal moved to a file that it has not opened. `present` is the result of starting the
-    /// present keeper. Returns why the journal moved, and whether a keeper has its file open.
+    /// Replaces the keeper if the journal has moved: the present keeper has the old file open. `present` is the result
+    /// of starting the present keeper. Returns the error that moved the journal, and whether a keeper has its file
+    /// open.
     ///
-    /// Before the run is published this is a must: a keeper that holds an empty file takes a published run for one that never
-    /// began. Held by `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
+    /// A keeper of the old, empty file would take a published run for one that never began. Held by
+    /// `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
     fn follow_journal(&mut self, appended: Appended, present: io::Result<()>) -> (Option<io::Error>, io::Result<()>) {
         match appended {
             Appended::InPlace => (None, present),
@@ -100,7 +101,7 @@ impl Guard {
         }
     }
 
-    /// Starts a keeper for the journal as it is.
+    /// Starts a keeper for the journal and notifies it.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
         self.spawn_keeper()?;
         self.keeper.notify()
@@ -110,7 +111,7 @@ impl Guard {
         self.keeper.start(self.writer.journal(), self.place.as_ref().map(|(_, run)| run))
     }
 
-    /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
+    /// Writes `event` and notifies the keeper.
     pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
         let appended = self.writer.append(directory, event, durable)?;
@@ -118,7 +119,7 @@ impl Guard {
         Ok(Written { moved, notified: present.and_then(|()| self.keeper.notify()) })
     }
 
-    /// Writes the end. The only call that makes the guard do nothing when it is dropped.
+    /// Writes the end. After that, dropping the guard does nothing.
     pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Written> {
         failpoint::reached("exited");
         let metrics = self.writer.state().metrics_file();
@@ -134,7 +135,7 @@ impl Guard {
         Ok(written)
     }
 
-    /// The run never began: leaves nothing behind, and nothing to deliver.
+    /// Removes a run that never began, so that it is never delivered.
     pub(super) fn abandon(&mut self) -> io::Result<()> {
         self.finished = true;
         self.keeper.kill()?;
@@ -148,9 +149,9 @@ impl Guard {
         self.finished
     }
 
-    /// The run, if its end is written and no keeper is there to deliver it.
+    /// The run, if its end is written and no keeper is left to deliver it.
     pub(super) fn undelivered(&mut self) -> Option<Undelivered> {
-        // A run that was refused has none: it is not to arrive later either.
+        // A refused run has no end: it must not be delivered later either.
         let undelivered = self.writer.state().ended.is_some() && self.keeper.link_fd().is_none();
         undelivered.then(|| Undelivered {
             state: self.writer.state().clone(),
@@ -159,12 +160,12 @@ impl Guard {
         })
     }
 
-    /// Reaps the trainer, whose end is written.
+    /// Reaps the trainer. Its end must be in the journal.
     pub(super) fn reap(&mut self) -> io::Result<()> {
         self.trainer_pid.take().map_or(Ok(()), wait::reap)
     }
 
-    /// The trainer must not outlive its supervisor: kill it before its end is written.
+    /// Kills the trainer before its end is written: it must not outlive the supervisor.
     fn kill_trainer(&mut self) -> io::Result<()> {
         let Some(pid) = self.trainer_pid else { return Ok(()) };
         process::send(pid, signals::SIGKILL, None)?;
@@ -194,7 +195,7 @@ impl Guard {
     fn fail(&mut self) -> io::Result<()> {
         let killed = self.kill_trainer();
         let message = if std::thread::panicking() { "runwrap panicked" } else { "runwrap failed" };
-        let message = format!("{message}; the trainer was killed (the log says more)");
+        let message = format!("{message}; the trainer was killed (see the log)");
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
         killed.and(finished.and_then(|written| written.notified)).and(self.reap()).and(delivered)

@@ -1,4 +1,4 @@
-//! What the supervisor does next. Pure: knows no descriptor, no clock, no process. Called by `reactor` alone.
+//! The supervisor's decisions: events in, actions out. Pure: no descriptors, clocks or processes.
 
 use std::time::Duration;
 
@@ -17,22 +17,23 @@ pub const EXIT_TIMEOUT: u8 = 124;
 pub const EXIT_RUNWRAP: u8 = 125;
 /// The command is not executable.
 pub const EXIT_NOT_EXECUTABLE: u8 = 126;
-/// There is no such command.
+/// The command was not found.
 pub const EXIT_NOT_FOUND: u8 = 127;
 
-/// Signals held_signals for a trainer that is about to start; more than anybody sends in those milliseconds.
+/// Signals held for a trainer that has not started. More than arrive in those milliseconds.
 const HELD_MAX: usize = 64;
-/// So many requests to stop are written down; the first is the one that counts. A trainer that is deaf to them may be asked
-/// every second for a year, and the journal is not to grow all that time.
+/// Only the first stop request decides the outcome. A trainer that ignores stop requests may receive one per second for
+/// a year; the limit bounds the journal.
 const STOPS_WRITTEN_MAX: u32 = 100;
-/// After this long a stop signal ends the wait for the database. Sooner, it is the one that ended the trainer.
+/// From this age of the end on, a stop signal ends the wait for its delivery. An earlier one may be the signal that
+/// ended the trainer.
 const FINISH_STOP_GRACE: Duration = Duration::from_secs(1);
-/// How often in a row a keeper may die, or not even start, while the end waits to be delivered.
+/// Keeper failures in a row after which the supervisor stops waiting for the end's delivery.
 const FINISH_RESTARTS_MAX: u32 = 4;
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
-/// The waits of a run.
+/// The time limits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunLimits {
     pub start_timeout: Duration,
@@ -41,7 +42,7 @@ pub struct RunLimits {
     pub timeout: Option<Duration>,
     /// `--kill-after`
     pub kill_after: Duration,
-    /// `--kill-after` was given: it bounds the wait after a relayed stop, too.
+    /// `--kill-after` was given explicitly: it also bounds the wait after a relayed stop.
     pub kill_after_stop: bool,
     /// `--require-database`
     pub require_database: bool,
@@ -49,11 +50,11 @@ pub struct RunLimits {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Waiting for the record.
+    /// Waiting for the record. The trainer has not been forked.
     Starting,
-    /// The trainer was forked, or runs.
+    /// The trainer was forked.
     Running,
-    /// The end is written; waiting for the database to have it.
+    /// The end is in the journal. Waiting for its delivery.
     Finishing {
         since: Duration,
         end: EndAs,
@@ -68,14 +69,14 @@ pub(super) struct SupervisorMachine {
     phase: Phase,
     recorded: bool,
     held_signals: Vec<SignalInfo>,
-    /// How many requests to stop were written down since the trainer was started.
+    /// Stop requests written since the start of the trainer.
     stops_written: u32,
-    /// By which signal the trainer is stopped.
+    /// The signal that has stopped the trainer.
     stopped: Option<i32>,
-    /// The job was notified to stop and has not been continued since: not the trainer alone.
+    /// The whole job was asked to stop, not only the trainer, and has not been continued since.
     suspended: bool,
     timed_out: bool,
-    /// Of the wait for the record, of `--timeout`, of the wait for the end's delivery.
+    /// Deadlines of the present phase and of a stop request.
     deadlines: Deadlines,
     restarts: u32,
     restart_at: Option<Duration>,
@@ -99,12 +100,12 @@ impl SupervisorMachine {
         }
     }
 
-    /// When to come back with [`SupervisorEvent::Tick`] at the latest.
+    /// The latest time for the next [`SupervisorEvent::Tick`].
     pub(super) fn wake_at(&self) -> Option<Duration> {
         [self.deadlines.next(), self.restart_at].into_iter().flatten().min()
     }
 
-    /// Takes `event` at the boot time `now`.
+    /// Handles `event` at the boot time `now`.
     pub(super) fn step(&mut self, event: SupervisorEvent, now: Duration) -> Vec<SupervisorAction> {
         if self.phase == Phase::Done {
             return Vec::new();
@@ -138,7 +139,7 @@ impl SupervisorMachine {
             }
             SupervisorEvent::Resumed => {
                 self.suspended = false;
-                // Where the trainer is to go on, its time runs again when it does.
+                // If the trainer is still stopped, its deadlines resume when it is continued.
                 if self.stopped.is_none() {
                     self.deadlines.resume(now);
                 }
@@ -152,9 +153,9 @@ impl SupervisorMachine {
         match message {
             ToSupervisor::Recorded(begun) => {
                 self.restarts = 0;
-                let known = std::mem::replace(&mut self.recorded, true);
-                // The end is the last event of a journal.
-                if known || matches!(self.phase, Phase::Finishing { .. }) {
+                let was_recorded = std::mem::replace(&mut self.recorded, true);
+                // Nothing may follow the end in a journal.
+                if was_recorded || matches!(self.phase, Phase::Finishing { .. }) {
                     return Vec::new();
                 }
                 let mut actions =
@@ -187,7 +188,7 @@ impl SupervisorMachine {
     fn keeper_gone(&mut self, now: Duration) -> Vec<SupervisorAction> {
         match self.phase {
             Phase::Done => return Vec::new(),
-            // Whoever started us delivers the end itself then.
+            // The caller delivers the end without a keeper.
             Phase::Finishing { end, .. } if self.restarts >= FINISH_RESTARTS_MAX => return self.exit(end),
             Phase::Starting | Phase::Running | Phase::Finishing { .. } => {}
         }
@@ -217,7 +218,7 @@ impl SupervisorMachine {
         Vec::new()
     }
 
-    /// The trainer was forked: `--timeout` runs from now on.
+    /// The trainer was forked: `--timeout` starts.
     pub(super) fn spawned(&mut self, now: Duration) {
         self.deadlines.begin_phase(self.limits.timeout.map(|timeout| now + timeout));
     }
@@ -228,7 +229,8 @@ impl SupervisorMachine {
         warn_then(message, hint, next)
     }
 
-    /// A stop that is somebody's business with the trainer alone stops nobody else: who continues it knows nothing of us.
+    /// Stops this process only if the whole job was asked to stop. If only the trainer was stopped, whoever continues
+    /// it sends no SIGCONT to this process.
     fn stop_with_trainer(&mut self, now: Duration) -> Vec<SupervisorAction> {
         let Some(signal) = self.stopped.filter(|_| self.suspended) else { return Vec::new() };
         self.deadlines.pause(now);
@@ -241,7 +243,7 @@ impl SupervisorMachine {
             (Phase::Starting, SignalClass::Stop { .. } | SignalClass::Suspend { .. })
                 if self.inherited.blocked.contains(signal.number) =>
             {
-                // It waits for the trainer, as it would without us.
+                // A blocked signal stays pending for the trainer, as in the bare command.
                 self.hold(signal)
             }
             (Phase::Starting, SignalClass::Stop { .. }) => {
@@ -252,9 +254,9 @@ impl SupervisorMachine {
                 actions.extend(self.finish(exit, EndAs::Signal(signal.number), now));
                 actions
             }
-            // Whomever it has reached, the trainer was not there yet.
+            // Held whatever its scope: the trainer was not forked yet.
             (Phase::Starting, SignalClass::Other { .. }) => self.hold(signal),
-            // There is no trainer: we are the job.
+            // There is no trainer to stop.
             (Phase::Starting | Phase::Finishing { .. }, SignalClass::Suspend { .. }) => {
                 self.deadlines.pause(now);
                 vec![SupervisorAction::StopSelf { signal: signal.number }]
@@ -312,11 +314,12 @@ impl SupervisorMachine {
         match self.phase {
             Phase::Starting if self.limits.require_database => {
                 let limit = humantime::format_duration(self.limits.start_timeout);
-                let hint = "the trainer was not started (--require-database); see the log for each attempt".to_owned();
+                let hint = "see the log for each attempt; the trainer was not started (--require-database)".to_owned();
                 self.refuse(format!("cannot insert the record: the database did not answer within {limit}"), hint)
             }
             Phase::Starting => {
-                let message = "the database has not answered yet; the run starts, and is recorded as soon as it does";
+                let message =
+                    "the database has not answered yet; the run starts and is recorded as soon as the database answers";
                 warn_then(message.to_owned(), String::new(), self.start())
             }
             Phase::Running => {
@@ -330,7 +333,7 @@ impl SupervisorMachine {
                 ]
             }
             Phase::Finishing { end, .. } => {
-                let message = "the database does not have the end of the run yet; it gets it as soon as it answers";
+                let message = "the database does not have the end of the run yet; the end is delivered as soon as the database answers";
                 warn_then(message.to_owned(), String::new(), self.exit(end))
             }
             Phase::Done => Vec::new(),
@@ -339,7 +342,7 @@ impl SupervisorMachine {
 
     fn finish(&mut self, exit: TrainerExit, end: EndAs, now: Duration) -> Vec<SupervisorAction> {
         self.phase = Phase::Finishing { since: now, end };
-        // The trainer is no more, however it was: only we can be stopped from here on.
+        // The trainer is gone: a later stop concerns only this process.
         (self.stopped, self.suspended) = (None, false);
         self.deadlines.begin_phase(Some(now + self.limits.finish_timeout));
         vec![SupervisorAction::WriteEnd(exit)]

@@ -1,29 +1,30 @@
-//! Which signals the trainer gets from us: those that it has not got already. Pure. Called by `machine` and `signal_inbox`.
+//! Decides which signals the supervisor relays: those that the trainer has not received itself. Pure.
 
 use crate::sys::signals::{self, Sender, SignalInfo, SignalSet};
 
-/// What we were started with. The trainer is started with it as well.
+/// Signal state inherited at exec. The trainer inherits the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InheritedSignals {
-    /// A closing terminal signals the leader of the session alone.
+    /// A closing terminal sends SIGHUP to the session leader only.
     pub(super) leads_session: bool,
     pub(super) ignored: SignalSet,
     pub(super) blocked: SignalSet,
 }
 
-/// Whom a signal to us has reached.
+/// The processes that a signal was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalScope {
-    /// The process group, and the trainer with it.
+    /// The process group, including the trainer.
     Group,
-    /// Us, and not the trainer.
+    /// The supervisor but not the trainer.
     SupervisorOnly,
-    /// Nobody can tell: there is no witness.
+    /// Undetermined: the witness did not answer.
     Unknown,
 }
 
 impl SignalScope {
-    /// What is left of it where the witness did not say all: that it has a signal is certain, that it has none is not.
+    /// The scope if the witness's answer is incomplete: a recorded signal proves `Group`, a missing record proves
+    /// nothing.
     pub(super) const fn or_unknown(self) -> Self {
         match self {
             Self::Group => Self::Group,
@@ -32,33 +33,33 @@ impl SignalScope {
     }
 }
 
-/// What a signal to runwrap means. (The kernel's news of a child is none.)
+/// The kind of a signal, and whether to relay it. SIGCHLD from the kernel is not classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalClass {
-    /// Somebody asks runwrap to end.
+    /// A request to end the run.
     Stop { relay: bool },
-    /// The job is to stand still until it is continued.
+    /// A request to stop the job until it is continued.
     Suspend { relay: bool },
-    /// Anything else.
+    /// Any other signal.
     Other { relay: bool },
 }
 
-/// What `signal` means to a supervisor that was started so.
+/// Classifies `signal`.
 pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: InheritedSignals) -> SignalClass {
     let relay = match (scope, signal.sender) {
         (SignalScope::Group, Sender::Kernel | Sender::Process { .. }) => false,
         (SignalScope::SupervisorOnly, Sender::Kernel | Sender::Process { .. }) => true,
         (SignalScope::Unknown, Sender::Process { .. }) => true,
         (SignalScope::Unknown, Sender::Kernel) => match signal.number {
-            // The terminal tells the whole group; only when it closes it tells the session's leader alone.
+            // The terminal signals the foreground group; on hangup it signals only the session leader.
             signals::SIGHUP | signals::SIGCONT => inherited.leads_session,
-            // A timer that was set before runwrap began has run out: the command's, not ours.
+            // A timer that the command set before it became runwrap; runwrap sets none.
             signals::SIGALRM | signals::SIGVTALRM | signals::SIGPROF => true,
             _ => false,
         },
     };
     match signal.number {
-        // It was ignored before us (`nohup`): the trainer may think otherwise, but nobody has asked us.
+        // A signal that was ignored at exec (`nohup`) is no request to runwrap. The trainer may handle it.
         number if inherited.ignored.contains(number) => SignalClass::Other { relay },
         signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT => SignalClass::Stop { relay },
         signals::SIGTSTP | signals::SIGTTIN | signals::SIGTTOU => SignalClass::Suspend { relay },
@@ -66,11 +67,15 @@ pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: Inheri
     }
 }
 
-/// Compares what we have `taken` from our own queue with what a witness in our group has got (`witnessed`, in its order): for
-/// each, whether the group has it too. The witnessed must have been asked for before and after the taking: the kernel signals
-/// the youngest of a group first, so what we had by then the witness had, too, and what it had merged by then we had not.
-/// Leaves in `witnessed` what belongs to a signal that was `still_pending` for us after that; what does not is a signal that
-/// has merged with one before it in our queue, and must not speak for another later.
+/// Compares the signals `taken` from the supervisor's queue with those that the witness has received (`witnessed`, in
+/// order) and returns the scope of each.
+///
+/// Query the witness both before and after taking. The kernel signals the youngest member of a group first, so a group
+/// signal in the supervisor's queue is already in the witness's, and a signal that merged in the witness's queue is not
+/// yet in the supervisor's.
+///
+/// Keeps in `witnessed` only records whose signal is `still_pending` for the supervisor. Any other record belongs to a
+/// signal that merged with an earlier one in the supervisor's queue, and must not match a later signal.
 pub(super) fn scopes_of(
     taken: &[SignalInfo],
     witnessed: &mut Vec<SignalInfo>,
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_that_was_ignored_before_us_asks_nobody_and_is_relayed() {
+    fn ignored_stop_signal_is_relayed_and_no_stop_request() {
         let inherited = InheritedSignals {
             ignored: [signals::SIGHUP, signals::SIGTSTP].into_iter().collect(),
             ..InheritedSignals::default()
@@ -116,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_reached_the_trainer_is_not_relayed_and_all_else_is() {
+    fn only_signals_to_the_supervisor_alone_are_relayed() {
         for sender in [SENT, Sender::Kernel] {
             for number in [signals::SIGINT, signals::SIGTERM, signals::SIGHUP, signals::SIGQUIT] {
                 check(number, sender, SignalScope::Group, true, SignalClass::Stop { relay: false });
@@ -131,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_witness_what_a_process_sent_is_relayed_and_what_the_terminal_sent_is_not() {
+    fn without_a_witness_only_signals_from_processes_are_relayed() {
         for number in [signals::SIGINT, signals::SIGTERM, signals::SIGHUP, signals::SIGQUIT] {
             check(number, SENT, SignalScope::Unknown, false, SignalClass::Stop { relay: true });
             check(number, Sender::Kernel, SignalScope::Unknown, false, SignalClass::Stop { relay: false });
@@ -141,14 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_witness_a_closed_terminal_tells_only_the_leader_of_the_session() {
+    fn without_a_witness_a_session_leader_relays_hangups() {
         check(signals::SIGHUP, Sender::Kernel, SignalScope::Unknown, true, SignalClass::Stop { relay: true });
         check(signals::SIGCONT, Sender::Kernel, SignalScope::Unknown, true, SignalClass::Other { relay: true });
         check(signals::SIGINT, Sender::Kernel, SignalScope::Unknown, true, SignalClass::Stop { relay: false });
     }
 
     #[test]
-    fn a_timer_that_ran_out_before_the_trainer_had_it_is_relayed() {
+    fn timer_signals_are_relayed() {
         for number in [signals::SIGALRM, signals::SIGVTALRM, signals::SIGPROF] {
             check(number, Sender::Kernel, SignalScope::Unknown, false, SignalClass::Other { relay: true });
         }
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_speaks_for_one_signal_of_the_same_number_sender_and_value() {
+    fn a_record_matches_one_signal_of_equal_number_sender_value() {
         use SignalScope::{Group, SupervisorOnly};
         compare(&[from(7, 10)], &[from(7, 10)], &[], &[Group], &[]);
         compare(&[from(7, 10), from(7, 10)], &[from(7, 10)], &[], &[Group, SupervisorOnly], &[]);
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_its_signal_waits_only_for_one_that_is_pending() {
+    fn unmatched_record_is_kept_only_for_a_pending_signal() {
         use SignalScope::Group;
         compare(&[from(7, 10)], &[from(7, 10), from(7, 10)], &[], &[Group], &[]);
         compare(&[from(7, 10)], &[from(7, 10), from(7, 10)], &[10], &[Group], &[from(7, 10)]);

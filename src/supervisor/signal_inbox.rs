@@ -1,5 +1,5 @@
-//! The signals to the supervisor, each with whom it has reached: our own queue and a witness's, compared.
-//! Must not decide what follows: `machine` does. Called by `reactor`.
+//! The supervisor's signals with the scope of each, from the supervisor's own queue and the witness's. Must not decide
+//! what a signal causes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,14 +9,14 @@ use crate::sys::signals::{self, Sender, SignalInfo, Signals};
 use crate::sys::witness::Witness;
 use crate::sys::{host, wait};
 
-/// As many as are taken at once; while they are, no other process's flood can hold us here for ever.
+/// The limit per call: a flood of signals must not hold the supervisor here.
 const TAKEN_MAX: usize = 1024;
 
-/// Our ears.
+/// The queues of supervisor and witness.
 pub(super) struct SignalInbox {
     pub(super) signals: Signals,
     witness: Option<Witness>,
-    /// What the witness has got and we have not taken yet.
+    /// Received by the witness, not yet by the supervisor.
     witnessed: Vec<SignalInfo>,
 }
 
@@ -25,7 +25,7 @@ impl SignalInbox {
         Self { signals, witness: None, witnessed: Vec::new() }
     }
 
-    /// From now on there is somebody to compare with. Where there cannot be, signals from processes are relayed.
+    /// Without a witness, signals from processes are relayed and signals from the terminal are not.
     pub(super) fn start_witness(&mut self) {
         match Witness::start(&self.signals) {
             Ok(witness) => self.witness = Some(witness),
@@ -33,24 +33,24 @@ impl SignalInbox {
         }
     }
 
-    /// The trainer has ended: nothing is relayed any more.
+    /// Kills the witness once the trainer has ended: nothing is relayed any more.
     pub(super) fn stop_witness(&self) -> io::Result<()> {
         self.witness.as_ref().map_or(Ok(()), Witness::kill_process)
     }
 
-    /// The signals that are pending, in their order.
+    /// Takes the pending signals in order.
     pub(super) fn take(&mut self) -> io::Result<Vec<(SignalInfo, SignalScope)>> {
-        // Only these are taken: each was pending before the witness is asked, so the witness had it by then, if the group
-        // did. One that comes after that, and merges with another in one of the two queues alone, waits for the next time.
-        // Held by `every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent`.
+        // Take only these: each was pending before the witness is queried, so if it was sent to the group, the witness
+        // has it too. A later signal that merges in only one of the two queues waits for the next call. Held by
+        // `every_signal_arrives_as_often_as_without_runwrap_whatever_way_it_is_sent`.
         let pending = signals::pending()?;
         if pending.contains(signals::SIGCONT)
             && let Some(witness) = &self.witness
         {
-            // Somebody may have stopped us all and continued only us.
+            // All may have been stopped and only the supervisor continued.
             witness.wake()?;
         }
-        // A child's end, which is urgent, is no reason to ask; a SIGCHLD that somebody sends is.
+        // A child's end is urgent and needs no query; a SIGCHLD sent by a process does.
         if pending.has_other_than_sigchld() || (pending.contains(signals::SIGCHLD) && !wait::any_child_changed()?) {
             self.query_witness();
         }
@@ -60,7 +60,7 @@ impl SignalInbox {
         {
             taken.push(signal);
         }
-        // Again: what merged in our queue alone must not speak for another signal later.
+        // Query again: a signal that merged in the supervisor's queue must not match a later signal.
         let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
         let still_pending = signals::pending()?;
         let scopes = scopes_of(&taken, &mut self.witnessed, |number| still_pending.contains(number));
@@ -68,23 +68,23 @@ impl SignalInbox {
         Ok(signals.map(|(signal, scope)| (signal, if is_complete { scope } else { scope.or_unknown() })).collect())
     }
 
-    /// We are about to stop with the child `pid`: the witness lets us go on when that does.
+    /// Lets the witness send SIGCONT to this process when the stopped child `pid` is continued or ends.
     pub(super) fn watch(&self, pid: i32) -> io::Result<()> {
         self.witness.as_ref().map_or(Ok(()), |witness| witness.watch(pid))
     }
 
-    /// We go on.
+    /// This process was continued: a query ends the witness's polling.
     pub(super) fn end_watch(&mut self) {
         self.query_witness();
     }
 
-    /// Whether it is the witness's, or the kernel's word for an error of our own, such as a write to a closed pipe.
+    /// Sent by the witness, or raised by an own error, such as SIGPIPE on a closed pipe.
     fn is_from_us(&self, signal: &SignalInfo) -> bool {
         let is_own = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
         is_own || self.witness.as_ref().is_some_and(|witness| witness.sent(signal))
     }
 
-    /// Adds what the witness has got; false where that is not to be learned.
+    /// Adds the signals received by the witness. Returns false if the answer is missing.
     fn query_witness(&mut self) -> bool {
         let Some(witness) = &mut self.witness else { return false };
         match witness.query() {
@@ -104,7 +104,7 @@ impl SignalInbox {
     }
 }
 
-/// Whether it is more than the kernel's news of a child.
+/// Not a SIGCHLD from the kernel.
 fn is_not_child_change(signal: &SignalInfo) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
 }

@@ -1,4 +1,4 @@
-//! What the kernel says of the trainer, in the record's words. Called by `reactor`.
+//! Converts the kernel's results for the trainer into the record's types.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,7 +9,7 @@ use crate::sys::cgroup::OomKills;
 use crate::sys::wait::ChildChange;
 use crate::sys::{process, signals};
 
-/// The command could not be executed.
+/// The event for a failed fork or exec.
 pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
     let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
     let message = format!("cannot run {program}: {}", process::error_text(error));

@@ -68,7 +68,7 @@ impl Directory {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         if metadata.mode() & 0o022 != 0 {
-            let message = format!("{} may be written by others (chmod go-w would end that)", path.display());
+            let message = format!("{} may be written by others (chmod go-w fixes it)", path.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         Ok(Self { fd, path })
@@ -168,7 +168,7 @@ pub fn read_small(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     loop {
         if !readable_within(&file, deadline.saturating_sub(clock::boot_time()))? {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no end of it came within {SMALL_WAIT_MAX:?}")));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it did not end within {SMALL_WAIT_MAX:?}")));
         }
         let count = match (&file).take(SMALL_BYTES_MAX).read_to_end(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -224,7 +224,7 @@ fn plain(file: File) -> io::Result<File> {
 }
 
 fn not_plain() -> io::Error {
-    io::Error::other("not a plain file")
+    io::Error::other("not a regular file")
 }
 
 fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {

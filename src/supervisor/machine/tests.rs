@@ -1,4 +1,4 @@
-//! The supervisor's decisions: some stories notified out, and what holds in any order of events.
+//! The supervisor's decisions: single scenarios, and properties over any order of events.
 
 use proptest::prelude::*;
 
@@ -43,12 +43,12 @@ fn stop_self(signal: i32) -> SupervisorAction {
     SupervisorAction::StopSelf { signal }
 }
 
-/// The trainer was stopped, and no shell waits for it to give the terminal back.
+/// The trainer was stopped, and no shell waits for the terminal.
 fn stopped(signal: i32) -> SupervisorEvent {
     SupervisorEvent::TrainerStopped { signal, in_foreground: false }
 }
 
-/// A machine whose trainer runs since the moment 0.
+/// A machine whose trainer has run since time 0.
 fn running(limits: RunLimits) -> SupervisorMachine {
     let mut machine = SupervisorMachine::new(limits, InheritedSignals::default(), Duration::ZERO);
     assert!(machine.step(recorded(), Duration::ZERO).contains(&SupervisorAction::Spawn));
@@ -57,17 +57,17 @@ fn running(limits: RunLimits) -> SupervisorMachine {
 }
 
 #[test]
-fn the_trainer_waits_for_the_record_but_no_longer_than_its_timeout() {
+fn trainer_starts_after_start_timeout_without_a_record() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.wake_at(), Some(5 * SECOND));
     assert_eq!(machine.step(SupervisorEvent::Tick, 4 * SECOND), []);
     assert_eq!(machine.step(SupervisorEvent::Tick, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
-    // The record that comes later starts no second trainer.
+    // A late record starts no second trainer.
     assert!(!machine.step(recorded(), 6 * SECOND).contains(&SupervisorAction::Spawn));
 }
 
 #[test]
-fn a_required_database_that_does_not_answer_starts_nothing() {
+fn required_database_that_does_not_answer_starts_no_trainer() {
     let mut machine = SupervisorMachine::new(
         RunLimits { require_database: true, ..limits() },
         InheritedSignals::default(),
@@ -78,7 +78,7 @@ fn a_required_database_that_does_not_answer_starts_nothing() {
 }
 
 #[test]
-fn a_stop_request_is_written_durably_before_it_is_relayed() {
+fn stop_request_is_written_durably_before_it_is_relayed() {
     let mut machine = running(limits());
     let actions = machine.step(sent(signals::SIGTERM), SECOND);
     assert!(matches!(
@@ -92,7 +92,7 @@ fn a_stop_request_is_written_durably_before_it_is_relayed() {
 }
 
 #[test]
-fn kill_after_bounds_a_relayed_stop_only_when_it_was_given() {
+fn kill_after_bounds_a_relayed_stop_only_if_given() {
     let mut machine = running(RunLimits { timeout: None, ..limits() });
     machine.step(sent(signals::SIGTERM), SECOND);
     assert_eq!(machine.wake_at(), None);
@@ -102,7 +102,7 @@ fn kill_after_bounds_a_relayed_stop_only_when_it_was_given() {
 }
 
 #[test]
-fn what_the_group_has_got_is_written_down_and_not_relayed() {
+fn stop_sent_to_the_group_is_written_and_not_relayed() {
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
     assert!(matches!(
@@ -110,12 +110,12 @@ fn what_the_group_has_got_is_written_down_and_not_relayed() {
         [SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }]
     ));
     assert_eq!(machine.step(reached(10, SignalScope::Group), SECOND), []);
-    // Only a stop that we relayed is bounded.
+    // Only a relayed stop is bounded.
     assert_eq!(machine.wake_at(), None);
 }
 
 #[test]
-fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
+fn stop_request_continues_a_stopped_trainer() {
     let mut machine = running(limits());
     assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
@@ -126,7 +126,7 @@ fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
 }
 
 #[test]
-fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
+fn deadlines_pause_while_the_job_is_stopped() {
     let mut machine = running(limits());
     let in_foreground = SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground: true };
     assert_eq!(machine.step(in_foreground.clone(), 10 * SECOND), [stop_self(signals::SIGTSTP)]);
@@ -148,16 +148,16 @@ fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
     machine.step(in_foreground.clone(), 565 * SECOND);
     machine.step(SupervisorEvent::TrainerContinued, 600 * SECOND);
     assert_eq!(machine.wake_at(), Some(605 * SECOND));
-    // Its end is waited for again, whatever it was.
+    // The end restarts the deadlines.
     machine.step(in_foreground, 601 * SECOND);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 602 * SECOND);
     assert_eq!(machine.wake_at(), Some(632 * SECOND));
 }
 
 #[test]
-fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer_alone() {
+fn job_stops_with_the_trainer_only_if_asked_to_stop() {
     for (scope, sent) in [(SignalScope::Group, vec![]), (SignalScope::SupervisorOnly, vec![send(signals::SIGTTIN)])] {
-        // In the one order, and in the other.
+        // The signal and the stop arrive in either order.
         let mut machine = running(limits());
         assert_eq!(machine.step(reached(signals::SIGTTIN, scope), SECOND), sent);
         assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), [stop_self(signals::SIGTTIN)]);
@@ -165,7 +165,7 @@ fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer
         assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), []);
         let expected = [sent, vec![stop_self(signals::SIGTTIN)]].concat();
         assert_eq!(machine.step(reached(signals::SIGTTIN, scope), SECOND), expected);
-        // It was continued: what comes later is another matter.
+        // After the continue, a later stop is independent.
         machine.step(SupervisorEvent::TrainerContinued, SECOND);
         machine.step(SupervisorEvent::Resumed, SECOND);
         assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
@@ -173,7 +173,7 @@ fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer
 }
 
 #[test]
-fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
+fn without_a_trainer_the_job_stops_at_once() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
@@ -188,7 +188,7 @@ fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
 }
 
 #[test]
-fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
+fn trainer_killed_while_stopped_pauses_no_later_wait() {
     let mut machine = running(limits());
     machine.step(stopped(signals::SIGTSTP), SECOND);
     let killed = TrainerExit::Signaled { signal: 9, name: "SIGKILL".into(), oom: false };
@@ -199,7 +199,7 @@ fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
 }
 
 #[test]
-fn a_stop_that_is_blocked_waits_for_the_trainer() {
+fn blocked_stop_request_is_held_for_the_trainer() {
     let inherited = InheritedSignals {
         blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(),
         ..InheritedSignals::default()
@@ -217,7 +217,7 @@ fn a_stop_that_is_blocked_waits_for_the_trainer() {
 }
 
 #[test]
-fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_further() {
+fn repeated_stop_requests_do_not_grow_the_journal() {
     let mut machine = running(limits());
     let written =
         |actions: &[SupervisorAction]| actions.iter().any(|action| matches!(action, SupervisorAction::Write { .. }));
@@ -231,7 +231,7 @@ fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_furt
 }
 
 #[test]
-fn a_timeout_terminates_then_kills_and_ends_with_124() {
+fn timeout_terminates_then_kills_and_exits_124() {
     let mut machine = running(limits());
     let actions = machine.step(SupervisorEvent::Tick, 60 * SECOND);
     assert_eq!(actions[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
@@ -242,16 +242,16 @@ fn a_timeout_terminates_then_kills_and_ends_with_124() {
 }
 
 #[test]
-fn signals_that_come_before_the_trainer_are_held_for_it() {
+fn signals_before_the_start_are_held_for_the_trainer() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(10), SECOND), []);
-    // Also what the group has got: the trainer was not in it.
+    // Also a group signal: the trainer was not in the group yet.
     assert_eq!(machine.step(reached(signals::SIGWINCH, SignalScope::Group), SECOND), []);
     assert_eq!(machine.step(recorded(), SECOND)[1..], [SupervisorAction::Spawn, send(10), send(signals::SIGWINCH)]);
 }
 
 #[test]
-fn a_keeper_that_dies_again_and_again_is_replaced_with_growing_pauses() {
+fn dying_keepers_are_replaced_with_backoff() {
     let mut machine = running(limits());
     assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), [SupervisorAction::StartKeeper]);
     assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), []);
@@ -283,7 +283,7 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
     ]
 }
 
-/// Whether the trainer could say this now: only one that was spawned does, and it ends once.
+/// Whether the event can occur: trainer events only between spawn and end.
 fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
     match event {
         SupervisorEvent::Executed { .. }
@@ -301,7 +301,7 @@ fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
 
 proptest! {
     #[test]
-    fn in_any_order_of_events_one_trainer_one_end_and_every_wait_is_bounded(
+    fn any_order_of_events_has_one_trainer_one_end_bounded_waits(
         events in prop::collection::vec((event(), 0..20_u32), 1..60),
     ) {
         let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
@@ -314,7 +314,7 @@ proptest! {
             }
             let mut actions = machine.step(event, now);
             if actions.iter().any(|action| matches!(action, SupervisorAction::StopSelf { .. })) {
-                // Somebody lets us go on.
+                // A SIGCONT resumes the supervisor.
                 actions.extend(machine.step(SupervisorEvent::Resumed, now));
             }
             prop_assert!(ended == 0 || actions.is_empty(), "after the end: {actions:?}");
@@ -323,12 +323,12 @@ proptest! {
                     SupervisorAction::Spawn => { spawned += 1; machine.spawned(now); }
                     SupervisorAction::WriteEnd(_) => finished += 1,
                     SupervisorAction::Exit(_) => ended += 1,
-                    SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
+                    SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "signal without a trainer"),
                     SupervisorAction::StartKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);
-            // Only a trainer without a deadline of its own may be waited for without one.
+            // Only a running trainer may be waited for without a deadline.
             prop_assert!(ended > 0 || spawned > finished || machine.wake_at().is_some());
         }
     }

@@ -111,7 +111,7 @@ fn a_report_that_cannot_be_made_says_why() {
     for (variable, part) in [
         ("", "RUNWRAP_REPORT is not set"),
         ("none", "No such file"),
-        ("/dev/full", "not a plain file"),
+        ("/dev/full", "not a regular file"),
         ("/etc", "directory"),
         ("pipe", "hint: "),
     ] {

@@ -347,7 +347,7 @@ fn a_client_has_its_certificate_where_libpq_has_it() {
     fs::copy(certified.file("client.crt"), directory.join("postgresql.crt")).unwrap();
     said("postgresql.key");
     succeed(Command::new("mkfifo").arg(directory.join("postgresql.key")));
-    said("not a plain file");
+    said("not a regular file");
     fs::remove_file(directory.join("postgresql.key")).unwrap();
     fs::write(directory.join("postgresql.key"), vec![b'x'; 2 * 1024 * 1024]).unwrap();
     said("larger than");
