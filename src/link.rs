@@ -1,17 +1,21 @@
-//! The link between supervisor and keeper: who may say what, when, and what end-of-file means.
+//! The link between supervisor and keeper: messages, their order, and the meaning of end-of-file.
 //!
-//! - The supervisor forks the keeper with four descriptors: [`LINK_FD`], [`CONFIG_FD`] (what it needs to know, in memory
-//!   only: there may be a password in it), [`JOURNAL_FD`] and, where the run has a directory, [`LOCK_FD`].
-//! - Supervisor to keeper: [`ToKeeper::Look`] only: the journal has grown. Everything else the keeper reads in the journal.
-//!   The first says that the beginning is durable. A keeper does nothing but open its database before it: the journal is
-//!   still empty when it is started.
-//! - Keeper to supervisor: [`ToSupervisor`], at any time. `Recorded` at most once is new; `Final` is the last.
-//! - End-of-file at the supervisor: the keeper has died, or replaced itself in vain. Another is started; the journal tells it all.
-//! - End-of-file at the keeper: the supervisor has gone. With an end in the journal it ended as planned: deliver, linger.
-//!   Without one it was killed: take the journal's lock, stop what is left of the trainer, write the end, deliver.
-//! - A message that does not fit or that nobody reads is dropped: each is only news of what the journal or the database says.
+//! - The supervisor starts the keeper with [`LINK_FD`], [`CONFIG_FD`] (in memory only: the config may contain a
+//!   password), [`JOURNAL_FD`] and, if the run has a directory, [`LOCK_FD`].
+//! - Supervisor to keeper: only [`ToKeeper::Look`], sent when the journal has grown. The keeper reads everything else
+//!   from the journal. The first `Look` means that the beginning is durable; until then the journal may be empty, and
+//!   the keeper only opens its database.
+//! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` is the last
+//!   message.
+//! - End-of-file at the supervisor: the keeper has died, or its re-exec failed. The supervisor starts another, which
+//!   reads the journal.
+//! - End-of-file at the keeper: the supervisor has gone. If the journal has an end, the keeper delivers it and lingers.
+//!   If not, the supervisor was killed: the keeper takes the journal's lock, stops the remaining processes of the
+//!   trainer, writes the end and delivers it.
+//! - A message that exceeds the size limit or the peer's queue is dropped: the journal or the database has the same
+//!   information.
 //!
-//! The trainer never holds an end: both are close-on-exec. Must not block. Called by supervisor and keeper.
+//! The trainer holds neither end: both are close-on-exec. Must not block.
 
 use std::fs::File;
 use std::io;
@@ -33,12 +37,12 @@ pub use crate::sys::link::Message;
 pub const LINK_FD: RawFd = 3;
 /// The config.
 pub const CONFIG_FD: RawFd = 4;
-/// The journal, for reading; for writing after a takeover.
+/// The journal: read-only use, until a takeover writes the end.
 pub const JOURNAL_FD: RawFd = 5;
-/// An opening of the lock file that holds the keeper's byte.
+/// An open file description of the lock file that holds the keeper's byte.
 pub const LOCK_FD: RawFd = 6;
 
-/// What a keeper is told at its birth.
+/// The parameters of a keeper, passed at its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeeperConfig {
     pub run_id: RunId,
@@ -47,55 +51,56 @@ pub struct KeeperConfig {
     pub migrate: bool,
     #[serde(with = "any_path")]
     pub state_dir: PathBuf,
-    /// Whether the run has a directory there.
+    /// Whether the run has a directory in `state_dir`.
     pub has_directory: bool,
-    /// The number in the journal's file name; `None` for a journal that is in memory only.
+    /// The number in the journal's file name; `None` for a journal in memory.
     pub journal_number: Option<u32>,
-    /// What the trainer reports to.
+    /// The trainer's report file.
     #[serde(with = "any_path::optional")]
     pub report_path: Option<PathBuf>,
     #[serde(with = "any_path")]
     pub log_file: PathBuf,
     pub heartbeat: Duration,
     pub linger: Duration,
-    /// How long the supervisor waits for its run's end to be delivered.
+    /// How long the supervisor waits for the end's delivery.
     pub finish_timeout: Duration,
 }
 
 impl KeeperConfig {
-    /// Puts the config into memory that no one else can open.
+    /// Writes the config to a memory file.
     pub fn write(&self) -> io::Result<File> {
         let file = memory_file("runwrap-config")?;
         file.write_all_at(&serde_json::to_vec(self)?, 0)?;
         Ok(file)
     }
 
-    /// Reads it, whatever the descriptor's place.
+    /// Reads the config from its start.
     pub fn read(file: &File) -> io::Result<Self> {
         Ok(serde_json::from_slice(&read_from_start(file)?)?)
     }
 }
 
-/// What the supervisor says.
+/// A message from the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToKeeper {
     /// The journal has grown.
     Look,
 }
 
-/// What the keeper says.
+/// A message from the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSupervisor {
     /// The database has the record.
     Recorded(Begun),
-    /// The database shows that the run was asked for something wrong.
+    /// The run's options contradict the database.
     Refused {
         #[serde(serialize_with = "shortened")]
         message: String,
         #[serde(serialize_with = "shortened")]
         hint: String,
     },
-    /// A person must act; the keeper does not try again by itself.
+    /// The database refuses the record until a person acts. The keeper retries only at the next heartbeat and at the
+    /// end.
     Failed {
         #[serde(serialize_with = "shortened")]
         message: String,
@@ -106,7 +111,8 @@ pub enum ToSupervisor {
     Final,
 }
 
-/// A server's words may be as long as the value that it refuses; two of these fit into one message, however they are escaped.
+/// A server message may be as long as the value it refuses. Two texts of this length fit into one message, even if
+/// every character is escaped.
 fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     const CHARACTERS_MAX: usize = 1000;
     match text.char_indices().nth(CHARACTERS_MAX) {
@@ -119,7 +125,7 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
 pub struct Link(Socket);
 
 impl Link {
-    /// The supervisor's end and the socket to be given to a keeper.
+    /// The supervisor's end, and the keeper's socket.
     pub fn pair() -> io::Result<(Self, Socket)> {
         let (own, keepers) = Socket::pair()?;
         Ok((Self(own), keepers))
@@ -130,7 +136,7 @@ impl Link {
         Self(socket)
     }
 
-    /// Says `message`, unless it does not fit, or the other side has gone or does not read.
+    /// Sends `message`. Returns false if it is too long, or if the peer has closed or does not read.
     pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
@@ -140,7 +146,7 @@ impl Link {
         self.0.send(&bytes)
     }
 
-    /// What the other side says next.
+    /// Receives the next message.
     pub fn recv<T: for<'de> Deserialize<'de>>(&self) -> io::Result<Message<T>> {
         Ok(match self.0.recv()? {
             Message::Received(bytes) => Message::Received(serde_json::from_slice(&bytes)?),
@@ -160,7 +166,7 @@ impl AsFd for Link {
 mod tests {
     use super::*;
 
-    /// One that did not fit ended the keeper, and every keeper after it.
+    /// A message over the size limit made the keeper exit, and then every keeper after it.
     #[test]
     fn the_longest_news_fit_into_a_message() {
         let (supervisors, keepers) = Link::pair().unwrap();

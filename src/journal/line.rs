@@ -1,10 +1,10 @@
-//! One line of the journal, to bytes and back, and what a whole file of them says. Pure.
+//! Encodes and decodes journal lines, and validates a whole file of them. Pure.
 
 use thiserror::Error;
 
 use super::{FORMAT, JournalEntry, RunEvent};
 
-/// Why a journal cannot be used.
+/// Why a journal is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Damage {
     #[error("line {line} is damaged: {cause}")]
@@ -24,7 +24,7 @@ pub(super) fn encode(entry: &JournalEntry) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The entries of a journal, and how many of its bytes they take: a line without its newline is not among them.
+/// The entries of a journal and their total size in bytes. A last line without newline is not included.
 ///
 /// # Errors
 /// See [`Damage`].
@@ -57,7 +57,7 @@ fn decode(line: &[u8], index: usize) -> Result<JournalEntry, Damage> {
     serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))
 }
 
-/// Before anything else of the line is read: a newer format may have changed all of it but this.
+/// Checked first: a newer format may have changed every other field.
 fn refuse_newer(json: &[u8]) -> Result<(), Damage> {
     let value: serde_json::Value =
         serde_json::from_slice(json).map_err(|error| Damage::Line { line: 1, cause: error.to_string() })?;

@@ -1,35 +1,35 @@
-//! The journal: what really happened to a run, on disk before anyone is told of it. The database is made to agree with it.
+//! The journal: the events of a run, on disk before any process acts on them. Delivery makes the database agree with it.
 //!
 //! # Layout
 //!
 //! ```text
 //! STATE_DIR/                  owned by this user, 0700
 //!   runs/RUN_ID/              one directory per run, 0700; gone once the database has the end
-//!     journal-1.jsonl         the events, append-only, 0600; after an fsync error journal-2 takes over, whole
-//!     report.jsonl            what the trainer reports (RUNWRAP_REPORT), appended by the trainer
-//!     lock                    byte 0: who may write the journal; byte 1: the keeper. Freed by the kernel
-//!   quarantine/RUN_ID/        a run whose journal is damaged, put aside for a person
+//!     journal-1.jsonl         the events, append-only, 0600; after an fsync error all of it moves to journal-2
+//!     report.jsonl            the trainer's report file (RUNWRAP_REPORT)
+//!     lock                    byte 0: the journal's writer; byte 1: the keeper. Released by the kernel
+//!   quarantine/RUN_ID/        a run with a damaged journal, kept for a person
 //! ```
 //!
 //! # Format
 //!
 //! A line is one event as JSON, `{"seq":N,"elapsed_us":N,"event":"…",…,"crc":"xxxxxxxx"}`. `seq` counts from 0 without
-//! gaps. `elapsed_us` is boot time since the run began: moments are the beginning's wall time plus it. `crc` is CRC-32 of
+//! gaps. `elapsed_us` is boot time since the run began; an event's time is the beginning's wall time plus it. `crc` is CRC-32 of
 //! the line's bytes before `,"crc"`.
 //!
 //! # Recovery rules
 //!
-//! - A line without its newline is void, and so is what would follow it: the writer died there.
-//! - A complete line that does not read, has a wrong checksum or a wrong `seq` is damage: the run is put aside.
-//! - The first event is `begin`. Its `format` is [`FORMAT`]; a higher one is left alone and named, never written.
-//! - The journal with the highest number that has a `begin` counts.
+//! - A last line without newline is ignored: the writer died there.
+//! - A complete line that is invalid JSON, has a wrong checksum or a wrong `seq` is damage: the run moves to `quarantine/`.
+//! - The first event is `begin`. Its `format` is [`FORMAT`]. A journal of a higher format is reported and never written.
+//! - Of several journals the one with the highest number that has a `begin` is valid.
 //!
 //! | | written by format 1 | by a later format |
 //! |---|---|---|
-//! | read by this program | yes | only that it is later |
+//! | read by this program | yes | only `format` |
 //! | appended by this program | yes | never |
 //!
-//! Must not speak to a database or decide an outcome. Called by supervisor and keeper (write), delivery and commands (read).
+//! Must not use a database or decide an outcome.
 
 mod directory;
 mod event;

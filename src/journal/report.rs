@@ -1,5 +1,5 @@
-//! What the trainer leaves in files: the report file that it appends to, and `--metrics-file`. Reads with bounds, skips
-//! and logs what is not to be used. Must never wait for the trainer or write to its files.
+//! The trainer's files: the report file and `--metrics-file`. Reads within limits; skips and logs invalid content. Must
+//! never wait for the trainer or write to its files.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -12,16 +12,16 @@ use serde_json::{Map, Value};
 use crate::record::{METRICS_BYTES_MAX, Report, ReportAccumulator, RunId, parse_metrics, parse_report};
 use crate::sys::fs::open_plain;
 
-/// How much of a report file is read at a heartbeat: it must not become an hour of parsing.
+/// The limit per heartbeat.
 const PIECE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How many such pieces are read at the end.
+/// The limit of pieces at the end of a run.
 const FINISHED_PIECES_MAX: u32 = 64;
-/// How many bad lines of a run are logged one by one: the log must still tell the story of its other runs.
+/// The limit of invalid lines logged one by one: one run must not fill the log.
 const LOGGED_LINES_MAX: u64 = 20;
-/// How much of what was read is compared at the next look.
+/// The size of the fingerprint that detects a rewritten file.
 const SEEN_BYTES_MAX: usize = 256;
 
-/// How a file looked at a moment: another file, or another content, looks otherwise.
+/// The identity of a file's content: inode, size and modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     inode: u64,
@@ -29,7 +29,7 @@ pub struct Snapshot {
     modified_ns: i64,
 }
 
-/// How `path` looks now; `None` where there is no plain file.
+/// The snapshot of `path`; `None` if it is not a regular file.
 #[must_use]
 pub fn snapshot(path: &Path) -> Option<Snapshot> {
     let metadata = open_plain(path).ok()?.metadata().ok()?;
@@ -37,10 +37,10 @@ pub fn snapshot(path: &Path) -> Option<Snapshot> {
     Some(Snapshot { inode: metadata.ino(), size_bytes: metadata.size(), modified_ns })
 }
 
-/// The metrics in `path`, unless it still looks as it did before the trainer started, or is not there.
+/// The metrics in `path`; `None` if the file is missing or unchanged since `before`.
 ///
 /// # Errors
-/// Says why the file is of no use now. It may be half written: the next look may find it whole.
+/// The file is not a valid JSON object. It may be incomplete; the next read may succeed.
 pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Option<Map<String, Value>>> {
     let now = snapshot(path);
     if now.is_none() || now == before {
@@ -51,10 +51,10 @@ pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Op
     parse_metrics(&text).map(Some).map_err(io::Error::other)
 }
 
-/// Makes the file that the trainer of a run without a directory reports to, for this user's eyes only.
+/// Creates the report file of a run without a directory, 0600, in the temporary directory.
 ///
 /// # Errors
-/// There is no place for it either.
+/// The file cannot be created.
 pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
     let named = |error| io::Error::other(format!("{}: {error}", path.display()));
@@ -62,7 +62,7 @@ pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Removes that file, of no use once its run is delivered or given up. What keeps it from that is only logged.
+/// Removes that file once its run is delivered or abandoned. A failure is only logged.
 pub fn discard_temporary_report(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
@@ -71,11 +71,12 @@ pub fn discard_temporary_report(path: &Path) {
     }
 }
 
-/// Reads a growing report file, each line once; one that was begun anew (`open(…, "w")`, a file renamed over it) from its start.
+/// Reads a growing report file, each line once. A file that was truncated or replaced (`open(…, "w")`, rename) is read
+/// from its start.
 #[derive(Debug, Default)]
 pub struct ReportReader {
     offset_bytes: u64,
-    /// The last bytes before the offset, by which the file is known again.
+    /// The last bytes before the offset: the fingerprint of the file.
     seen: Vec<u8>,
     lines: u64,
     skipped: u64,
@@ -89,8 +90,9 @@ impl ReportReader {
         self.accumulator.report()
     }
 
-    /// Reads what has been appended since the last call, or a good piece of it. If `finished`, nobody writes it any more: then
-    /// all of it, and a last line without its newline counts. Bad lines are skipped, and the first of them logged.
+    /// Reads the lines appended since the last call, at most [`PIECE_BYTES_MAX`]. If `finished`, the trainer has ended:
+    /// reads to the end, and a last line without newline counts. Invalid lines are skipped; the first
+    /// [`LOGGED_LINES_MAX`] are logged.
     pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
         let skipped_before = self.skipped;
         let result = self.read_pieces(path, finished);
@@ -104,7 +106,7 @@ impl ReportReader {
         let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // What the trainer made of its file must not keep the run from being delivered.
+            // An unreadable report file must not prevent the run's delivery.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied || !path.is_file() => {
                 log::warn!(event = "report_unreadable", path:? = path; "cannot use the report file: {error}");
                 return Ok(());
@@ -127,14 +129,14 @@ impl ReportReader {
         Ok(())
     }
 
-    /// Reads one piece; whether there may be another.
+    /// Reads one piece. Returns whether more may follow.
     fn read_piece(&mut self, mut file: &File, finished: bool) -> io::Result<bool> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.offset_bytes))?;
         file.take(PIECE_BYTES_MAX).read_to_end(&mut bytes)?;
         let full = bytes.len() as u64 == PIECE_BYTES_MAX;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        // A single line that fills the whole piece is far beyond what a line may have: step over it.
+        // A single line that fills the piece exceeds the line limit: skip it.
         let all = if full { whole == 0 } else { finished };
         let used = if all { bytes.len() } else { whole };
         for line in bytes[..used].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
@@ -146,7 +148,7 @@ impl ReportReader {
         Ok(full)
     }
 
-    /// Whether the bytes before the offset still stand there.
+    /// Whether the bytes before the offset are unchanged.
     fn is_same_file(&self, file: &File) -> io::Result<bool> {
         let mut there = vec![0; self.seen.len()];
         match file.read_exact_at(&mut there, self.offset_bytes - self.seen.len() as u64) {
@@ -202,7 +204,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report");
         let mut reader = ReportReader::default();
-        // Longer, shorter, as long, and as long but for a line more.
+        // Longer, shorter, of equal length, and of equal length with another line.
         for content in [
             "{\"metrics\": {\"a\": 1}}\n",
             "{\"metrics\": {\"a\": 11}}\n",

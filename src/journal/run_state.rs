@@ -1,5 +1,5 @@
-//! What a journal's events add up to. A pure fold (but for the look at `--metrics-file`): the one place where a run's own
-//! story becomes what the database is to be told.
+//! The state of a run, folded from its journal's events. Pure, except that it reads `--metrics-file`. The only code
+//! that derives progress and ending from a journal.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Begin, Ended, JournalEntry, RunEvent, read_metrics_file};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
-/// A run, as its journal tells it so far.
+/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
     pub begin: Begin,
@@ -16,22 +16,22 @@ pub struct RunState {
     pub started: Option<Started>,
     /// The first stop request.
     pub stop: Option<StopRequest>,
-    /// The end and its moment.
+    /// The end and its time.
     pub ended: Option<(Ended, u64)>,
-    /// How many events were read.
+    /// The number of events.
     pub events: u64,
-    /// The moment of the last event.
+    /// The time of the last event.
     pub last_elapsed_us: u64,
 }
 
-/// The trainer's start.
+/// The start of the trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
     pub pid: i32,
     pub elapsed_us: u64,
 }
 
-/// The first request to stop.
+/// The first stop request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopRequest {
     pub signal: String,
@@ -39,7 +39,7 @@ pub struct StopRequest {
 }
 
 impl RunState {
-    /// Folds `entries`; `None` without a beginning.
+    /// Folds `entries`; `None` if the first is not a beginning.
     #[must_use]
     pub fn from_entries(entries: &[JournalEntry]) -> Option<Self> {
         let (first, rest) = entries.split_first()?;
@@ -59,12 +59,12 @@ impl RunState {
         Some(state)
     }
 
-    /// Takes the next event over.
+    /// Applies the next event.
     pub fn apply(&mut self, entry: &JournalEntry) {
         self.events += 1;
         self.last_elapsed_us = self.last_elapsed_us.max(entry.elapsed_us);
         match &entry.event {
-            // A second beginning cannot be read: the reader calls it damage.
+            // Unreachable: the reader reports a second beginning as damage.
             RunEvent::Begin(_) => {}
             RunEvent::Recorded(begun) => self.recorded = Some(begun.clone()),
             RunEvent::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
@@ -79,7 +79,8 @@ impl RunState {
         }
     }
 
-    /// The content of `--metrics-file` now, if this run has written it. One that does not read is logged: it may be half written.
+    /// The present content of `--metrics-file`, if this run has written it. An invalid file is logged: it may be
+    /// incomplete.
     #[must_use]
     pub fn metrics_file(&self) -> Option<Map<String, Value>> {
         let path = self.begin.metrics_file.as_deref()?;
@@ -90,12 +91,12 @@ impl RunState {
         })
     }
 
-    /// What the database is to know of the run while it lives, and with its end. `seen_us` is the moment of the sign of
-    /// life; `report` all that the trainer has reported.
+    /// The progress to deliver. `seen_us` is the time of the last sign of life, `report` everything that the trainer
+    /// has reported.
     #[must_use]
     pub fn progress(&self, seen_us: u64, mut report: Report) -> Progress {
         if let Some((Ended { metrics: Some(metrics), .. }, _)) = &self.ended {
-            // Too much together: what was reported stands, and the file's content is left out as a whole.
+            // If both together exceed the limit, the file's metrics are dropped and the reported ones kept.
             let _refused = report.absorb(Report { metrics: Some(metrics.clone()), ..Report::default() }).err();
         }
         let run = &self.begin.run;
@@ -110,7 +111,7 @@ impl RunState {
         }
     }
 
-    /// The end, once there is one. `reported_error` is the trainer's own state of what went wrong.
+    /// The ending; `None` before the end. `reported_error` is the error that the trainer reported.
     #[must_use]
     pub fn ending(&self, reported_error: Option<&str>) -> Option<Ending> {
         let (ended, elapsed_us) = self.ended.as_ref()?;

@@ -1,5 +1,4 @@
-//! The text of a record: `key=value` for the file, a sentence for people, and the promise that each reaches its
-//! place in one write. Pure but for the writer that it wraps. Called by `logging` alone.
+//! Formats log records, `key=value` for the file and sentences for stderr, and writes each in one write.
 
 use std::io::{self, Write};
 use std::process;
@@ -9,8 +8,8 @@ use log::kv::{Error, Key, Value, VisitSource};
 
 use crate::output::{complaint, printable, shortened};
 
-/// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey. `run_id` is for those
-/// that name no run themselves.
+/// `pid=7 event=… key=value … message="…"` on one line, without control characters. `run_id` is added to records
+/// without one.
 pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
     let mut line = format!("pid={}", process::id());
     let mut add = |key: &str, value: &str| {
@@ -30,7 +29,8 @@ pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
     line
 }
 
-/// `runwrap: ` and the sentence, then the hint. Without a sentence the fields speak, save the hint. No line feed at the end.
+/// `runwrap: ` and the message, then the hint. A record without a message shows its fields except the hint. No trailing
+/// newline.
 pub(super) fn for_stderr(record: &Record<'_>) -> String {
     let (hints, others): (Vec<_>, Vec<_>) = fields(record).into_iter().partition(|(key, _)| key == "hint");
     let hint = hints.first().map(|(_, value)| value.as_str());
@@ -55,12 +55,12 @@ fn fields(record: &Record<'_>) -> Vec<(String, String)> {
     }
 
     let mut fields = Fields(Vec::new());
-    // `Fields` refuses nothing, and a value that could not be read is one field less.
+    // `Fields` never fails; an unreadable value drops one field.
     record.key_values().visit(&mut fields).ok();
     fields.0
 }
 
-/// A plain word as it is, anything else in double quotes, shortened where it is too long.
+/// A plain word unquoted, anything else in double quotes, shortened if too long.
 fn quoted(value: &str) -> String {
     let (shortened, ellipsis) = shortened(value);
     let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '\\' | '=');
@@ -68,13 +68,13 @@ fn quoted(value: &str) -> String {
     if ellipsis.is_empty() && !value.is_empty() && shown == value && value.chars().all(is_plain) {
         return value.to_owned();
     }
-    // The value's own backslashes and quotes first: those that `printable` adds must stay single.
+    // Escape the value's own backslashes and quotes first: the ones added by `printable` must stay single.
     let escaped = shortened.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}{ellipsis}\"", printable(&escaped))
 }
 
-/// A writer that holds back what it is given until the end of a line, and then writes all of it at once:
-/// simplelog writes a record in several pieces, between which another process could write.
+/// Buffers a line and writes it in one write: simplelog writes a record in several pieces, and another process could
+/// write in between.
 pub(super) struct WholeLineWriter<W> {
     inner: W,
     pending: Vec<u8>,
@@ -90,7 +90,7 @@ impl<W: Write> Write for WholeLineWriter<W> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(piece);
         if self.pending.ends_with(b"\n") {
-            // Given up after one try: a log must not wait, and what failed must not be said twice.
+            // Not retried: a log must not wait.
             let result = self.inner.write_all(&self.pending);
             self.pending.clear();
             result?;

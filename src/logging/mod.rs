@@ -1,17 +1,17 @@
-//! What runwrap says of its own work. One call to a macro of `log` does both halves:
+//! The log file and stderr. One call to a macro of `log` serves both:
 //!
 //! ```text
 //! log::warn!(event = "deliver_failed", run_id:% = run_id, attempt = 3, hint = "check the server";
 //!     "cannot reach the database: {error}");
 //! ```
 //!
-//! - The log file takes everything of level info and above as one line `event=… key=value … message="…"`
-//!   after time (UTC), level and process id.
-//! - stderr takes the sentence alone, prefixed `runwrap: `, then the `hint` if there is one: warnings and errors;
-//!   with `-v` also info, with `-q` errors alone.
+//! - The log file gets every record of level info and above as one line: time (UTC), level, process id, then
+//!   `event=… key=value … message="…"`.
+//! - stderr gets only the message, prefixed `runwrap: `, then the `hint` if there is one: warnings and errors; with `-v` also
+//!   info, with `-q` only errors.
 //!
-//! Where there is nothing to tell people the message is `""`. Must not fail, panic or wait: a log that cannot be
-//! written is a pity and no more. Must not log between fork and exec. Called by `main` and the keeper.
+//! A record only for the file has the message `""`. Must not fail, panic or wait: a log that cannot be written stops no run.
+//! Must not log between fork and exec.
 
 mod file;
 mod line;
@@ -29,28 +29,26 @@ use file::LogFile;
 use line::WholeLineWriter;
 use non_blocking::NonBlockingWriter;
 
-/// At this size the log is renamed to `….1` and begun anew.
+/// At this size the log is renamed to `….1`.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The one run that this process is there for.
+/// The run that this process belongs to.
 static RUN_ID: OnceLock<String> = OnceLock::new();
 
-/// Has the file name the run in every line of this process: whoever looks for it finds its whole story. A second call changes
-/// nothing.
+/// Adds `run_id` to every line of this process in the log file. Only the first call has an effect.
 pub fn set_run_id(run_id: &impl ToString) {
     RUN_ID.get_or_init(|| run_id.to_string());
 }
 
-/// Turns the log on for this process, once; a second call changes nothing. The file and its directory are made
-/// when the first line is written.
+/// Installs the logger. Only the first call has an effect.
 ///
 /// # Errors
-/// The log file cannot be opened. stderr gets its part all the same, and the file is tried again at each line.
+/// The log file cannot be opened. stderr works nonetheless, and each line tries to open the file again.
 pub fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
     let opened = file.as_mut().map_or(Ok(()), LogFile::open);
     let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
-    // Refused only where a logger stands already, and then that one goes on.
+    // Fails only if a logger is installed already; that one stays.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
@@ -65,7 +63,7 @@ const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
     }
 }
 
-/// Splits each record into its two halves and hands them to simplelog.
+/// Formats each record for file and stderr; simplelog writes both.
 struct Logger<W: io::Write + Send + 'static> {
     file: Option<Box<WriteLogger<WholeLineWriter<LogFile>>>>,
     stderr: Option<Box<WriteLogger<WholeLineWriter<W>>>>,
@@ -74,7 +72,7 @@ struct Logger<W: io::Write + Send + 'static> {
 impl<W: io::Write + Send + 'static> Logger<W> {
     fn new(file: Option<LogFile>, stderr_level: Option<LevelFilter>, stderr: W) -> Self {
         let mut format = ConfigBuilder::new();
-        // Only runwrap's own records: those of the libraries may hold what must not be written down.
+        // Only runwrap's own records: those of libraries may contain secrets.
         format.add_filter_allow_str("runwrap").set_time_format_rfc3339();
         format.set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
         format.set_location_level(LevelFilter::Off);
@@ -102,7 +100,7 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
     fn flush(&self) {}
 }
 
-/// Logs `text` in the place of what `record` says.
+/// Logs `text` as the message of `record`.
 fn log_as(logger: &impl Log, record: &Record<'_>, text: &str) {
     logger.log(&Record::builder().metadata(record.metadata().clone()).args(format_args!("{text}")).build());
 }
@@ -138,7 +136,7 @@ mod tests {
         logger.log(&record.args(format_args!("{message}")).build());
     }
 
-    /// What reaches stderr and the file of one record a level, and one of a library.
+    /// The output on stderr and in the file for one record of each level and one of a library.
     fn both(verbosity: Verbosity) -> (String, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");

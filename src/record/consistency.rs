@@ -1,14 +1,14 @@
-//! What is wrong with a record, judged by what it says itself, and what would repair it. Pure: the database's clock has
-//! judged already how long nothing was heard of it. Called by `check`.
+//! Findings about a record, from its own columns, and their repairs. Pure: the caller computes ages by the database's
+//! clock.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::{Reason, Status};
 
-/// A time that is whole seconds, rounded one way or the other, is no mistake.
+/// Durations rounded to whole seconds in either direction are correct.
 const ROUNDING_MICROS: i64 = 1_000_000;
 
-/// What may be wrong.
+/// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
     Stuck,
@@ -17,12 +17,12 @@ pub enum FindingKind {
     DurationMismatch,
     EndBeforeStart,
     UnknownStatus,
-    /// A journal waits for its delivery.
+    /// A journal has not been delivered.
     Undelivered,
 }
 
 impl FindingKind {
-    /// Its word.
+    /// The name in the output of `check`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,62 +37,62 @@ impl FindingKind {
     }
 }
 
-/// What a column of a record says.
+/// The value of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<T> {
     /// The table has no such column.
     Absent,
     Null,
-    /// Something that is no time, or no number of seconds.
+    /// Not a time, or not a number of seconds.
     Unreadable,
     Is(T),
 }
 
-/// A record as it is examined.
+/// The columns of a record that are checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examined {
-    /// `None` where it is NULL.
+    /// `None` for NULL.
     pub status: Option<String>,
     pub started_at: Cell<DateTime<Utc>>,
     pub ended_at: Cell<DateTime<Utc>>,
     pub duration_seconds: Cell<f64>,
     pub watch: Watched,
     pub presumed: bool,
-    /// Since the last sign of life that the row itself has; `None` where it has none.
+    /// Seconds since the last sign of life in the row itself; `None` if it has none.
     pub silent_seconds: Option<f64>,
 }
 
-/// Who watches a record.
+/// The run that watches a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// Nobody ever did.
+    /// No run ever did.
     Never,
     /// A run that has not ended.
     Living { overdue: bool },
-    /// Its run has ended, or it was given up.
+    /// The run has ended, or the record was given up.
     Ended { reason: Reason },
 }
 
-/// Something that is wrong, in words.
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub kind: FindingKind,
     pub detail: String,
-    /// What would repair it.
+    /// The repair.
     pub repair: Repair,
 }
 
-/// What repairs a finding.
+/// The repair of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// It follows from the row itself: `check --fix`.
+    /// Follows from the row itself: `check --fix`.
     Derived,
-    /// A command, or what a person must do.
+    /// A command, or an action for a person.
     Do(String),
 }
 
-/// Everything that is wrong with the record `id`. `stuck_after_seconds` is how long nothing may be heard of a record that
-/// nobody watches; `stuck_after` is that as typed.
+/// All findings about the record `id`. An unwatched record is stuck after `stuck_after_seconds` without a sign of life;
+/// `stuck_after` is that option as typed.
 #[must_use]
 pub fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_after: &str) -> Vec<Finding> {
     let word = record.status.as_deref().map_or("NULL", str::trim_end);
@@ -107,13 +107,13 @@ pub fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_aft
     }
 }
 
-/// Longer than anything runs: a duration of more is none.
+/// Longer durations are invalid.
 const SECONDS_MAX: f64 = 1e12;
 
-/// A year with more digits is not written the same everywhere.
+/// Years with more digits are not portable between databases.
 const YEAR_MAX: i32 = 9999;
 
-/// The end that follows from a start and a duration; `None` where that is no time that everybody can read.
+/// The end computed from a start and a duration; `None` if it is out of range.
 #[must_use]
 pub fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<DateTime<Utc>> {
     let seconds = Some(duration_seconds).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
@@ -122,7 +122,7 @@ pub fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<D
     started_at.checked_add_signed(elapsed).filter(|ended_at| ended_at.year() <= YEAR_MAX)
 }
 
-/// Whether a duration is more than a rounding second off the time from start to end.
+/// Whether a duration differs from the time between start and end by more than a rounding second.
 #[must_use]
 pub fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
     #[expect(clippy::cast_possible_truncation, reason = "a cast of a float is clamped, and then it is off")]
@@ -152,7 +152,7 @@ impl Examined {
         }
     }
 
-    /// A record that never started has no end and no duration to miss, and of a presumed end all that is known is there.
+    /// A record that never started needs no end and no duration; neither does a presumed end.
     fn times(&self, id: &str, status: Status) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut find = |kind, detail: String, repair| found.push(Finding { kind, detail, repair });
@@ -203,7 +203,7 @@ mod tests {
         Cell::Is(DateTime::UNIX_EPOCH + TimeDelta::microseconds(micros))
     }
 
-    /// Well ended, after 100.9 s.
+    /// Ended correctly after 100.9 s.
     fn sound() -> Examined {
         Examined {
             status: Some("completed".into()),

@@ -1,12 +1,12 @@
-//! How a run ended: from what the kernel said of the trainer to status, reason and duration.
-//! Every decision about an outcome is a pure function here. Called by supervisor and keeper.
+//! How a run ended: from the trainer's exit to status, reason and duration. Pure; every decision about an outcome is
+//! made here.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, Status};
 
-/// What the trainer used, as `wait4` tells it.
+/// The trainer's resource use, from `wait4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     pub cpu_user_seconds: f64,
@@ -14,7 +14,7 @@ pub struct Usage {
     pub max_rss_bytes: i64,
 }
 
-/// The end of a run as its own journal tells it: truth, and what the store writes.
+/// The end of a run according to its own journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
     pub status: Status,
@@ -30,33 +30,32 @@ pub struct Ending {
     pub usage: Option<Usage>,
 }
 
-/// What became of the trainer, as the kernel tells it.
+/// How the trainer ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainerExit {
     Exited {
         code: i32,
     },
-    /// `name` is the signal's (`SIGKILL`); `oom` that the kernel counted an out-of-memory kill meanwhile.
+    /// `name` is the signal's name (`SIGKILL`). `oom`: the kernel counted an out-of-memory kill during the run.
     Signaled {
         signal: i32,
         name: String,
         oom: bool,
     },
-    /// It was never executed; `message` names the command and the error.
+    /// The exec failed; `message` names the command and the error.
     NotExecuted {
         message: String,
     },
-    /// Nobody can know: the supervisor vanished, or failed. `reason` says which.
+    /// The supervisor was killed or failed, as `reason` says; the exit status is unknown.
     Unknown {
         reason: Reason,
         message: String,
     },
 }
 
-/// Status, reason and message of a run from the trainer's exit and what had been asked of it before.
-/// `stop_signal` is a stop request that runwrap relayed; `timed_out` that `--timeout` had run out.
-/// A trainer that exits 0 has completed, whatever it was asked before.
+/// Status, reason and message of a run. `stop_signal` is the first stop request, `timed_out` whether `--timeout` ran
+/// out. A trainer that exits 0 has completed, whatever was requested before.
 #[must_use]
 pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool) -> (Status, Reason, Option<String>) {
     let (default_reason, outcome) = match exit {
@@ -78,7 +77,7 @@ pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool)
     (Status::Failed, reason, Some(message))
 }
 
-/// Whole seconds between a start and an end, truncated; never negative.
+/// Whole seconds, truncated, never negative.
 #[must_use]
 pub fn elapsed_seconds(elapsed: TimeDelta) -> i64 {
     elapsed.num_seconds().max(0)

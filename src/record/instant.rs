@@ -1,8 +1,8 @@
-//! Reading an instant as databases, applications and people write it. Pure. Called by the stores and the command line.
+//! Parses timestamps as databases, applications and people write them. Pure.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
-/// An instant as databases and applications write it; without a zone it is UTC.
+/// Parses a timestamp; without a zone it is UTC.
 #[must_use]
 pub fn read_instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(zoned) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%F %T%.f%#z")) {

@@ -1,5 +1,5 @@
-//! What a run is, how it can end, and the rules by which two accounts of it are merged.
-//! Owns the vocabulary of the whole crate. Pure: no I/O, no clock, no log. Everybody calls it.
+//! What a run is, how it can end, and the rules that merge two versions of its state. Defines the crate's vocabulary.
+//! Pure: no I/O, no clock, no log.
 
 mod consistency;
 mod decide;

@@ -1,22 +1,22 @@
-//! What a trainer reports of itself: metrics, a model path, an error. Reads the JSON that people's
-//! programs really write (Python's `NaN`, stray NULs, lone surrogates) into JSON that every database takes.
-//! Pure; the files it comes from are `journal::report`'s.
+//! What a trainer reports: metrics, a model path, an error. Accepts the JSON that training programs write (Python's
+//! `NaN`, stray NULs, lone surrogates) and converts it to JSON that every database accepts. Pure; `journal::report`
+//! reads the files.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The most that one reported line, or all metrics of a run together, may take as JSON, in bytes.
+/// The size limit of one reported line, and of all metrics of a run together, as JSON, in bytes.
 pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
 
-/// How many objects and lists may stand within one another. The journal and the record put metrics into objects of their
-/// own, and whoever reads these gives up at 128: what could not be read again must not be taken.
+/// The nesting limit. serde_json stops at 128, and journal and record nest the metrics in further objects: deeper
+/// metrics could be written but not read back.
 const DEPTH_MAX: usize = 100;
 
-/// What some programs write before the first word of a file.
+/// Some programs start a file with it.
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
-/// All that a trainer has reported so far. `None` is "nothing said", which never erases what was known.
+/// Everything that a trainer has reported. `None` means not reported, and never erases an earlier value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub metrics: Option<Map<String, Value>>,
@@ -24,7 +24,7 @@ pub struct Report {
     pub error: Option<String>,
 }
 
-/// Why a reported line was refused. What was known before it stays.
+/// Why a reported line was refused. Earlier values stay.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LineError {
     #[error("{bytes} bytes are too many: a line, or all metrics together, may have {METRICS_BYTES_MAX}")]
@@ -42,10 +42,10 @@ pub enum LineError {
 }
 
 impl Report {
-    /// Takes over what a later report says.
+    /// Merges a later report into this one.
     ///
     /// # Errors
-    /// [`LineError::TooLong`] where all metrics together would pass [`METRICS_BYTES_MAX`]; `self` is then unchanged.
+    /// [`LineError::TooLong`] if the metrics together would exceed [`METRICS_BYTES_MAX`]; `self` is then unchanged.
     pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
         let mut accumulator = ReportAccumulator::from(std::mem::take(self));
         let result = accumulator.absorb(later);
@@ -54,11 +54,11 @@ impl Report {
     }
 }
 
-/// A report that grows by many lines, each at a cost of its own size and not of all that is known.
+/// Merges many reports, each at the cost of its own size instead of the total size.
 #[derive(Clone, Debug, Default)]
 pub struct ReportAccumulator {
     report: Report,
-    /// What the metrics take as JSON, roughly: the limit is one of good sense, not of a format.
+    /// The approximate size of the metrics as JSON. The limit needs no exact size.
     metrics_bytes: usize,
 }
 
@@ -70,16 +70,16 @@ impl From<Report> for ReportAccumulator {
 }
 
 impl ReportAccumulator {
-    /// Everything reported so far.
+    /// Everything merged so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
     }
 
-    /// As [`Report::absorb`].
+    /// See [`Report::absorb`].
     ///
     /// # Errors
-    /// As there.
+    /// See [`Report::absorb`].
     pub fn absorb(&mut self, later: Report) -> Result<(), LineError> {
         if let Some(metrics) = later.metrics {
             let known = self.report.metrics.get_or_insert_default();
@@ -98,12 +98,12 @@ impl ReportAccumulator {
     }
 }
 
-/// What a key and its value take as JSON, with their punctuation.
+/// The size of a key and its value as JSON, with punctuation.
 fn entry_bytes(key: &str, value: &Value) -> usize {
     key.len() + value.to_string().len() + 4
 }
 
-/// `known` with every top-level key of `later` put in its place.
+/// `known`, with every top-level key of `later` replacing its own.
 #[must_use]
 pub fn merge_metrics(known: Option<&Map<String, Value>>, later: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = known.cloned().unwrap_or_default();
@@ -111,10 +111,10 @@ pub fn merge_metrics(known: Option<&Map<String, Value>>, later: &Map<String, Val
     merged
 }
 
-/// Reads one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
+/// Parses one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
 ///
 /// # Errors
-/// Says what is wrong with the line.
+/// See [`LineError`].
 pub fn parse_report(line: &[u8]) -> Result<Report, LineError> {
     let mut object = parse_metrics(line)?;
     let metrics = match object.remove("metrics") {
@@ -130,10 +130,10 @@ pub fn parse_report(line: &[u8]) -> Result<Report, LineError> {
     Ok(Report { metrics, model_path, error })
 }
 
-/// Reads a JSON object as a trainer writes it, within [`METRICS_BYTES_MAX`].
+/// Parses a JSON object as a trainer writes it, within [`METRICS_BYTES_MAX`].
 ///
 /// # Errors
-/// Says what is wrong with the text.
+/// See [`LineError`].
 pub fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
     if text.len() > METRICS_BYTES_MAX {
         return Err(LineError::TooLong { bytes: text.len() });
@@ -159,7 +159,7 @@ fn text(object: &mut Map<String, Value>, field: &'static str) -> Result<Option<S
     }
 }
 
-/// How many objects and lists stand within one another in JSON, or in what resembles it.
+/// The nesting depth of objects and arrays in JSON or malformed JSON.
 fn nesting_depth(strict: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in strict.bytes() {
@@ -175,8 +175,8 @@ fn nesting_depth(strict: &str) -> usize {
     deepest
 }
 
-/// Turns Python's `NaN`, `Infinity` and `-Infinity` into strings, lone surrogate escapes and NULs in strings into U+FFFD,
-/// and NULs elsewhere (a file that was cut while it was written to begins with them) into blanks.
+/// Converts Python's `NaN`, `Infinity` and `-Infinity` to strings, and lone surrogate escapes and NULs in strings to
+/// U+FFFD. NULs elsewhere become blanks: a file that was truncated while being written starts with them.
 fn strict_json(text: &str) -> String {
     const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
     let mut strict = String::with_capacity(text.len());
@@ -202,7 +202,8 @@ fn strict_json(text: &str) -> String {
     strict
 }
 
-/// Copies the escape at the start of `rest` and returns its length in bytes; a surrogate without its pair becomes U+FFFD.
+/// Copies the escape at the start of `rest` and returns its length in bytes. A surrogate without its pair becomes
+/// U+FFFD.
 fn escape(rest: &str, strict: &mut String) -> usize {
     let unit = |at: usize| {
         let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;

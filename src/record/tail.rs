@@ -1,14 +1,14 @@
-//! The end of a log as an error message: readable text from what a program wrote for a terminal. Pure.
+//! Converts the end of a terminal log to a readable error message. Pure.
 
-/// Stands for what came before the first line that is kept of.
+/// Marks text that was cut off before the first line.
 const CUT: char = '…';
 
-/// The readable lines of `written`, the end of a log: without control characters, each progress bar as it was last drawn.
-/// `cut` says that more came before: the first line may be the end of a longer one, which is kept, as the message is
-/// often at the end. `None` where nothing is left.
+/// The readable lines of `written`: without control characters, each progress bar as last drawn; `None` if nothing is
+/// left. `cut` means that earlier output was cut off. The first line may then be incomplete; it is kept because the
+/// error is often at its end.
 #[must_use]
 pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
-    // What is left of a character that was cut in two.
+    // The rest of a UTF-8 character that was cut in two.
     let halved = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
     let mut text = String::from_utf8_lossy(&written[halved..]).into_owned();
     if cut {
@@ -19,14 +19,14 @@ pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// What a line looks like after all its carriage returns: the last drawing that shows something.
+/// A line after all its carriage returns: the last drawing that is not blank.
 fn last_drawn(line: &str) -> String {
     let mut drawings = line.rsplit('\r').map(without_control);
     drawings.find(|drawn| !drawn.trim_start_matches(CUT).trim().is_empty()).unwrap_or_default()
 }
 
-/// Without escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more, with what may stand between)
-/// and other control characters, tabs aside.
+/// Removes escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more, with intermediate bytes)
+/// and control characters except tabs.
 fn without_control(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     let mut rest = line.chars();
@@ -42,7 +42,7 @@ fn without_control(line: &str) -> String {
                     rest.next();
                 }
             }
-            // A character set, as `tput sgr0` says it: `ESC ( B`.
+            // Selects a character set: `ESC ( B`, as `tput sgr0` writes it.
             Some(' '..='/') => drop(rest.find(|character| !(' '..='/').contains(character))),
             Some(_) | None => {}
         }

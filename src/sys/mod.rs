@@ -31,8 +31,9 @@ pub mod witness;
 #[link(name = "gcc_eh")]
 unsafe extern "C" {}
 
-/// The logarithm, by the C library's name. SQLite's full-text search is the only one to call it, and all of libm.so would
-/// be loaded for it at each of our two starts.
+/// Overrides the C library's `log`, which only SQLite's full-text search calls. Without it, libm.so is loaded at both process
+/// starts of a run: 24 system calls, 30 page faults and 0.3 ms in `runwrap -- true` on SQLite, 5 % of it on tmpfs, 3 % on disk
+/// (medians of 400 and 900 pairs).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[unsafe(no_mangle)]
 extern "C" fn log(number: f64) -> f64 {
