@@ -127,8 +127,8 @@ pub struct Link(Socket);
 impl Link {
     /// The supervisor's end, and the keeper's socket.
     pub fn pair() -> io::Result<(Self, Socket)> {
-        let (own, keepers) = Socket::pair()?;
-        Ok((Self(own), keepers))
+        let (own, keeper) = Socket::pair()?;
+        Ok((Self(own), keeper))
     }
 
     #[must_use]
@@ -140,7 +140,7 @@ impl Link {
     pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
-            log::warn!(event = "news_too_long", bytes = bytes.len(); "");
+            log::warn!(event = "message_too_long", bytes = bytes.len(); "");
             return Ok(false);
         }
         self.0.send(&bytes)
@@ -168,18 +168,18 @@ mod tests {
 
     /// A message over the size limit made the keeper exit, and then every keeper after it.
     #[test]
-    fn the_longest_news_fit_into_a_message() {
-        let (supervisors, keepers) = Link::pair().unwrap();
-        let keepers = Link::new(keepers);
+    fn longest_texts_fit_into_a_message() {
+        let (supervisor, keeper) = Link::pair().unwrap();
+        let keeper = Link::new(keeper);
         for text in ["\u{1}", "😀", "\"", "x"] {
             let long = || text.repeat(1_000_000);
-            for news in [
+            for message in [
                 ToSupervisor::Refused { message: long(), hint: long() },
                 ToSupervisor::Failed { message: long(), hint: long() },
             ] {
-                assert!(keepers.send(&news).unwrap());
-                let Message::Received(heard) = supervisors.recv::<ToSupervisor>().unwrap() else { panic!("{text}") };
-                let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = heard else {
+                assert!(keeper.send(&message).unwrap());
+                let Message::Received(received) = supervisor.recv::<ToSupervisor>().unwrap() else { panic!("{text}") };
+                let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = received else {
                     panic!("{text}")
                 };
                 assert_eq!(message, format!("{}…", text.repeat(1000)));

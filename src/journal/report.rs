@@ -19,7 +19,7 @@ const FINISHED_PIECES_MAX: u32 = 64;
 /// The limit of invalid lines logged one by one: one run must not fill the log.
 const LOGGED_LINES_MAX: u64 = 20;
 /// The size of the fingerprint that detects a rewritten file.
-const SEEN_BYTES_MAX: usize = 256;
+const FINGERPRINT_BYTES_MAX: usize = 256;
 
 /// The identity of a file's content: inode, size and modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +57,8 @@ pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Op
 /// The file cannot be created.
 pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
-    let named = |error| io::Error::other(format!("{}: {error}", path.display()));
-    File::options().append(true).create_new(true).mode(0o600).open(&path).map_err(named)?;
+    let with_path = |error| io::Error::other(format!("{}: {error}", path.display()));
+    File::options().append(true).create_new(true).mode(0o600).open(&path).map_err(with_path)?;
     Ok(path)
 }
 
@@ -67,7 +67,7 @@ pub fn discard_temporary_report(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        log::info!(event = "report_left", path:?, error:%; "");
+        log::info!(event = "report_not_removed", path:?, error:%; "");
     }
 }
 
@@ -77,7 +77,7 @@ pub fn discard_temporary_report(path: &Path) {
 pub struct ReportReader {
     offset_bytes: u64,
     /// The last bytes before the offset: the fingerprint of the file.
-    seen: Vec<u8>,
+    fingerprint: Vec<u8>,
     lines: u64,
     skipped: u64,
     accumulator: ReportAccumulator,
@@ -115,7 +115,7 @@ impl ReportReader {
         };
         if !self.is_same_file(&file)? {
             (self.offset_bytes, self.lines) = (0, 0);
-            self.seen.clear();
+            self.fingerprint.clear();
         }
         let pieces = if finished { FINISHED_PIECES_MAX } else { 1 };
         for _ in 0..pieces {
@@ -124,7 +124,7 @@ impl ReportReader {
             }
         }
         if finished {
-            log::warn!(event = "report_cut", path:?; "the report file is too long: what is beyond a gibibyte is left out");
+            log::warn!(event = "report_cut", path:?; "the report file is too long: content after the first GiB is ignored");
         }
         Ok(())
     }
@@ -135,30 +135,30 @@ impl ReportReader {
         file.seek(SeekFrom::Start(self.offset_bytes))?;
         file.take(PIECE_BYTES_MAX).read_to_end(&mut bytes)?;
         let full = bytes.len() as u64 == PIECE_BYTES_MAX;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         // A single line that fills the piece exceeds the line limit: skip it.
-        let all = if full { whole == 0 } else { finished };
-        let used = if all { bytes.len() } else { whole };
+        let take_all = if full { complete == 0 } else { finished };
+        let used = if take_all { bytes.len() } else { complete };
         for line in bytes[..used].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            self.take(line);
+            self.add_line(line);
         }
         self.offset_bytes += used as u64;
-        self.seen.extend_from_slice(&bytes[used.saturating_sub(SEEN_BYTES_MAX)..used]);
-        self.seen.drain(..self.seen.len().saturating_sub(SEEN_BYTES_MAX));
+        self.fingerprint.extend_from_slice(&bytes[used.saturating_sub(FINGERPRINT_BYTES_MAX)..used]);
+        self.fingerprint.drain(..self.fingerprint.len().saturating_sub(FINGERPRINT_BYTES_MAX));
         Ok(full)
     }
 
     /// Whether the bytes before the offset are unchanged.
     fn is_same_file(&self, file: &File) -> io::Result<bool> {
-        let mut there = vec![0; self.seen.len()];
-        match file.read_exact_at(&mut there, self.offset_bytes - self.seen.len() as u64) {
-            Ok(()) => Ok(there == self.seen),
+        let mut present = vec![0; self.fingerprint.len()];
+        match file.read_exact_at(&mut present, self.offset_bytes - self.fingerprint.len() as u64) {
+            Ok(()) => Ok(present == self.fingerprint),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn take(&mut self, line: &[u8]) {
+    fn add_line(&mut self, line: &[u8]) {
         self.lines += 1;
         let Err(error) = parse_report(line).and_then(|report| self.accumulator.absorb(report)) else { return };
         self.skipped += 1;
@@ -176,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn appended(file: &mut File, text: &str) {
+    fn append(file: &mut File, text: &str) {
         file.write_all(text.as_bytes()).unwrap();
     }
 
@@ -185,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn each_line_is_read_once_and_a_torn_one_waits() {
+    fn each_line_is_read_once_when_complete() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut reader = ReportReader::default();
-        appended(file.as_file_mut(), "{\"metrics\": {\"a\": 1}}\nnonsense\n\n{\"metrics\": {\"b\"");
+        append(file.as_file_mut(), "{\"metrics\": {\"a\": 1}}\nnonsense\n\n{\"metrics\": {\"b\"");
         reader.read_on(file.path(), false).unwrap();
         assert_eq!(metrics(&reader), json!({"a": 1}));
-        appended(file.as_file_mut(), ": 2}}\n{\"metrics\": {\"c\": 3}}");
+        append(file.as_file_mut(), ": 2}}\n{\"metrics\": {\"c\": 3}}");
         reader.read_on(file.path(), false).unwrap();
         assert_eq!(metrics(&reader), json!({"a": 1, "b": 2}));
         reader.read_on(file.path(), true).unwrap();
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_file_that_is_begun_anew_is_read_from_its_start() {
+    fn rewritten_report_file_is_read_from_its_start() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report");
         let mut reader = ReportReader::default();
@@ -212,22 +212,22 @@ mod tests {
             "{\"metrics\": {\"b\": 4}}\n",
             "{\"metrics\": {\"b\": 5}}\n{\"metrics\": {\"c\": 6}}\n",
         ] {
-            appended(&mut File::create(&path).unwrap(), content);
+            append(&mut File::create(&path).unwrap(), content);
             reader.read_on(&path, false).unwrap();
             reader.read_on(&path, false).unwrap();
         }
         assert_eq!(metrics(&reader), json!({"a": 11, "b": 5, "c": 6}));
         assert_eq!(reader.lines, 2);
         let renamed = directory.path().join("renamed");
-        appended(&mut File::create(&renamed).unwrap(), "{\"metrics\": {\"b\": 7}}\n");
-        #[expect(clippy::disallowed_methods, reason = "as a trainer does it")]
+        append(&mut File::create(&renamed).unwrap(), "{\"metrics\": {\"b\": 7}}\n");
+        #[expect(clippy::disallowed_methods, reason = "trainers rename over their files")]
         std::fs::rename(&renamed, &path).unwrap();
         reader.read_on(&path, true).unwrap();
         assert_eq!(metrics(&reader)["b"], 7);
     }
 
     #[test]
-    fn a_missing_report_file_reports_nothing() {
+    fn missing_report_file_reports_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut reader = ReportReader::default();
         reader.read_on(&directory.path().join("none"), true).unwrap();
@@ -235,16 +235,16 @@ mod tests {
     }
 
     #[test]
-    fn a_metrics_file_of_an_earlier_run_is_not_this_run_s() {
+    fn metrics_file_of_an_earlier_run_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("metrics.json");
         assert_eq!(read_metrics_file(&path, snapshot(&path)).unwrap(), None);
-        appended(&mut File::create(&path).unwrap(), "{\"loss\": 1}");
+        append(&mut File::create(&path).unwrap(), "{\"loss\": 1}");
         let before = snapshot(&path);
         assert_eq!(read_metrics_file(&path, before).unwrap(), None);
-        appended(&mut File::create(&path).unwrap(), "{\"loss\": NaN}");
+        append(&mut File::create(&path).unwrap(), "{\"loss\": NaN}");
         assert_eq!(read_metrics_file(&path, before).unwrap(), json!({"loss": "NaN"}).as_object().cloned());
-        appended(&mut File::create(&path).unwrap(), "{\"loss\": ");
+        append(&mut File::create(&path).unwrap(), "{\"loss\": ");
         assert!(read_metrics_file(&path, before).is_err());
     }
 }

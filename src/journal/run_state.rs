@@ -97,7 +97,7 @@ impl RunState {
     pub fn progress(&self, seen_us: u64, mut report: Report) -> Progress {
         if let Some((Ended { metrics: Some(metrics), .. }, _)) = &self.ended {
             // If both together exceed the limit, the file's metrics are dropped and the reported ones kept.
-            let _refused = report.absorb(Report { metrics: Some(metrics.clone()), ..Report::default() }).err();
+            let _too_long = report.absorb(Report { metrics: Some(metrics.clone()), ..Report::default() }).err();
         }
         let run = &self.begin.run;
         let reported = report.model_path.map(|path| Path::new(&run.cwd).join(path).to_string_lossy().into_owned());
@@ -116,7 +116,7 @@ impl RunState {
     pub fn ending(&self, reported_error: Option<&str>) -> Option<Ending> {
         let (ended, elapsed_us) = self.ended.as_ref()?;
         let stop = self.stop.as_ref();
-        let (status, reason, how) =
+        let (status, reason, outcome) =
             ending_of(&ended.exit, stop.map(|stop| stop.signal.as_str()), stop.is_some_and(|stop| stop.timed_out));
         let started_us = self.started.map_or(0, |started| started.elapsed_us);
         let elapsed = self.begin.moment(*elapsed_us) - self.begin.moment(started_us);
@@ -125,8 +125,8 @@ impl RunState {
             TrainerExit::Signaled { name, .. } => (None, Some(name.clone())),
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => (None, None),
         };
-        let tail = how.as_ref().and(ended.stderr_tail.as_deref());
-        let parts: Vec<&str> = [how.as_deref(), reported_error, tail].into_iter().flatten().collect();
+        let tail = outcome.as_ref().and(ended.stderr_tail.as_deref());
+        let parts: Vec<&str> = [outcome.as_deref(), reported_error, tail].into_iter().flatten().collect();
         Some(Ending {
             status,
             reason,
@@ -202,7 +202,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_whole_story_becomes_progress_and_ending() {
+    fn complete_journal_has_progress_and_ending() {
         let state = RunState::from_entries(&sample_entries()).unwrap();
         let report = Report { metrics: json!({"loss": 1, "epoch": 2}).as_object().cloned(), ..Report::default() };
         let progress = state.progress(0, report);
@@ -221,7 +221,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_prefix_of_a_story_is_a_story() {
+    fn every_prefix_of_a_journal_is_valid() {
         let entries = sample_entries();
         for length in 1..entries.len() {
             let state = RunState::from_entries(&entries[..length]).unwrap();

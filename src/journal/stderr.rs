@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_what_was_written_since_the_start() {
+    fn tail_is_the_output_since_the_start() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"before;since").unwrap();
         let read = |from_bytes, limit_bytes| {

@@ -106,11 +106,11 @@ impl Writer {
     /// number in the file's name; `None` in memory.
     pub fn resume(file: File, number: Option<u32>) -> io::Result<Self> {
         let mut bytes = fs::read_from_start(&file)?;
-        let (entries, whole) = read_lines(&bytes).map_err(io::Error::other)?;
+        let (entries, complete_bytes) = read_lines(&bytes).map_err(io::Error::other)?;
         let state = RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        if whole < bytes.len() {
-            bytes.truncate(whole);
-            file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+        if complete_bytes < bytes.len() {
+            bytes.truncate(complete_bytes);
+            file.set_len(u64::try_from(complete_bytes).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
         Ok(Self { journal: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })

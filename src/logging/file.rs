@@ -64,14 +64,14 @@ impl LogFile {
         }
         if file.try_lock().is_err() {
             // The holder of the lock may be stopped: the size limit must hold nonetheless.
-            let is_hopeless = metadata.len() >= 2 * bytes_max;
-            return if is_hopeless { Err(ErrorKind::FileTooLarge.into()) } else { Ok(()) };
+            let is_over_bound = metadata.len() >= 2 * bytes_max;
+            return if is_over_bound { Err(ErrorKind::FileTooLarge.into()) } else { Ok(()) };
         }
         // Check again under the lock: another process may have rotated in between, and then the path names the new
         // file, which must not replace the old one.
         let named = fs::symlink_metadata(&self.path).ok();
         if named.as_ref().map(identity) == Some(identity(&metadata)) {
-            #[expect(clippy::disallowed_methods, reason = "a log that a crash leaves under its old name is no loss")]
+            #[expect(clippy::disallowed_methods, reason = "a rename that a crash undoes loses nothing")]
             fs::rename(&self.path, older(&self.path))?;
         }
         self.file = None;
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_log_is_renamed_and_begun_anew() {
+    fn full_log_is_renamed_and_a_new_one_created() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state/runwrap.log");
         let mut log = LogFile::new(&path, 10);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_somebody_moved_away_is_begun_anew() {
+    fn removed_log_is_created_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
         let mut log = LogFile::new(&path, 1000);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_and_a_pipe_without_a_reader_are_refused_at_once() {
+    fn symbolic_link_and_pipe_without_reader_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link.log");
         symlink(directory.path().join("elsewhere"), &link).unwrap();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_that_hangs_elsewhere_does_not_unbound_the_log() {
+    fn stopped_rotation_of_another_process_keeps_the_bound() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
         let mut log = LogFile::new(&path, 10);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_takes_lines_and_is_never_rotated() {
+    fn device_is_never_rotated() {
         let mut log = LogFile::new(Path::new("/dev/null"), 1);
         log.write_all(b"gone\n").unwrap();
         log.write_all(b"gone too\n").unwrap();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_append_and_rotate_at_once_lose_no_line_of_the_last_two_files() {
+    fn concurrent_rotation_loses_no_line_of_the_last_two_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
         // All lines together pass the limit once, so none may be missing.

@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_quoted_where_a_reader_would_lose_their_end() {
+    fn ambiguous_values_are_quoted() {
         for (value, text) in [
             ("plain", "plain"),
             ("12.5", "12.5"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_gets_the_fields_and_people_get_the_sentence() {
+    fn file_gets_the_fields_and_stderr_the_message() {
         let pairs =
             [("event", Value::from("deliver_failed")), ("attempt", Value::from(3)), ("hint", Value::from("wait"))];
         let mut builder = Record::builder();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_sentence_people_get_the_fields() {
+    fn record_without_a_message_shows_its_fields() {
         let pairs = [("event", "heartbeat"), ("table", "a b")];
         let mut builder = Record::builder();
         builder.level(Level::Info).key_values(&pairs);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_become_one_write() {
+    fn pieces_of_a_line_become_one_write() {
         struct Writes(Vec<Vec<u8>>);
 
         impl Write for Writes {
@@ -172,10 +172,10 @@ mod tests {
             }
         }
 
-        let mut whole = WholeLineWriter::new(Writes(Vec::new()));
+        let mut writer = WholeLineWriter::new(Writes(Vec::new()));
         for piece in ["time ", "[INFO] ", "a", "\n", "b\n"] {
-            whole.write_all(piece.as_bytes()).unwrap();
+            writer.write_all(piece.as_bytes()).unwrap();
         }
-        assert_eq!(whole.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
+        assert_eq!(writer.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
     }
 }

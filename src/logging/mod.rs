@@ -140,20 +140,20 @@ mod tests {
     fn both(verbosity: Verbosity) -> (String, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
-        let said = CapturedStderr::default();
+        let stderr = CapturedStderr::default();
         let file = LogFile::new(&path, LOG_BYTES_MAX);
-        let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), said.clone());
+        let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), stderr.clone());
         for level in Level::iter() {
             log_line(&logger, level, "runwrap::keeper", &format!("this is {level}"));
         }
         log_line(&logger, Level::Error, "rustls::client", "secret");
-        let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
-        (said, fs::read_to_string(path).unwrap())
+        let stderr = String::from_utf8(stderr.0.lock().unwrap().clone()).unwrap();
+        (stderr, fs::read_to_string(path).unwrap())
     }
 
     #[test]
-    fn verbosity_decides_what_people_see_and_not_what_is_kept() {
-        let kept = |text: &str| {
+    fn verbosity_affects_stderr_but_not_the_file() {
+        let check_file = |text: &str| {
             let lines: Vec<String> = text.lines().map(|line| line.split_once(" pid=").unwrap().0.to_owned()).collect();
             assert_eq!(lines.len(), 3);
             for (line, level) in lines.iter().zip(["[ERROR]", "[WARN]", "[INFO]"]) {
@@ -168,19 +168,19 @@ mod tests {
             (Verbosity::Normal, "runwrap: this is ERROR\nrunwrap: this is WARN\n"),
             (Verbosity::Verbose, "runwrap: this is ERROR\nrunwrap: this is WARN\nrunwrap: this is INFO\n"),
         ] {
-            let (said, file) = both(verbosity);
-            assert_eq!(said, expected);
-            kept(&file);
+            let (stderr, file) = both(verbosity);
+            assert_eq!(stderr, expected);
+            check_file(&file);
         }
     }
 
     #[test]
-    fn a_log_that_cannot_be_written_stops_nobody() {
+    fn unwritable_log_file_does_not_affect_stderr() {
         let directory = tempfile::tempdir().unwrap();
-        let said = CapturedStderr::default();
+        let stderr = CapturedStderr::default();
         let file = LogFile::new(directory.path(), LOG_BYTES_MAX);
-        let logger = Logger::new(Some(file), Some(LevelFilter::Warn), said.clone());
+        let logger = Logger::new(Some(file), Some(LevelFilter::Warn), stderr.clone());
         log_line(&logger, Level::Warn, "runwrap", "still here");
-        assert_eq!(*said.0.lock().unwrap(), b"runwrap: still here\n");
+        assert_eq!(*stderr.0.lock().unwrap(), b"runwrap: still here\n");
     }
 }

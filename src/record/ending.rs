@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_0_is_completed_whatever_was_asked() {
+    fn exit_0_is_completed_despite_stop_requests() {
         for stop in [None, Some("SIGTERM")] {
             for timed_out in [false, true] {
                 check(&TrainerExit::Exited { code: 0 }, stop, timed_out, Status::Completed, Reason::Success);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_ever_completed() {
+    fn other_exit_codes_are_failed() {
         for code in 1..=255 {
             check(&TrainerExit::Exited { code }, None, false, Status::Failed, Reason::Exit);
             check(&TrainerExit::Exited { code }, Some("SIGINT"), false, Status::Failed, Reason::Cancelled);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_oom_cancelled_timeout_or_signal() {
+    fn signal_is_oom_cancelled_timeout_or_signal() {
         check(&signaled(false), None, false, Status::Failed, Reason::Signal);
         check(&signaled(false), Some("SIGTERM"), false, Status::Failed, Reason::Cancelled);
         check(&signaled(false), None, true, Status::Failed, Reason::Timeout);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_truncated_and_never_negative() {
+    fn duration_is_truncated_and_never_negative() {
         assert_eq!(elapsed_seconds(TimeDelta::milliseconds(28_424_200)), 28_424);
         assert_eq!(elapsed_seconds(TimeDelta::milliseconds(28_424_999)), 28_424);
         assert_eq!(elapsed_seconds(TimeDelta::milliseconds(-1)), 0);

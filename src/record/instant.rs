@@ -19,7 +19,7 @@ mod tests {
     use super::read_instant;
 
     #[test]
-    fn an_instant_without_a_zone_is_utc_and_nonsense_is_none() {
+    fn timestamp_without_a_zone_is_utc() {
         for text in [
             "2025-11-27T01:20:52Z",
             "2025-11-27 01:20:52",

@@ -27,17 +27,17 @@ pub struct Report {
 /// Why a reported line was refused. Earlier values stay.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LineError {
-    #[error("{bytes} bytes are too many: a line, or all metrics together, may have {METRICS_BYTES_MAX}")]
+    #[error("{bytes} bytes are too many: the limit of a line, and of all metrics together, is {METRICS_BYTES_MAX}")]
     TooLong { bytes: usize },
     #[error("not JSON: {cause}")]
     NotJson { cause: String },
     #[error("not a JSON object")]
     NotAnObject,
-    #[error("more than {DEPTH_MAX} objects and lists stand within one another")]
+    #[error("objects and arrays are nested more than {DEPTH_MAX} deep")]
     TooDeep,
     #[error("\"{field}\" must be {expected}")]
     WrongType { field: &'static str, expected: &'static str },
-    #[error("none of \"metrics\", \"model_path\" and \"error\" is in it")]
+    #[error("none of the keys \"metrics\", \"model_path\" and \"error\"")]
     Empty,
 }
 
@@ -183,7 +183,7 @@ fn strict_json(text: &str) -> String {
     let mut rest = text;
     let mut in_string = false;
     while let Some(character) = rest.chars().next() {
-        let taken = if in_string && character == '\\' {
+        let length = if in_string && character == '\\' {
             escape(rest, &mut strict)
         } else if let Some(word) = WORDS.iter().find(|word| !in_string && rest.starts_with(**word)) {
             strict.extend(["\"", *word, "\""]);
@@ -197,7 +197,7 @@ fn strict_json(text: &str) -> String {
             });
             character.len_utf8()
         };
-        rest = &rest[taken..];
+        rest = &rest[length..];
     }
     strict
 }
@@ -209,7 +209,7 @@ fn escape(rest: &str, strict: &mut String) -> usize {
         let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok()
     };
-    let taken = match (unit(0), unit(6)) {
+    let length = match (unit(0), unit(6)) {
         (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
         (Some(0xD800..=0xDFFF), _) => {
             strict.push('\u{FFFD}');
@@ -218,8 +218,8 @@ fn escape(rest: &str, strict: &mut String) -> usize {
         (Some(_), _) => 6,
         (None, _) => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
     };
-    strict.push_str(&rest[..taken]);
-    taken
+    strict.push_str(&rest[..length]);
+    length
 }
 
 fn without_nul(value: Value) -> Value {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn python_numbers_that_are_not_json_become_strings() {
+    fn nan_and_infinity_become_strings() {
         reads(
             r#"{"metrics": {"a": NaN, "b": [Infinity, -Infinity, -1], "c": "NaN \" Infinity"}}"#,
             &json!({"a": "NaN", "b": ["Infinity", "-Infinity", -1], "c": "NaN \" Infinity"}),
@@ -267,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_and_a_carriage_return_are_no_part_of_a_line() {
+    fn byte_order_mark_and_carriage_return_are_stripped() {
         reads("\u{FEFF}{\"metrics\": {\"a\": 1}}\r", &json!({"a": 1}));
     }
 
     #[test]
-    fn only_metrics_that_can_be_read_again_within_other_objects_are_taken() {
+    fn accepted_metrics_can_be_read_back_when_nested() {
         let nested = |levels: usize| format!("{{\"a\": {}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
         let metrics = parse_metrics(nested(DEPTH_MAX).as_bytes()).unwrap();
         let mut within = Value::Object(metrics);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_says_what_is_wrong() {
+    fn invalid_line_names_its_error() {
         let refused = |line: &str| parse_report(line.as_bytes()).unwrap_err().to_string();
         assert!(refused("{\"metrics\": {").starts_with("not JSON: "));
         assert_eq!(refused("[1]"), "not a JSON object");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn later_reports_win_key_by_key_and_silence_erases_nothing() {
+    fn later_report_wins_key_by_key_and_erases_nothing() {
         let mut known = parse_report(br#"{"metrics": {"a": 1, "b": {"c": 2}}, "model_path": "m"}"#).unwrap();
         known.absorb(parse_report(br#"{"metrics": {"b": 3}, "error": "e"}"#).unwrap()).unwrap();
         known.absorb(Report::default()).unwrap();
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn many_lines_that_replace_one_another_stay_within_the_limit_and_cost_little() {
+    fn replacing_lines_stay_within_the_limit() {
         let mut accumulator = ReportAccumulator::default();
         let large = Value::String("x".repeat(METRICS_BYTES_MAX / 2));
         let line = |key: &str, value: &Value| Report {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_that_grow_too_large_together_are_refused_and_the_known_ones_stay() {
+    fn metrics_over_the_limit_are_refused_and_earlier_ones_kept() {
         let half = |key: &str| Report {
             metrics: json!({key: "x".repeat(METRICS_BYTES_MAX / 2)}).as_object().cloned(),
             ..Report::default()
@@ -340,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics_and_plain_json_is_kept(text in any::<String>(), number in any::<f64>()) {
+        fn no_line_panics_and_valid_json_is_kept(text in any::<String>(), number in any::<f64>()) {
             let _ignored_error = parse_report(text.as_bytes()).err();
             let line = json!({"metrics": {text.replace('\0', ""): number}});
             let strict = strict_json(&line.to_string());

@@ -28,8 +28,8 @@ impl Status {
 
     /// Parses the value of a `status` column; `None` for a value that is not runwrap's.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Training, Self::Completed, Self::Failed].into_iter().find(|status| status.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Training, Self::Completed, Self::Failed].into_iter().find(|status| status.as_str() == name)
     }
 }
 
@@ -101,8 +101,8 @@ impl Reason {
 
     /// Parses the value of a `reason` column.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_reads_back_as_itself() {
+    fn every_name_parses_to_its_value() {
         for reason in Reason::ALL {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());

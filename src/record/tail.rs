@@ -9,8 +9,8 @@ const CUT: char = '…';
 #[must_use]
 pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
     // The rest of a UTF-8 character that was cut in two.
-    let halved = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
-    let mut text = String::from_utf8_lossy(&written[halved..]).into_owned();
+    let partial = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
+    let mut text = String::from_utf8_lossy(&written[partial..]).into_owned();
     if cut {
         text.insert(0, CUT);
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::readable_tail;
 
     #[test]
-    fn a_log_for_a_terminal_becomes_plain_text() {
+    fn terminal_log_becomes_plain_text() {
         let written = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b(B\x1b[m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
         assert_eq!(readable_tail(written, true).unwrap(), "…rt of a line\n100%|####\nTraceback:\n\tboom \u{FFFD}!");
         let link = b"see \x1b]8;;file:///a\x1b\\line 3\x1b]8;;\x1b\\, please";
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_longer_line_is_kept_and_marked() {
+    fn cut_line_is_kept_and_marked() {
         assert_eq!(readable_tail(b"only one line", true).unwrap(), "…only one line");
         assert_eq!(readable_tail(b"and a newline\n", true).unwrap(), "…and a newline");
         assert_eq!(readable_tail(b"\nwhole\n", true).unwrap(), "whole");
