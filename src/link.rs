@@ -9,7 +9,7 @@
 //!   message.
 //! - End-of-file at the supervisor: the keeper has died, or its re-exec failed. The supervisor starts another, which
 //!   reads the journal.
-//! - End-of-file at the keeper: the supervisor has gone. If the journal has an end, the keeper delivers it and lingers.
+//! - End-of-file at the keeper: the supervisor has ended. If the journal has an end, the keeper delivers it and lingers.
 //!   If not, the supervisor was killed: the keeper takes the journal's lock, stops the remaining processes of the
 //!   trainer, writes the end and delivers it.
 //! - A message that exceeds the size limit or the peer's queue is dropped: the journal or the database has the same

@@ -9,11 +9,10 @@ use crate::journal::{Appended, Ended, Home, Medium, RunDirectory, RunEvent, RunS
 use crate::link::{Message, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
-use crate::sys::{clock, failpoint, poll, process, signals, wait};
+use crate::sys::{clock, failpoint, wait};
 
-/// The limit for a killed trainer to end: it may be in uninterruptible sleep.
+/// The limit for a killed trainer to end.
 const DEATH_WAIT: Duration = Duration::from_secs(5);
-const STEP: Duration = Duration::from_millis(5);
 
 /// The side effects of a successful journal write.
 pub(super) struct Written {
@@ -165,17 +164,6 @@ impl Guard {
         self.trainer_pid.take().map_or(Ok(()), wait::reap)
     }
 
-    /// Kills the trainer before its end is written: it must not outlive the supervisor.
-    fn kill_trainer(&mut self) -> io::Result<()> {
-        let Some(pid) = self.trainer_pid else { return Ok(()) };
-        process::send(pid, signals::SIGKILL, None)?;
-        let deadline = clock::boot_time() + DEATH_WAIT;
-        while !wait::has_ended(pid)? && clock::boot_time() < deadline {
-            poll::pause(STEP)?;
-        }
-        Ok(())
-    }
-
     fn wait_for_delivery(&mut self) -> io::Result<()> {
         let deadline = clock::boot_time() + self.finish_timeout;
         while let Some(fd) = self.keeper.link_fd() {
@@ -193,7 +181,8 @@ impl Guard {
     }
 
     fn fail(&mut self) -> io::Result<()> {
-        let killed = self.kill_trainer();
+        // Before its end is written: the trainer must not outlive the supervisor.
+        let killed = self.trainer_pid.map_or(Ok(()), |pid| wait::kill(pid, DEATH_WAIT));
         let message = if std::thread::panicking() { "runwrap panicked" } else { "runwrap failed" };
         let message = format!("{message}; the trainer was killed (see the log)");
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);

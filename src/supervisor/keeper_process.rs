@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::journal::{JournalFile, RunDirectory};
 use crate::link::{KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
-use crate::sys::{clock, failpoint, poll, process, signals, spawn, wait};
+use crate::sys::{clock, failpoint, poll, spawn, wait};
 
 /// The limit for a killed keeper to end and for the kernel to release its lock.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
@@ -63,22 +63,18 @@ impl KeeperProcess {
     /// Receives the keeper's next message.
     pub(super) fn recv(&mut self) -> io::Result<Message<ToSupervisor>> {
         let Some((_, link)) = &self.present else { return Ok(Message::Nothing) };
-        let heard = link.recv()?;
-        if heard == Message::Closed {
+        let message = link.recv()?;
+        if message == Message::Closed {
             self.present = None;
         }
-        Ok(heard)
+        Ok(message)
     }
 
     /// Kills the keeper and waits for its end.
     pub(super) fn kill(&mut self) -> io::Result<()> {
         // The link stays open until the keeper is dead: on end-of-file it would take the run over.
         let Some((pid, _link)) = self.present.take() else { return Ok(()) };
-        process::send(pid, signals::SIGKILL, None)?;
-        let deadline = clock::boot_time() + DEATH_WAIT;
-        while wait::next_change(pid)?.is_none() && clock::boot_time() < deadline {
-            poll::pause(STEP)?;
-        }
+        wait::kill(pid, DEATH_WAIT)?;
         wait::reap(pid)
     }
 }

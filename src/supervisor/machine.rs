@@ -229,8 +229,8 @@ impl SupervisorMachine {
         warn_then(message, hint, next)
     }
 
-    /// Stops this process only if the whole job was asked to stop. If only the trainer was stopped, whoever continues
-    /// it sends no SIGCONT to this process.
+    /// Stops this process only if the whole job was asked to stop. After a stop of the trainer alone, a SIGCONT to the
+    /// trainer would not continue this process.
     fn stop_with_trainer(&mut self, now: Duration) -> Vec<SupervisorAction> {
         let Some(signal) = self.stopped.filter(|_| self.suspended) else { return Vec::new() };
         self.deadlines.pause(now);

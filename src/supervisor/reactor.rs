@@ -70,7 +70,7 @@ struct Supervisor {
 pub struct SupervisorOutcome {
     /// How runwrap exits.
     pub end: EndAs,
-    /// No keeper was there in the end: what the journal says is the caller's to deliver.
+    /// Set if no keeper is left: the caller delivers the run.
     pub undelivered: Option<Undelivered>,
 }
 

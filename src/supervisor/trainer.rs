@@ -16,7 +16,7 @@ pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> Superviso
     SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
 }
 
-/// How the trainer ended and what it used; `None` for a stop or a continue.
+/// How the trainer ended and its resource use; `None` for a stop or a continue.
 pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<(TrainerExit, Usage)> {
     let (exit, used) = match change {
         ChildChange::Exited { code, used } => (TrainerExit::Exited { code: *code }, used),

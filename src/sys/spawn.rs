@@ -57,7 +57,7 @@ pub fn spawn_trainer(
     inherited_mask: &SigSet,
 ) -> io::Result<(Trainer, signals::PendingSignals)> {
     // 1. Allocate before the fork.
-    let argv = command.iter().map(|word| c_string(word)).collect::<io::Result<Vec<CString>>>()?;
+    let argv = command.iter().map(|argument| c_string(argument)).collect::<io::Result<Vec<CString>>>()?;
     let program = argv.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let environment = environment(added)?;
     let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
@@ -121,7 +121,7 @@ pub fn spawn_keeper(
     environment: &[(OsString, OsString)],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<i32> {
-    let argv = arguments.iter().map(|word| c_string(word.as_ref())).collect::<io::Result<Vec<CString>>>()?;
+    let argv = arguments.iter().map(|argument| c_string(argument.as_ref())).collect::<io::Result<Vec<CString>>>()?;
     let env = environment.iter().map(|(key, value)| pair(key, value)).collect::<io::Result<Vec<CString>>>()?;
     let null = OwnedFd::from(File::options().read(true).write(true).open("/dev/null")?);
     // Duplicated above all targets first: dup2 must not overwrite a descriptor that already has a low number. The
@@ -168,10 +168,11 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[Owne
 /// client end with the old image. Returns only on failure.
 #[must_use]
 pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Error {
-    let argv = match arguments.iter().map(|word| c_string(OsStr::new(word))).collect::<io::Result<Vec<CString>>>() {
-        Ok(argv) => argv,
-        Err(error) => return error,
-    };
+    let argv =
+        match arguments.iter().map(|argument| c_string(OsStr::new(argument))).collect::<io::Result<Vec<CString>>>() {
+            Ok(argv) => argv,
+            Err(error) => return error,
+        };
     close_from(last_fd + 1);
     match nix::unistd::execv(SELF_EXE, &argv) {
         Ok(never) => match never {},

@@ -1,10 +1,15 @@
 //! Child status. Read an end, write it to the journal, then reap: the child stays a zombie until its end is on disk.
 
 use std::io;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::sys::signals;
+use super::clock::boot_time;
+use super::poll::pause;
+use super::{process, signals};
+
+const KILL_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A change of a child's state.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +49,16 @@ pub fn has_ended(pid: i32) -> io::Result<bool> {
     }
     let pid = nix::unistd::Pid::from_raw(pid);
     Ok(nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH))
+}
+
+/// Kills the child `pid` and waits for its end, at most `limit`: it may be in uninterruptible sleep.
+pub fn kill(pid: i32, limit: Duration) -> io::Result<()> {
+    process::send(pid, signals::SIGKILL, None)?;
+    let deadline = boot_time() + limit;
+    while !has_ended(pid)? && boot_time() < deadline {
+        pause(KILL_POLL_INTERVAL)?;
+    }
+    Ok(())
 }
 
 /// Whether the stopped child `pid` was continued or has ended.

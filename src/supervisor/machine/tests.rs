@@ -132,7 +132,7 @@ fn deadlines_pause_while_the_job_is_stopped() {
     assert_eq!(machine.step(in_foreground.clone(), 10 * SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
     assert_eq!(machine.step(SupervisorEvent::Tick, 500 * SECOND), []);
-    // We go on before the trainer does.
+    // The supervisor is continued before the trainer.
     machine.step(SupervisorEvent::Resumed, 509 * SECOND);
     assert_eq!(machine.wake_at(), None);
     machine.step(SupervisorEvent::TrainerContinued, 510 * SECOND);

@@ -134,7 +134,7 @@ fn a_witness_that_is_stopped_delays_a_signal_and_loses_none() {
         // It was let go on, and tells the truth again.
         sender.ask(&format!("kill -{} {number}", subject.group));
         subject.hears(number);
-        wait_until("the supervisor has heard it too", || site.log().matches("reach=Group").count() == times + 1);
+        wait_until("the supervisor has heard it too", || site.log().matches("scope=Group").count() == times + 1);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }
