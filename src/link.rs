@@ -37,7 +37,7 @@ pub use crate::sys::link::Message;
 pub const LINK_FD: RawFd = 3;
 /// The config.
 pub const CONFIG_FD: RawFd = 4;
-/// The journal: read-only use, until a takeover writes the end.
+/// The journal. The keeper writes it only after a takeover.
 pub const JOURNAL_FD: RawFd = 5;
 /// An open file description of the lock file that holds the keeper's byte.
 pub const LOCK_FD: RawFd = 6;

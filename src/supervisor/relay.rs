@@ -18,7 +18,7 @@ pub(super) enum SignalScope {
     Group,
     /// The supervisor but not the trainer.
     SupervisorOnly,
-    /// Undetermined: the witness did not answer.
+    /// Undetermined: there is no witness, or its answer is missing.
     Unknown,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: Inheri
         (SignalScope::Unknown, Sender::Kernel) => match signal.number {
             // The terminal signals the foreground group; on hangup it signals only the session leader.
             signals::SIGHUP | signals::SIGCONT => inherited.leads_session,
-            // A timer that the command set before it became runwrap; runwrap sets none.
+            // An interval timer survives exec, so it belongs to the command; runwrap sets none.
             signals::SIGALRM | signals::SIGVTALRM | signals::SIGPROF => true,
             _ => false,
         },

@@ -64,7 +64,7 @@ impl SignalInbox {
         let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
         let still_pending = signals::pending()?;
         let scopes = scopes_of(&taken, &mut self.witnessed, |number| still_pending.contains(number));
-        let signals = taken.into_iter().zip(scopes).filter(|(signal, _)| !self.is_from_us(signal));
+        let signals = taken.into_iter().zip(scopes).filter(|(signal, _)| !self.is_own(signal));
         Ok(signals.map(|(signal, scope)| (signal, if is_complete { scope } else { scope.or_unknown() })).collect())
     }
 
@@ -78,10 +78,10 @@ impl SignalInbox {
         self.query_witness();
     }
 
-    /// Sent by the witness, or raised by an own error, such as SIGPIPE on a closed pipe.
-    fn is_from_us(&self, signal: &SignalInfo) -> bool {
-        let is_own = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
-        is_own || self.witness.as_ref().is_some_and(|witness| witness.sent(signal))
+    /// Whether the witness sent `signal`, or an error of this process raised it (SIGPIPE on a closed pipe).
+    fn is_own(&self, signal: &SignalInfo) -> bool {
+        let is_self_sent = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
+        is_self_sent || self.witness.as_ref().is_some_and(|witness| witness.sent(signal))
     }
 
     /// Adds the signals received by the witness. Returns false if the answer is missing.
