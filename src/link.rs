@@ -35,7 +35,6 @@ pub use crate::sys::link::Message;
 
 /// The keeper's end of the link.
 pub const LINK_FD: RawFd = 3;
-/// The config.
 pub const CONFIG_FD: RawFd = 4;
 /// The journal. The keeper writes it only after a takeover.
 pub const JOURNAL_FD: RawFd = 5;
@@ -121,7 +120,6 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
     }
 }
 
-/// One end of the link.
 pub struct Link(Socket);
 
 impl Link {

@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::{Begin, Ended, JournalEntry, RunEvent, read_metrics_file};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
-/// The state of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
     pub begin: Begin,
@@ -24,14 +23,12 @@ pub struct RunState {
     pub last_elapsed_us: u64,
 }
 
-/// The start of the trainer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
     pub pid: i32,
     pub elapsed_us: u64,
 }
 
-/// The first stop request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopRequest {
     pub signal: String,

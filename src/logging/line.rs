@@ -1,6 +1,5 @@
-//! Formats log records, `key=value` for the file and sentences for stderr, and writes each in one write.
+//! Formats log records: `key=value` for the file, sentences for stderr. Pure.
 
-use std::io::{self, Write};
 use std::process;
 
 use log::Record;
@@ -39,9 +38,7 @@ pub(super) fn for_stderr(record: &Record<'_>) -> String {
         let pairs: Vec<String> = others.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
         message = pairs.join(" ");
     }
-    let mut text = complaint(&message, hint);
-    text.pop();
-    text
+    complaint(&message, hint)
 }
 
 fn fields(record: &Record<'_>) -> Vec<(String, String)> {
@@ -71,36 +68,6 @@ fn quoted(value: &str) -> String {
     // Escape the value's own backslashes and quotes first: the ones added by `printable` must stay single.
     let escaped = shortened.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}{ellipsis}\"", printable(&escaped))
-}
-
-/// Buffers a line and writes it in one write: simplelog writes a record in several pieces, and another process could
-/// write in between.
-pub(super) struct WholeLineWriter<W> {
-    inner: W,
-    pending: Vec<u8>,
-}
-
-impl<W: Write> WholeLineWriter<W> {
-    pub(super) const fn new(inner: W) -> Self {
-        Self { inner, pending: Vec::new() }
-    }
-}
-
-impl<W: Write> Write for WholeLineWriter<W> {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.pending.extend_from_slice(piece);
-        if self.pending.ends_with(b"\n") {
-            // Not retried: a log must not wait.
-            let result = self.inner.write_all(&self.pending);
-            self.pending.clear();
-            result?;
-        }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +107,7 @@ mod tests {
                 process::id()
             )
         );
-        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
+        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait\n");
     }
 
     #[test]
@@ -154,28 +121,6 @@ mod tests {
             for_file(&record, Some("7")),
             format!(r#"pid={} event=heartbeat table="a b" run_id=7"#, process::id())
         );
-        assert_eq!(for_stderr(&record), r#"runwrap: event=heartbeat table="a b""#);
-    }
-
-    #[test]
-    fn pieces_of_a_line_become_one_write() {
-        struct Writes(Vec<Vec<u8>>);
-
-        impl Write for Writes {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.push(bytes.to_vec());
-                Ok(bytes.len())
-            }
-
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-
-        let mut writer = WholeLineWriter::new(Writes(Vec::new()));
-        for piece in ["time ", "[INFO] ", "a", "\n", "b\n"] {
-            writer.write_all(piece.as_bytes()).unwrap();
-        }
-        assert_eq!(writer.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
+        assert_eq!(for_stderr(&record), "runwrap: event=heartbeat table=\"a b\"\n");
     }
 }

@@ -8,7 +8,6 @@ use super::{Reason, Status};
 /// Durations rounded to whole seconds in either direction are correct.
 const ROUNDING_MICROS: i64 = 1_000_000;
 
-/// The kinds of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
     Stuck,
@@ -73,16 +72,13 @@ pub enum Watched {
     Ended { reason: Reason },
 }
 
-/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub kind: FindingKind,
     pub detail: String,
-    /// The repair.
     pub repair: Repair,
 }
 
-/// The repair of a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
     /// Follows from the row itself: `check --fix`.

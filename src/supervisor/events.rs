@@ -7,7 +7,6 @@ use crate::record::TrainerExit;
 use crate::sys::process::EndAs;
 use crate::sys::signals::SignalInfo;
 
-/// An event that the supervisor reacts to.
 #[derive(Clone, Debug)]
 pub(super) enum SupervisorEvent {
     Keeper(ToSupervisor),
@@ -39,7 +38,6 @@ pub(super) enum SupervisorEvent {
     Tick,
 }
 
-/// An action of the supervisor.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SupervisorAction {
     StartKeeper,

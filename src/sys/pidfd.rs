@@ -22,14 +22,12 @@ struct Info {
     exit_code: i32,
 }
 
-/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessExit {
     Exited { code: i32 },
     Signaled { signal: i32 },
 }
 
-/// One process.
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
 

@@ -70,7 +70,6 @@ impl Waker {
         Ok(Self(Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)))
     }
 
-    /// Makes the descriptor readable.
     pub fn wake(&self) -> io::Result<()> {
         Ok(self.0.write(1).map(drop)?)
     }

@@ -11,7 +11,6 @@ use super::{process, signals};
 
 const KILL_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A change of a child's state.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChildChange {
     Exited { code: i32, used: Rusage },
