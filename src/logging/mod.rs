@@ -82,12 +82,12 @@ impl<W: Write + Send + 'static> Log for Logger<W> {
         if let Some(file) = &self.file {
             let time = wall_time().to_rfc3339_opts(SecondsFormat::Micros, true);
             let fields = line::for_file(record, RUN_ID.get().map(String::as_str));
-            write_line(file, format!("{time} [{}] {fields}\n", record.level()));
+            write_line(file, &format!("{time} [{}] {fields}\n", record.level()));
         }
         if let Some((level, stderr)) = &self.stderr
             && record.level() <= *level
         {
-            write_line(stderr, line::for_stderr(record));
+            write_line(stderr, &line::for_stderr(record));
         }
     }
 
@@ -95,7 +95,7 @@ impl<W: Write + Send + 'static> Log for Logger<W> {
 }
 
 /// Writes `line` at once: another process may write in between two writes. Not retried: a log must not wait.
-fn write_line(writer: &Mutex<impl Write>, line: String) {
+fn write_line(writer: &Mutex<impl Write>, line: &str) {
     writer.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()).ok();
 }
 

@@ -18,8 +18,8 @@ use nix::unistd::{Uid, UnlinkatFlags, fsync, unlinkat};
 use super::clock;
 use super::poll::readable_within;
 
-const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
-const NO_FOLLOW: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
+const DIRECTORY_FLAGS: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
+const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
 
 /// The size limit of [`read_small`], in bytes.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
@@ -43,12 +43,12 @@ impl Directory {
 
     /// Opens `path`. Refuses a directory that another user owns or may write.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::checked(open(path, DIRECTORY, Mode::empty())?, path.to_owned())
+        Self::checked(open(path, DIRECTORY_FLAGS, Mode::empty())?, path.to_owned())
     }
 
     /// Opens the subdirectory `name`. Refuses a symbolic link.
     pub fn open_child(&self, name: &OsStr) -> io::Result<Self> {
-        let fd = openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let fd = openat(&self.fd, name, DIRECTORY_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
         Self::checked(fd, self.path.join(name))
     }
 
@@ -81,13 +81,13 @@ impl Directory {
 
     /// Creates the file `name` (0600) for reading and appending. Fails with EEXIST if it exists.
     pub fn create(&self, name: &str) -> io::Result<File> {
-        let flags = NO_FOLLOW | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_APPEND;
+        let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_APPEND;
         Ok(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
     /// Opens the regular file `name` for reading and appending.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
-        plain(File::from(openat(&self.fd, name, NO_FOLLOW | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
+        plain(File::from(openat(&self.fd, name, FILE_FLAGS | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
     }
 
     /// The names in this directory, unordered.
@@ -118,7 +118,7 @@ impl Directory {
 
     /// Creates the file `name` (0600), or opens the existing regular file.
     pub fn create_or_open(&self, name: &str) -> io::Result<File> {
-        let flags = NO_FOLLOW | OFlag::O_CREAT | OFlag::O_RDWR;
+        let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_RDWR;
         plain(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
@@ -201,13 +201,13 @@ pub fn read_from_start(file: &File) -> io::Result<Vec<u8>> {
 /// Opens `path` for appending; creates it (0600) if it does not exist. Refuses a symbolic link. If `path` is a pipe
 /// without a reader, it fails with ENXIO at once.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
-    let flags = NO_FOLLOW | OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT;
+    let flags = FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT;
     Ok(File::from(open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
 }
 
 /// Opens the existing regular file `path` for appending.
 pub fn append_to_plain(path: &Path) -> io::Result<File> {
-    plain(File::from(open(path, NO_FOLLOW | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
+    plain(File::from(open(path, FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
 }
 
 /// A file in memory (memfd), close-on-exec.

@@ -188,12 +188,12 @@ impl PendingSignals {
 /// `SIGTERM`, `SIGRTMIN+3`, or `SIG99` for a number without a name.
 #[must_use]
 pub fn name(number: i32) -> String {
-    let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
-    match signal_hook::low_level::signal_name(number) {
-        Some(name) => name.to_owned(),
-        None if number == first => "SIGRTMIN".to_owned(),
-        None if (first..=last).contains(&number) => format!("SIGRTMIN+{}", number - first),
-        None => Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.as_str().to_owned()),
+    let first = libc::SIGRTMIN();
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) if number == first => "SIGRTMIN".to_owned(),
+        Err(_) if (first..=libc::SIGRTMAX()).contains(&number) => format!("SIGRTMIN+{}", number - first),
+        Err(_) => format!("SIG{number}"),
     }
 }
 
