@@ -161,7 +161,7 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
     plain(File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?))
 }
 
-/// The text of a small file or pipe (the shell's `<(…)`). Waits at most [`SMALL_WAIT_MAX`] for the end of a pipe.
+/// The text of a small file or pipe (the shell's `<(…)`). Waits at most 5 s for the end of a pipe.
 pub fn read_small(path: &Path) -> io::Result<String> {
     let file = File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?);
     let deadline = clock::boot_time() + SMALL_WAIT_MAX;

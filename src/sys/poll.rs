@@ -15,7 +15,7 @@ use super::clock::boot_time;
 /// The longest single poll. The caller loops until a later deadline.
 const WAIT_MAX: Duration = Duration::from_hours(1);
 
-/// Waits until one of `fds` is readable or hung up, or until the boot time `deadline`, at most [`WAIT_MAX`]. Returns
+/// Waits until one of `fds` is readable or hung up, or until the boot time `deadline`, at most an hour. Returns
 /// the readiness in the order of `fds`; all false means that time has passed or a signal interrupted the poll.
 pub fn readable<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], deadline: Option<Duration>) -> io::Result<[bool; N]> {
     let mut ready = [false; N];
