@@ -19,7 +19,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -123,15 +123,15 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
 pub struct Link(Socket);
 
 impl Link {
-    /// The supervisor's end, and the keeper's socket.
-    pub fn pair() -> io::Result<(Self, Socket)> {
-        let (own, keeper) = Socket::pair()?;
-        Ok((Self(own), keeper))
+    /// The ends of the supervisor and of its keeper.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (supervisor, keeper) = Socket::pair()?;
+        Ok((Self(supervisor), Self(keeper)))
     }
 
     #[must_use]
-    pub const fn new(socket: Socket) -> Self {
-        Self(socket)
+    pub const fn from_fd(fd: OwnedFd) -> Self {
+        Self(Socket::from_fd(fd))
     }
 
     /// Sends `message`. Returns false if it is too long, or if the peer has closed or does not read.
@@ -168,7 +168,6 @@ mod tests {
     #[test]
     fn longest_texts_fit_into_a_message() {
         let (supervisor, keeper) = Link::pair().unwrap();
-        let keeper = Link::new(keeper);
         for text in ["\u{1}", "😀", "\"", "x"] {
             let long = || text.repeat(1_000_000);
             for message in [

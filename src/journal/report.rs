@@ -90,9 +90,8 @@ impl ReportReader {
         self.accumulator.report()
     }
 
-    /// Reads the lines appended since the last call, at most 16 MiB. If `finished`, the trainer has ended:
-    /// reads to the end, and a last line without newline counts. Invalid lines are skipped; the first
-    /// 20 are logged.
+    /// Reads the lines appended since the last call, at most 16 MiB. If `finished`, the trainer has ended: reads to the
+    /// end, and a last line without newline counts. Invalid lines are skipped; the first 20 are logged.
     pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
         let skipped_before = self.skipped;
         let result = self.read_pieces(path, finished);

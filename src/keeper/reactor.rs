@@ -65,7 +65,7 @@ struct Keeper {
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
 pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
     // All of them before anything else is opened, which could get one of their numbers.
-    let link = Link::new(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
+    let link = Link::from_fd(inherit(link::LINK_FD)?);
     let config_file = File::from(inherit(link::CONFIG_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
     let config = KeeperConfig::read(&config_file)?;

@@ -1,6 +1,7 @@
 //! The statuses and reasons of a record, and their names in the database. Must not decide when one applies: that is
 //! `ending` and `merge`.
 
+use serde::de::value::{BorrowedStrDeserializer, Error};
 use serde::{Deserialize, Serialize};
 
 /// The `status` column.
@@ -29,7 +30,7 @@ impl Status {
     /// Parses the value of a `status` column; `None` for a value that is not runwrap's.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Training, Self::Completed, Self::Failed].into_iter().find(|status| status.as_str() == name)
+        parse(name)
     }
 }
 
@@ -64,22 +65,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason, in documented order.
-    pub const ALL: [Self; 12] = [
-        Self::Success,
-        Self::Exit,
-        Self::Signal,
-        Self::Cancelled,
-        Self::Oom,
-        Self::Timeout,
-        Self::Spawn,
-        Self::SupervisorKilled,
-        Self::SupervisorError,
-        Self::Lost,
-        Self::Stuck,
-        Self::Manual,
-    ];
-
     /// The value in the `reason` column.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -102,17 +87,37 @@ impl Reason {
     /// Parses the value of a `reason` column.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+        parse(name)
     }
+}
+
+/// Parses by the names that serde derives; a test compares them with `as_str`.
+fn parse<'de, T: Deserialize<'de>>(name: &'de str) -> Option<T> {
+    T::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const REASONS: [Reason; 12] = [
+        Reason::Success,
+        Reason::Exit,
+        Reason::Signal,
+        Reason::Cancelled,
+        Reason::Oom,
+        Reason::Timeout,
+        Reason::Spawn,
+        Reason::SupervisorKilled,
+        Reason::SupervisorError,
+        Reason::Lost,
+        Reason::Stuck,
+        Reason::Manual,
+    ];
+
     #[test]
     fn every_name_parses_to_its_value() {
-        for reason in Reason::ALL {
+        for reason in REASONS {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }

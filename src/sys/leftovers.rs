@@ -6,21 +6,10 @@ use std::io;
 use super::host;
 use super::pidfd::PidFd;
 
-/// The signals for each process found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftoverSignal {
-    /// None; only count.
-    Count,
-    /// SIGTERM, then SIGCONT so that a stopped process handles it.
-    Terminate,
-    /// SIGKILL.
-    Kill,
-}
-
-/// Signals every process that has `RUNWRAP_RUN_ID=run_id` in its environment or belongs to the process group `group`,
-/// except this process. Returns the number of processes found. A process whose environment is unreadable belongs to
-/// another user and is skipped.
-pub fn signal_all(run_id: &str, group: Option<i32>, stop: LeftoverSignal) -> io::Result<usize> {
+/// Sends `signals` to every process that has `RUNWRAP_RUN_ID=run_id` in its environment or belongs to the process group
+/// `group`, except this process. Returns the number of processes found. A stopped process handles SIGTERM only after
+/// SIGCONT. A process whose environment is unreadable belongs to another user and is skipped.
+pub fn signal_all(run_id: &str, group: Option<i32>, signals: &[i32]) -> io::Result<usize> {
     let marker = format!("RUNWRAP_RUN_ID={run_id}");
     let mut count = 0;
     for entry in std::fs::read_dir("/proc")? {
@@ -35,13 +24,8 @@ pub fn signal_all(run_id: &str, group: Option<i32>, stop: LeftoverSignal) -> io:
             continue;
         }
         count += 1;
-        match stop {
-            LeftoverSignal::Count => {}
-            LeftoverSignal::Terminate => {
-                pidfd.signal(libc::SIGTERM)?;
-                pidfd.signal(libc::SIGCONT)?;
-            }
-            LeftoverSignal::Kill => pidfd.signal(libc::SIGKILL)?,
+        for signal in signals {
+            pidfd.signal(*signal)?;
         }
     }
     Ok(count)
