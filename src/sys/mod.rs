@@ -31,9 +31,9 @@ pub mod witness;
 #[link(name = "gcc_eh")]
 unsafe extern "C" {}
 
-/// Overrides the C library's `log`, which only SQLite's full-text search calls. Without it, libm.so is loaded at both process
-/// starts of a run: 24 system calls, 30 page faults and 0.3 ms in `runwrap -- true` on SQLite, 5 % of it on tmpfs, 3 to 4 %
-/// on disk (paired medians).
+/// Overrides the C library's `log`, which only SQLite's full-text search calls. Without it, libm.so is loaded at both
+/// process starts of a run: 24 system calls, 30 page faults and 0.3 ms in `runwrap -- true` on SQLite, which is 5 % of
+/// it on tmpfs and 3 to 4 % on disk (paired medians).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[unsafe(no_mangle)]
 extern "C" fn log(number: f64) -> f64 {
