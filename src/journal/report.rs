@@ -123,7 +123,8 @@ impl ReportReader {
             }
         }
         if finished {
-            log::warn!(event = "report_cut", path:?; "the report file is too long: content after the first GiB is ignored");
+            log::warn!(event = "report_cut", path:?;
+                "the report file is too long: content after the first GiB is ignored");
         }
         Ok(())
     }

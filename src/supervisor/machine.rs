@@ -333,7 +333,7 @@ impl SupervisorMachine {
                 ]
             }
             Phase::Finishing { end, .. } => {
-                let message = "the database does not have the end of the run yet; the end is delivered as soon as the database answers";
+                let message = "the database does not have the end of the run yet; it is delivered as soon as the database answers";
                 warn_then(message.to_owned(), String::new(), self.exit(end))
             }
             Phase::Done => Vec::new(),
