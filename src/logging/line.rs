@@ -1,5 +1,6 @@
-//! Formats log records: `key=value` for the file, sentences for stderr. Pure.
+//! Formats log records, `key=value` for the file and sentences for stderr, and writes each in one write.
 
+use std::io::{self, Write};
 use std::process;
 
 use log::Record;
@@ -38,7 +39,9 @@ pub(super) fn for_stderr(record: &Record<'_>) -> String {
         let pairs: Vec<String> = others.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
         message = pairs.join(" ");
     }
-    complaint(&message, hint)
+    let mut text = complaint(&message, hint);
+    text.pop();
+    text
 }
 
 fn fields(record: &Record<'_>) -> Vec<(String, String)> {
@@ -68,6 +71,36 @@ fn quoted(value: &str) -> String {
     // Escape the value's own backslashes and quotes first: the ones added by `printable` must stay single.
     let escaped = shortened.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}{ellipsis}\"", printable(&escaped))
+}
+
+/// Buffers a line and writes it in one write: simplelog writes a record in several pieces, and another process could
+/// write in between.
+pub(super) struct WholeLineWriter<W> {
+    inner: W,
+    pending: Vec<u8>,
+}
+
+impl<W: Write> WholeLineWriter<W> {
+    pub(super) const fn new(inner: W) -> Self {
+        Self { inner, pending: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for WholeLineWriter<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.pending.extend_from_slice(piece);
+        if self.pending.ends_with(b"\n") {
+            // Not retried: a log must not wait.
+            let result = self.inner.write_all(&self.pending);
+            self.pending.clear();
+            result?;
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 #[cfg(test)]
@@ -107,7 +140,7 @@ mod tests {
                 process::id()
             )
         );
-        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait\n");
+        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
     }
 
     #[test]
@@ -121,6 +154,28 @@ mod tests {
             for_file(&record, Some("7")),
             format!(r#"pid={} event=heartbeat table="a b" run_id=7"#, process::id())
         );
-        assert_eq!(for_stderr(&record), "runwrap: event=heartbeat table=\"a b\"\n");
+        assert_eq!(for_stderr(&record), r#"runwrap: event=heartbeat table="a b""#);
+    }
+
+    #[test]
+    fn pieces_of_a_line_become_one_write() {
+        struct Writes(Vec<Vec<u8>>);
+
+        impl Write for Writes {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.push(bytes.to_vec());
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let mut writer = WholeLineWriter::new(Writes(Vec::new()));
+        for piece in ["time ", "[INFO] ", "a", "\n", "b\n"] {
+            writer.write_all(piece.as_bytes()).unwrap();
+        }
+        assert_eq!(writer.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
     }
 }

@@ -17,16 +17,16 @@ mod file;
 mod line;
 mod non_blocking;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use chrono::SecondsFormat;
 use log::{LevelFilter, Log, Metadata, Record};
+use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::config::Verbosity;
-use crate::sys::clock::wall_time;
 use file::LogFile;
+use line::WholeLineWriter;
 use non_blocking::NonBlockingWriter;
 
 /// At this size the log is renamed to `….1`.
@@ -47,8 +47,7 @@ pub fn set_run_id(run_id: &impl ToString) {
 pub fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
     let opened = file.as_mut().map_or(Ok(()), LogFile::open);
-    let stderr = to_stderr.then(|| (stderr_level(verbosity), Mutex::new(NonBlockingWriter::new(io::stderr()))));
-    let logger = Logger { file: file.map(Mutex::new), stderr };
+    let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
     // Fails only if a logger is installed already; that one stays.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Info);
@@ -64,45 +63,52 @@ const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
     }
 }
 
-struct Logger<W> {
-    file: Option<Mutex<LogFile>>,
-    stderr: Option<(LevelFilter, Mutex<W>)>,
+/// Formats each record for file and stderr; simplelog writes both.
+struct Logger<W: io::Write + Send + 'static> {
+    file: Option<Box<WriteLogger<WholeLineWriter<LogFile>>>>,
+    stderr: Option<Box<WriteLogger<WholeLineWriter<W>>>>,
 }
 
-impl<W: Write + Send + 'static> Log for Logger<W> {
+impl<W: io::Write + Send + 'static> Logger<W> {
+    fn new(file: Option<LogFile>, stderr_level: Option<LevelFilter>, stderr: W) -> Self {
+        let mut format = ConfigBuilder::new();
+        // Only runwrap's own records: those of libraries may contain secrets.
+        format.add_filter_allow_str("runwrap").set_time_format_rfc3339();
+        format.set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
+        format.set_location_level(LevelFilter::Off);
+        let file = file.map(|file| WriteLogger::new(LevelFilter::Info, format.build(), WholeLineWriter::new(file)));
+        format.set_time_level(LevelFilter::Off).set_max_level(LevelFilter::Off);
+        let stderr = stderr_level.map(|level| WriteLogger::new(level, format.build(), WholeLineWriter::new(stderr)));
+        Self { file, stderr }
+    }
+}
+
+impl<W: io::Write + Send + 'static> Log for Logger<W> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Records of libraries may contain secrets.
-        metadata.level() <= LevelFilter::Info && metadata.target().starts_with("runwrap")
+        metadata.level() <= LevelFilter::Info
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
         if let Some(file) = &self.file {
-            let time = wall_time().to_rfc3339_opts(SecondsFormat::Micros, true);
-            let fields = line::for_file(record, RUN_ID.get().map(String::as_str));
-            write_line(file, &format!("{time} [{}] {fields}\n", record.level()));
+            log_as(file.as_ref(), record, &line::for_file(record, RUN_ID.get().map(String::as_str)));
         }
-        if let Some((level, stderr)) = &self.stderr
-            && record.level() <= *level
-        {
-            write_line(stderr, &line::for_stderr(record));
+        if let Some(stderr) = &self.stderr {
+            log_as(stderr.as_ref(), record, &line::for_stderr(record));
         }
     }
 
     fn flush(&self) {}
 }
 
-/// Writes `line` at once: another process may write in between two writes. Not retried: a log must not wait.
-fn write_line(writer: &Mutex<impl Write>, line: &str) {
-    writer.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes()).ok();
+/// Logs `text` as the message of `record`.
+fn log_as(logger: &impl Log, record: &Record<'_>, text: &str) {
+    logger.log(&Record::builder().metadata(record.metadata().clone()).args(format_args!("{text}")).build());
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use log::Level;
 
@@ -136,10 +142,7 @@ mod tests {
         let path = directory.path().join("runwrap.log");
         let stderr = CapturedStderr::default();
         let file = LogFile::new(&path, LOG_BYTES_MAX);
-        let logger = Logger {
-            file: Some(Mutex::new(file)),
-            stderr: Some((stderr_level(verbosity), Mutex::new(stderr.clone()))),
-        };
+        let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), stderr.clone());
         for level in Level::iter() {
             log_line(&logger, level, "runwrap::keeper", &format!("this is {level}"));
         }
@@ -176,8 +179,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let stderr = CapturedStderr::default();
         let file = LogFile::new(directory.path(), LOG_BYTES_MAX);
-        let logger =
-            Logger { file: Some(Mutex::new(file)), stderr: Some((LevelFilter::Warn, Mutex::new(stderr.clone()))) };
+        let logger = Logger::new(Some(file), Some(LevelFilter::Warn), stderr.clone());
         log_line(&logger, Level::Warn, "runwrap", "still here");
         assert_eq!(*stderr.0.lock().unwrap(), b"runwrap: still here\n");
     }
