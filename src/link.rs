@@ -1,21 +1,25 @@
-//! The link between supervisor and keeper: who may say what, when, and what end-of-file means.
+//! The link between supervisor and keeper: messages, their order, and the meaning of end-of-file.
 //!
-//! - The supervisor forks the keeper with four descriptors: [`LINK_FD`], [`CONFIG_FD`] (what it needs to know, in memory
-//!   only: there may be a password in it), [`JOURNAL_FD`] and, where the run has a directory, [`LOCK_FD`].
-//! - Supervisor to keeper: [`ToKeeper::Look`] only: the journal has grown. Everything else the keeper reads in the journal.
-//!   The first says that the beginning is durable. A keeper does nothing but open its database before it: the journal is
-//!   still empty when it is started.
-//! - Keeper to supervisor: [`ToSupervisor`], at any time. `Recorded` at most once is new; `Final` is the last.
-//! - End-of-file at the supervisor: the keeper has died, or replaced itself in vain. Another is started; the journal tells it all.
-//! - End-of-file at the keeper: the supervisor has gone. With an end in the journal it ended as planned: deliver, linger.
-//!   Without one it was killed: take the journal's lock, stop what is left of the trainer, write the end, deliver.
-//! - A message that does not fit or that nobody reads is dropped: each is only news of what the journal or the database says.
+//! - The supervisor starts the keeper with [`LINK_FD`], [`CONFIG_FD`] (in memory only: the config may contain a
+//!   password), [`JOURNAL_FD`] and, if the run has a directory, [`LOCK_FD`].
+//! - Supervisor to keeper: only [`ToKeeper::Look`], sent when the journal has grown. The keeper reads everything else
+//!   from the journal. The first `Look` means that the beginning is durable; until then the journal may be empty, and
+//!   the keeper only opens its database.
+//! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` is the last
+//!   message.
+//! - End-of-file at the supervisor: the keeper has died, or its re-exec failed. The supervisor starts another, which
+//!   reads the journal.
+//! - End-of-file at the keeper: the supervisor has ended. If the journal has an end, the keeper delivers it and lingers.
+//!   If not, the supervisor was killed: the keeper takes the journal's lock, stops the remaining processes of the
+//!   trainer, writes the end and delivers it.
+//! - A message that exceeds the size limit or the peer's queue is dropped: the journal or the database has the same
+//!   information.
 //!
-//! The trainer never holds an end: both are close-on-exec. Must not block. Called by supervisor and keeper.
+//! The trainer holds neither end: both are close-on-exec. Must not block.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,19 +28,20 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::{DatabaseTarget, any_path};
 use crate::record::{Begun, RunId};
-use crate::sys::fs::memory_file;
-use crate::sys::link::{Incoming, MESSAGE_BYTES_MAX, Socket};
+use crate::sys::fs::{memory_file, read_from_start};
+use crate::sys::link::{MESSAGE_BYTES_MAX, Socket};
+
+pub use crate::sys::link::Message;
 
 /// The keeper's end of the link.
 pub const LINK_FD: RawFd = 3;
-/// The config.
 pub const CONFIG_FD: RawFd = 4;
-/// The journal, for reading; for writing after a takeover.
+/// The journal. The keeper writes it only after a takeover.
 pub const JOURNAL_FD: RawFd = 5;
-/// An opening of the lock file that holds the keeper's byte.
+/// An open file description of the lock file that holds the keeper's byte.
 pub const LOCK_FD: RawFd = 6;
 
-/// What a keeper is told at its birth.
+/// The parameters of a keeper, passed at its start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeeperConfig {
     pub run_id: RunId,
@@ -45,57 +50,56 @@ pub struct KeeperConfig {
     pub migrate: bool,
     #[serde(with = "any_path")]
     pub state_dir: PathBuf,
-    /// Whether the run has a directory there.
+    /// Whether the run has a directory in `state_dir`.
     pub has_directory: bool,
-    /// The number in the journal's file name; `None` for a journal that is in memory only.
+    /// The number in the journal's file name; `None` for a journal in memory.
     pub journal_number: Option<u32>,
-    /// What the trainer reports to.
+    /// The trainer's report file.
     #[serde(with = "any_path::optional")]
     pub report_path: Option<PathBuf>,
     #[serde(with = "any_path")]
     pub log_file: PathBuf,
     pub heartbeat: Duration,
     pub linger: Duration,
-    /// How long the supervisor waits for its run's end to be delivered.
+    /// How long the supervisor waits for the end's delivery.
     pub finish_timeout: Duration,
 }
 
 impl KeeperConfig {
-    /// Puts the config into memory that no one else can open.
+    /// Writes the config to a memory file.
     pub fn write(&self) -> io::Result<File> {
         let file = memory_file("runwrap-config")?;
         file.write_all_at(&serde_json::to_vec(self)?, 0)?;
         Ok(file)
     }
 
-    /// Reads it, whatever the descriptor's place.
+    /// Reads the config from its start.
     pub fn read(file: &File) -> io::Result<Self> {
-        let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, 0)?;
-        Ok(serde_json::from_slice(&bytes)?)
+        Ok(serde_json::from_slice(&read_from_start(file)?)?)
     }
 }
 
-/// What the supervisor says.
+/// A message from the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToKeeper {
     /// The journal has grown.
     Look,
 }
 
-/// What the keeper says.
+/// A message from the keeper.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToSupervisor {
     /// The database has the record.
     Recorded(Begun),
-    /// The database shows that the run was asked for something wrong.
+    /// The run's options contradict the database.
     Refused {
         #[serde(serialize_with = "shortened")]
         message: String,
         #[serde(serialize_with = "shortened")]
         hint: String,
     },
-    /// A person must act; the keeper does not try again by itself.
+    /// The database refuses the record until a person acts. The keeper retries only at the next heartbeat and at the
+    /// end.
     Failed {
         #[serde(serialize_with = "shortened")]
         message: String,
@@ -106,7 +110,8 @@ pub enum ToSupervisor {
     Final,
 }
 
-/// A server's words may be as long as the value that it refuses; two of these fit into one message, however they are escaped.
+/// A server message may be as long as the value it refuses. Two texts of this length fit into one message, even if
+/// every character is escaped.
 fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     const CHARACTERS_MAX: usize = 1000;
     match text.char_indices().nth(CHARACTERS_MAX) {
@@ -115,48 +120,37 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
     }
 }
 
-/// What came over the link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message<T> {
-    Received(T),
-    /// Nothing now.
-    Nothing,
-    /// The other side has gone.
-    Closed,
-}
-
-/// One end of the link.
 pub struct Link(Socket);
 
 impl Link {
-    /// The supervisor's end and the socket to be given to a keeper.
-    pub fn pair() -> io::Result<(Self, Socket)> {
-        let (own, keepers) = Socket::pair()?;
-        Ok((Self(own), keepers))
+    /// The ends of the supervisor and of its keeper.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (supervisor, keeper) = Socket::pair()?;
+        Ok((Self(supervisor), Self(keeper)))
     }
 
     #[must_use]
-    pub const fn of(socket: Socket) -> Self {
-        Self(socket)
+    pub const fn from_fd(fd: OwnedFd) -> Self {
+        Self(Socket::from_fd(fd))
     }
 
-    /// Says `message`, unless it does not fit, or the other side has gone or does not read.
+    /// Sends `message`. Returns false if it is too long, or if the peer has closed or does not read.
     pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
-            log::warn!(event = "news_too_long", bytes = bytes.len(); "");
+            log::warn!(event = "message_too_long", bytes = bytes.len(); "");
             return Ok(false);
         }
         self.0.send(&bytes)
     }
 
-    /// What the other side says next.
+    /// Receives the next message.
     pub fn recv<T: for<'de> Deserialize<'de>>(&self) -> io::Result<Message<T>> {
-        match self.0.receive()? {
-            Incoming::Closed => Ok(Message::Closed),
-            Incoming::Nothing => Ok(Message::Nothing),
-            Incoming::Message(bytes) => Ok(Message::Received(serde_json::from_slice(&bytes)?)),
-        }
+        Ok(match self.0.recv()? {
+            Message::Received(bytes) => Message::Received(serde_json::from_slice(&bytes)?),
+            Message::Nothing => Message::Nothing,
+            Message::Closed => Message::Closed,
+        })
     }
 }
 
@@ -170,20 +164,19 @@ impl AsFd for Link {
 mod tests {
     use super::*;
 
-    /// One that did not fit ended the keeper, and every keeper after it.
+    /// A message over the size limit made the keeper exit, and then every keeper after it.
     #[test]
-    fn the_longest_news_fit_into_a_message() {
-        let (supervisors, keepers) = Link::pair().unwrap();
-        let keepers = Link::of(keepers);
+    fn longest_texts_fit_into_a_message() {
+        let (supervisor, keeper) = Link::pair().unwrap();
         for text in ["\u{1}", "😀", "\"", "x"] {
             let long = || text.repeat(1_000_000);
-            for news in [
+            for message in [
                 ToSupervisor::Refused { message: long(), hint: long() },
                 ToSupervisor::Failed { message: long(), hint: long() },
             ] {
-                assert!(keepers.send(&news).unwrap());
-                let Message::Received(heard) = supervisors.recv::<ToSupervisor>().unwrap() else { panic!("{text}") };
-                let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = heard else {
+                assert!(keeper.send(&message).unwrap());
+                let Message::Received(received) = supervisor.recv::<ToSupervisor>().unwrap() else { panic!("{text}") };
+                let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = received else {
                     panic!("{text}")
                 };
                 assert_eq!(message, format!("{}…", text.repeat(1000)));

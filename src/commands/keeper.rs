@@ -26,7 +26,7 @@ pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
         // Nobody hears of these two: without them the keeper still does what it is for.
         process::set_name(c"runwrap-keeper").ok();
         if !lingers {
-            logging::name_run(&config.run_id);
+            logging::set_run_id(&config.run_id);
         }
         logging::init(Some(&config.log_file), crate::config::Verbosity::Quiet, false).ok();
     });

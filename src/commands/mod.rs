@@ -79,8 +79,8 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
         UserAccount { uid: *uid, name, home }
     };
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
-    // First of all: `ps` shows the command line to every user, for as long as the run takes.
-    let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::cover(&typed) };
+    // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
+    let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::redact(&typed) };
     let settings = config::load(flags, &account, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         let path = settings.log_file.display();

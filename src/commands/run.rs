@@ -16,7 +16,7 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, RunLimits, Supervised, Supervision, Undelivered, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, SupervisorOutcome, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -28,7 +28,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
             "internal error: {}", panic.payload_as_str().unwrap_or("unknown"));
     }));
     let run_id = RunId(Uuid::now_v7());
-    logging::name_run(&run_id);
+    logging::set_run_id(&run_id);
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
     log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
     let supervision = supervision(settings, command, run_id);
@@ -36,7 +36,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let gather = || begin(settings, command, run_id, name);
     // If the run has begun, the drop guard has finalized it before an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
-        Ok(Ok(Supervised { end, undelivered })) => {
+        Ok(Ok(SupervisorOutcome { end, undelivered })) => {
             if let Some(undelivered) = undelivered {
                 deliver_alone(settings, &undelivered, report_path.as_deref());
             }
@@ -77,7 +77,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
     }
 }
 
-fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supervision {
+fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> SupervisorConfig {
     let place = place(&settings.state_dir, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
@@ -110,7 +110,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
     };
-    Supervision {
+    SupervisorConfig {
         command: command.to_vec(),
         config,
         limits,

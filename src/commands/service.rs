@@ -12,7 +12,7 @@ use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
 use crate::sys::clock::boot_time;
 use crate::sys::poll::readable_within;
-use crate::sys::process::Termination;
+use crate::sys::process::SigtermPipe;
 use crate::sys::service_manager::ServiceManager;
 
 /// So many different complaints are remembered, that none is repeated every minute.
@@ -21,19 +21,19 @@ const COMPLAINTS_MAX: usize = 1000;
 /// What goes on beside the rounds.
 pub(super) struct Service {
     manager: ServiceManager,
-    termination: Termination,
+    termination: SigtermPipe,
     complaints: RefCell<HashSet<String>>,
 }
 
 impl Service {
     fn start() -> io::Result<Self> {
-        let termination = Termination::on_sigterm()?;
+        let termination = SigtermPipe::new()?;
         Ok(Self { manager: ServiceManager::from_environment()?, termination, complaints: RefCell::default() })
     }
 
     /// Says that this process lives. False once it has been asked to end.
     pub(super) fn goes_on(&self) -> bool {
-        self.manager.tell("WATCHDOG=1");
+        self.manager.notify("WATCHDOG=1");
         !self.ends_within(Duration::ZERO)
     }
 
@@ -54,11 +54,11 @@ impl Service {
             if left.is_zero() {
                 return self.goes_on();
             }
-            let step = self.manager.beat().map_or(left, |beat| left.min(beat));
+            let step = self.manager.watchdog_interval().map_or(left, |interval| left.min(interval));
             if self.ends_within(step) {
                 return false;
             }
-            self.manager.tell("WATCHDOG=1");
+            self.manager.notify("WATCHDOG=1");
         }
     }
 
@@ -77,7 +77,7 @@ impl Service {
 /// The first round cannot work, and no waiting would help; or stdout cannot be written.
 pub(super) fn recover_every(settings: &Settings, args: &RecoverArgs, pause: Duration) -> Result<(), CommandError> {
     let service = Service::start().map_err(CommandError::Service)?;
-    service.manager.tell("READY=1");
+    service.manager.notify("READY=1");
     let mut is_first = true;
     loop {
         let (done, went) = once(settings, args, Some(&service));
@@ -100,7 +100,7 @@ pub(super) fn recover_every(settings: &Settings, args: &RecoverArgs, pause: Dura
         }
         is_first = false;
         if !service.wait(pause) {
-            service.manager.tell("STOPPING=1");
+            service.manager.notify("STOPPING=1");
             log::info!(event = "recover_ended"; "");
             return Ok(());
         }

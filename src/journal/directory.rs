@@ -7,10 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::writer::read_all;
 use super::{Damage, RunState, read_lines};
 use crate::record::RunId;
-use crate::sys::fs::Directory;
+use crate::sys::fs::{Directory, read_from_start};
 use crate::sys::lock::{is_held, try_lock};
 
 const LOCK: &str = "lock";
@@ -54,8 +53,8 @@ pub enum LockState {
 impl Home {
     /// Opens the state directory, made where it does not exist.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
-        let root = Directory::open_or_make(state_dir)?;
-        let runs = root.make_child(OsStr::new("runs"))?;
+        let root = Directory::open_or_create(state_dir)?;
+        let runs = root.create_child(OsStr::new("runs"))?;
         Ok(Self { root, runs })
     }
 
@@ -63,7 +62,7 @@ impl Home {
     /// a run that can be seen has a lock that is held and a journal with a beginning.
     pub fn make_run(&self, run_id: RunId) -> io::Result<RunDirectory> {
         let name = OsString::from(run_id.to_string());
-        let directory = self.runs.make_child(&hidden(&name))?;
+        let directory = self.runs.create_child(&hidden(&name))?;
         let lock = directory.create(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
             return Err(io::Error::other("somebody else holds the lock of a run that has just been made"));
@@ -165,7 +164,7 @@ impl Home {
 
     /// Puts a run aside whose journal is damaged, for a person to look at.
     pub fn quarantine(&self, run: &RunDirectory) -> io::Result<PathBuf> {
-        let target = self.root.make_child(OsStr::new(QUARANTINE))?;
+        let target = self.root.create_child(OsStr::new(QUARANTINE))?;
         self.runs.move_child(&run.name, &target)?;
         Ok(target.path().join(&run.name))
     }
@@ -226,8 +225,8 @@ impl RunDirectory {
         numbers.sort_unstable();
         for number in numbers.into_iter().rev() {
             let file = self.directory.open_file(&journal_name(number))?;
-            match read_lines(&read_all(&file)?) {
-                Ok((entries, _)) => match RunState::of(&entries) {
+            match read_lines(&read_from_start(&file)?) {
+                Ok((entries, _)) => match RunState::from_entries(&entries) {
                     Some(state) => return Ok(Ok((state, file, number))),
                     None => return Ok(Err(Damage::Empty)),
                 },
@@ -259,6 +258,6 @@ fn journal_number(name: &OsStr) -> Option<u32> {
 
 /// Reads the journal behind an inherited descriptor.
 pub fn read_run_state(file: &File) -> io::Result<RunState> {
-    let (entries, _) = read_lines(&read_all(file)?).map_err(io::Error::other)?;
-    RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
+    let (entries, _) = read_lines(&read_from_start(file)?).map_err(io::Error::other)?;
+    RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
 }

@@ -1,15 +1,15 @@
-//! One line of the journal, to bytes and back, and what a whole file of them says. Pure.
+//! Encodes and decodes journal lines, and validates a whole file of them. Pure.
 
 use thiserror::Error;
 
 use super::{FORMAT, JournalEntry, RunEvent};
 
-/// Why a journal cannot be used.
+/// Why a journal is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Damage {
     #[error("line {line} is damaged: {cause}")]
     Line { line: usize, cause: String },
-    #[error("it was written by a newer runwrap (journal format {format}, this one knows {FORMAT})")]
+    #[error("it was written by a newer runwrap (journal format {format}; this program reads {FORMAT})")]
     NewerFormat { format: u64 },
     #[error("it has no beginning")]
     Empty,
@@ -24,21 +24,24 @@ pub(super) fn encode(entry: &JournalEntry) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The entries of a journal, and how many of its bytes they take: a line without its newline is not among them.
+/// The entries of a journal and their total size in bytes. A last line without newline is not included.
 ///
 /// # Errors
 /// See [`Damage`].
 pub fn read_lines(bytes: &[u8]) -> Result<(Vec<JournalEntry>, usize), Damage> {
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut entries = Vec::new();
-    for (index, line) in bytes[..whole].split_inclusive(|byte| *byte == b'\n').enumerate() {
+    for (index, line) in bytes[..complete].split_inclusive(|byte| *byte == b'\n').enumerate() {
         let entry = decode(line, index)?;
         if u64::try_from(index) != Ok(entry.seq) || (index == 0) != matches!(entry.event, RunEvent::Begin(_)) {
-            return Err(Damage::Line { line: index + 1, cause: "it is not the event that belongs here".to_owned() });
+            return Err(Damage::Line {
+                line: index + 1,
+                cause: "wrong sequence number or a misplaced beginning".to_owned(),
+            });
         }
         entries.push(entry);
     }
-    if entries.is_empty() { Err(Damage::Empty) } else { Ok((entries, whole)) }
+    if entries.is_empty() { Err(Damage::Empty) } else { Ok((entries, complete)) }
 }
 
 fn decode(line: &[u8], index: usize) -> Result<JournalEntry, Damage> {
@@ -59,7 +62,7 @@ fn decode(line: &[u8], index: usize) -> Result<JournalEntry, Damage> {
     serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
 }
 
-/// Before anything else of the line is read: a newer format may have changed all of it but this.
+/// Checked first: a newer format may have changed every other field.
 fn refuse_newer(json: &[u8]) -> Result<(), Damage> {
     let value: serde_json::Value =
         serde_json::from_slice(json).map_err(|error| Damage::Line { line: 1, cause: error.to_string() })?;
@@ -79,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn encoded_lines_decode_to_the_same_entries() {
         let bytes = file();
         assert_eq!(read_lines(&bytes), Ok((sample_entries(), bytes.len())));
     }
@@ -111,18 +114,18 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_repeated_line_is_damage() {
+    fn missing_or_repeated_line_is_damage() {
         let lines: Vec<Vec<u8>> = sample_entries().iter().map(|entry| encode(entry).unwrap()).collect();
-        for gone in 0..lines.len() - 1 {
+        for missing in 0..lines.len() - 1 {
             let rest: Vec<u8> =
-                lines.iter().enumerate().filter(|(at, _)| *at != gone).flat_map(|(_, l)| l.clone()).collect();
-            assert!(read_lines(&rest).is_err(), "without line {gone}");
+                lines.iter().enumerate().filter(|(at, _)| *at != missing).flat_map(|(_, l)| l.clone()).collect();
+            assert!(read_lines(&rest).is_err(), "without line {missing}");
         }
         assert!(read_lines(&[file(), lines[1].clone()].concat()).is_err());
     }
 
     #[test]
-    fn a_newer_format_is_named_and_not_called_damage() {
+    fn newer_format_is_reported_and_is_no_damage() {
         let line = String::from_utf8(encode(&sample_entries()[0]).unwrap()).unwrap();
         let body = line.split_once(",\"crc\"").unwrap().0.replace("\"format\":1", "\"format\":2,\"new\":[]");
         let line = format!("{body},\"crc\":\"{:08x}\"}}\n", crc32fast::hash(body.as_bytes()));

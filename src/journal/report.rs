@@ -1,5 +1,5 @@
-//! What the trainer leaves in files: the report file that it appends to, and `--metrics-file`. Reads with bounds, skips
-//! and logs what is not to be used. Must never wait for the trainer or write to its files.
+//! The trainer's files: the report file and `--metrics-file`. Reads within limits; skips and logs invalid content. Must
+//! never wait for the trainer or write to its files.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::record::{Collector, METRICS_BYTES_MAX, Report, RunId, parse_metrics, parse_report};
+use crate::record::{METRICS_BYTES_MAX, Report, ReportAccumulator, RunId, parse_metrics, parse_report};
 use crate::sys::fs::open_plain;
 
-/// How much of a report file is read at a heartbeat: it must not become an hour of parsing.
+/// The limit per heartbeat.
 const PIECE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// How many such pieces are read at the end.
+/// The limit of pieces at the end of a run.
 const FINISHED_PIECES_MAX: u32 = 64;
-/// How many bad lines of a run are logged one by one: the log must still tell the story of its other runs.
+/// The limit of invalid lines logged one by one: one run must not fill the log.
 const LOGGED_LINES_MAX: u64 = 20;
-/// How much of what was read is compared at the next look.
-const SEEN_BYTES_MAX: usize = 256;
+/// The size of the fingerprint that detects a rewritten file.
+const FINGERPRINT_BYTES_MAX: usize = 256;
 
-/// How a file looked at a moment: another file, or another content, looks otherwise.
+/// The identity of a file's content: inode, size and modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     inode: u64,
@@ -29,7 +29,7 @@ pub struct Snapshot {
     modified_ns: i64,
 }
 
-/// How `path` looks now; `None` where there is no plain file.
+/// The snapshot of `path`; `None` if it is not a regular file.
 #[must_use]
 pub fn snapshot(path: &Path) -> Option<Snapshot> {
     let metadata = open_plain(path).ok()?.metadata().ok()?;
@@ -37,10 +37,10 @@ pub fn snapshot(path: &Path) -> Option<Snapshot> {
     Some(Snapshot { inode: metadata.ino(), size_bytes: metadata.size(), modified_ns })
 }
 
-/// The metrics in `path`, unless it still looks as it did before the trainer started, or is not there.
+/// The metrics in `path`; `None` if the file is missing or unchanged since `before`.
 ///
 /// # Errors
-/// Says why the file is of no use now. It may be half written: the next look may find it whole.
+/// The file is not a valid JSON object. It may be incomplete; the next read may succeed.
 pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Option<Map<String, Value>>> {
     let now = snapshot(path);
     if now.is_none() || now == before {
@@ -51,46 +51,47 @@ pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Op
     parse_metrics(&text).map(Some).map_err(io::Error::other)
 }
 
-/// Makes the file that the trainer of a run without a directory reports to, for this user's eyes only.
+/// Creates the report file of a run without a directory, 0600, in the temporary directory.
 ///
 /// # Errors
-/// There is no place for it either.
+/// The file cannot be created.
 pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
-    let named = |error| io::Error::other(format!("{}: {error}", path.display()));
-    File::options().append(true).create_new(true).mode(0o600).open(&path).map_err(named)?;
+    let with_path = |error| io::Error::other(format!("{}: {error}", path.display()));
+    File::options().append(true).create_new(true).mode(0o600).open(&path).map_err(with_path)?;
     Ok(path)
 }
 
-/// Removes that file, of no use once its run is delivered or given up. What keeps it from that is only logged.
+/// Removes that file once its run is delivered or abandoned. A failure is only logged.
 pub fn discard_temporary_report(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        log::info!(event = "report_left", path:?, error:%; "");
+        log::info!(event = "report_not_removed", path:?, error:%; "");
     }
 }
 
-/// Reads a growing report file, each line once; one that was begun anew (`open(…, "w")`, a file renamed over it) from its start.
+/// Reads a growing report file, each line once. A file that was truncated or replaced (`open(…, "w")`, rename) is read
+/// from its start.
 #[derive(Debug, Default)]
 pub struct ReportReader {
     offset_bytes: u64,
-    /// The last bytes before the offset, by which the file is known again.
-    seen: Vec<u8>,
+    /// The last bytes before the offset: the fingerprint of the file.
+    fingerprint: Vec<u8>,
     lines: u64,
     skipped: u64,
-    collector: Collector,
+    accumulator: ReportAccumulator,
 }
 
 impl ReportReader {
     /// Everything reported so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
-        self.collector.report()
+        self.accumulator.report()
     }
 
-    /// Reads what has been appended since the last call, or a good piece of it. If `finished`, nobody writes it any more: then
-    /// all of it, and a last line without its newline counts. Bad lines are skipped, and the first of them logged.
+    /// Reads the lines appended since the last call, at most 16 MiB. If `finished`, the trainer has ended: reads to the
+    /// end, and a last line without newline counts. Invalid lines are skipped; the first 20 are logged.
     pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
         let skipped_before = self.skipped;
         let result = self.read_pieces(path, finished);
@@ -104,16 +105,16 @@ impl ReportReader {
         let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // What the trainer made of its file must not keep the run from being delivered.
+            // An unreadable report file must not prevent the run's delivery.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied || !path.is_file() => {
                 log::warn!(event = "report_unreadable", path:? = path; "cannot use the report file: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        if !self.knows(&file)? {
+        if !self.is_same_file(&file)? {
             (self.offset_bytes, self.lines) = (0, 0);
-            self.seen.clear();
+            self.fingerprint.clear();
         }
         let pieces = if finished { FINISHED_PIECES_MAX } else { 1 };
         for _ in 0..pieces {
@@ -122,43 +123,44 @@ impl ReportReader {
             }
         }
         if finished {
-            log::warn!(event = "report_cut", path:?; "the report file is too long: what is beyond a gibibyte is left out");
+            log::warn!(event = "report_cut", path:?;
+                "the report file is too long: content after the first GiB is ignored");
         }
         Ok(())
     }
 
-    /// Reads one piece; whether there may be another.
+    /// Reads one piece. Returns whether more may follow.
     fn read_piece(&mut self, mut file: &File, finished: bool) -> io::Result<bool> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.offset_bytes))?;
         file.take(PIECE_BYTES_MAX).read_to_end(&mut bytes)?;
         let full = bytes.len() as u64 == PIECE_BYTES_MAX;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-        // A single line that fills the whole piece is far beyond what a line may have: step over it.
-        let all = if full { whole == 0 } else { finished };
-        let used = if all { bytes.len() } else { whole };
+        let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        // A single line that fills the piece exceeds the line limit: skip it.
+        let take_all = if full { complete == 0 } else { finished };
+        let used = if take_all { bytes.len() } else { complete };
         for line in bytes[..used].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            self.take(line);
+            self.add_line(line);
         }
         self.offset_bytes += used as u64;
-        self.seen.extend_from_slice(&bytes[used.saturating_sub(SEEN_BYTES_MAX)..used]);
-        self.seen.drain(..self.seen.len().saturating_sub(SEEN_BYTES_MAX));
+        self.fingerprint.extend_from_slice(&bytes[used.saturating_sub(FINGERPRINT_BYTES_MAX)..used]);
+        self.fingerprint.drain(..self.fingerprint.len().saturating_sub(FINGERPRINT_BYTES_MAX));
         Ok(full)
     }
 
-    /// Whether the bytes before the offset still stand there.
-    fn knows(&self, file: &File) -> io::Result<bool> {
-        let mut there = vec![0; self.seen.len()];
-        match file.read_exact_at(&mut there, self.offset_bytes - self.seen.len() as u64) {
-            Ok(()) => Ok(there == self.seen),
+    /// Whether the bytes before the offset are unchanged.
+    fn is_same_file(&self, file: &File) -> io::Result<bool> {
+        let mut present = vec![0; self.fingerprint.len()];
+        match file.read_exact_at(&mut present, self.offset_bytes - self.fingerprint.len() as u64) {
+            Ok(()) => Ok(present == self.fingerprint),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn take(&mut self, line: &[u8]) {
+    fn add_line(&mut self, line: &[u8]) {
         self.lines += 1;
-        let Err(error) = parse_report(line).and_then(|report| self.collector.absorb(report)) else { return };
+        let Err(error) = parse_report(line).and_then(|report| self.accumulator.absorb(report)) else { return };
         self.skipped += 1;
         if self.skipped <= LOGGED_LINES_MAX {
             log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");
@@ -174,7 +176,7 @@ mod tests {
 
     use super::*;
 
-    fn appended(file: &mut File, text: &str) {
+    fn append(file: &mut File, text: &str) {
         file.write_all(text.as_bytes()).unwrap();
     }
 
@@ -183,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn each_line_is_read_once_and_a_torn_one_waits() {
+    fn each_line_is_read_once_when_complete() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let mut reader = ReportReader::default();
-        appended(file.as_file_mut(), "{\"metrics\": {\"a\": 1}}\nnonsense\n\n{\"metrics\": {\"b\"");
+        append(file.as_file_mut(), "{\"metrics\": {\"a\": 1}}\nnonsense\n\n{\"metrics\": {\"b\"");
         reader.read_on(file.path(), false).unwrap();
         assert_eq!(metrics(&reader), json!({"a": 1}));
-        appended(file.as_file_mut(), ": 2}}\n{\"metrics\": {\"c\": 3}}");
+        append(file.as_file_mut(), ": 2}}\n{\"metrics\": {\"c\": 3}}");
         reader.read_on(file.path(), false).unwrap();
         assert_eq!(metrics(&reader), json!({"a": 1, "b": 2}));
         reader.read_on(file.path(), true).unwrap();
@@ -198,11 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn a_report_file_that_is_begun_anew_is_read_from_its_start() {
+    fn rewritten_report_file_is_read_from_its_start() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("report");
         let mut reader = ReportReader::default();
-        // Longer, shorter, as long, and as long but for a line more.
+        // Longer, shorter, of equal length, and of equal length with another line.
         for content in [
             "{\"metrics\": {\"a\": 1}}\n",
             "{\"metrics\": {\"a\": 11}}\n",
@@ -210,22 +212,22 @@ mod tests {
             "{\"metrics\": {\"b\": 4}}\n",
             "{\"metrics\": {\"b\": 5}}\n{\"metrics\": {\"c\": 6}}\n",
         ] {
-            appended(&mut File::create(&path).unwrap(), content);
+            append(&mut File::create(&path).unwrap(), content);
             reader.read_on(&path, false).unwrap();
             reader.read_on(&path, false).unwrap();
         }
         assert_eq!(metrics(&reader), json!({"a": 11, "b": 5, "c": 6}));
         assert_eq!(reader.lines, 2);
         let renamed = directory.path().join("renamed");
-        appended(&mut File::create(&renamed).unwrap(), "{\"metrics\": {\"b\": 7}}\n");
-        #[expect(clippy::disallowed_methods, reason = "as a trainer does it")]
+        append(&mut File::create(&renamed).unwrap(), "{\"metrics\": {\"b\": 7}}\n");
+        #[expect(clippy::disallowed_methods, reason = "trainers rename over their files")]
         std::fs::rename(&renamed, &path).unwrap();
         reader.read_on(&path, true).unwrap();
         assert_eq!(metrics(&reader)["b"], 7);
     }
 
     #[test]
-    fn a_missing_report_file_reports_nothing() {
+    fn missing_report_file_reports_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let mut reader = ReportReader::default();
         reader.read_on(&directory.path().join("none"), true).unwrap();
@@ -233,16 +235,16 @@ mod tests {
     }
 
     #[test]
-    fn a_metrics_file_of_an_earlier_run_is_not_this_run_s() {
+    fn metrics_file_of_an_earlier_run_is_ignored() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("metrics.json");
         assert_eq!(read_metrics_file(&path, snapshot(&path)).unwrap(), None);
-        appended(&mut File::create(&path).unwrap(), "{\"loss\": 1}");
+        append(&mut File::create(&path).unwrap(), "{\"loss\": 1}");
         let before = snapshot(&path);
         assert_eq!(read_metrics_file(&path, before).unwrap(), None);
-        appended(&mut File::create(&path).unwrap(), "{\"loss\": NaN}");
+        append(&mut File::create(&path).unwrap(), "{\"loss\": NaN}");
         assert_eq!(read_metrics_file(&path, before).unwrap(), json!({"loss": "NaN"}).as_object().cloned());
-        appended(&mut File::create(&path).unwrap(), "{\"loss\": ");
+        append(&mut File::create(&path).unwrap(), "{\"loss\": ");
         assert!(read_metrics_file(&path, before).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! What a journal's events add up to. A pure fold (but for the look at `--metrics-file`): the one place where a run's own
-//! story becomes what the database is to be told.
+//! The state of a run, folded from its journal's events. Pure, except that it reads `--metrics-file`. The only code
+//! that derives progress and ending from a journal.
 
 use std::path::Path;
 
@@ -8,7 +8,6 @@ use serde_json::{Map, Value};
 use super::{Begin, Ended, JournalEntry, RunEvent, read_metrics_file};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
-/// A run, as its journal tells it so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunState {
     pub begin: Begin,
@@ -16,22 +15,20 @@ pub struct RunState {
     pub started: Option<Started>,
     /// The first stop request.
     pub stop: Option<StopRequest>,
-    /// The end and its moment.
+    /// The end and its time.
     pub ended: Option<(Ended, u64)>,
-    /// How many events were read.
+    /// The number of events.
     pub events: u64,
-    /// The moment of the last event.
+    /// The time of the last event.
     pub last_elapsed_us: u64,
 }
 
-/// The trainer's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
     pub pid: i32,
     pub elapsed_us: u64,
 }
 
-/// The first request to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StopRequest {
     pub signal: String,
@@ -39,9 +36,9 @@ pub struct StopRequest {
 }
 
 impl RunState {
-    /// Folds `entries`; `None` without a beginning.
+    /// Folds `entries`; `None` if the first is not a beginning.
     #[must_use]
-    pub fn of(entries: &[JournalEntry]) -> Option<Self> {
+    pub fn from_entries(entries: &[JournalEntry]) -> Option<Self> {
         let (first, rest) = entries.split_first()?;
         let RunEvent::Begin(begin) = &first.event else { return None };
         let mut state = Self {
@@ -54,17 +51,17 @@ impl RunState {
             last_elapsed_us: first.elapsed_us,
         };
         for entry in rest {
-            state.take(entry);
+            state.apply(entry);
         }
         Some(state)
     }
 
-    /// Takes the next event over.
-    pub fn take(&mut self, entry: &JournalEntry) {
+    /// Applies the next event.
+    pub fn apply(&mut self, entry: &JournalEntry) {
         self.events += 1;
         self.last_elapsed_us = self.last_elapsed_us.max(entry.elapsed_us);
         match &entry.event {
-            // A second beginning cannot be read: the reader calls it damage.
+            // Unreachable: the reader reports a second beginning as damage.
             RunEvent::Begin(_) => {}
             RunEvent::Recorded(begun) => self.recorded = Some(begun.clone()),
             RunEvent::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
@@ -79,7 +76,8 @@ impl RunState {
         }
     }
 
-    /// The content of `--metrics-file` now, if this run has written it. One that does not read is logged: it may be half written.
+    /// The present content of `--metrics-file`, if this run has written it. An invalid file is logged: it may be
+    /// incomplete.
     #[must_use]
     pub fn metrics_file(&self) -> Option<Map<String, Value>> {
         let path = self.begin.metrics_file.as_deref()?;
@@ -90,13 +88,13 @@ impl RunState {
         })
     }
 
-    /// What the database is to know of the run while it lives, and with its end. `seen_us` is the moment of the sign of
-    /// life; `report` all that the trainer has reported.
+    /// The progress to deliver. `seen_us` is the time of the last sign of life, `report` everything that the trainer
+    /// has reported.
     #[must_use]
     pub fn progress(&self, seen_us: u64, mut report: Report) -> Progress {
         if let Some((Ended { metrics: Some(metrics), .. }, _)) = &self.ended {
-            // Too much together: what was reported stands, and the file's content is left out as a whole.
-            let _refused = report.absorb(Report { metrics: Some(metrics.clone()), ..Report::default() }).err();
+            // If both together exceed the limit, the file's metrics are dropped and the reported ones kept.
+            let _too_long = report.absorb(Report { metrics: Some(metrics.clone()), ..Report::default() }).err();
         }
         let run = &self.begin.run;
         let reported = report.model_path.map(|path| Path::new(&run.cwd).join(path).to_string_lossy().into_owned());
@@ -110,12 +108,12 @@ impl RunState {
         }
     }
 
-    /// The end, once there is one. `reported_error` is the trainer's own state of what went wrong.
+    /// The ending; `None` before the end. `reported_error` is the error that the trainer reported.
     #[must_use]
     pub fn ending(&self, reported_error: Option<&str>) -> Option<Ending> {
         let (ended, elapsed_us) = self.ended.as_ref()?;
         let stop = self.stop.as_ref();
-        let (status, reason, how) =
+        let (status, reason, outcome) =
             ending_of(&ended.exit, stop.map(|stop| stop.signal.as_str()), stop.is_some_and(|stop| stop.timed_out));
         let started_us = self.started.map_or(0, |started| started.elapsed_us);
         let elapsed = self.begin.moment(*elapsed_us) - self.begin.moment(started_us);
@@ -124,8 +122,8 @@ impl RunState {
             TrainerExit::Signaled { name, .. } => (None, Some(name.clone())),
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => (None, None),
         };
-        let tail = how.as_ref().and(ended.stderr_tail.as_deref());
-        let parts: Vec<&str> = [how.as_deref(), reported_error, tail].into_iter().flatten().collect();
+        let tail = outcome.as_ref().and(ended.stderr_tail.as_deref());
+        let parts: Vec<&str> = [outcome.as_deref(), reported_error, tail].into_iter().flatten().collect();
         Some(Ending {
             status,
             reason,
@@ -201,8 +199,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_whole_story_becomes_progress_and_ending() {
-        let state = RunState::of(&sample_entries()).unwrap();
+    fn complete_journal_has_progress_and_ending() {
+        let state = RunState::from_entries(&sample_entries()).unwrap();
         let report = Report { metrics: json!({"loss": 1, "epoch": 2}).as_object().cloned(), ..Report::default() };
         let progress = state.progress(0, report);
         assert_eq!(progress.started_at.unwrap().to_rfc3339(), "2025-11-26T18:00:00.505+00:00");
@@ -220,13 +218,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn every_prefix_of_a_story_is_a_story() {
+    fn every_prefix_of_a_journal_is_valid() {
         let entries = sample_entries();
         for length in 1..entries.len() {
-            let state = RunState::of(&entries[..length]).unwrap();
+            let state = RunState::from_entries(&entries[..length]).unwrap();
             assert_eq!(state.ending(None), None);
             assert_eq!(state.events, length as u64);
         }
-        assert_eq!(RunState::of(&[]), None);
+        assert_eq!(RunState::from_entries(&[]), None);
     }
 }

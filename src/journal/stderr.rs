@@ -1,5 +1,5 @@
-//! The end of the trainer's stderr, read back from the file that it goes to. Nothing ever stands in between; where stderr
-//! is no regular file, or was truncated, rotated or deleted meanwhile, there is no tail, and that is all.
+//! The end of the trainer's stderr, read from the file it was redirected to; nothing is interposed. If stderr is not a
+//! regular file, or was truncated, rotated or deleted, there is no tail.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use crate::record::readable_tail;
 use crate::sys::fs::open_plain;
 
-/// Where the tail of this run begins.
+/// The position of the trainer's output in stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StderrTail {
     from_bytes: u64,
@@ -16,7 +16,7 @@ pub struct StderrTail {
 }
 
 impl StderrTail {
-    /// Remembers how far stderr has been written; `None` where it is no regular file, or nothing is to be kept.
+    /// Records the present size of stderr; `None` if it is not a regular file or the limit is 0.
     #[must_use]
     pub fn begin(limit_bytes: u64) -> Option<Self> {
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned().ok()?);
@@ -24,16 +24,16 @@ impl StderrTail {
         (metadata.is_file() && limit_bytes > 0).then_some(Self { from_bytes: metadata.len(), limit_bytes })
     }
 
-    /// The last of what was written since. One small read, however long the log.
+    /// The last `limit_bytes` written since. One small read, whatever the size of the file.
     #[must_use]
     pub fn read(&self) -> Option<String> {
-        // Opened anew: the descriptor may be for writing only.
+        // Opened anew: the inherited descriptor may be write-only.
         let file = open_plain("/proc/self/fd/2".as_ref()).ok()?;
         let (written, cut) = self.read_from(file).ok()??;
         readable_tail(&written, cut)
     }
 
-    /// The bytes, and whether more came before; `None` where the file was truncated meanwhile.
+    /// The bytes, and whether earlier output was cut off; `None` if the file was truncated.
     fn read_from(self, mut file: File) -> io::Result<Option<(Vec<u8>, bool)>> {
         let size_bytes = file.metadata()?.len();
         if size_bytes < self.from_bytes {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tail_is_what_was_written_since_the_start() {
+    fn tail_is_the_output_since_the_start() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"before;since").unwrap();
         let read = |from_bytes, limit_bytes| {

@@ -1,5 +1,5 @@
-//! Appending to a run's journal. Never an error that stops a run: where the disk fails, the journal moves on, to a new file in
-//! the same directory, and where that fails too, into memory. Owns the writer's half of the format.
+//! Appends to a run's journal. A disk error never stops a run: the journal moves to a new file in the same directory
+//! or, if that fails too, into memory.
 
 use std::fs::File;
 use std::io;
@@ -9,23 +9,23 @@ use super::line::encode;
 use super::{Begin, Damage, JournalEntry, RunDirectory, RunEvent, RunState, read_lines};
 use crate::sys::{clock, failpoint, fs};
 
-/// Where the journal is.
+/// The medium of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
     Disk,
-    /// There is no place for it on a disk: it does not survive the processes that hold it.
+    /// No disk was writable: the journal is lost with the processes that hold it.
     Memory,
 }
 
-/// What became of an append, for those who read the journal through a descriptor of their own.
+/// The result of an append, for processes that have the journal's file open.
 #[derive(Debug)]
 pub enum Appended {
-    Here,
-    /// The journal is in another file now, whole, because of the error.
+    InPlace,
+    /// The whole journal moved to another file because of this error.
     Moved(io::Error),
 }
 
-/// Where a journal is written.
+/// An open journal file.
 pub struct JournalFile {
     file: File,
     medium: Medium,
@@ -33,18 +33,18 @@ pub struct JournalFile {
     number: u32,
 }
 
-/// The one writer of a run's journal.
+/// The only writer of a run's journal.
 pub struct Writer {
-    place: JournalFile,
-    /// Everything written so far: what a new file begins with.
+    journal: JournalFile,
+    /// Everything written so far: the content of a new file.
     bytes: Vec<u8>,
     state: RunState,
 }
 
 impl JournalFile {
-    /// Makes an empty one, in `directory` or, without one, in memory. The error is why it is in memory although there is a
-    /// directory.
-    pub fn make(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
+    /// Creates an empty journal in `directory` or, without one, in memory. The second value is the error that forced it
+    /// into memory.
+    pub fn create(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
         let (made, error) = match directory.map(|directory| directory.create_journal(1)) {
             None => (None, None),
             Some(Ok(file)) => (Some(file), None),
@@ -73,17 +73,18 @@ impl JournalFile {
 }
 
 impl Writer {
-    /// Begins the journal of a run in an empty file in `directory`. The first event is durable after [`Writer::settle`].
+    /// Writes the beginning of a run to the empty `journal`. It is durable after [`Writer::sync_beginning`].
     ///
     /// # Errors
-    /// Only where not even memory is left.
-    pub fn begin(place: JournalFile, directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Appended)> {
+    /// A memory file cannot be created.
+    pub fn begin(journal: JournalFile, directory: Option<&RunDirectory>, begin: Begin) -> io::Result<(Self, Appended)> {
         let entry = JournalEntry { seq: 0, elapsed_us: 0, event: RunEvent::Begin(Box::new(begin)) };
         let bytes = encode(&entry)?;
-        let state = RunState::of(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        let mut writer = Self { place, bytes, state };
-        let written = match write_at(&writer.place.file, &writer.bytes, 0) {
-            Ok(()) => Appended::Here,
+        let state =
+            RunState::from_entries(std::slice::from_ref(&entry)).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        let mut writer = Self { journal, bytes, state };
+        let written = match write_at(&writer.journal.file, &writer.bytes, 0) {
+            Ok(()) => Appended::InPlace,
             Err(error) => writer.relocate(directory, error)?,
         };
         Ok((writer, written))
@@ -92,85 +93,73 @@ impl Writer {
     /// Makes the beginning durable.
     ///
     /// # Errors
-    /// Only where not even memory is left.
-    pub fn settle(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::Here) };
-        match sync(&self.place.file).and_then(|()| directory.sync()) {
-            Ok(()) => Ok(Appended::Here),
+    /// A memory file cannot be created.
+    pub fn sync_beginning(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
+        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::InPlace) };
+        match sync(&self.journal.file).and_then(|()| directory.sync()) {
+            Ok(()) => Ok(Appended::InPlace),
             Err(error) => self.relocate(Some(directory), error),
         }
     }
 
-    /// Goes on with a journal that somebody else began and whose lock is now ours. A torn last line is cut off.
-    /// `number` is the one in its file's name; `None` for a journal in memory.
+    /// Continues the journal of another process. The caller holds its lock. Truncates a torn last line. `number` is the
+    /// number in the file's name; `None` in memory.
     pub fn resume(file: File, number: Option<u32>) -> io::Result<Self> {
-        let mut bytes = read_all(&file)?;
-        let (entries, whole) = read_lines(&bytes).map_err(io::Error::other)?;
-        let state = RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
-        if whole < bytes.len() {
-            bytes.truncate(whole);
-            file.set_len(u64::try_from(whole).unwrap_or(u64::MAX))?;
+        let mut bytes = fs::read_from_start(&file)?;
+        let (entries, complete_bytes) = read_lines(&bytes).map_err(io::Error::other)?;
+        let state = RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))?;
+        if complete_bytes < bytes.len() {
+            bytes.truncate(complete_bytes);
+            file.set_len(u64::try_from(complete_bytes).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
-        Ok(Self { place: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
+        Ok(Self { journal: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
     }
 
-    /// Writes `event`, and does not return before it is durable if `durable`.
+    /// Writes `event`; if `durable`, syncs it before returning.
     ///
     /// # Errors
-    /// Only where not even memory is left.
+    /// A memory file cannot be created.
     pub fn append(&mut self, directory: Option<&RunDirectory>, event: RunEvent, durable: bool) -> io::Result<Appended> {
         let elapsed_us = self.state.begin.elapsed_us(clock::boot_time()).max(self.state.last_elapsed_us);
         let entry = JournalEntry { seq: self.state.events, elapsed_us, event };
         let line = encode(&entry)?;
-        let written = write_at(&self.place.file, &line, self.bytes.len());
+        let written = write_at(&self.journal.file, &line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
-        self.state.take(&entry);
-        match written.and_then(|()| if durable { sync(&self.place.file) } else { Ok(()) }) {
-            Ok(()) => Ok(Appended::Here),
-            // An fsync that failed is not repeated on the same file: the kernel may have dropped the pages and call it clean.
+        self.state.apply(&entry);
+        match written.and_then(|()| if durable { sync(&self.journal.file) } else { Ok(()) }) {
+            Ok(()) => Ok(Appended::InPlace),
+            // Never retry a failed fsync on the same file: the kernel may have dropped the pages and marked them clean.
             Err(error) => self.relocate(directory, error),
         }
     }
 
-    /// A new place, durable, because of `error`.
+    /// Moves the journal to a new file because of `error`, durably.
     fn relocate(&mut self, directory: Option<&RunDirectory>, error: io::Error) -> io::Result<Appended> {
-        let number = self.place.number + 1;
+        let number = self.journal.number + 1;
         let made = directory.and_then(|directory| new_file(directory, number, &self.bytes).ok());
         let (file, medium) = match made {
             Some(file) => (file, Medium::Disk),
             None => (in_memory(&self.bytes)?, Medium::Memory),
         };
-        self.place = JournalFile { file, medium, number };
+        self.journal = JournalFile { file, medium, number };
         Ok(Appended::Moved(error))
     }
 
     #[must_use]
-    pub const fn place(&self) -> &JournalFile {
-        &self.place
+    pub const fn journal(&self) -> &JournalFile {
+        &self.journal
     }
 
     #[must_use]
     pub const fn medium(&self) -> Medium {
-        self.place.medium
+        self.journal.medium
     }
 
-    /// What the journal says so far.
+    /// The state folded from the events written so far.
     #[must_use]
     pub const fn state(&self) -> &RunState {
         &self.state
-    }
-}
-
-/// Reads a journal from its beginning. By position: the descriptor's own place is shared with other processes.
-pub(super) fn read_all(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 16 * 1024];
-    loop {
-        match file.read_at(&mut chunk, bytes.len() as u64)? {
-            0 => return Ok(bytes),
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
     }
 }
 
@@ -188,7 +177,7 @@ fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// The whole line in one write: it is there or it is not, or it is the torn last one.
+/// One write per line: after a crash the line is whole, absent, or the torn last line.
 fn write_at(file: &File, line: &[u8], offset: usize) -> io::Result<()> {
     if failpoint::fails("journal-write") {
         return Err(io::Error::from(io::ErrorKind::StorageFull));

@@ -45,7 +45,7 @@ pub(super) fn look(home: &Home, config: &KeeperConfig) -> Option<PidFd> {
 
 /// `None` if it has ended already.
 fn start_lingering(config: &KeeperConfig) -> io::Result<Option<PidFd>> {
-    process::ignore_children()?;
+    process::autoreap_children()?;
     let written = config.write()?;
     let nothing = File::open("/dev/null")?;
     let environment: Vec<_> = std::env::vars_os().collect();

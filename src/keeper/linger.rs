@@ -30,7 +30,7 @@ struct Lingerer {
     failures: u32,
     /// Runs that need a person: they stay where they are.
     given_up: HashSet<OsString>,
-    terminate: process::Termination,
+    terminate: process::SigtermPipe,
 }
 
 /// What one look at everything that is left came to.
@@ -61,7 +61,7 @@ pub(super) fn linger(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<
         until: role.until().unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
         failures: role.failures,
         given_up: HashSet::new(),
-        terminate: process::Termination::on_sigterm()?,
+        terminate: process::SigtermPipe::new()?,
         config,
     };
     failpoint::reached("lingering");

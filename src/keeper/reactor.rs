@@ -55,7 +55,7 @@ struct Keeper {
     /// The tables as earlier attempts found them.
     shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
-    terminate: process::Termination,
+    terminate: process::SigtermPipe,
     /// Delivers what earlier runs have left.
     lingerer: Option<PidFd>,
 }
@@ -67,7 +67,7 @@ struct Keeper {
 /// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
 pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
     // All of them before anything else is opened, which could get one of their numbers.
-    let link = Link::of(crate::sys::link::Socket::from_fd(inherit(link::LINK_FD)?));
+    let link = Link::from_fd(inherit(link::LINK_FD)?);
     let config_file = File::from(inherit(link::CONFIG_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
     let config = KeeperConfig::read(&config_file)?;
@@ -81,7 +81,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
     {
         log::info!(event = "not_prepared", run_id:% = config.run_id, error:%; "");
     }
-    let (waker, terminate) = (Waker::new()?, process::Termination::on_sigterm()?);
+    let (waker, terminate) = (Waker::new()?, process::SigtermPipe::new()?);
     // A first image waits to be told: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
     let (state, place) = (read_run_state(&journal), place(&config));
@@ -195,7 +195,7 @@ impl Keeper {
             return;
         };
         // Without it a takeover knows less of the trainer's end; it is no reason to stop.
-        let held = leftovers::hold_trainer(&self.config.run_id.to_string(), started.pid);
+        let held = leftovers::open_trainer(&self.config.run_id.to_string(), started.pid);
         self.trainer = held.unwrap_or_else(|error| {
             log::info!(event = "trainer_not_held", run_id:% = self.config.run_id, error:%; "");
             None
@@ -350,7 +350,7 @@ impl Keeper {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
         let taken = take_over(directory, &self.journal, self.config.journal_number, self.trainer.as_ref());
-        let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.place().file().try_clone()?)));
+        let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.journal().file().try_clone()?)));
         match taken {
             Ok((state, journal)) => {
                 self.state = state;

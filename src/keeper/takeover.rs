@@ -91,17 +91,17 @@ fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
     if failpoint::fails("leftovers") {
         return Err(io::Error::other("failpoint"));
     }
-    if leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Ask)? == 0 {
+    if leftovers::signal_all(run_id, group, &[signals::SIGTERM, signals::SIGCONT])? == 0 {
         return Ok(());
     }
     let deadline = clock::boot_time() + GRACE;
     while clock::boot_time() < deadline {
         poll::pause(STEP)?;
-        if leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Count)? == 0 {
+        if leftovers::signal_all(run_id, group, &[])? == 0 {
             return Ok(());
         }
     }
-    let killed = leftovers::signal_all(run_id, group, leftovers::LeftoverSignal::Kill)?;
+    let killed = leftovers::signal_all(run_id, group, &[signals::SIGKILL])?;
     log::warn!(event = "leftovers_killed", run_id, processes = killed; "");
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! The log file: appended to by many processes at once, bounded in size, readable by its owner alone.
-//! Owns opening and rotation. Must not wait, follow a symbolic link or block on a pipe. Called by `logging` alone.
+//! The log file: appended to by many processes at once, bounded in size, owner only. Owns opening and rotation. Must
+//! not wait, follow a symbolic link or block on a pipe.
 //!
-//! Every append is one write with O_APPEND, so lines of several processes never mix. The one who finds the file full
-//! takes its lock without waiting, looks again whether the path still names this file, and renames it to `….1`; the
-//! others notice at their next line that the path names another file, and open that one. While somebody else holds the
-//! lock the lines still go to the full file, up to twice its size, beyond which they are dropped. Held by
+//! Every append is one O_APPEND write, so lines of several processes never mix. A process that finds the file full
+//! tries its lock without waiting, checks again that the path still names this file, and renames it to `….1`. The other
+//! processes see at their next line that the path names another file, and open that one. While another process holds
+//! the lock, lines still go to the full file, up to twice its limit; beyond that they are dropped. Held by
 //! `processes_that_append_and_rotate_at_once_tear_no_line`.
 
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::fs::open_to_append;
 
-/// A log at a path, opened when there is something to write.
+/// The log at a path, opened at the first write.
 pub(super) struct LogFile {
     path: PathBuf,
     bytes_max: u64,
@@ -33,15 +33,15 @@ impl LogFile {
         Self { path: path.to_owned(), bytes_max, file: None }
     }
 
-    /// Opens the file that the path names now, unless it is open already, and makes it and its directory if needed.
+    /// Opens the file that the path names now; creates it and its directory if missing.
     ///
     /// # Errors
-    /// It cannot be opened, or is a symbolic link.
+    /// The file cannot be opened, or is a symbolic link.
     pub(super) fn open(&mut self) -> io::Result<()> {
         self.current().map(drop)
     }
 
-    /// The file that the path names now, and what one look at the path tells of it.
+    /// The file that the path names now, and its metadata.
     fn current(&mut self) -> io::Result<(&File, Metadata)> {
         let named = fs::symlink_metadata(&self.path).ok();
         let opened = self.file.take().zip(named).filter(|(opened, named)| opened.identity == identity(named));
@@ -55,7 +55,7 @@ impl LogFile {
         Ok((&self.file.insert(opened).file, metadata))
     }
 
-    /// Renames a full file away, unless another process is doing or has done so.
+    /// Renames a full file, unless another process does or has done so.
     fn rotate_if_full(&mut self) -> io::Result<()> {
         let bytes_max = self.bytes_max;
         let (file, metadata) = self.current()?;
@@ -63,15 +63,15 @@ impl LogFile {
             return Ok(());
         }
         if file.try_lock().is_err() {
-            // Its holder may have been stopped there: the bound must hold even so.
-            let is_hopeless = metadata.len() >= 2 * bytes_max;
-            return if is_hopeless { Err(ErrorKind::FileTooLarge.into()) } else { Ok(()) };
+            // The holder of the lock may be stopped: the size limit must hold nonetheless.
+            let is_over_bound = metadata.len() >= 2 * bytes_max;
+            return if is_over_bound { Err(ErrorKind::FileTooLarge.into()) } else { Ok(()) };
         }
-        // Only now, under the lock: between the look above and the lock another process may have rotated, and the
-        // path may name the new file, which must not be renamed over the old one.
+        // Check again under the lock: another process may have rotated in between, and then the path names the new
+        // file, which must not replace the old one.
         let named = fs::symlink_metadata(&self.path).ok();
         if named.as_ref().map(identity) == Some(identity(&metadata)) {
-            #[expect(clippy::disallowed_methods, reason = "a log that a crash leaves under its old name is no loss")]
+            #[expect(clippy::disallowed_methods, reason = "a rename that a crash undoes loses nothing")]
             fs::rename(&self.path, older(&self.path))?;
         }
         self.file = None;
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_log_is_renamed_and_begun_anew() {
+    fn full_log_is_renamed_and_a_new_one_created() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state/runwrap.log");
         let mut log = LogFile::new(&path, 10);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_somebody_moved_away_is_begun_anew() {
+    fn removed_log_is_created_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
         let mut log = LogFile::new(&path, 1000);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symbolic_link_and_a_pipe_without_a_reader_are_refused_at_once() {
+    fn symbolic_link_and_pipe_without_reader_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let link = directory.path().join("link.log");
         symlink(directory.path().join("elsewhere"), &link).unwrap();
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_that_hangs_elsewhere_does_not_unbound_the_log() {
+    fn stopped_rotation_of_another_process_keeps_the_bound() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
         let mut log = LogFile::new(&path, 10);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_takes_lines_and_is_never_rotated() {
+    fn device_is_never_rotated() {
         let mut log = LogFile::new(Path::new("/dev/null"), 1);
         log.write_all(b"gone\n").unwrap();
         log.write_all(b"gone too\n").unwrap();
@@ -185,7 +185,7 @@ mod tests {
     const WRITERS: usize = 6;
     const LINES: usize = 400;
 
-    /// Appends numbered lines of varied length, as one of many.
+    /// Appends numbered lines of various lengths.
     fn append_lines(path: &Path, bytes_max: u64, writer: &str) {
         let mut log = LogFile::new(path, bytes_max);
         for number in 0..LINES {
@@ -195,7 +195,7 @@ mod tests {
         }
     }
 
-    /// The number of lines in the log and its predecessor, each of them whole.
+    /// The number of lines in the log and its predecessor, all of them whole.
     fn whole_lines(path: &Path) -> usize {
         let text = fs::read_to_string(older(path)).unwrap() + &fs::read_to_string(path).unwrap_or_default();
         for line in text.lines() {
@@ -208,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_append_and_rotate_at_once_lose_no_line_of_the_last_two_files() {
+    fn concurrent_rotation_loses_no_line_of_the_last_two_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
-        // All lines together pass this limit once, so nothing may be missing.
+        // All lines together pass the limit once, so none may be missing.
         let bytes_max = 100_000;
         thread::scope(|scope| {
             for writer in 0..WRITERS {
@@ -246,7 +246,7 @@ mod tests {
             assert!(writer.wait().unwrap().success());
         }
         assert!(whole_lines(&path) > 10);
-        // Each writer may add one line after its look at the size.
+        // Each writer may add one line after it has checked the size.
         let slack = (WRITERS * 200) as u64;
         assert!(fs::metadata(older(&path)).unwrap().len() < 2 * BYTES_MAX + slack);
     }

@@ -1,5 +1,4 @@
-//! The text of a record: `key=value` for the file, a sentence for people, and the promise that each reaches its
-//! place in one write. Pure but for the writer that it wraps. Called by `logging` alone.
+//! Formats log records, `key=value` for the file and sentences for stderr, and writes each in one write.
 
 use std::io::{self, Write};
 use std::process;
@@ -9,8 +8,8 @@ use log::kv::{Error, Key, Value, VisitSource};
 
 use crate::output::{format_message, printable, shortened};
 
-/// `pid=7 event=… key=value … message="…"`, one line, nothing in it that a terminal would obey. `run_id` is for those
-/// that name no run themselves.
+/// `pid=7 event=… key=value … message="…"` on one line, without control characters. `run_id` is added to records
+/// without one.
 pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
     let mut line = format!("pid={}", process::id());
     let mut add = |key: &str, value: &str| {
@@ -30,8 +29,9 @@ pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
     line
 }
 
-/// `runwrap: ` and the sentence, then the hint. Without a sentence the fields speak, save the hint. No line feed at the end.
-pub(super) fn for_people(record: &Record<'_>) -> String {
+/// `runwrap: ` and the message, then the hint. A record without a message shows its fields except the hint. No trailing
+/// newline.
+pub(super) fn for_stderr(record: &Record<'_>) -> String {
     let (hints, others): (Vec<_>, Vec<_>) = fields(record).into_iter().partition(|(key, _)| key == "hint");
     let hint = hints.first().map(|(_, value)| value.as_str());
     let mut message = record.args().to_string();
@@ -55,12 +55,12 @@ fn fields(record: &Record<'_>) -> Vec<(String, String)> {
     }
 
     let mut fields = Fields(Vec::new());
-    // `Fields` refuses nothing, and a value that could not be read is one field less.
+    // `Fields` never fails; an unreadable value drops one field.
     record.key_values().visit(&mut fields).ok();
     fields.0
 }
 
-/// A plain word as it is, anything else in double quotes, shortened where it is too long.
+/// A plain word unquoted, anything else in double quotes, shortened if too long.
 fn quoted(value: &str) -> String {
     let (shortened, ellipsis) = shortened(value);
     let is_plain = |character: char| !character.is_whitespace() && !matches!(character, '"' | '\\' | '=');
@@ -68,29 +68,29 @@ fn quoted(value: &str) -> String {
     if ellipsis.is_empty() && !value.is_empty() && shown == value && value.chars().all(is_plain) {
         return value.to_owned();
     }
-    // The value's own backslashes and quotes first: those that `printable` adds must stay single.
+    // Escape the value's own backslashes and quotes first: the ones added by `printable` must stay single.
     let escaped = shortened.replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{}{ellipsis}\"", printable(&escaped))
 }
 
-/// A writer that holds back what it is given until the end of a line, and then writes all of it at once:
-/// simplelog writes a record in several pieces, between which another process could write.
-pub(super) struct Whole<W> {
+/// Buffers a line and writes it in one write: simplelog writes a record in several pieces, and another process could
+/// write in between.
+pub(super) struct WholeLineWriter<W> {
     inner: W,
     pending: Vec<u8>,
 }
 
-impl<W: Write> Whole<W> {
+impl<W: Write> WholeLineWriter<W> {
     pub(super) const fn new(inner: W) -> Self {
         Self { inner, pending: Vec::new() }
     }
 }
 
-impl<W: Write> Write for Whole<W> {
+impl<W: Write> Write for WholeLineWriter<W> {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(piece);
         if self.pending.ends_with(b"\n") {
-            // Given up after one try: a log must not wait, and what failed must not be said twice.
+            // Not retried: a log must not wait.
             let result = self.inner.write_all(&self.pending);
             self.pending.clear();
             result?;
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_quoted_where_a_reader_would_lose_their_end() {
+    fn ambiguous_values_are_quoted() {
         for (value, text) in [
             ("plain", "plain"),
             ("12.5", "12.5"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_gets_the_fields_and_people_get_the_sentence() {
+    fn file_gets_the_fields_and_stderr_the_message() {
         let pairs =
             [("event", Value::from("deliver_failed")), ("attempt", Value::from(3)), ("hint", Value::from("wait"))];
         let mut builder = Record::builder();
@@ -140,11 +140,11 @@ mod tests {
                 process::id()
             )
         );
-        assert_eq!(for_people(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
+        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
     }
 
     #[test]
-    fn without_a_sentence_people_get_the_fields() {
+    fn record_without_a_message_shows_its_fields() {
         let pairs = [("event", "heartbeat"), ("table", "a b")];
         let mut builder = Record::builder();
         builder.level(Level::Info).key_values(&pairs);
@@ -154,11 +154,11 @@ mod tests {
             for_file(&record, Some("7")),
             format!(r#"pid={} event=heartbeat table="a b" run_id=7"#, process::id())
         );
-        assert_eq!(for_people(&record), r#"runwrap: event=heartbeat table="a b""#);
+        assert_eq!(for_stderr(&record), r#"runwrap: event=heartbeat table="a b""#);
     }
 
     #[test]
-    fn pieces_become_one_write() {
+    fn pieces_of_a_line_become_one_write() {
         struct Writes(Vec<Vec<u8>>);
 
         impl Write for Writes {
@@ -172,10 +172,10 @@ mod tests {
             }
         }
 
-        let mut whole = Whole::new(Writes(Vec::new()));
+        let mut writer = WholeLineWriter::new(Writes(Vec::new()));
         for piece in ["time ", "[INFO] ", "a", "\n", "b\n"] {
-            whole.write_all(piece.as_bytes()).unwrap();
+            writer.write_all(piece.as_bytes()).unwrap();
         }
-        assert_eq!(whole.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
+        assert_eq!(writer.inner.0, [b"time [INFO] a\n".to_vec(), b"b\n".to_vec()]);
     }
 }

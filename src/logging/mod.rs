@@ -1,17 +1,17 @@
-//! What runwrap says of its own work. One call to a macro of `log` does both halves:
+//! The log file and stderr. One call to a macro of `log` serves both:
 //!
 //! ```text
 //! log::warn!(event = "deliver_failed", run_id:% = run_id, attempt = 3, hint = "check the server";
 //!     "cannot reach the database: {error}");
 //! ```
 //!
-//! - The log file takes everything of level info and above as one line `event=… key=value … message="…"`
-//!   after time (UTC), level and process id.
-//! - stderr takes the sentence alone, prefixed `runwrap: `, then the `hint` if there is one: warnings and errors;
-//!   with `-v` also info, with `-q` errors alone.
+//! - The log file gets every record of level info and above as one line: time (UTC), level, process id, then
+//!   `event=… key=value … message="…"`.
+//! - stderr gets only the message, prefixed `runwrap: `, then the `hint` if there is one: warnings and errors; with `-v` also
+//!   info, with `-q` only errors.
 //!
-//! Where there is nothing to tell people the message is `""`. Must not fail, panic or wait: a log that cannot be
-//! written is a pity and no more. Must not log between fork and exec. Called by `main` and the keeper.
+//! A record only for the file has the message `""`. Must not fail, panic or wait: a log that cannot be written stops no run.
+//! Must not log between fork and exec.
 
 mod file;
 mod line;
@@ -26,31 +26,29 @@ use simplelog::{ConfigBuilder, WriteLogger};
 
 use crate::config::Verbosity;
 use file::LogFile;
-use line::Whole;
+use line::WholeLineWriter;
 use non_blocking::NonBlockingWriter;
 
-/// At this size the log is renamed to `….1` and begun anew.
+/// At this size the log is renamed to `….1`.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The one run that this process is there for.
+/// The run that this process belongs to.
 static RUN_ID: OnceLock<String> = OnceLock::new();
 
-/// Has the file name the run in every line of this process: whoever looks for it finds its whole story. A second call changes
-/// nothing.
-pub fn name_run(run_id: &impl ToString) {
+/// Adds `run_id` to every line of this process in the log file. Only the first call has an effect.
+pub fn set_run_id(run_id: &impl ToString) {
     RUN_ID.get_or_init(|| run_id.to_string());
 }
 
-/// Turns the log on for this process, once; a second call changes nothing. The file and its directory are made
-/// when the first line is written.
+/// Installs the logger. Only the first call has an effect.
 ///
 /// # Errors
-/// The log file cannot be opened. stderr gets its part all the same, and the file is tried again at each line.
+/// The log file cannot be opened. stderr works nonetheless, and each line tries to open the file again.
 pub fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
     let opened = file.as_mut().map_or(Ok(()), LogFile::open);
     let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
-    // Refused only where a logger stands already, and then that one goes on.
+    // Fails only if a logger is installed already; that one stays.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
@@ -65,22 +63,22 @@ const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
     }
 }
 
-/// Splits each record into its two halves and hands them to simplelog.
+/// Formats each record for file and stderr; simplelog writes both.
 struct Logger<W: io::Write + Send + 'static> {
-    file: Option<Box<WriteLogger<Whole<LogFile>>>>,
-    stderr: Option<Box<WriteLogger<Whole<W>>>>,
+    file: Option<Box<WriteLogger<WholeLineWriter<LogFile>>>>,
+    stderr: Option<Box<WriteLogger<WholeLineWriter<W>>>>,
 }
 
 impl<W: io::Write + Send + 'static> Logger<W> {
     fn new(file: Option<LogFile>, stderr_level: Option<LevelFilter>, stderr: W) -> Self {
         let mut format = ConfigBuilder::new();
-        // Only runwrap's own records: those of the libraries may hold what must not be written down.
+        // Only runwrap's own records: those of libraries may contain secrets.
         format.add_filter_allow_str("runwrap").set_time_format_rfc3339();
         format.set_thread_level(LevelFilter::Off).set_target_level(LevelFilter::Off);
         format.set_location_level(LevelFilter::Off);
-        let file = file.map(|file| WriteLogger::new(LevelFilter::Info, format.build(), Whole::new(file)));
+        let file = file.map(|file| WriteLogger::new(LevelFilter::Info, format.build(), WholeLineWriter::new(file)));
         format.set_time_level(LevelFilter::Off).set_max_level(LevelFilter::Off);
-        let stderr = stderr_level.map(|level| WriteLogger::new(level, format.build(), Whole::new(stderr)));
+        let stderr = stderr_level.map(|level| WriteLogger::new(level, format.build(), WholeLineWriter::new(stderr)));
         Self { file, stderr }
     }
 }
@@ -95,14 +93,14 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
             log_as(file.as_ref(), record, &line::for_file(record, RUN_ID.get().map(String::as_str)));
         }
         if let Some(stderr) = &self.stderr {
-            log_as(stderr.as_ref(), record, &line::for_people(record));
+            log_as(stderr.as_ref(), record, &line::for_stderr(record));
         }
     }
 
     fn flush(&self) {}
 }
 
-/// Logs `text` in the place of what `record` says.
+/// Logs `text` as the message of `record`.
 fn log_as(logger: &impl Log, record: &Record<'_>, text: &str) {
     logger.log(&Record::builder().metadata(record.metadata().clone()).args(format_args!("{text}")).build());
 }
@@ -118,9 +116,9 @@ mod tests {
 
     /// Stands for stderr.
     #[derive(Clone, Default)]
-    struct Said(Arc<Mutex<Vec<u8>>>);
+    struct CapturedStderr(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Said {
+    impl io::Write for CapturedStderr {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -131,31 +129,31 @@ mod tests {
         }
     }
 
-    fn say(logger: &impl Log, level: Level, target: &str, message: &str) {
+    fn log_line(logger: &impl Log, level: Level, target: &str, message: &str) {
         let pairs = [("event", "tested")];
         let mut record = Record::builder();
         record.level(level).target(target).key_values(&pairs);
         logger.log(&record.args(format_args!("{message}")).build());
     }
 
-    /// What reaches stderr and the file of one record a level, and one of a library.
+    /// The output on stderr and in the file for one record of each level and one of a library.
     fn both(verbosity: Verbosity) -> (String, String) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("runwrap.log");
-        let said = Said::default();
+        let stderr = CapturedStderr::default();
         let file = LogFile::new(&path, LOG_BYTES_MAX);
-        let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), said.clone());
+        let logger = Logger::new(Some(file), Some(stderr_level(verbosity)), stderr.clone());
         for level in Level::iter() {
-            say(&logger, level, "runwrap::keeper", &format!("this is {level}"));
+            log_line(&logger, level, "runwrap::keeper", &format!("this is {level}"));
         }
-        say(&logger, Level::Error, "rustls::client", "secret");
-        let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
-        (said, fs::read_to_string(path).unwrap())
+        log_line(&logger, Level::Error, "rustls::client", "secret");
+        let stderr = String::from_utf8(stderr.0.lock().unwrap().clone()).unwrap();
+        (stderr, fs::read_to_string(path).unwrap())
     }
 
     #[test]
-    fn verbosity_decides_what_people_see_and_not_what_is_kept() {
-        let kept = |text: &str| {
+    fn verbosity_affects_stderr_but_not_the_file() {
+        let check_file = |text: &str| {
             let lines: Vec<String> = text.lines().map(|line| line.split_once(" pid=").unwrap().0.to_owned()).collect();
             assert_eq!(lines.len(), 3);
             for (line, level) in lines.iter().zip(["[ERROR]", "[WARN]", "[INFO]"]) {
@@ -170,19 +168,19 @@ mod tests {
             (Verbosity::Normal, "runwrap: this is ERROR\nrunwrap: this is WARN\n"),
             (Verbosity::Verbose, "runwrap: this is ERROR\nrunwrap: this is WARN\nrunwrap: this is INFO\n"),
         ] {
-            let (said, file) = both(verbosity);
-            assert_eq!(said, expected);
-            kept(&file);
+            let (stderr, file) = both(verbosity);
+            assert_eq!(stderr, expected);
+            check_file(&file);
         }
     }
 
     #[test]
-    fn a_log_that_cannot_be_written_stops_nobody() {
+    fn unwritable_log_file_does_not_affect_stderr() {
         let directory = tempfile::tempdir().unwrap();
-        let said = Said::default();
+        let stderr = CapturedStderr::default();
         let file = LogFile::new(directory.path(), LOG_BYTES_MAX);
-        let logger = Logger::new(Some(file), Some(LevelFilter::Warn), said.clone());
-        say(&logger, Level::Warn, "runwrap", "still here");
-        assert_eq!(*said.0.lock().unwrap(), b"runwrap: still here\n");
+        let logger = Logger::new(Some(file), Some(LevelFilter::Warn), stderr.clone());
+        log_line(&logger, Level::Warn, "runwrap", "still here");
+        assert_eq!(*stderr.0.lock().unwrap(), b"runwrap: still here\n");
     }
 }

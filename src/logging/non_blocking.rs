@@ -1,6 +1,5 @@
-//! stderr that may be stuck: behind Ctrl-S, or a pipe into a program that does not read. Must not wait for long: the
-//! supervisor that says something has signals to relay. Called by `logging` alone. Held by
-//! `stuck_reader_of_stderr_delays_nothing`.
+//! Writes to a stderr that may block: after Ctrl-S, or a pipe whose reader does not read. Must not wait long: the
+//! supervisor has signals to relay. Held by `stuck_reader_of_stderr_delays_nothing`.
 
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
@@ -8,12 +7,12 @@ use std::time::Duration;
 
 use crate::sys::poll::writable_within;
 
-/// How long one line may wait for a reader; the next ones do not, until he reads again.
+/// The wait for a blocked reader. After one such wait, lines are dropped at once until the reader reads again.
 const WAIT_MAX: Duration = Duration::from_millis(200);
-/// A pipe that takes any byte takes so many without a wait.
+/// A pipe that polls writable takes this many bytes (PIPE_BUF) without blocking.
 const PIECE_BYTES_MAX: usize = 4096;
 
-/// Drops what `inner` does not take soon.
+/// Drops a line that `inner` does not take in time.
 pub(super) struct NonBlockingWriter<W> {
     inner: W,
     is_stuck: bool,

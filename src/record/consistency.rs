@@ -1,14 +1,13 @@
-//! What is wrong with a record, judged by what it says itself, and what would repair it. Pure: the database's clock has
-//! judged already how long nothing was heard of it. Called by `check`.
+//! Findings about a record, from its own columns, and their repairs. Pure: the caller computes ages by the database's
+//! clock.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use super::{Reason, Status};
 
-/// A time that is whole seconds, rounded one way or the other, is no mistake.
+/// Durations rounded to whole seconds in either direction are correct.
 const ROUNDING_MICROS: i64 = 1_000_000;
 
-/// What may be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingKind {
     Stuck,
@@ -17,12 +16,12 @@ pub enum FindingKind {
     DurationMismatch,
     EndBeforeStart,
     UnknownStatus,
-    /// A journal waits for its delivery.
+    /// A journal has not been delivered.
     Undelivered,
 }
 
 impl FindingKind {
-    /// Its word.
+    /// The name in the output of `check`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -37,95 +36,92 @@ impl FindingKind {
     }
 }
 
-/// What a column of a record says.
+/// The value of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<T> {
     /// The table has no such column.
     Absent,
     Null,
-    /// Something that is no time, or no number of seconds.
+    /// Not a time, or not a number of seconds.
     Unreadable,
     Is(T),
 }
 
-/// A record as it is examined.
+/// The columns of a record that are checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Examined {
-    /// `None` where it is NULL.
+    /// `None` for NULL.
     pub status: Option<String>,
     pub started_at: Cell<DateTime<Utc>>,
     pub ended_at: Cell<DateTime<Utc>>,
     pub duration_seconds: Cell<f64>,
     pub watch: Watched,
     pub presumed: bool,
-    /// Since the last sign of life that the row itself has; `None` where it has none.
+    /// Seconds since the last sign of life in the row itself; `None` if it has none.
     pub silent_seconds: Option<f64>,
 }
 
-/// Who watches a record.
+/// The run that watches a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// Nobody ever did.
+    /// No run ever did.
     Never,
     /// A run that has not ended.
     Living { overdue: bool },
-    /// Its run has ended, or it was given up.
+    /// The run has ended, or the record was given up.
     Ended { reason: Reason },
 }
 
-/// Something that is wrong, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub kind: FindingKind,
     pub detail: String,
-    /// What would repair it.
     pub repair: Repair,
 }
 
-/// What repairs a finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// It follows from the row itself: `check --fix`.
+    /// Follows from the row itself: `check --fix`.
     Derived,
-    /// A command, or what a person must do.
+    /// A command, or an action for a person.
     Do(String),
 }
 
-/// Everything that is wrong with the record `id`. `stuck_after_seconds` is how long nothing may be heard of a record that
-/// nobody watches; `stuck_after` is that as typed.
+/// All findings about the record `id`. An unwatched record is stuck after `stuck_after_seconds` without a sign of life;
+/// `stuck_after` is that option as typed.
 #[must_use]
 pub fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_after: &str) -> Vec<Finding> {
-    let word = record.status.as_deref().map_or("NULL", str::trim_end);
-    match Status::parse(word) {
+    let value = record.status.as_deref().map_or("NULL", str::trim_end);
+    match Status::parse(value) {
         Some(Status::Training) => record.stuck(id, stuck_after_seconds, stuck_after).into_iter().collect(),
         Some(status @ (Status::Completed | Status::Failed)) => record.times(id, status),
         None => vec![Finding {
             kind: FindingKind::UnknownStatus,
-            detail: format!("its status is {word}, which is none of training, completed and failed"),
+            detail: format!("its status is {value}, not training, completed or failed"),
             repair: Repair::Do(format!("runwrap finalize {id} --status completed|failed --force")),
         }],
     }
 }
 
-/// Longer than anything runs: a duration of more is none.
+/// Longer durations are invalid.
 const SECONDS_MAX: f64 = 1e12;
 
-/// A year with more digits is not written the same everywhere.
+/// Years with more digits are not portable between databases.
 const YEAR_MAX: i32 = 9999;
 
-/// The end that follows from a start and a duration; `None` where that is no time that everybody can read.
+/// The end computed from a start and a duration; `None` if it is out of range.
 #[must_use]
 pub fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<DateTime<Utc>> {
     let seconds = Some(duration_seconds).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
-    #[expect(clippy::cast_possible_truncation, reason = "it is within the limits")]
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by SECONDS_MAX")]
     let elapsed = TimeDelta::microseconds((seconds * 1e6).round() as i64);
     started_at.checked_add_signed(elapsed).filter(|ended_at| ended_at.year() <= YEAR_MAX)
 }
 
-/// Whether a duration is more than a rounding second off the time from start to end.
+/// Whether a duration differs from the time between start and end by more than a rounding second.
 #[must_use]
 pub fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
-    #[expect(clippy::cast_possible_truncation, reason = "a cast of a float is clamped, and then it is off")]
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and a saturated value is off")]
     let micros = (duration_seconds * 1e6).round() as i64;
     elapsed.num_microseconds().is_none_or(|elapsed| micros.saturating_sub(elapsed).saturating_abs() > ROUNDING_MICROS)
 }
@@ -152,23 +148,19 @@ impl Examined {
         }
     }
 
-    /// A record that never started has no end and no duration to miss, and of a presumed end all that is known is there.
+    /// A record that never started needs no end and no duration; neither does a presumed end.
     fn times(&self, id: &str, status: Status) -> Vec<Finding> {
         let mut found = Vec::new();
         let mut find = |kind, detail: String, repair| found.push(Finding { kind, detail, repair });
-        let said = status.as_str();
-        let by_hand = || Repair::Do(format!("runwrap finalize {id} --status {said} --ended-at TIME --force"));
+        let status_name = status.as_str();
+        let by_hand = || Repair::Do(format!("runwrap finalize {id} --status {status_name} --ended-at TIME --force"));
         let missing_counts = !self.presumed && self.started_at != Cell::Null;
-        match (self.started_at, self.ended_at, self.duration_seconds) {
-            (Cell::Is(started_at), Cell::Null, Cell::Is(seconds))
-                if missing_counts && derived_end(started_at, seconds).is_some() =>
-            {
-                find(FindingKind::MissingEnd, format!("{said} without an end time"), Repair::Derived);
-            }
-            (_, Cell::Null, _) if missing_counts => {
-                find(FindingKind::MissingEnd, format!("{said} without an end time"), by_hand());
-            }
-            _ => {}
+        if missing_counts && self.ended_at == Cell::Null {
+            let repair = match (self.started_at, self.duration_seconds) {
+                (Cell::Is(start), Cell::Is(seconds)) if derived_end(start, seconds).is_some() => Repair::Derived,
+                _ => by_hand(),
+            };
+            find(FindingKind::MissingEnd, format!("{status_name} without an end time"), repair);
         }
         match (self.started_at, self.ended_at, self.duration_seconds) {
             (Cell::Is(started_at), Cell::Is(ended_at), _) if ended_at < started_at => {
@@ -184,10 +176,10 @@ impl Examined {
                 find(FindingKind::DurationMismatch, detail, Repair::Derived);
             }
             (Cell::Is(_), Cell::Is(_), Cell::Null) => {
-                find(FindingKind::MissingDuration, format!("{said} without a duration"), Repair::Derived);
+                find(FindingKind::MissingDuration, format!("{status_name} without a duration"), Repair::Derived);
             }
             (_, _, Cell::Null) if missing_counts => {
-                find(FindingKind::MissingDuration, format!("{said} without a duration"), by_hand());
+                find(FindingKind::MissingDuration, format!("{status_name} without a duration"), by_hand());
             }
             _ => {}
         }
@@ -203,8 +195,8 @@ mod tests {
         Cell::Is(DateTime::UNIX_EPOCH + TimeDelta::microseconds(micros))
     }
 
-    /// Well ended, after 100.9 s.
-    fn sound() -> Examined {
+    /// Ended correctly after 100.9 s.
+    fn correct() -> Examined {
         Examined {
             status: Some("completed".into()),
             started_at: at(0),
@@ -224,39 +216,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_well_is_not_found() {
-        check(&sound(), &[]);
-        check(&Examined { status: Some("failed   ".into()), ..sound() }, &[]);
+    fn correct_records_have_no_findings() {
+        check(&correct(), &[]);
+        check(&Examined { status: Some("failed   ".into()), ..correct() }, &[]);
         for seconds in [100.0, 100.5, 101.0, 101.9] {
-            check(&Examined { duration_seconds: Cell::Is(seconds), ..sound() }, &[]);
+            check(&Examined { duration_seconds: Cell::Is(seconds), ..correct() }, &[]);
         }
-        let none = Examined { started_at: Cell::Null, ended_at: Cell::Null, duration_seconds: Cell::Null, ..sound() };
+        let none = Examined { started_at: Cell::Null, ended_at: Cell::Null, duration_seconds: Cell::Null, ..correct() };
         check(&none, &[]);
-        check(&Examined { started_at: Cell::Null, duration_seconds: Cell::Null, ..sound() }, &[]);
-        check(&Examined { duration_seconds: Cell::Absent, ..sound() }, &[]);
-        check(&Examined { duration_seconds: Cell::Unreadable, ..sound() }, &[]);
+        check(&Examined { started_at: Cell::Null, duration_seconds: Cell::Null, ..correct() }, &[]);
+        check(&Examined { duration_seconds: Cell::Absent, ..correct() }, &[]);
+        check(&Examined { duration_seconds: Cell::Unreadable, ..correct() }, &[]);
         check(&Examined { presumed: true, started_at: at(0), ..none }, &[]);
     }
 
     #[test]
-    fn times_that_are_missing_or_wrong_are_found() {
-        let no_end = Examined { ended_at: Cell::Null, ..sound() };
+    fn missing_and_wrong_times_are_found() {
+        let no_end = Examined { ended_at: Cell::Null, ..correct() };
         check(&no_end, &[(FindingKind::MissingEnd, true)]);
         let neither = Examined { duration_seconds: Cell::Null, ..no_end };
         check(&neither, &[(FindingKind::MissingEnd, false), (FindingKind::MissingDuration, false)]);
-        check(&Examined { duration_seconds: Cell::Null, ..sound() }, &[(FindingKind::MissingDuration, true)]);
+        check(&Examined { duration_seconds: Cell::Null, ..correct() }, &[(FindingKind::MissingDuration, true)]);
         for seconds in [99.8, 102.0, 0.0, -100.0, 1e300] {
             check(
-                &Examined { duration_seconds: Cell::Is(seconds), ..sound() },
+                &Examined { duration_seconds: Cell::Is(seconds), ..correct() },
                 &[(FindingKind::DurationMismatch, true)],
             );
         }
-        check(&Examined { ended_at: at(-1), ..sound() }, &[(FindingKind::EndBeforeStart, false)]);
+        check(&Examined { ended_at: at(-1), ..correct() }, &[(FindingKind::EndBeforeStart, false)]);
     }
 
     #[test]
-    fn silence_is_judged_by_who_watches() {
-        let training = Examined { status: Some("training".into()), ended_at: Cell::Null, ..sound() };
+    fn silent_record_is_judged_by_its_run() {
+        let training = Examined { status: Some("training".into()), ended_at: Cell::Null, ..correct() };
         check(&training, &[(FindingKind::Stuck, false)]);
         check(&Examined { silent_seconds: Some(86_400.0), ..training.clone() }, &[]);
         check(&Examined { silent_seconds: None, ..training.clone() }, &[]);
@@ -272,9 +264,9 @@ mod tests {
     }
 
     #[test]
-    fn a_word_of_somebody_else_s_is_found() {
+    fn foreign_status_is_found() {
         for status in [None, Some("running".to_owned()), Some("Completed".to_owned()), Some(String::new())] {
-            check(&Examined { status, ..sound() }, &[(FindingKind::UnknownStatus, false)]);
+            check(&Examined { status, ..correct() }, &[(FindingKind::UnknownStatus, false)]);
         }
     }
 }

@@ -1,12 +1,12 @@
-//! How a run ended: from what the kernel said of the trainer to status, reason and duration.
-//! Every decision about an outcome is a pure function here. Called by supervisor and keeper.
+//! How a run ended: from the trainer's exit to status, reason and duration. Pure; every decision about an outcome is
+//! made here.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Reason, Status};
 
-/// What the trainer used, as `wait4` tells it.
+/// The trainer's resource use, from `wait4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     pub cpu_user_seconds: f64,
@@ -14,7 +14,7 @@ pub struct Usage {
     pub max_rss_bytes: i64,
 }
 
-/// The end of a run as its own journal tells it: truth, and what the store writes.
+/// The end of a run according to its own journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ending {
     pub status: Status,
@@ -30,36 +30,35 @@ pub struct Ending {
     pub usage: Option<Usage>,
 }
 
-/// What became of the trainer, as the kernel tells it.
+/// How the trainer ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainerExit {
     Exited {
         code: i32,
     },
-    /// `name` is the signal's (`SIGKILL`); `oom` that the kernel counted an out-of-memory kill meanwhile.
+    /// `name` is the signal's name (`SIGKILL`). `oom`: the kernel counted an out-of-memory kill during the run.
     Signaled {
         signal: i32,
         name: String,
         oom: bool,
     },
-    /// It was never executed; `message` names the command and the error.
+    /// The exec failed; `message` names the command and the error.
     NotExecuted {
         message: String,
     },
-    /// Nobody can know: the supervisor vanished, or failed. `reason` says which.
+    /// The supervisor was killed or failed, as `reason` says; the exit status is unknown.
     Unknown {
         reason: Reason,
         message: String,
     },
 }
 
-/// Status, reason and message of a run from the trainer's exit and what had been asked of it before.
-/// `stop_signal` is a stop request that runwrap relayed; `timed_out` that `--timeout` had run out.
-/// A trainer that exits 0 has completed, whatever it was asked before.
+/// Status, reason and message of a run. `stop_signal` is the first stop request, `timed_out` whether `--timeout` ran
+/// out. A trainer that exits 0 has completed, whatever was requested before.
 #[must_use]
 pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool) -> (Status, Reason, Option<String>) {
-    let (unasked, how) = match exit {
+    let (default_reason, outcome) = match exit {
         TrainerExit::Exited { code: 0 } => return (Status::Completed, Reason::Success, None),
         TrainerExit::NotExecuted { message } => return (Status::Failed, Reason::Spawn, Some(message.clone())),
         TrainerExit::Unknown { reason, message } => return (Status::Failed, *reason, Some(message.clone())),
@@ -71,14 +70,14 @@ pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool)
         TrainerExit::Signaled { name, .. } => (Reason::Signal, format!("killed by {name}")),
     };
     let (reason, message) = match (timed_out, stop_signal) {
-        (true, _) => (Reason::Timeout, format!("ran out of time (--timeout): {how}")),
-        (false, Some(stop)) => (Reason::Cancelled, format!("asked to stop by {stop}: {how}")),
-        (false, None) => (unasked, how),
+        (true, _) => (Reason::Timeout, format!("ran out of time (--timeout): {outcome}")),
+        (false, Some(stop)) => (Reason::Cancelled, format!("asked to stop by {stop}: {outcome}")),
+        (false, None) => (default_reason, outcome),
     };
     (Status::Failed, reason, Some(message))
 }
 
-/// Whole seconds between a start and an end, truncated; never negative.
+/// Whole seconds, truncated, never negative.
 #[must_use]
 pub fn elapsed_seconds(elapsed: TimeDelta) -> i64 {
     elapsed.num_seconds().max(0)
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn exit_0_is_completed_whatever_was_asked() {
+    fn exit_0_is_completed_despite_stop_requests() {
         for stop in [None, Some("SIGTERM")] {
             for timed_out in [false, true] {
                 check(&TrainerExit::Exited { code: 0 }, stop, timed_out, Status::Completed, Reason::Success);
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_ever_completed() {
+    fn other_exit_codes_are_failed() {
         for code in 1..=255 {
             check(&TrainerExit::Exited { code }, None, false, Status::Failed, Reason::Exit);
             check(&TrainerExit::Exited { code }, Some("SIGINT"), false, Status::Failed, Reason::Cancelled);
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_oom_cancelled_timeout_or_signal() {
+    fn signal_is_oom_cancelled_timeout_or_signal() {
         check(&signaled(false), None, false, Status::Failed, Reason::Signal);
         check(&signaled(false), Some("SIGTERM"), false, Status::Failed, Reason::Cancelled);
         check(&signaled(false), None, true, Status::Failed, Reason::Timeout);
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_truncated_and_never_negative() {
+    fn duration_is_truncated_and_never_negative() {
         assert_eq!(elapsed_seconds(TimeDelta::milliseconds(28_424_200)), 28_424);
         assert_eq!(elapsed_seconds(TimeDelta::milliseconds(28_424_999)), 28_424);
         assert_eq!(elapsed_seconds(TimeDelta::milliseconds(-1)), 0);

@@ -1,8 +1,8 @@
-//! Reading an instant as databases, applications and people write it. Pure. Called by the stores and the command line.
+//! Parses timestamps as databases, applications and people write them. Pure.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
-/// An instant as databases and applications write it; without a zone it is UTC.
+/// Parses a timestamp; without a zone it is UTC.
 #[must_use]
 pub fn read_instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(zoned) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%F %T%.f%#z")) {
@@ -19,7 +19,7 @@ mod tests {
     use super::read_instant;
 
     #[test]
-    fn an_instant_without_a_zone_is_utc_and_nonsense_is_none() {
+    fn timestamp_without_a_zone_is_utc() {
         for text in [
             "2025-11-27T01:20:52Z",
             "2025-11-27 01:20:52",

@@ -1,5 +1,5 @@
-//! What a run is, how it can end, and the rules by which two accounts of it are merged.
-//! Owns the vocabulary of the whole crate. Pure: no I/O, no clock, no log. Everybody calls it.
+//! What a run is, how it can end, and the rules that merge two versions of its state. Defines the crate's vocabulary.
+//! Pure: no I/O, no clock, no log.
 
 mod consistency;
 mod decide;
@@ -20,7 +20,7 @@ pub use ending::{Ending, TrainerExit, Usage, elapsed_seconds, ending_of};
 pub use instant::read_instant;
 pub use json::same_json;
 pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, is_overdue, merge};
-pub use report::{Collector, LineError, METRICS_BYTES_MAX, Report, merge_metrics, parse_metrics, parse_report};
+pub use report::{LineError, METRICS_BYTES_MAX, Report, ReportAccumulator, merge_metrics, parse_metrics, parse_report};
 pub use row::{Row, Watch};
 pub use run::{Begun, Progress, RecordId, Run, RunId};
 pub use status::{Reason, Status};

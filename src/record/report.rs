@@ -1,22 +1,22 @@
-//! What a trainer reports of itself: metrics, a model path, an error. Reads the JSON that people's
-//! programs really write (Python's `NaN`, stray NULs, lone surrogates) into JSON that every database takes.
-//! Pure; the files it comes from are `journal::report`'s.
+//! What a trainer reports: metrics, a model path, an error. Accepts the JSON that training programs write (Python's
+//! `NaN`, stray NULs, lone surrogates) and converts it to JSON that every database accepts. Pure; `journal::report`
+//! reads the files.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// The most that one reported line, or all metrics of a run together, may take as JSON, in bytes.
+/// The size limit of one reported line, and of all metrics of a run together, as JSON, in bytes.
 pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
 
-/// How many objects and lists may stand within one another. The journal and the record put metrics into objects of their
-/// own, and whoever reads these gives up at 128: what could not be read again must not be taken.
-const LEVELS_MAX: usize = 100;
+/// The nesting limit. serde_json stops at 128, and journal and record nest the metrics in further objects: deeper
+/// metrics could be written but not read back.
+const DEPTH_MAX: usize = 100;
 
-/// What some programs write before the first word of a file.
+/// Some programs start a file with it.
 const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
-/// All that a trainer has reported so far. `None` is "nothing said", which never erases what was known.
+/// Everything that a trainer has reported. `None` means not reported, and never erases an earlier value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub metrics: Option<Map<String, Value>>,
@@ -24,62 +24,62 @@ pub struct Report {
     pub error: Option<String>,
 }
 
-/// Why a reported line was refused. What was known before it stays.
+/// Why a reported line was refused. Earlier values stay.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LineError {
-    #[error("{bytes} bytes are too many: a line, or all metrics together, may have {METRICS_BYTES_MAX}")]
+    #[error("{bytes} bytes are too many: the limit of a line, and of all metrics together, is {METRICS_BYTES_MAX}")]
     TooLong { bytes: usize },
     #[error("not JSON: {cause}")]
     NotJson { cause: String },
     #[error("not a JSON object")]
     NotAnObject,
-    #[error("more than {LEVELS_MAX} objects and lists stand within one another")]
+    #[error("objects and arrays are nested more than {DEPTH_MAX} deep")]
     TooDeep,
     #[error("\"{field}\" must be {expected}")]
     WrongType { field: &'static str, expected: &'static str },
-    #[error("none of \"metrics\", \"model_path\" and \"error\" is in it")]
+    #[error("none of the keys \"metrics\", \"model_path\" and \"error\"")]
     Empty,
 }
 
 impl Report {
-    /// Takes over what a later report says.
+    /// Merges a later report into this one.
     ///
     /// # Errors
-    /// [`LineError::TooLong`] where all metrics together would pass [`METRICS_BYTES_MAX`]; `self` is then unchanged.
+    /// [`LineError::TooLong`] if the metrics together would exceed [`METRICS_BYTES_MAX`]; `self` is then unchanged.
     pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
-        let mut collector = Collector::from(std::mem::take(self));
-        let result = collector.absorb(later);
-        *self = collector.report;
+        let mut accumulator = ReportAccumulator::from(std::mem::take(self));
+        let result = accumulator.absorb(later);
+        *self = accumulator.report;
         result
     }
 }
 
-/// A report that grows by many lines, each at a cost of its own size and not of all that is known.
+/// Merges many reports, each at the cost of its own size instead of the total size.
 #[derive(Clone, Debug, Default)]
-pub struct Collector {
+pub struct ReportAccumulator {
     report: Report,
-    /// What the metrics take as JSON, roughly: the limit is one of good sense, not of a format.
+    /// The approximate size of the metrics as JSON. The limit needs no exact size.
     metrics_bytes: usize,
 }
 
-impl From<Report> for Collector {
+impl From<Report> for ReportAccumulator {
     fn from(report: Report) -> Self {
         let metrics_bytes = report.metrics.iter().flatten().map(|(key, value)| entry_bytes(key, value)).sum();
         Self { report, metrics_bytes }
     }
 }
 
-impl Collector {
-    /// Everything reported so far.
+impl ReportAccumulator {
+    /// Everything merged so far.
     #[must_use]
     pub const fn report(&self) -> &Report {
         &self.report
     }
 
-    /// As [`Report::absorb`].
+    /// See [`Report::absorb`].
     ///
     /// # Errors
-    /// As there.
+    /// See [`Report::absorb`].
     pub fn absorb(&mut self, later: Report) -> Result<(), LineError> {
         if let Some(metrics) = later.metrics {
             let known = self.report.metrics.get_or_insert_default();
@@ -98,12 +98,12 @@ impl Collector {
     }
 }
 
-/// What a key and its value take as JSON, with their punctuation.
+/// The size of a key and its value as JSON, with punctuation.
 fn entry_bytes(key: &str, value: &Value) -> usize {
     key.len() + value.to_string().len() + 4
 }
 
-/// `known` with every top-level key of `later` put in its place.
+/// `known`, with every top-level key of `later` replacing its own.
 #[must_use]
 pub fn merge_metrics(known: Option<&Map<String, Value>>, later: &Map<String, Value>) -> Map<String, Value> {
     let mut merged = known.cloned().unwrap_or_default();
@@ -111,10 +111,10 @@ pub fn merge_metrics(known: Option<&Map<String, Value>>, later: &Map<String, Val
     merged
 }
 
-/// Reads one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
+/// Parses one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
 ///
 /// # Errors
-/// Says what is wrong with the line.
+/// See [`LineError`].
 pub fn parse_report(line: &[u8]) -> Result<Report, LineError> {
     let mut object = parse_metrics(line)?;
     let metrics = match object.remove("metrics") {
@@ -130,16 +130,16 @@ pub fn parse_report(line: &[u8]) -> Result<Report, LineError> {
     Ok(Report { metrics, model_path, error })
 }
 
-/// Reads a JSON object as a trainer writes it, within [`METRICS_BYTES_MAX`].
+/// Parses a JSON object as a trainer writes it, within [`METRICS_BYTES_MAX`].
 ///
 /// # Errors
-/// Says what is wrong with the text.
+/// See [`LineError`].
 pub fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
     if text.len() > METRICS_BYTES_MAX {
         return Err(LineError::TooLong { bytes: text.len() });
     }
     let strict = strict_json(String::from_utf8_lossy(text).trim_start_matches(BYTE_ORDER_MARK));
-    if levels(&strict) > LEVELS_MAX {
+    if nesting_depth(&strict) > DEPTH_MAX {
         return Err(LineError::TooDeep);
     }
     let value = serde_json::from_str(&strict).map_err(|error| LineError::NotJson { cause: error.to_string() })?;
@@ -159,8 +159,8 @@ fn text(object: &mut Map<String, Value>, field: &'static str) -> Result<Option<S
     }
 }
 
-/// How many objects and lists stand within one another in JSON, or in what resembles it.
-fn levels(strict: &str) -> usize {
+/// The nesting depth of objects and arrays in JSON or malformed JSON.
+fn nesting_depth(strict: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in strict.bytes() {
         match byte {
@@ -175,15 +175,15 @@ fn levels(strict: &str) -> usize {
     deepest
 }
 
-/// Turns Python's `NaN`, `Infinity` and `-Infinity` into strings, lone surrogate escapes and NULs in strings into U+FFFD,
-/// and NULs elsewhere (a file that was cut while it was written to begins with them) into blanks.
+/// Converts Python's `NaN`, `Infinity` and `-Infinity` to strings, and lone surrogate escapes and NULs in strings to
+/// U+FFFD. NULs elsewhere become blanks: a file that was truncated while being written starts with them.
 fn strict_json(text: &str) -> String {
     const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
     let mut strict = String::with_capacity(text.len());
     let mut rest = text;
     let mut in_string = false;
     while let Some(character) = rest.chars().next() {
-        let taken = if in_string && character == '\\' {
+        let length = if in_string && character == '\\' {
             escape(rest, &mut strict)
         } else if let Some(word) = WORDS.iter().find(|word| !in_string && rest.starts_with(**word)) {
             strict.extend(["\"", *word, "\""]);
@@ -197,18 +197,19 @@ fn strict_json(text: &str) -> String {
             });
             character.len_utf8()
         };
-        rest = &rest[taken..];
+        rest = &rest[length..];
     }
     strict
 }
 
-/// Copies the escape at the start of `rest` and returns its length in bytes; a surrogate without its pair becomes U+FFFD.
+/// Copies the escape at the start of `rest` and returns its length in bytes. A surrogate without its pair becomes
+/// U+FFFD.
 fn escape(rest: &str, strict: &mut String) -> usize {
     let unit = |at: usize| {
         let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;
         u16::from_str_radix(digits, 16).ok()
     };
-    let taken = match (unit(0), unit(6)) {
+    let length = match (unit(0), unit(6)) {
         (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
         (Some(0xD800..=0xDFFF), _) => {
             strict.push('\u{FFFD}');
@@ -217,8 +218,8 @@ fn escape(rest: &str, strict: &mut String) -> usize {
         (Some(_), _) => 6,
         (None, _) => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
     };
-    strict.push_str(&rest[..taken]);
-    taken
+    strict.push_str(&rest[..length]);
+    length
 }
 
 fn without_nul(value: Value) -> Value {
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn python_numbers_that_are_not_json_become_strings() {
+    fn nan_and_infinity_become_strings() {
         reads(
             r#"{"metrics": {"a": NaN, "b": [Infinity, -Infinity, -1], "c": "NaN \" Infinity"}}"#,
             &json!({"a": "NaN", "b": ["Infinity", "-Infinity", -1], "c": "NaN \" Infinity"}),
@@ -266,27 +267,27 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_and_a_carriage_return_are_no_part_of_a_line() {
+    fn byte_order_mark_and_carriage_return_are_stripped() {
         reads("\u{FEFF}{\"metrics\": {\"a\": 1}}\r", &json!({"a": 1}));
     }
 
     #[test]
-    fn only_metrics_that_can_be_read_again_within_other_objects_are_taken() {
+    fn accepted_metrics_can_be_read_back_when_nested() {
         let nested = |levels: usize| format!("{{\"a\": {}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
-        let metrics = parse_metrics(nested(LEVELS_MAX).as_bytes()).unwrap();
+        let metrics = parse_metrics(nested(DEPTH_MAX).as_bytes()).unwrap();
         let mut within = Value::Object(metrics);
         for _ in 0..20 {
             within = json!([within]);
         }
         assert_eq!(serde_json::from_str::<Value>(&within.to_string()).unwrap(), within);
-        for levels in [LEVELS_MAX + 1, METRICS_BYTES_MAX / 4] {
+        for levels in [DEPTH_MAX + 1, METRICS_BYTES_MAX / 4] {
             assert_eq!(parse_metrics(nested(levels).as_bytes()), Err(LineError::TooDeep));
         }
         parse_metrics(format!("{{\"a\": \"\\\"{}\"}}", "[".repeat(1000)).as_bytes()).unwrap();
     }
 
     #[test]
-    fn a_bad_line_says_what_is_wrong() {
+    fn invalid_line_names_its_error() {
         let refused = |line: &str| parse_report(line.as_bytes()).unwrap_err().to_string();
         assert!(refused("{\"metrics\": {").starts_with("not JSON: "));
         assert_eq!(refused("[1]"), "not a JSON object");
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn later_reports_win_key_by_key_and_silence_erases_nothing() {
+    fn later_report_wins_key_by_key_and_erases_nothing() {
         let mut known = parse_report(br#"{"metrics": {"a": 1, "b": {"c": 2}}, "model_path": "m"}"#).unwrap();
         known.absorb(parse_report(br#"{"metrics": {"b": 3}, "error": "e"}"#).unwrap()).unwrap();
         known.absorb(Report::default()).unwrap();
@@ -306,27 +307,27 @@ mod tests {
     }
 
     #[test]
-    fn many_lines_that_replace_one_another_stay_within_the_limit_and_cost_little() {
-        let mut collector = Collector::default();
+    fn replacing_lines_stay_within_the_limit() {
+        let mut accumulator = ReportAccumulator::default();
         let large = Value::String("x".repeat(METRICS_BYTES_MAX / 2));
         let line = |key: &str, value: &Value| Report {
             metrics: json!({key: value}).as_object().cloned(),
             ..Report::default()
         };
-        collector.absorb(line("large", &large)).unwrap();
+        accumulator.absorb(line("large", &large)).unwrap();
         for step in 0..100_000 {
-            collector.absorb(line("step", &json!(step))).unwrap();
+            accumulator.absorb(line("step", &json!(step))).unwrap();
         }
         for _ in 0..10 {
-            collector.absorb(line("large", &large)).unwrap();
+            accumulator.absorb(line("large", &large)).unwrap();
         }
-        assert!(collector.absorb(line("larger", &large)).is_err());
-        assert_eq!(collector.report().metrics.as_ref().unwrap()["step"], 99_999);
-        assert_eq!(Collector::from(collector.report().clone()).metrics_bytes, collector.metrics_bytes);
+        assert!(accumulator.absorb(line("larger", &large)).is_err());
+        assert_eq!(accumulator.report().metrics.as_ref().unwrap()["step"], 99_999);
+        assert_eq!(ReportAccumulator::from(accumulator.report().clone()).metrics_bytes, accumulator.metrics_bytes);
     }
 
     #[test]
-    fn metrics_that_grow_too_large_together_are_refused_and_the_known_ones_stay() {
+    fn metrics_over_the_limit_are_refused_and_earlier_ones_kept() {
         let half = |key: &str| Report {
             metrics: json!({key: "x".repeat(METRICS_BYTES_MAX / 2)}).as_object().cloned(),
             ..Report::default()
@@ -339,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_panics_and_plain_json_is_kept(text in any::<String>(), number in any::<f64>()) {
+        fn no_line_panics_and_valid_json_is_kept(text in any::<String>(), number in any::<f64>()) {
             let _ignored_error = parse_report(text.as_bytes()).err();
             let line = json!({"metrics": {text.replace('\0', ""): number}});
             let strict = strict_json(&line.to_string());

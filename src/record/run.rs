@@ -1,5 +1,4 @@
-//! The facts of a run: those known before the trainer starts, and those that come while it runs.
-//! Plain data that the journal keeps and the stores write. Must not decide anything.
+//! The facts of a run: those known before the trainer starts, and its progress. Plain data for journal and store.
 
 use std::fmt;
 
@@ -10,7 +9,7 @@ use uuid::Uuid;
 
 use super::Report;
 
-/// The key of a run in every place that knows of it: a `UUIDv7` made on the client.
+/// The key of a run in journal, database and messages: a UUIDv7 made by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub Uuid);
@@ -21,7 +20,7 @@ impl fmt::Display for RunId {
     }
 }
 
-/// The `id` of a row of the user's table, as text: the column may be an integer, a uuid or text.
+/// The `id` of a row in the user's table, as text: the column may be an integer, a uuid or text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RecordId(pub String);
@@ -32,15 +31,15 @@ impl fmt::Display for RecordId {
     }
 }
 
-/// What is known of a run before its trainer starts. The content of the journal's first event.
+/// The facts known before the trainer starts, as written to the journal's first event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     pub run_id: RunId,
-    /// What this run trains.
+    /// The name of the trained model.
     pub name: String,
-    /// `--model-version`; without it the store takes the next `vN` of the name.
+    /// `--model-version`; without it the store allocates the next `vN` of the name.
     pub version: Option<String>,
-    /// `--record-id`: a row that the application has inserted and this run makes its own.
+    /// `--record-id`: an existing row of the application that this run adopts.
     pub adopt: Option<RecordId>,
     /// `--set`: further columns of the inserted row, as typed.
     pub set: Vec<(String, String)>,
@@ -51,32 +50,32 @@ pub struct Run {
     pub cwd: String,
     pub host: String,
     pub username: String,
-    /// What helps later: commit, job id, container. Never an environment dump, never a secret.
+    /// The environment for later diagnosis: commit, job id, container. Never an environment dump or a secret.
     pub context: Map<String, Value>,
     /// `--model-path`, absolute.
     pub model_path: Option<String>,
-    /// How long after its last heartbeat the run may be presumed lost, in seconds.
+    /// Seconds after the last heartbeat until the run may be presumed lost.
     pub lease_seconds: u32,
 }
 
-/// What the store answered to the beginning of a run.
+/// The store's result of beginning a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     pub record_id: RecordId,
-    /// The `version` column of the row; `None` where an adopted row or a table has none.
+    /// The `version` column of the row; `None` if an adopted row or the table has none.
     pub version: Option<String>,
 }
 
-/// What is known of a run that has begun, beyond [`Run`]: a sign of life and all that was reported so far.
+/// The facts of a running or ended run: a sign of life, and everything reported so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// When the trainer was started, UTC: the `train_start_time` column. `None` before it was.
+    /// The start of the trainer, UTC: the `train_start_time` column. `None` before it.
     pub started_at: Option<DateTime<Utc>>,
-    /// When the run was last known to live, UTC by the run's own clock: the start plus the elapsed boot time.
+    /// The last sign of life, UTC by the run's own clock: the start plus the elapsed boot time.
     pub seen_at: Option<DateTime<Utc>>,
     /// The trainer's process id on its host.
     pub pid: Option<i32>,
-    /// The name of the signal that runwrap was first asked to stop with, or sent at a timeout.
+    /// The first stop request, or the signal sent at a timeout.
     pub stop_signal: Option<String>,
     pub report: Report,
 }

@@ -1,22 +1,23 @@
-//! The closed lists of states and reasons of a record, with the words that the database keeps.
-//! Must not know how a state is reached: that is `ending` and `merge`.
+//! The statuses and reasons of a record, and their names in the database. Must not decide when one applies: that is
+//! `ending` and `merge`.
 
+use serde::de::value::{BorrowedStrDeserializer, Error};
 use serde::{Deserialize, Serialize};
 
 /// The `status` column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The run has begun and no end is known.
+    /// The run has begun and not ended.
     Training,
-    /// The trainer exited 0, or an operator said so.
+    /// The trainer exited 0, or an operator set it.
     Completed,
-    /// Everything else.
+    /// Any other end.
     Failed,
 }
 
 impl Status {
-    /// The word in the `status` column.
+    /// The value in the `status` column.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -26,61 +27,45 @@ impl Status {
         }
     }
 
-    /// The status that a word of the `status` column stands for; `None` for a word of somebody else's.
+    /// Parses the value of a `status` column; `None` for a value that is not runwrap's.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Training, Self::Completed, Self::Failed].into_iter().find(|status| status.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        parse(name)
     }
 }
 
-/// The `reason` column: why a record ended as it did.
+/// The `reason` column: why a record has its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Exit code 0.
     Success,
-    /// Another exit code.
+    /// Any other exit code.
     Exit,
-    /// Ended by a signal that nobody sent through runwrap.
+    /// A signal that runwrap did not relay.
     Signal,
-    /// Ended, other than by exit 0, after runwrap was asked to stop.
+    /// runwrap was asked to stop, and the trainer did not exit 0.
     Cancelled,
     /// SIGKILL, and the kernel counted an out-of-memory kill in the trainer's cgroup.
     Oom,
-    /// `--timeout` ran out, and the trainer did not then exit 0.
+    /// `--timeout` ran out, and the trainer did not exit 0.
     Timeout,
     /// The command could not be executed.
     Spawn,
-    /// The supervisor vanished while the trainer ran.
+    /// The supervisor was killed while the trainer ran.
     SupervisorKilled,
-    /// The supervisor itself failed.
+    /// The supervisor failed.
     SupervisorError,
-    /// Presumed: the lease ran out, or a dead journal was found without an end.
+    /// Presumed: the lease ran out, or a dead run's journal has no end.
     Lost,
-    /// Presumed: a row that nothing watches was too old.
+    /// Presumed: an unwatched row is older than `--stuck-after`.
     Stuck,
-    /// An operator ended it.
+    /// Set by an operator.
     Manual,
 }
 
 impl Reason {
-    /// Every reason, in the order of the contract.
-    pub const ALL: [Self; 12] = [
-        Self::Success,
-        Self::Exit,
-        Self::Signal,
-        Self::Cancelled,
-        Self::Oom,
-        Self::Timeout,
-        Self::Spawn,
-        Self::SupervisorKilled,
-        Self::SupervisorError,
-        Self::Lost,
-        Self::Stuck,
-        Self::Manual,
-    ];
-
-    /// The word in the `reason` column.
+    /// The value in the `reason` column.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,20 +84,40 @@ impl Reason {
         }
     }
 
-    /// The reason that a word of the `reason` column stands for.
+    /// Parses the value of a `reason` column.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        parse(name)
     }
+}
+
+/// Parses by the names that serde derives; a test compares them with `as_str`.
+fn parse<'de, T: Deserialize<'de>>(name: &'de str) -> Option<T> {
+    T::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const REASONS: [Reason; 12] = [
+        Reason::Success,
+        Reason::Exit,
+        Reason::Signal,
+        Reason::Cancelled,
+        Reason::Oom,
+        Reason::Timeout,
+        Reason::Spawn,
+        Reason::SupervisorKilled,
+        Reason::SupervisorError,
+        Reason::Lost,
+        Reason::Stuck,
+        Reason::Manual,
+    ];
+
     #[test]
-    fn every_word_reads_back_as_itself() {
-        for reason in Reason::ALL {
+    fn every_name_parses_to_its_value() {
+        for reason in REASONS {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }

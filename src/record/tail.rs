@@ -1,16 +1,16 @@
-//! The end of a log as an error message: readable text from what a program wrote for a terminal. Pure.
+//! Converts the end of a terminal log to a readable error message. Pure.
 
-/// Stands for what came before the first line that is kept of.
+/// Marks text that was cut off before the first line.
 const CUT: char = '…';
 
-/// The readable lines of `written`, the end of a log: without control characters, each progress bar as it was last drawn.
-/// `cut` says that more came before: the first line may be the end of a longer one, which is kept, as the message is
-/// often at the end. `None` where nothing is left.
+/// The readable lines of `written`: without control characters, each progress bar as last drawn; `None` if nothing is
+/// left. `cut` means that earlier output was cut off. The first line may then be incomplete; it is kept because the
+/// error is often at its end.
 #[must_use]
 pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
-    // What is left of a character that was cut in two.
-    let halved = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
-    let mut text = String::from_utf8_lossy(&written[halved..]).into_owned();
+    // The rest of a UTF-8 character that was cut in two.
+    let partial = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
+    let mut text = String::from_utf8_lossy(&written[partial..]).into_owned();
     if cut {
         text.insert(0, CUT);
     }
@@ -19,14 +19,14 @@ pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// What a line looks like after all its carriage returns: the last drawing that shows something.
+/// A line after all its carriage returns: the last drawing that is not blank.
 fn last_drawn(line: &str) -> String {
     let mut drawings = line.rsplit('\r').map(without_control);
     drawings.find(|drawn| !drawn.trim_start_matches(CUT).trim().is_empty()).unwrap_or_default()
 }
 
-/// Without escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more, with what may stand between)
-/// and other control characters, tabs aside.
+/// Removes escape sequences (`ESC [ … letter`, `ESC ] … BEL` or `… ESC \`, `ESC` and one more, with intermediate bytes)
+/// and control characters except tabs.
 fn without_control(line: &str) -> String {
     let mut kept = String::with_capacity(line.len());
     let mut rest = line.chars();
@@ -42,7 +42,7 @@ fn without_control(line: &str) -> String {
                     rest.next();
                 }
             }
-            // A character set, as `tput sgr0` says it: `ESC ( B`.
+            // Selects a character set: `ESC ( B`, as `tput sgr0` writes it.
             Some(' '..='/') => drop(rest.find(|character| !(' '..='/').contains(character))),
             Some(_) | None => {}
         }
@@ -55,7 +55,7 @@ mod tests {
     use super::readable_tail;
 
     #[test]
-    fn a_log_for_a_terminal_becomes_plain_text() {
+    fn terminal_log_becomes_plain_text() {
         let written = b"rt of a line\n 10%|#   \r 50%|##  \r100%|####\n\x1b[31mTraceback\x1b(B\x1b[m:\n\tboom\x07 \xff\x1b]0;title\x07!\r\n\n";
         assert_eq!(readable_tail(written, true).unwrap(), "…rt of a line\n100%|####\nTraceback:\n\tboom \u{FFFD}!");
         let link = b"see \x1b]8;;file:///a\x1b\\line 3\x1b]8;;\x1b\\, please";
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_longer_line_is_kept_and_marked() {
+    fn cut_line_is_kept_and_marked() {
         assert_eq!(readable_tail(b"only one line", true).unwrap(), "…only one line");
         assert_eq!(readable_tail(b"and a newline\n", true).unwrap(), "…and a newline");
         assert_eq!(readable_tail(b"\nwhole\n", true).unwrap(), "whole");

@@ -1,69 +1,70 @@
-//! The deadlines of a run: of its present phase, and of a trainer that was told to stop. They stand still while the user
-//! has stopped the job. Pure. Called by `machine`.
+//! The deadlines of a run: of its present phase, and of a trainer that was asked to stop. They pause while the job is
+//! stopped. Pure.
 
 use std::time::Duration;
 
-/// Moments of boot time.
+/// Points of boot time.
 #[derive(Debug)]
 pub(super) struct Deadlines {
-    /// When the present phase is over at the latest.
+    /// The end of the present phase.
     phase: Option<Duration>,
     kill: Option<Duration>,
-    /// Since when the job is stopped.
-    stopped: Option<Duration>,
+    /// Since when the job has been stopped.
+    paused_at: Option<Duration>,
 }
 
 impl Deadlines {
     pub(super) const fn new(phase: Duration) -> Self {
-        Self { phase: Some(phase), kill: None, stopped: None }
+        Self { phase: Some(phase), kill: None, paused_at: None }
     }
 
-    /// A phase begins: nothing is left of the one before.
+    /// Starts a phase and clears all earlier deadlines.
     pub(super) const fn begin_phase(&mut self, end: Option<Duration>) {
-        *self = Self { phase: end, kill: None, stopped: None };
+        *self = Self { phase: end, kill: None, paused_at: None };
     }
 
-    /// The trainer was told to stop, and is killed at `moment`.
+    /// Sets the time at which the trainer is killed.
     pub(super) const fn kill_at(&mut self, moment: Duration) {
         self.kill = Some(moment);
     }
 
-    /// As [`Self::kill_at`], but a second request does not prolong the first.
+    /// Sets the time at which the trainer is killed, unless one is set: a second stop request does not extend the
+    /// first.
     pub(super) fn kill_at_the_latest(&mut self, moment: Duration) {
         self.kill.get_or_insert(moment);
     }
 
-    /// The user has stopped the job.
-    pub(super) fn stop(&mut self, now: Duration) {
-        self.stopped.get_or_insert(now);
+    /// The job was stopped.
+    pub(super) fn pause(&mut self, now: Duration) {
+        self.paused_at.get_or_insert(now);
     }
 
-    /// The job goes on: it has as much time left as when it was stopped.
-    pub(super) fn go_on(&mut self, now: Duration) {
-        let Some(since) = self.stopped.take() else { return };
+    /// The job was continued: moves the deadlines by the time that it was stopped.
+    pub(super) fn resume(&mut self, now: Duration) {
+        let Some(since) = self.paused_at.take() else { return };
         for moment in [&mut self.phase, &mut self.kill].into_iter().flatten() {
             *moment += now.saturating_sub(since);
         }
     }
 
-    /// The next of them.
+    /// The earliest deadline; `None` while the job is stopped.
     pub(super) fn next(&self) -> Option<Duration> {
         let running = [self.phase, self.kill].into_iter().flatten().min();
-        running.filter(|_| self.stopped.is_none())
+        running.filter(|_| self.paused_at.is_none())
     }
 
-    /// Whether the phase has taken too long; true once.
-    pub(super) fn take_phase(&mut self, now: Duration) -> bool {
-        self.stopped.is_none() && take_due(&mut self.phase, now)
+    /// Whether the phase has expired. True once.
+    pub(super) fn phase_expired(&mut self, now: Duration) -> bool {
+        self.paused_at.is_none() && take_due(&mut self.phase, now)
     }
 
-    /// Whether the trainer is to be killed; true once.
-    pub(super) fn take_kill(&mut self, now: Duration) -> bool {
-        self.stopped.is_none() && take_due(&mut self.kill, now)
+    /// Whether the trainer must be killed. True once.
+    pub(super) fn kill_due(&mut self, now: Duration) -> bool {
+        self.paused_at.is_none() && take_due(&mut self.kill, now)
     }
 }
 
-/// Whether `moment` has come; it is forgotten then.
+/// Clears and reports a deadline that has passed.
 pub(super) fn take_due(moment: &mut Option<Duration>, now: Duration) -> bool {
     moment.take_if(|moment| *moment <= now).is_some()
 }
@@ -75,38 +76,38 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn time_that_the_job_was_stopped_does_not_count() {
+    fn stopped_time_extends_all_deadlines() {
         let mut deadlines = Deadlines::new(10 * SECOND);
         deadlines.kill_at(12 * SECOND);
         assert_eq!(deadlines.next(), Some(10 * SECOND));
-        deadlines.stop(4 * SECOND);
-        // It stopped again before anybody saw that it went on.
-        deadlines.stop(5 * SECOND);
-        assert_eq!((deadlines.next(), deadlines.take_phase(20 * SECOND)), (None, false));
-        assert!(!deadlines.take_kill(20 * SECOND));
-        deadlines.go_on(104 * SECOND);
-        deadlines.go_on(105 * SECOND);
+        deadlines.pause(4 * SECOND);
+        // Stopped again before the continue was seen.
+        deadlines.pause(5 * SECOND);
+        assert_eq!((deadlines.next(), deadlines.phase_expired(20 * SECOND)), (None, false));
+        assert!(!deadlines.kill_due(20 * SECOND));
+        deadlines.resume(104 * SECOND);
+        deadlines.resume(105 * SECOND);
         assert_eq!(deadlines.next(), Some(110 * SECOND));
-        assert!(!deadlines.take_phase(109 * SECOND) && deadlines.take_phase(110 * SECOND));
-        assert!(!deadlines.take_phase(110 * SECOND));
-        assert!(!deadlines.take_kill(111 * SECOND) && deadlines.take_kill(112 * SECOND));
+        assert!(!deadlines.phase_expired(109 * SECOND) && deadlines.phase_expired(110 * SECOND));
+        assert!(!deadlines.phase_expired(110 * SECOND));
+        assert!(!deadlines.kill_due(111 * SECOND) && deadlines.kill_due(112 * SECOND));
     }
 
     #[test]
-    fn a_second_request_to_stop_does_not_prolong_the_first() {
+    fn second_stop_request_does_not_extend_the_first() {
         let mut deadlines = Deadlines::new(10 * SECOND);
         deadlines.kill_at_the_latest(5 * SECOND);
         deadlines.kill_at_the_latest(7 * SECOND);
-        assert!(deadlines.take_kill(5 * SECOND));
+        assert!(deadlines.kill_due(5 * SECOND));
     }
 
     #[test]
-    fn a_new_phase_forgets_the_one_before() {
+    fn new_phase_clears_earlier_deadlines() {
         let mut deadlines = Deadlines::new(10 * SECOND);
         deadlines.kill_at(5 * SECOND);
-        deadlines.stop(SECOND);
+        deadlines.pause(SECOND);
         deadlines.begin_phase(Some(30 * SECOND));
         assert_eq!(deadlines.next(), Some(30 * SECOND));
-        assert!(!deadlines.take_kill(29 * SECOND));
+        assert!(!deadlines.kill_due(29 * SECOND));
     }
 }

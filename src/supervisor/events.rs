@@ -1,61 +1,59 @@
-//! The words between `machine` and `reactor`: what happens to a supervisor, and what it is to do. Must not decide anything.
+//! The events and actions exchanged between `machine` and `reactor`. Plain data.
 
-use super::relay::Reach;
+use super::relay::SignalScope;
 use crate::journal;
 use crate::link::ToSupervisor;
 use crate::record::TrainerExit;
 use crate::sys::process::EndAs;
-use crate::sys::signals::Received;
+use crate::sys::signals::SignalInfo;
 
-/// What happens to a supervisor.
 #[derive(Clone, Debug)]
 pub(super) enum SupervisorEvent {
     Keeper(ToSupervisor),
-    /// The link is at its end, or a keeper could not be started.
+    /// The link is at end-of-file, or no keeper could be started.
     KeeperGone,
     Signal {
-        signal: Received,
-        reach: Reach,
+        signal: SignalInfo,
+        scope: SignalScope,
     },
-    /// The command could not be executed, or not even forked.
+    /// The fork or the exec failed.
     SpawnFailed {
         not_found: bool,
         message: String,
     },
-    /// The command runs.
+    /// The exec succeeded.
     Executed {
         pid: i32,
     },
     TrainerEnded(TrainerExit),
     TrainerStopped {
         signal: i32,
-        /// A shell waits for it to give the terminal back.
+        /// A job-control shell waits for the terminal.
         in_foreground: bool,
     },
     TrainerContinued,
-    /// We were stopped, and go on.
-    Awake,
-    /// A moment that `SupervisorMachine::wake_at` asked for, or any other.
-    Time,
+    /// This process was stopped and has been continued.
+    Resumed,
+    /// Time has passed, at the latest by `SupervisorMachine::wake_at`.
+    Tick,
 }
 
-/// What a supervisor is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SupervisorAction {
     StartKeeper,
     Spawn,
-    /// Write an event down; durably before the next action, if so.
+    /// Write a journal event; if `durable`, sync it before the next action.
     Write {
         event: journal::RunEvent,
         durable: bool,
     },
-    Send {
+    SignalTrainer {
         signal: i32,
         value: Option<usize>,
     },
-    /// Let the guard write the end.
-    Finish(TrainerExit),
-    /// The job stops: stop with it, by the same signal.
+    /// Let the guard write the end of the run.
+    WriteEnd(TrainerExit),
+    /// Stop this process by the signal that stopped the trainer.
     StopSelf {
         signal: i32,
     },
@@ -63,7 +61,7 @@ pub(super) enum SupervisorAction {
         message: String,
         hint: String,
     },
-    /// The run never began: stop the keeper and remove the journal.
+    /// The run never began: kill the keeper and remove the journal.
     Abandon,
-    End(EndAs),
+    Exit(EndAs),
 }

@@ -1,46 +1,45 @@
-//! The finalize drop guard: the one place that writes a run's end. Whatever way the supervisor leaves, by return, by error
-//! or by a panic, the end is in the journal and the keeper has been told before the process is gone.
+//! The finalize drop guard: the only code that writes the end of a run. Whether the supervisor returns, fails or
+//! panics, the end is in the journal and the keeper is notified before the process exits.
 
 use std::io;
 use std::time::Duration;
 
-use super::keepers::Keepers;
+use super::keeper_process::KeeperProcess;
 use crate::journal::{Appended, Ended, Home, Medium, RunDirectory, RunEvent, RunState, StderrTail, Writer};
 use crate::link::{Message, ToSupervisor};
 use crate::record::{Reason, TrainerExit, Usage};
 use crate::sys::poll::readable_within;
-use crate::sys::{clock, failpoint, poll, process, signals, wait};
+use crate::sys::{clock, failpoint, wait};
 
-/// How long a trainer that is killed may take to die: it may sit in the kernel.
+/// The limit for a killed trainer to end.
 const DEATH_WAIT: Duration = Duration::from_secs(5);
-const STEP: Duration = Duration::from_millis(5);
 
-/// What became of a write, beyond that the journal has it.
+/// The side effects of a successful journal write.
 pub(super) struct Written {
-    /// Why the journal is not where it was, or should be.
+    /// The error that moved the journal to another file or into memory.
     pub(super) moved: Option<io::Error>,
-    /// Whether a keeper knows of it.
-    pub(super) told: io::Result<()>,
+    /// Whether a keeper was notified.
+    pub(super) notified: io::Result<()>,
 }
 
-/// A run whose end is written, and no keeper is there to deliver it.
+/// A run whose end is written but has no keeper to deliver it.
 #[derive(Debug)]
 pub struct Undelivered {
     pub state: RunState,
-    /// Its directory, if it has one: the lock is held as long as this lives.
+    /// The run's directory, if any. Holding it holds the run's lock.
     pub place: Option<(Home, RunDirectory)>,
-    /// The journal is there, and outlives this process.
+    /// The journal is on disk and outlives this process.
     pub on_disk: bool,
 }
 
-/// A run that has begun and has no end yet.
+/// A run that has begun and has not ended.
 pub(super) struct Guard {
     pub(super) writer: Writer,
     pub(super) place: Option<(Home, RunDirectory)>,
-    pub(super) keepers: Keepers,
-    /// The trainer, from its fork until it was reaped.
+    pub(super) keeper: KeeperProcess,
+    /// The trainer, from fork to reap.
     pub(super) trainer_pid: Option<i32>,
-    /// From where on its stderr is the trainer's, where that can be read back.
+    /// The start of the trainer's output in stderr, if stderr is a regular file.
     pub(super) stderr_tail: Option<StderrTail>,
     finish_timeout: Duration,
     finished: bool,
@@ -50,78 +49,76 @@ impl Guard {
     pub(super) const fn new(
         writer: Writer,
         place: Option<(Home, RunDirectory)>,
-        keepers: Keepers,
+        keeper: KeeperProcess,
         finish_timeout: Duration,
     ) -> Self {
-        Self { writer, place, keepers, trainer_pid: None, stderr_tail: None, finish_timeout, finished: false }
+        Self { writer, place, keeper, trainer_pid: None, stderr_tail: None, finish_timeout, finished: false }
     }
 
     fn directory(&self) -> Option<&RunDirectory> {
         self.place.as_ref().map(|(_, run)| run)
     }
 
-    /// Makes the beginning durable, which is `written`, gives the run its name and tells its first keeper, which is
-    /// `started`. Also returns whether the name is there, and durable.
+    /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
+    /// the first keeper (`started` is the result of starting it). Also returns whether the directory's name is durable.
     pub(super) fn begin(
         &mut self,
         started: io::Result<()>,
         written: Appended,
     ) -> io::Result<(Written, io::Result<()>)> {
         failpoint::reached("unsettled");
-        let (moved, started) = match written {
-            Appended::Here => (None, started),
-            // The keeper of the empty file would take a run that has its name for one that never began. Held by
-            // `run_killed_after_a_failed_journal_write_has_one_record`.
-            Appended::Moved(error) => {
-                log_unstarted(started);
-                (Some(error), self.replace_keeper())
-            }
-        };
-        // The name first: all that is new is then made durable at once, by the first of the syncs. A name without a
-        // beginning, as a power failure may leave it, is a run that never was.
+        let (moved, started) = self.follow_journal(written, started);
+        // Rename before the first sync: it then makes the name and the content durable together. A name without a
+        // beginning, possible after a power failure, counts as a run that never began.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let settled = self.writer.settle(directory)?;
-        // Also where the journal itself had to go into memory: the trainer reports to a file there.
+        let synced = self.writer.sync_beginning(directory)?;
+        // Sync the name even if the journal moved into memory: the report file is in that directory.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
-        let (moved, started) = match settled {
-            Appended::Here => (moved, started),
+        let (moved_again, started) = self.follow_journal(synced, started);
+        let notified = started.and_then(|()| self.keeper.notify());
+        Ok((Written { moved: moved_again.or(moved), notified }, published.and(named)))
+    }
+
+    /// Replaces the keeper if the journal has moved: the present keeper has the old file open. `present` is the result
+    /// of starting the present keeper. Returns the error that moved the journal, and whether a keeper has its file
+    /// open.
+    ///
+    /// A keeper of the old, empty file would take a published run for one that never began. Held by
+    /// `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
+    fn follow_journal(&mut self, appended: Appended, present: io::Result<()>) -> (Option<io::Error>, io::Result<()>) {
+        match appended {
+            Appended::InPlace => (None, present),
             Appended::Moved(error) => {
-                log_unstarted(started);
-                (Some(error), self.replace_keeper())
+                if let Err(error) = present {
+                    log::info!(event = "no_keeper", error:%; "");
+                }
+                let replaced = self.keeper.kill().and_then(|()| self.spawn_keeper());
+                (Some(error), replaced)
             }
-        };
-        Ok((Written { moved, told: started.and_then(|()| self.keepers.look()) }, published.and(named)))
+        }
     }
 
-    /// The keeper, if there is one, has the old file. The new one is still to be told.
-    fn replace_keeper(&mut self) -> io::Result<()> {
-        self.keepers.kill()?;
-        self.spawn_keeper()
-    }
-
-    /// Starts a keeper for the journal as it is.
+    /// Starts a keeper for the journal and notifies it.
     pub(super) fn start_keeper(&mut self) -> io::Result<()> {
         self.spawn_keeper()?;
-        self.keepers.look()
+        self.keeper.notify()
     }
 
     fn spawn_keeper(&mut self) -> io::Result<()> {
-        self.keepers.start(self.writer.place(), self.place.as_ref().map(|(_, run)| run))
+        self.keeper.start(self.writer.journal(), self.place.as_ref().map(|(_, run)| run))
     }
 
-    /// Writes `event` and tells the keeper. A journal that had to move takes its keeper with it: the new one has the new file.
+    /// Writes `event` and notifies the keeper.
     pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> io::Result<Written> {
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let (moved, present) = match self.writer.append(directory, event, durable)? {
-            Appended::Here => (None, Ok(())),
-            Appended::Moved(error) => (Some(error), self.replace_keeper()),
-        };
-        Ok(Written { moved, told: present.and_then(|()| self.keepers.look()) })
+        let appended = self.writer.append(directory, event, durable)?;
+        let (moved, present) = self.follow_journal(appended, Ok(()));
+        Ok(Written { moved, notified: present.and_then(|()| self.keeper.notify()) })
     }
 
-    /// Writes the end. The only call that makes the guard do nothing when it is dropped.
+    /// Writes the end. After that, dropping the guard does nothing.
     pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Written> {
         failpoint::reached("exited");
         let metrics = self.writer.state().metrics_file();
@@ -137,10 +134,10 @@ impl Guard {
         Ok(written)
     }
 
-    /// The run never began: leaves nothing behind, and nothing to deliver.
+    /// Removes a run that never began, so that it is never delivered.
     pub(super) fn abandon(&mut self) -> io::Result<()> {
         self.finished = true;
-        self.keepers.kill()?;
+        self.keeper.kill()?;
         match self.place.take() {
             Some((home, run)) => home.remove_run(&run),
             None => Ok(()),
@@ -151,10 +148,10 @@ impl Guard {
         self.finished
     }
 
-    /// The run, if its end is written and no keeper is there to deliver it.
+    /// The run, if its end is written and no keeper is left to deliver it.
     pub(super) fn undelivered(&mut self) -> Option<Undelivered> {
-        // A run that was refused has none: it is not to arrive later either.
-        let undelivered = self.writer.state().ended.is_some() && self.keepers.link_fd().is_none();
+        // A refused run has no end: it must not be delivered later either.
+        let undelivered = self.writer.state().ended.is_some() && self.keeper.link_fd().is_none();
         undelivered.then(|| Undelivered {
             state: self.writer.state().clone(),
             place: self.place.take(),
@@ -162,30 +159,19 @@ impl Guard {
         })
     }
 
-    /// Reaps the trainer, whose end is written.
+    /// Reaps the trainer. Its end must be in the journal.
     pub(super) fn reap(&mut self) -> io::Result<()> {
         self.trainer_pid.take().map_or(Ok(()), wait::reap)
     }
 
-    /// The trainer must not outlive its supervisor: kill it before its end is written.
-    fn kill_trainer(&mut self) -> io::Result<()> {
-        let Some(pid) = self.trainer_pid else { return Ok(()) };
-        process::send(pid, signals::SIGKILL, None)?;
-        let deadline = clock::boot_time() + DEATH_WAIT;
-        while !wait::has_ended(pid)? && clock::boot_time() < deadline {
-            poll::pause(STEP)?;
-        }
-        Ok(())
-    }
-
     fn wait_for_delivery(&mut self) -> io::Result<()> {
         let deadline = clock::boot_time() + self.finish_timeout;
-        while let Some(fd) = self.keepers.link_fd() {
+        while let Some(fd) = self.keeper.link_fd() {
             let left = deadline.saturating_sub(clock::boot_time());
             if left.is_zero() || !readable_within(fd, left)? {
                 break;
             }
-            match self.keepers.recv()? {
+            match self.keeper.recv()? {
                 Message::Received(ToSupervisor::Recorded(_)) | Message::Nothing => {}
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })
                 | Message::Closed => break,
@@ -195,19 +181,13 @@ impl Guard {
     }
 
     fn fail(&mut self) -> io::Result<()> {
-        let killed = self.kill_trainer();
+        // Before its end is written: the trainer must not outlive the supervisor.
+        let killed = self.trainer_pid.map_or(Ok(()), |pid| wait::kill(pid, DEATH_WAIT));
         let message = if std::thread::panicking() { "runwrap panicked" } else { "runwrap failed" };
-        let message = format!("{message}; the trainer was killed (the log says more)");
+        let message = format!("{message}; the trainer was killed (see the log)");
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
-        killed.and(finished.and_then(|written| written.told)).and(self.reap()).and(delivered)
-    }
-}
-
-/// A keeper that another replaces, whether it was there or not.
-fn log_unstarted(started: io::Result<()>) {
-    if let Err(error) = started {
-        log::info!(event = "no_keeper", error:%; "");
+        killed.and(finished.and_then(|written| written.notified)).and(self.reap()).and(delivered)
     }
 }
 

@@ -1,19 +1,18 @@
-//! The supervisor: the process that the user started, with one thread and no database.
+//! The supervisor: the process that the user started. One thread, no database.
 //!
-//! 1. A keeper is started (`keepers`), and while that gets going the journal is begun that it delivers.
-//! 2. The trainer waits for the record, `--start-timeout` at most; then it is forked and executed.
-//! 3. Signals that only we have got are relayed (`signal_inbox`, `relay`), stop requests written down first; deadlines are kept.
-//!    A job that is stopped stops us with its trainer, and time stands still until the two go on.
-//! 4. The trainer's end is looked at, written down by the drop guard (`guard`), and only then reaped.
-//! 5. The keeper delivers the end; that is waited for, `--finish-timeout` at most. Then runwrap ends as the trainer did.
+//! 1. It starts a keeper (`keeper_process`). While the keeper starts, it writes the beginning of the journal.
+//! 2. It waits for the record, at most `--start-timeout`, then forks and executes the trainer.
+//! 3. It relays the signals that did not reach the trainer (`signal_inbox`, `relay`). Stop requests are written to the
+//!    journal first. If the job is stopped, the supervisor stops too, and its deadlines pause.
+//! 4. When the trainer ends, the drop guard (`guard`) writes the end to the journal; only then is the trainer reaped.
+//! 5. It waits until the keeper has delivered the end, at most `--finish-timeout`, and exits as the trainer did.
 //!
-//! `machine` decides, `reactor` waits and does, `guard` is what no way out can miss.
-//! Must never name a store. Called by `commands::run`.
+//! `machine` decides, `reactor` waits and performs, `guard` writes the end on every way out. Must never name a store.
 
 mod deadlines;
 mod events;
 mod guard;
-mod keepers;
+mod keeper_process;
 mod machine;
 mod reactor;
 mod relay;
@@ -22,4 +21,4 @@ mod trainer;
 
 pub use guard::Undelivered;
 pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, RunLimits};
-pub use reactor::{Supervised, Supervision, SupervisorError, supervise};
+pub use reactor::{SupervisorConfig, SupervisorError, SupervisorOutcome, supervise};

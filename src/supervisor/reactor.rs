@@ -1,4 +1,4 @@
-//! Waits, makes one event of what came, and does what `machine` says. Decides nothing.
+//! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,11 +9,11 @@ use thiserror::Error;
 
 use super::events::{SupervisorAction, SupervisorEvent};
 use super::guard::{Guard, Undelivered, Written};
-use super::keepers::Keepers;
+use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
-use super::relay::{InheritedSignals, Reach};
+use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
-use super::trainer::{spawn_failed, trainer_exit, usage};
+use super::trainer::{spawn_failed, trainer_exit};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
 };
@@ -22,36 +22,36 @@ use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
-use crate::sys::signals::{self, Pending, Sender, Signals};
+use crate::sys::signals::{self, PendingSignals, Sender, Signals};
 use crate::sys::spawn::{Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
 
-/// Why a run could not be supervised to its end. The guard has finalized it, if it had begun.
+/// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
 pub enum SupervisorError {
     #[error("cannot keep the journal: {0}")]
     Journal(io::Error),
-    #[error("cannot go on: {0}")]
+    #[error("cannot supervise the run: {0}")]
     System(#[from] io::Error),
 }
 
-/// All that it takes to supervise a run.
-pub struct Supervision {
+/// The parameters of [`supervise`].
+pub struct SupervisorConfig {
     pub command: Vec<OsString>,
     pub config: KeeperConfig,
     pub limits: RunLimits,
-    /// Where the journal goes; without one it is kept in memory.
+    /// The run's directory; without one the journal is kept in memory.
     pub place: Option<(Home, RunDirectory)>,
-    /// How much of the end of a failed run's stderr is kept, in bytes.
+    /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
-    /// What the trainer reports to.
+    /// The trainer's report file.
     pub report_path: Option<PathBuf>,
 }
 
 struct Supervisor {
     machine: SupervisorMachine,
-    // Dropped before everything below: its end must still be able to use the rest of the process.
+    // Dropped first: its drop still needs the fields below.
     guard: Guard,
     signal_inbox: SignalInbox,
     command: Vec<OsString>,
@@ -61,48 +61,52 @@ struct Supervisor {
     executed: bool,
     oom_kills: OomKills,
     usage: Option<Usage>,
-    /// Events that are known already, before any that is waited for.
+    /// Events for the next turn of the loop.
     pending: Vec<SupervisorEvent>,
 }
 
-/// How a run was supervised.
+/// The result of [`supervise`].
 #[derive(Debug)]
-pub struct Supervised {
-    /// How runwrap is to end.
+pub struct SupervisorOutcome {
+    /// How runwrap exits.
     pub end: EndAs,
-    /// No keeper was there in the end: what the journal says is the caller's to deliver.
+    /// Set if no keeper is left: the caller delivers the run.
     pub undelivered: Option<Undelivered>,
 }
 
-/// Runs the trainer from beginning to end. `gather` finds out what is known of the run, while a keeper starts.
+/// Runs the trainer from start to end. `gather` collects the facts of the run while the keeper starts.
 ///
 /// # Errors
-/// Where the kernel refuses what cannot be done without. A run that had begun is finalized all the same.
-pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Result<Supervised, SupervisorError> {
-    let Supervision { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
+/// The journal cannot be kept even in memory, or a system call that supervision needs fails. A run that has begun is
+/// finalized nonetheless.
+pub fn supervise(
+    supervision: SupervisorConfig,
+    gather: impl FnOnce() -> Begin,
+) -> Result<SupervisorOutcome, SupervisorError> {
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
     let signals = Signals::block_all()?;
-    let found = InheritedSignals {
+    let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),
-        blocked: signals.found_blocked(),
+        blocked: signals.inherited_blocked(),
     };
     let directory = place.as_ref().map(|(_, run)| run);
-    let (journal, error) = JournalFile::make(directory).map_err(SupervisorError::Journal)?;
+    let (journal, error) = JournalFile::create(directory).map_err(SupervisorError::Journal)?;
     if let Some(error) = error {
-        warn_of_memory(&error);
+        warn_memory_journal(&error);
     }
-    // First: its way to an open database is the longest. The beginning is on disk before it gets there: two that sync at once
-    // wait for each other.
-    let mut keepers = Keepers::new(config);
-    let started = keepers.start(&journal, directory);
+    // The keeper starts first: opening the database takes longest. The beginning is written and synced before the
+    // keeper gets there, so the two do not wait for each other's sync.
+    let mut keeper = KeeperProcess::new(config);
+    let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
-    // It may wait for a directory or a file server. A signal ends that as it would have ended the bare command; from there on
-    // every signal is an event.
-    let begin = signals.let_through(gather)?;
+    // `gather` may wait for a directory server or a file server. Until it returns, signals act as in the bare command;
+    // afterwards every signal is an event.
+    let begin = signals.with_inherited_mask(gather)?;
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
-    let guard = Guard::new(writer, place, keepers, limits.finish_timeout);
+    let guard = Guard::new(writer, place, keeper, limits.finish_timeout);
     let mut supervisor = Supervisor {
-        machine: SupervisorMachine::new(limits, found, clock::boot_time()),
+        machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),
         guard,
         signal_inbox: SignalInbox::new(signals),
         command,
@@ -115,25 +119,25 @@ pub fn supervise(supervision: Supervision, gather: impl FnOnce() -> Begin) -> Re
         pending: Vec::new(),
     };
     let end = supervisor.run(started, written)?;
-    Ok(Supervised { end, undelivered: supervisor.guard.undelivered() })
+    Ok(SupervisorOutcome { end, undelivered: supervisor.guard.undelivered() })
 }
 
-fn warn_of_memory(error: &io::Error) {
-    let hint = "the run goes on without it; its end would be lost if this machine failed, so give --state-dir a place that can be written";
+fn warn_memory_journal(error: &io::Error) {
+    let hint = "set --state-dir to a writable directory; the run goes on, but its end is lost if this machine fails";
     log::warn!(event = "no_journal", hint; "cannot keep the journal on disk: {error}");
 }
 
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
         let (written, named) = self.guard.begin(started, written)?;
-        // Without its name nobody would find it; of one in memory the user hears anyway.
+        // Without its name the journal cannot be found later. For a journal in memory the user has already been warned.
         if let (Err(error), Medium::Disk) = (named, self.guard.writer.medium()) {
-            warn_of_memory(&error);
+            warn_memory_journal(&error);
         }
-        self.report(Ok(written))?;
-        // While the keeper gets going there is nothing else to do.
+        self.after_write(Ok(written))?;
+        // This work overlaps with the start of the keeper.
         self.signal_inbox.start_witness();
-        self.oom_kills = OomKills::watch();
+        self.oom_kills = OomKills::start();
         loop {
             for event in self.next_events()? {
                 if matches!(event, SupervisorEvent::Executed { .. }) {
@@ -150,10 +154,10 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the next events. Never empty for ever: each wait is bounded.
+    /// Waits for the next events, at most until the machine's next deadline.
     fn next_events(&mut self) -> Result<Vec<SupervisorEvent>, SupervisorError> {
         let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
-        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keepers.link_fd(), exec_result];
+        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keeper.link_fd(), exec_result];
         let [signal, link, exec] =
             readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
         let mut events = std::mem::take(&mut self.pending);
@@ -164,13 +168,13 @@ impl Supervisor {
             self.take_signals(&mut events)?;
         }
         if link {
-            match self.guard.keepers.recv()? {
-                Message::Received(news) => events.push(SupervisorEvent::Keeper(news)),
+            match self.guard.keeper.recv()? {
+                Message::Received(message) => events.push(SupervisorEvent::Keeper(message)),
                 Message::Nothing => {}
                 Message::Closed => events.push(SupervisorEvent::KeeperGone),
             }
         }
-        events.push(SupervisorEvent::Time);
+        events.push(SupervisorEvent::Tick);
         Ok(events)
     }
 
@@ -188,39 +192,40 @@ impl Supervisor {
     }
 
     fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
-        let heard = self.signal_inbox.take()?;
+        let signals = self.signal_inbox.take()?;
         let mut changes = Vec::new();
-        self.look_at_children(&mut changes)?;
-        // Who is asked to stop while the trainer is stopped must know it, and what ended the trainer comes before its end.
-        // Held by `stop_request_beside_sigchld_continues_stopped_trainer`.
+        self.collect_child_changes(&mut changes)?;
+        // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
+        // stopped. The trainer's end follows them: one of them may have caused it. Held by
+        // `stop_request_beside_sigchld_continues_stopped_trainer`.
         let is_end = |event: &SupervisorEvent| {
             !matches!(event, SupervisorEvent::TrainerStopped { .. } | SupervisorEvent::TrainerContinued)
         };
         let end = changes.iter().position(is_end).unwrap_or(changes.len());
         let ends = changes.split_off(end);
         events.extend(changes);
-        for (signal, mut reach) in heard {
+        for (signal, mut scope) in signals {
             if signal.number == signals::SIGCHLD && signal.sender == Sender::Kernel {
                 continue;
             }
-            // What the group gets reaches the trainer only while it is in it.
+            // A signal to our group does not reach a trainer that has left it.
             if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
-                reach = Reach::Alone;
+                scope = SignalScope::SupervisorOnly;
             }
-            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, reach:?; "");
-            events.push(SupervisorEvent::Signal { signal, reach });
+            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
+            events.push(SupervisorEvent::Signal { signal, scope });
         }
         events.extend(ends);
         Ok(())
     }
 
-    fn look_at_children(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
+    fn collect_child_changes(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
         let trainer = self.guard.trainer_pid;
         wait::reap_others(trainer)?;
         let Some(pid) = trainer.filter(|_| self.trainer.is_some()) else { return Ok(()) };
-        // Bounded by what the kernel keeps of a child: a stop, a continue, an end.
+        // The kernel keeps at most a stop, a continue and an end per child.
         for _ in 0..3 {
-            let Some(change) = wait::look(pid)? else { break };
+            let Some(change) = wait::next_change(pid)? else { break };
             log::info!(event = "trainer", pid, change = change.describe(); "");
             match change {
                 ChildChange::Stopped { signal } => {
@@ -229,15 +234,17 @@ impl Supervisor {
                 }
                 ChildChange::Continued => events.push(SupervisorEvent::TrainerContinued),
                 ChildChange::Exited { .. } | ChildChange::Signaled { .. } => {
-                    // An exec that failed ends the child too; what it wrote comes first.
+                    // A failed exec also ends the child; its error comes first.
                     if !self.executed
                         && let Some(event) = self.exec_result()?
                     {
                         events.push(event);
                     }
-                    if self.trainer.take().is_some() {
-                        events.extend(trainer_exit(&change, &self.oom_kills).map(SupervisorEvent::TrainerEnded));
-                        self.usage = usage(&change);
+                    if self.trainer.take().is_some()
+                        && let Some((exit, usage)) = trainer_exit(&change, &self.oom_kills)
+                    {
+                        self.usage = Some(usage);
+                        events.push(SupervisorEvent::TrainerEnded(exit));
                     }
                     break;
                 }
@@ -246,7 +253,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Performs `actions` in order; `Some` is how to end.
+    /// Performs `actions` in order. Returns `Some` when runwrap must exit.
     fn perform(&mut self, actions: Vec<SupervisorAction>) -> Result<Option<EndAs>, SupervisorError> {
         for action in actions {
             match action {
@@ -257,27 +264,27 @@ impl Supervisor {
                 }
                 SupervisorAction::Write { event, durable } => {
                     let written = self.guard.write(event, durable);
-                    self.report(written)?;
+                    self.after_write(written)?;
                     if durable {
                         failpoint::reached("written");
                     }
                 }
-                SupervisorAction::Send { signal, value } => {
+                SupervisorAction::SignalTrainer { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid
                         && let Err(error) = process::send(pid, signal, value)
                     {
-                        // Another user's now, as after `sudo`: that is no reason to give it up.
+                        // EPERM: the trainer runs as another user now, as under `sudo`.
                         let cause = process::error_text(&error);
-                        let hint = "it is waited for all the same; whoever may signal it can end it";
+                        let hint = "runwrap keeps waiting; stop the process as its owner or as root";
                         log::warn!(event = "not_signalled", pid, hint;
                             "cannot send {} to the trainer: {cause}", signals::name(signal));
                     }
                 }
-                SupervisorAction::Finish(exit) => {
+                SupervisorAction::WriteEnd(exit) => {
                     let written = self.guard.finish(exit, self.usage.take());
-                    self.report(written)?;
+                    self.after_write(written)?;
                     self.guard.reap()?;
-                    self.signal_inbox.dismiss_witness()?;
+                    self.signal_inbox.stop_witness()?;
                 }
                 SupervisorAction::StopSelf { signal } => self.stop_self(signal)?,
                 SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
@@ -287,49 +294,49 @@ impl Supervisor {
                     self.guard.abandon()?;
                     temporary.map(discard_temporary_report);
                 }
-                SupervisorAction::End(end) => return Ok(Some(end)),
+                SupervisorAction::Exit(end) => return Ok(Some(end)),
             }
         }
         Ok(None)
     }
 
-    /// The terminal goes back to the shell, and to the trainer again when the job is in the foreground again.
+    /// Stops this process. The shell takes the terminal back; after `fg` the trainer's group gets it again.
     fn stop_self(&mut self, signal: i32) -> Result<(), SupervisorError> {
         let trainer = self.guard.trainer_pid;
-        // The shell gives the terminal to our group, which the trainer, a shell itself, may have left. Held by
-        // `suspended_shell_under_runwrap_regains_the_terminal`.
+        // On `fg` the shell makes our group the foreground group. A trainer that is a shell itself has a group of its
+        // own. Held by `suspended_shell_under_runwrap_regains_the_terminal`.
         let own_group = process::own_group();
-        let had = terminal::foreground_group().filter(|group| *group != own_group);
-        let trainers = had.filter(|group| trainer.and_then(process::group) == Some(*group));
+        let foreground = terminal::foreground_group().filter(|group| *group != own_group);
+        let trainer_group = foreground.filter(|group| trainer.and_then(process::group) == Some(*group));
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
-            log::info!(event = "not_watched", error:%; "");
+            log::info!(event = "witness_not_watching", error:%; "");
         }
-        process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::is_stopped_no_more(pid)?)))?;
-        if let Some(group) = trainers.filter(|_| terminal::foreground_group() == Some(own_group))
-            && let Err(error) = terminal::hand_over(group)
+        process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
+        if let Some(group) = trainer_group.filter(|_| terminal::foreground_group() == Some(own_group))
+            && let Err(error) = terminal::set_foreground_group(group)
         {
-            // The trainer has gone meanwhile.
-            log::info!(event = "terminal_kept", error:%; "");
+            // The trainer has ended.
+            log::info!(event = "terminal_not_handed_over", error:%; "");
         }
         self.signal_inbox.end_watch();
-        self.pending.push(SupervisorEvent::Awake);
+        self.pending.push(SupervisorEvent::Resumed);
         Ok(())
     }
 
     fn start_keeper(&mut self) {
         if let Err(error) = self.guard.start_keeper() {
-            // The last keeper died after it had removed the run: so it had delivered the end. Held by
+            // The keeper died after removing the run's directory, so it had delivered the end. Held by
             // `keeper_death_after_the_removal_costs_no_wait`.
             if error.kind() == io::ErrorKind::NotFound && self.guard.is_finished() {
                 self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
                 return;
             }
-            self.hear_of_keeper(Err(error));
+            self.note_keeper_result(Err(error));
         }
     }
 
-    fn hear_of_keeper(&mut self, told: io::Result<()>) {
-        if let Err(error) = told {
+    fn note_keeper_result(&mut self, result: io::Result<()>) {
+        if let Err(error) = result {
             log::info!(event = "no_keeper", error:%; "");
             self.pending.push(SupervisorEvent::KeeperGone);
         }
@@ -344,46 +351,46 @@ impl Supervisor {
         ];
         added.extend(state.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
         added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
-        // What we have said ourselves is none of its words.
+        // Excludes our own output from the trainer's stderr tail.
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.found_mask()) {
-            Ok((trainer, earlier)) => {
+        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.inherited_mask()) {
+            Ok((trainer, before_fork)) => {
                 self.guard.trainer_pid = Some(trainer.pid);
                 self.trainer = Some(trainer);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
-                self.take_earlier_signals(&earlier)?;
+                self.take_signals_before_fork(&before_fork)?;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
         Ok(())
     }
 
-    /// What was pending before the trainer was forked it has from nobody else, whomever it was sent to.
-    fn take_earlier_signals(&mut self, earlier: &Pending) -> Result<(), SupervisorError> {
+    /// Signals that were pending before the fork did not reach the trainer, whatever their scope.
+    fn take_signals_before_fork(&mut self, before_fork: &PendingSignals) -> Result<(), SupervisorError> {
         let mut events = Vec::new();
         self.take_signals(&mut events)?;
         for event in &mut events {
-            if let SupervisorEvent::Signal { signal, reach } = event
-                && earlier.contains(signal.number)
+            if let SupervisorEvent::Signal { signal, scope } = event
+                && before_fork.contains(signal.number)
             {
-                *reach = Reach::Alone;
+                *scope = SignalScope::SupervisorOnly;
             }
         }
         self.pending.extend(events);
         Ok(())
     }
 
-    /// The journal may be somewhere else now, and no keeper may know of it.
-    fn report(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
-        let Written { moved, told } = written.map_err(SupervisorError::Journal)?;
+    /// Handles the side effects of a journal write.
+    fn after_write(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
+        let Written { moved, notified } = written.map_err(SupervisorError::Journal)?;
         match moved {
-            // It does not outlive us there: the user must hear of it.
-            Some(error) if self.guard.writer.medium() == Medium::Memory => warn_of_memory(&error),
+            // A journal in memory is lost with this process: warn the user.
+            Some(error) if self.guard.writer.medium() == Medium::Memory => warn_memory_journal(&error),
             Some(error) => log::info!(event = "journal_moved", error:%; ""),
             None => {}
         }
-        self.hear_of_keeper(told);
+        self.note_keeper_result(notified);
         Ok(())
     }
 }

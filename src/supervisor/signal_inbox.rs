@@ -1,31 +1,31 @@
-//! The signals to the supervisor, each with whom it has reached: our own queue and a witness's, compared.
-//! Must not decide what follows: `machine` does. Called by `reactor`.
+//! The supervisor's signals with the scope of each, from the supervisor's own queue and the witness's. Must not decide
+//! what a signal causes.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::relay::{Reach, reaches};
-use crate::sys::signals::{self, Received, Sender, Signals};
+use super::relay::{SignalScope, scopes_of};
+use crate::sys::signals::{self, Sender, SignalInfo, Signals};
 use crate::sys::witness::Witness;
 use crate::sys::{host, wait};
 
-/// As many as are taken at once; while they are, no other process's flood can hold us here for ever.
+/// The limit per call: a flood of signals must not hold the supervisor here.
 const TAKEN_MAX: usize = 1024;
 
-/// Our ears.
+/// The queues of supervisor and witness.
 pub(super) struct SignalInbox {
     pub(super) signals: Signals,
     witness: Option<Witness>,
-    /// What the witness has got and we have not taken yet.
-    records: Vec<Received>,
+    /// Received by the witness, not yet by the supervisor.
+    witnessed: Vec<SignalInfo>,
 }
 
 impl SignalInbox {
     pub(super) const fn new(signals: Signals) -> Self {
-        Self { signals, witness: None, records: Vec::new() }
+        Self { signals, witness: None, witnessed: Vec::new() }
     }
 
-    /// From now on there is somebody to compare with. Where there cannot be, signals from processes are relayed.
+    /// Without a witness, signals from processes are relayed and signals from the terminal are not.
     pub(super) fn start_witness(&mut self) {
         match Witness::start(&self.signals) {
             Ok(witness) => self.witness = Some(witness),
@@ -33,63 +33,63 @@ impl SignalInbox {
         }
     }
 
-    /// The trainer has ended: nothing is relayed any more.
-    pub(super) fn dismiss_witness(&self) -> io::Result<()> {
-        self.witness.as_ref().map_or(Ok(()), Witness::dismiss)
+    /// Kills the witness once the trainer has ended: nothing is relayed any more.
+    pub(super) fn stop_witness(&self) -> io::Result<()> {
+        self.witness.as_ref().map_or(Ok(()), Witness::kill_process)
     }
 
-    /// The signals that are pending, in their order.
-    pub(super) fn take(&mut self) -> io::Result<Vec<(Received, Reach)>> {
-        // Only these are taken: each was pending before the witness is asked, so the witness had it by then, if the group
-        // did. One that comes after that, and merges with another in one of the two queues alone, waits for the next time.
-        // Held by `every_signal_arrives_as_often_as_without_runwrap`.
+    /// Takes the pending signals in order.
+    pub(super) fn take(&mut self) -> io::Result<Vec<(SignalInfo, SignalScope)>> {
+        // Take only these: each was pending before the witness is queried, so if it was sent to the group, the witness
+        // has it too. A later signal that merges in only one of the two queues waits for the next call. Held by
+        // `every_signal_arrives_as_often_as_without_runwrap`.
         let pending = signals::pending()?;
         if pending.contains(signals::SIGCONT)
             && let Some(witness) = &self.witness
         {
-            // Somebody may have stopped us all and continued only us.
+            // All may have been stopped and only the supervisor continued.
             witness.wake()?;
         }
-        // A child's end, which is urgent, is no reason to ask; a SIGCHLD that somebody sends is.
-        if pending.more_than_children() || (pending.contains(signals::SIGCHLD) && !wait::any_has_changed()?) {
-            self.ask();
+        // A child's end is urgent and needs no query; a SIGCHLD sent by a process does.
+        if pending.has_other_than_sigchld() || (pending.contains(signals::SIGCHLD) && !wait::any_child_changed()?) {
+            self.query_witness();
         }
         let mut taken = Vec::new();
         while taken.len() < TAKEN_MAX
-            && let Some(signal) = self.signals.next(&pending)?
+            && let Some(signal) = self.signals.take_next(&pending)?
         {
             taken.push(signal);
         }
-        // Again: what merged in our queue alone must not speak for another signal later.
-        let is_known = taken.iter().any(is_not_of_a_child) && self.ask();
+        // Query again: a signal that merged in the supervisor's queue must not match a later signal.
+        let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
         let still_pending = signals::pending()?;
-        let told = reaches(&taken, &mut self.records, |number| still_pending.contains(number));
-        let heard = taken.into_iter().zip(told).filter(|(signal, _)| !self.is_from_us(signal));
-        Ok(heard.map(|(signal, reach)| (signal, if is_known { reach } else { reach.or_unknown() })).collect())
+        let scopes = scopes_of(&taken, &mut self.witnessed, |number| still_pending.contains(number));
+        let signals = taken.into_iter().zip(scopes).filter(|(signal, _)| !self.is_own(signal));
+        Ok(signals.map(|(signal, scope)| (signal, if is_complete { scope } else { scope.or_unknown() })).collect())
     }
 
-    /// We are about to stop with the child `pid`: the witness lets us go on when that does.
+    /// Lets the witness send SIGCONT to this process when the stopped child `pid` is continued or ends.
     pub(super) fn watch(&self, pid: i32) -> io::Result<()> {
         self.witness.as_ref().map_or(Ok(()), |witness| witness.watch(pid))
     }
 
-    /// We go on.
+    /// This process was continued: a query ends the witness's polling.
     pub(super) fn end_watch(&mut self) {
-        self.ask();
+        self.query_witness();
     }
 
-    /// Whether it is the witness's, or the kernel's word for an error of our own, such as a write to a closed pipe.
-    fn is_from_us(&self, signal: &Received) -> bool {
-        let is_own = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
-        is_own || self.witness.as_ref().is_some_and(|witness| witness.has_sent(signal))
+    /// Whether the witness sent `signal`, or an error of this process raised it (SIGPIPE on a closed pipe).
+    fn is_own(&self, signal: &SignalInfo) -> bool {
+        let is_self_sent = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
+        is_self_sent || self.witness.as_ref().is_some_and(|witness| witness.sent(signal))
     }
 
-    /// Adds what the witness has got; false where that is not to be learned.
-    fn ask(&mut self) -> bool {
+    /// Adds the signals received by the witness. Returns false if the answer is missing.
+    fn query_witness(&mut self) -> bool {
         let Some(witness) = &mut self.witness else { return false };
-        match witness.ask() {
-            Ok(records) => {
-                self.records.extend(records);
+        match witness.query() {
+            Ok(witnessed) => {
+                self.witnessed.extend(witnessed);
                 true
             }
             Err(error) => {
@@ -104,8 +104,8 @@ impl SignalInbox {
     }
 }
 
-/// Whether it is more than the kernel's news of a child.
-fn is_not_of_a_child(signal: &Received) -> bool {
+/// Not a SIGCHLD from the kernel.
+fn is_not_child_change(signal: &SignalInfo) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
 }
 

@@ -1,4 +1,4 @@
-//! What the kernel says of the trainer, in the record's words. Called by `reactor`.
+//! Converts the kernel's results for the trainer into the record's types.
 
 use std::ffi::OsString;
 use std::io;
@@ -9,34 +9,24 @@ use crate::sys::cgroup::OomKills;
 use crate::sys::wait::ChildChange;
 use crate::sys::{process, signals};
 
-/// The command could not be executed.
+/// The event for a failed fork or exec.
 pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
     let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
     let message = format!("cannot run {program}: {}", process::error_text(error));
     SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
 }
 
-/// How the trainer ended; `None` while it goes on.
-pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<TrainerExit> {
-    match change {
-        ChildChange::Exited { code, .. } => Some(TrainerExit::Exited { code: *code }),
-        ChildChange::Signaled { signal, .. } => {
-            // Looked at before the trainer is reaped: its group may be removed with it.
-            let oom = *signal == signals::SIGKILL && oom_kills.rose();
-            Some(TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom })
+/// How the trainer ended and its resource use; `None` for a stop or a continue.
+pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<(TrainerExit, Usage)> {
+    let (exit, used) = match change {
+        ChildChange::Exited { code, used } => (TrainerExit::Exited { code: *code }, used),
+        ChildChange::Signaled { signal, used } => {
+            // Before the trainer is reaped: its cgroup may be removed with it.
+            let oom = *signal == signals::SIGKILL && oom_kills.has_increased();
+            (TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom }, used)
         }
-        ChildChange::Stopped { .. } | ChildChange::Continued => None,
-    }
-}
-
-/// What the trainer has used; `None` while it goes on.
-pub(super) fn usage(change: &ChildChange) -> Option<Usage> {
-    match change {
-        ChildChange::Exited { used, .. } | ChildChange::Signaled { used, .. } => Some(Usage {
-            cpu_user_seconds: used.cpu_user_seconds,
-            cpu_system_seconds: used.cpu_system_seconds,
-            max_rss_bytes: used.max_rss_bytes,
-        }),
-        ChildChange::Stopped { .. } | ChildChange::Continued => None,
-    }
+        ChildChange::Stopped { .. } | ChildChange::Continued => return None,
+    };
+    let (cpu_user_seconds, cpu_system_seconds) = (used.cpu_user_seconds, used.cpu_system_seconds);
+    Some((exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes: used.max_rss_bytes }))
 }

@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 
 use nix::unistd::{Uid, User};
 
-/// Asked once: the database may be a directory server's.
+/// Looked up once: the lookup may query a directory server (LDAP).
 static ACCOUNT: OnceLock<(u32, Option<(String, PathBuf)>)> = OnceLock::new();
 
-/// The number, and the name and home directory where the system knows them.
+/// The user id, with name and home directory if the password database has the user.
 #[must_use]
 pub fn account() -> &'static (u32, Option<(String, PathBuf)>) {
     ACCOUNT.get_or_init(|| {
@@ -18,7 +18,7 @@ pub fn account() -> &'static (u32, Option<(String, PathBuf)>) {
     })
 }
 
-/// The user's name, or the number where the system knows no name.
+/// The user's name, or the user id if the password database has no such user.
 #[must_use]
 pub fn user_name() -> String {
     let (uid, entry) = account();

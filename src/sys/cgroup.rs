@@ -1,61 +1,62 @@
-//! How often the kernel has killed for want of memory in this process's control group and its parent, cgroup v2 and v1.
-//! Compared before and after a run: a count that rose explains a SIGKILL.
+//! The kernel's count of out-of-memory kills in this process's cgroup and its parent, cgroup v2 and v1. Compared before
+//! and after a run: if the count has increased, it explains a SIGKILL.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where control groups are mounted: v2 alone, v2 beside v1, v1's memory controller.
-const MOUNTS: [(&str, &str, Version); 3] = [
-    ("/sys/fs/cgroup", "memory.events", Version::Two),
-    ("/sys/fs/cgroup/unified", "memory.events", Version::Two),
-    ("/sys/fs/cgroup/memory", "memory.oom_control", Version::One),
+/// Mount points of the hierarchies: v2 alone, v2 beside v1, v1's memory controller.
+const MOUNTS: [(&str, &str, CgroupVersion); 3] = [
+    ("/sys/fs/cgroup", "memory.events", CgroupVersion::V2),
+    ("/sys/fs/cgroup/unified", "memory.events", CgroupVersion::V2),
+    ("/sys/fs/cgroup/memory", "memory.oom_control", CgroupVersion::V1),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    One,
-    Two,
+enum CgroupVersion {
+    V1,
+    V2,
 }
 
-/// Counts out-of-memory kills from its making on; the default counts none.
+/// Counts out-of-memory kills from its creation on. The default counts none.
 #[derive(Debug, Default)]
 pub struct OomKills {
-    /// What counts, and how far it had counted.
+    /// Counter files and their values at creation.
     before: Vec<(PathBuf, u64)>,
 }
 
 impl OomKills {
-    /// Counts from now on. Counts nothing where there is no memory controller to ask.
+    /// Starts counting. Without a memory controller it counts nothing.
     #[must_use]
-    pub fn watch() -> Self {
-        Self::of(counters(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()))
+    pub fn start() -> Self {
+        Self::from_files(counter_files(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()))
     }
 
-    fn of(files: Vec<PathBuf>) -> Self {
+    fn from_files(files: Vec<PathBuf>) -> Self {
         Self { before: files.into_iter().filter_map(|file| count(&file).map(|count| (file, count))).collect() }
     }
 
-    /// Whether there was one since. Each file is asked for itself: a group that is gone takes no other's count with it.
+    /// Whether any counter has increased. Each file is compared by itself: a removed cgroup must not hide the count of
+    /// another.
     #[must_use]
-    pub fn rose(&self) -> bool {
+    pub fn has_increased(&self) -> bool {
         self.before.iter().any(|(file, before)| count(file).is_some_and(|now| now > *before))
     }
 }
 
-/// `None` for a group that is gone, or a kernel that does not count.
+/// `None` if the cgroup is gone or the kernel does not count.
 fn count(file: &Path) -> Option<u64> {
-    fs::read_to_string(file).ok().and_then(|text| kills(&text))
+    fs::read_to_string(file).ok().and_then(|text| parse_oom_kills(&text))
 }
 
-/// The files that count for the groups in the text of `/proc/self/cgroup`.
-fn counters(groups: &str) -> Vec<PathBuf> {
+/// The counter files for the cgroups listed in `/proc/self/cgroup`.
+fn counter_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for (mount, file, version) in MOUNTS {
         let Some(group) = group_of(groups, version) else { continue };
         let own = Path::new(mount).join(group.trim_start_matches('/'));
         files.extend(own.ancestors().take(2).filter(|path| path.starts_with(mount)).map(|path| path.join(file)));
-        // A container that does not see the host's hierarchy has its own group at the mount. (On a host this is the
-        // root group, which does not count.)
+        // A container that does not see the host's hierarchy has its own cgroup at the mount point. (On a host that is
+        // the root cgroup, which has no counter.)
         files.push(Path::new(mount).join(file));
     }
     files.sort();
@@ -63,20 +64,20 @@ fn counters(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-fn group_of(groups: &str, version: Version) -> Option<&str> {
+fn group_of(groups: &str, version: CgroupVersion) -> Option<&str> {
     groups.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
         let fits = match version {
-            Version::Two => controllers.is_empty(),
-            Version::One => controllers.split(',').any(|name| name == "memory"),
+            CgroupVersion::V2 => controllers.is_empty(),
+            CgroupVersion::V1 => controllers.split(',').any(|name| name == "memory"),
         };
         fits.then_some(path)
     })
 }
 
-/// The `oom_kill` line of `memory.events` or `memory.oom_control`.
-fn kills(text: &str) -> Option<u64> {
+/// The value of the `oom_kill` line of `memory.events` or `memory.oom_control`.
+fn parse_oom_kills(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
 }
 
@@ -87,37 +88,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_s_own_texts_are_read() {
-        assert_eq!(kills("low 0\nhigh 0\nmax 13\noom 2\noom_kill 1\noom_group_kill 0\n"), Some(1));
-        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), Some(7));
-        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\n"), None);
-        assert_eq!(kills("oom_kill many\n"), None);
-        assert_eq!(kills(""), None);
+    fn parses_oom_kill_counts_of_both_versions() {
+        assert_eq!(parse_oom_kills("low 0\nhigh 0\nmax 13\noom 2\noom_kill 1\noom_group_kill 0\n"), Some(1));
+        assert_eq!(parse_oom_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 7\n"), Some(7));
+        assert_eq!(parse_oom_kills("oom_kill_disable 0\nunder_oom 0\n"), None);
+        assert_eq!(parse_oom_kills("oom_kill many\n"), None);
+        assert_eq!(parse_oom_kills(""), None);
     }
 
     #[test]
-    fn a_kill_is_seen_in_any_group_also_where_another_has_gone() {
+    fn increase_is_seen_even_if_another_cgroup_is_gone() {
         let place = tempfile::tempdir().unwrap();
         let [own, parent, new] = ["own", "parent", "new"].map(|name| place.path().join(name));
-        let say = |file: &Path, count: u64| {
+        let write = |file: &Path, count: u64| {
             fs::File::create(file).unwrap().write_all(format!("oom 0\noom_kill {count}\n").as_bytes()).unwrap();
         };
-        say(&own, 3);
-        say(&parent, 40);
-        let kills = OomKills::of(vec![own.clone(), parent.clone(), new.clone()]);
-        assert!(!kills.rose());
-        say(&new, 5);
-        assert!(!kills.rose(), "nobody knows how far it had counted");
+        write(&own, 3);
+        write(&parent, 40);
+        let kills = OomKills::from_files(vec![own.clone(), parent.clone(), new.clone()]);
+        assert!(!kills.has_increased());
+        write(&new, 5);
+        assert!(!kills.has_increased(), "a file without an earlier value counts nothing");
         fs::remove_file(&parent).unwrap();
-        assert!(!kills.rose());
-        say(&own, 4);
-        assert!(kills.rose());
-        assert!(!OomKills::default().rose());
+        assert!(!kills.has_increased());
+        write(&own, 4);
+        assert!(kills.has_increased());
+        assert!(!OomKills::default().has_increased());
     }
 
     #[test]
-    fn own_group_and_parent_are_counted_in_both_versions() {
-        let names = |groups: &str| counters(groups).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+    fn counter_files_of_own_and_parent_cgroup_in_both_versions() {
+        let names =
+            |groups: &str| counter_files(groups).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         assert_eq!(
             names("0::/user.slice/job.scope\n"),
             [

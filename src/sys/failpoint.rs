@@ -1,14 +1,14 @@
 //! Named points at which a test stops a process. Without the feature `failpoints` this compiles to nothing.
-//! `RUNWRAP_FAILPOINTS` lists `name=action`, separated by commas; the actions are `stop` (SIGSTOP: the test does what it wants
-//! and lets it go on), `kill` (SIGKILL), `panic` (a real unwinding panic) and `error` (see [`fails`]).
-//! Called by supervisor, keeper, journal and delivery, each point in one place.
+//! `RUNWRAP_FAILPOINTS` lists `name=action`, separated by commas. Actions: `stop` (SIGSTOP; the test sends SIGCONT),
+//! `kill` (SIGKILL), `panic` (an unwinding panic) and `error` (see [`fails`]). Each name is used at one place in the
+//! code.
 
-/// Does what `RUNWRAP_FAILPOINTS` asks for at the point `name`.
+/// Performs the action that `RUNWRAP_FAILPOINTS` lists for `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 pub const fn reached(_name: &str) {}
 
-/// Whether `RUNWRAP_FAILPOINTS` asks for an error at the point `name`.
+/// Whether `RUNWRAP_FAILPOINTS` lists `error` for `name`.
 #[cfg(not(feature = "failpoints"))]
 #[inline]
 #[must_use]
@@ -23,10 +23,10 @@ pub use compiled_in::{fails, reached};
 mod compiled_in {
     use nix::sys::signal::{Signal, raise};
 
-    /// Does what `RUNWRAP_FAILPOINTS` asks for at the point `name`.
+    /// Performs the action that `RUNWRAP_FAILPOINTS` lists for `name`.
     ///
     /// # Panics
-    /// If that is what the test asked for, or if the test asked for something unknown.
+    /// On `panic`, and on an unknown action.
     #[expect(clippy::panic, reason = "a failpoint that does nothing would make a test pass for nothing")]
     pub fn reached(name: &str) {
         let done = match action(name).as_deref() {
@@ -40,7 +40,7 @@ mod compiled_in {
         }
     }
 
-    /// Whether `RUNWRAP_FAILPOINTS` asks for an error at the point `name`.
+    /// Whether `RUNWRAP_FAILPOINTS` lists `error` for `name`.
     #[must_use]
     pub fn fails(name: &str) -> bool {
         action(name).as_deref() == Some("error")

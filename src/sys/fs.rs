@@ -1,11 +1,11 @@
-//! Files that nobody else may write or redirect: opened relative to a directory that was checked, never through a
-//! symbolic link, owner only. And memory files, for what must not be on any disk.
+//! Files that no other user can write or redirect: opened relative to a checked directory, without following symbolic
+//! links, owner only. Also memory files, for secrets that must not reach a disk.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,15 +18,15 @@ use nix::unistd::{Uid, UnlinkatFlags, fsync, unlinkat};
 use super::clock;
 use super::poll::readable_within;
 
-const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
-const PLAIN_FILE: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
+const DIRECTORY_FLAGS: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
+const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
 
-/// The most that [`read_small`] reads, in bytes.
+/// The size limit of [`read_small`], in bytes.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
-/// How long it waits for the end of a pipe.
+/// How long [`read_small`] waits for the end of a pipe.
 const SMALL_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// An open directory that only its owner, this user, may write.
+/// An open directory that belongs to this user and that only this user may write.
 #[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
@@ -34,25 +34,26 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Opens `path`, made with its parents (0700) where it does not exist. Refuses one that somebody else owns or may write.
-    pub fn open_or_make(path: &Path) -> io::Result<Self> {
+    /// Opens `path`; creates it and its parents (0700) if it does not exist. Refuses a directory that another user owns
+    /// or may write.
+    pub fn open_or_create(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         Self::open(path)
     }
 
-    /// Opens `path`. Refuses one that somebody else owns or may write.
+    /// Opens `path`. Refuses a directory that another user owns or may write.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::checked(open(path, DIRECTORY, Mode::empty())?, path.to_owned())
+        Self::checked(open(path, DIRECTORY_FLAGS, Mode::empty())?, path.to_owned())
     }
 
-    /// Opens the directory `name` in this one; a symbolic link is refused.
+    /// Opens the subdirectory `name`. Refuses a symbolic link.
     pub fn open_child(&self, name: &OsStr) -> io::Result<Self> {
-        let fd = openat(&self.fd, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let fd = openat(&self.fd, name, DIRECTORY_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
         Self::checked(fd, self.path.join(name))
     }
 
-    /// Makes the directory `name` (0700) in this one unless it is there, and opens it.
-    pub fn make_child(&self, name: &OsStr) -> io::Result<Self> {
+    /// Creates the subdirectory `name` (0700) unless it exists, and opens it.
+    pub fn create_child(&self, name: &OsStr) -> io::Result<Self> {
         match mkdirat(&self.fd, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => self.open_child(name),
             Err(errno) => Err(errno.into()),
@@ -67,7 +68,7 @@ impl Directory {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         if metadata.mode() & 0o022 != 0 {
-            let message = format!("{} may be written by others (chmod go-w would end that)", path.display());
+            let message = format!("{} may be written by others (chmod go-w fixes it)", path.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
         }
         Ok(Self { fd, path })
@@ -78,29 +79,29 @@ impl Directory {
         &self.path
     }
 
-    /// Makes the file `name` (0600), which must not exist, for reading and appending.
+    /// Creates the file `name` (0600) for reading and appending. Fails with EEXIST if it exists.
     pub fn create(&self, name: &str) -> io::Result<File> {
-        let flags = PLAIN_FILE | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_APPEND;
+        let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_APPEND;
         Ok(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
-    /// Opens the plain file `name` for reading and appending.
+    /// Opens the regular file `name` for reading and appending.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
-        plain(File::from(openat(&self.fd, name, PLAIN_FILE | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
+        plain(File::from(openat(&self.fd, name, FILE_FLAGS | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
     }
 
-    /// The names in this directory, in no order.
+    /// The names in this directory, unordered.
     pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
-        // By descriptor: the directory may have another name by now, and another directory its old one.
+        // By descriptor: the path may meanwhile refer to another directory.
         std::fs::read_dir(descriptor_path(&self.fd))?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
 
-    /// Removes the file `name`; one that is not there is removed already.
+    /// Removes the file `name`. ENOENT counts as success.
     pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
         absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir))
     }
 
-    /// Removes `name` whatever it is, a directory with all that is in it; no link is followed.
+    /// Removes `name`, a directory with its content. Follows no symbolic link.
     pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
         match self.remove_file(name) {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
@@ -110,67 +111,64 @@ impl Directory {
         }
     }
 
-    /// Removes the empty directory `name`; one that is not there is removed already.
+    /// Removes the empty directory `name`. ENOENT counts as success.
     pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
         absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir))
     }
 
-    /// Makes the file `name` (0600), or opens the plain file that is there.
+    /// Creates the file `name` (0600), or opens the existing regular file.
     pub fn create_or_open(&self, name: &str) -> io::Result<File> {
-        let flags = PLAIN_FILE | OFlag::O_CREAT | OFlag::O_RDWR;
+        let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_RDWR;
         plain(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
-    /// Renames the directory `from` in this one.
+    /// Renames the subdirectory `from` to `to`.
     pub fn rename_child(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(nix::fcntl::renameat(&self.fd, from, &self.fd, to)?)
     }
 
-    /// Moves the directory `name` into `target`, for good.
+    /// Moves the subdirectory `name` into `target` and syncs both directories.
     pub fn move_child(&self, name: &OsStr, target: &Self) -> io::Result<()> {
         nix::fcntl::renameat(&self.fd, name, &target.fd, name)?;
         target.sync()?;
         self.sync()
     }
 
-    /// Makes what was created or removed here durable.
+    /// Makes created, renamed and removed names in this directory durable.
     pub fn sync(&self) -> io::Result<()> {
         Ok(fsync(&self.fd)?)
     }
 
-    /// Whether a name was made or removed here within the last `limit`, by the wall clock.
+    /// Whether a name was created or removed in this directory within the last `limit`, by the wall clock.
     pub fn changed_within(&self, limit: Duration) -> io::Result<bool> {
         let changed = File::from(self.fd.try_clone()?).metadata()?.modified()?;
         Ok(SystemTime::from(clock::wall_time()).duration_since(changed).map_or(true, |age| age < limit))
     }
 
-    /// Whether `name` is there, without following a link.
+    /// Whether `name` exists. Does not follow a symbolic link.
     #[must_use]
     pub fn contains(&self, name: &OsStr) -> bool {
         fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
     }
 }
 
-/// Opens a plain file by path for reading, never waiting for a pipe's other end.
+/// Opens a regular file for reading. Never blocks on a pipe.
 pub fn open_plain(path: &Path) -> io::Result<File> {
-    // Looked at before: to open a pipe and close it again ends whoever writes to it.
+    // Checked before opening: opening and closing a pipe would send SIGPIPE to its writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(not_plain());
     }
     plain(File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?))
 }
 
-/// The text of a small file. Also of a pipe, as the shell's `<(…)` gives one: its other end is waited for, but not for long.
+/// The text of a small file or pipe (the shell's `<(…)`). Waits at most 5 s for the end of a pipe.
 pub fn read_small(path: &Path) -> io::Result<String> {
     let file = File::from(open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK, Mode::empty())?);
     let deadline = clock::boot_time() + SMALL_WAIT_MAX;
     let mut bytes = Vec::new();
     loop {
         if !readable_within(&file, deadline.saturating_sub(clock::boot_time()))? {
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no end of it came within {SMALL_WAIT_MAX:?}"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it did not end within {SMALL_WAIT_MAX:?}")));
         }
         let count = match (&file).take(SMALL_BYTES_MAX).read_to_end(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -188,19 +186,31 @@ pub fn read_small(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Opens `path` for appending, made (0600) where it does not exist; a symbolic link is refused, and a pipe that nobody
-/// reads is not waited for.
+/// Reads `file` from its start with `pread`: the file offset is shared with other processes.
+pub fn read_from_start(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        match file.read_at(&mut chunk, bytes.len() as u64)? {
+            0 => return Ok(bytes),
+            length => bytes.extend_from_slice(&chunk[..length]),
+        }
+    }
+}
+
+/// Opens `path` for appending; creates it (0600) if it does not exist. Refuses a symbolic link. If `path` is a pipe
+/// without a reader, it fails with ENXIO at once.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
-    let flags = PLAIN_FILE | OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT;
+    let flags = FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT;
     Ok(File::from(open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
 }
 
-/// Opens the plain file at `path`, which must exist, for appending.
+/// Opens the existing regular file `path` for appending.
 pub fn append_to_plain(path: &Path) -> io::Result<File> {
-    plain(File::from(open(path, PLAIN_FILE | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
+    plain(File::from(open(path, FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
 }
 
-/// A file that lives in memory only, close-on-exec.
+/// A file in memory (memfd), close-on-exec.
 pub fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
 }
@@ -214,7 +224,7 @@ fn plain(file: File) -> io::Result<File> {
 }
 
 fn not_plain() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "not a plain file")
+    io::Error::other("not a regular file")
 }
 
 fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {

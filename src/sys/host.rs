@@ -1,4 +1,4 @@
-//! Where this process is: host, process id, session.
+//! This process's place on the machine: host name, process id, session.
 
 use nix::unistd::{Pid, getpid, getsid};
 
@@ -13,13 +13,13 @@ pub fn own_pid() -> i32 {
     getpid().as_raw()
 }
 
-/// Whether this process is the first of its PID namespace (the entry point of a container).
+/// Whether this process is PID 1 of its PID namespace (the entry point of a container).
 #[must_use]
 pub fn is_first_process() -> bool {
     getpid() == Pid::from_raw(1)
 }
 
-/// Whether this process leads its session: then a closing terminal signals it alone.
+/// Whether this process leads its session. If so, a closing terminal sends SIGHUP to this process alone.
 #[must_use]
 pub fn leads_session() -> bool {
     getsid(None).is_ok_and(|session| session == getpid())

@@ -1,5 +1,5 @@
-//! What the process was started with, before Rust's runtime changes it: which signals were ignored, which of the
-//! three standard descriptors were closed, which signals were blocked. The trainer gets all of it back.
+//! State inherited at exec, captured before Rust's runtime changes it: ignored signals, closed standard descriptors,
+//! the raw environment. The trainer is started with the same state.
 
 use std::ffi::{CStr, CString, c_char};
 use std::io;
@@ -7,32 +7,31 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::signal::SigSet;
 
-use super::signals::Numbers;
+use super::signals::SignalSet;
 
 unsafe extern "C" {
-    // The C library's.
+    // Defined by the C library.
     static environ: *const *const c_char;
 }
 
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-// Rust's runtime ignores SIGPIPE and opens /dev/null over closed descriptors before `main`. The C library calls
-// this before that; it must not use anything of std that needs the runtime.
+// Rust's runtime ignores SIGPIPE and opens /dev/null over closed descriptors before `main`. The C library runs
+// `.init_array` before that, so the function must not use anything of std that needs the runtime.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static REMEMBER: extern "C" fn() = remember;
+static CAPTURE: extern "C" fn() = capture;
 
-extern "C" fn remember() {
+extern "C" fn capture() {
     let mut ignored = 0;
     for number in 1..=64_i32 {
         // SAFETY: all-zero bytes are a valid `sigaction`: a null handler, an empty mask, no flags.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-        // SAFETY: asks for the present action (the new one is null) into a valid, owned struct.
-        let known = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } == 0;
-        if known && action.sa_sigaction == libc::SIG_IGN {
+        // SAFETY: the new action is null, so the call only writes the present action to a valid, owned struct.
+        let is_valid = unsafe { libc::sigaction(number, std::ptr::null(), &raw mut action) } == 0;
+        if is_valid && action.sa_sigaction == libc::SIG_IGN {
             ignored |= 1 << (number - 1);
         }
     }
@@ -47,49 +46,43 @@ extern "C" fn remember() {
     CLOSED.store(closed, Ordering::Relaxed);
 }
 
-/// The signals that were ignored when the process was started (`nohup`).
+/// The signals that were ignored when this process was started (`nohup`).
 #[must_use]
-pub fn ignored() -> Numbers {
-    Numbers(IGNORED.load(Ordering::Relaxed))
+pub fn ignored() -> SignalSet {
+    SignalSet(IGNORED.load(Ordering::Relaxed))
 }
 
-/// The environment to the byte, also what std hides: an entry without a value.
+/// The environment byte for byte, including entries without `=`, which std hides.
 #[must_use]
 pub fn environment() -> Vec<CString> {
     let mut entries = Vec::new();
-    // SAFETY: reads a pointer that nobody changes: runwrap sets no variable.
-    let mut place = unsafe { environ };
-    if place.is_null() {
+    // SAFETY: reads a pointer that never changes: runwrap sets no environment variable.
+    let mut next = unsafe { environ };
+    if next.is_null() {
         return entries;
     }
     loop {
-        // SAFETY: the array ends with a null, and this is not beyond it.
-        let entry = unsafe { *place };
+        // SAFETY: the array ends with a null pointer, and `next` is not past it.
+        let entry = unsafe { *next };
         if entry.is_null() {
             return entries;
         }
-        // SAFETY: an entry is a string that ends with a NUL.
+        // SAFETY: an entry is a NUL-terminated string.
         entries.push(unsafe { CStr::from_ptr(entry) }.to_owned());
-        // SAFETY: this entry is not the last.
-        place = unsafe { place.add(1) };
+        // SAFETY: this entry is not the terminating null.
+        next = unsafe { next.add(1) };
     }
 }
 
-/// Those of the standard descriptors that were closed when the process was started.
+/// The standard descriptors that were closed when this process was started.
 pub fn closed_descriptors() -> impl Iterator<Item = RawFd> {
     (0..3).filter(|fd| CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0)
 }
 
-/// The inherited descriptor `number`, which is the caller's from now on. It stays open over an exec.
+/// Takes ownership of the inherited descriptor `number`. It stays open across an exec.
 pub fn descriptor(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_GETFD reads a flag of a descriptor number and touches no memory; a closed one is an error code.
     Errno::result(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
-    // SAFETY: it is open, and the caller is the one place that takes this number (see `link`).
+    // SAFETY: the descriptor is open, and each number is taken only once (see `link`).
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
-}
-
-/// The signals that are blocked now. Call it before blocking any.
-#[must_use]
-pub fn blocked() -> SigSet {
-    SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty())
 }

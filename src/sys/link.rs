@@ -1,25 +1,25 @@
-//! The pair of sockets between two of our processes: datagrams in order, with an end-of-file when the other side has gone.
-//! Knows bytes only; what they mean is `crate::link`.
+//! A connected pair of SOCK_SEQPACKET sockets: ordered datagrams, with end-of-file when the peer closes. Transports
+//! bytes; `crate::link` defines the messages.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
+use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
 
-/// The longest message, in bytes.
+/// The maximum size of a message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// One end. Never blocks.
 pub struct Socket(OwnedFd);
 
-/// What a read gave.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Incoming {
-    Message(Vec<u8>),
-    /// Nothing now.
+/// The result of one read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message<T> {
+    Received(T),
+    /// Nothing is queued.
     Nothing,
-    /// The other side has gone; nothing will ever come.
+    /// The peer has closed its end, and everything it sent has been read.
     Closed,
 }
 
@@ -36,28 +36,29 @@ impl Socket {
         Self(fd)
     }
 
-    /// Sends one message. False where the other side has gone or does not read: it will see the journal when it does.
+    /// Sends one message. Returns false if the peer has closed or its queue is full: the message is dropped, and the
+    /// peer reads the same fact from the journal later.
     pub fn send(&self, message: &[u8]) -> io::Result<bool> {
-        match send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+        match socket::send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(true),
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Takes the next message.
-    pub fn receive(&self) -> io::Result<Incoming> {
+    /// Receives the next message.
+    pub fn recv(&self) -> io::Result<Message<Vec<u8>>> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-        let mut take = || recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
-        // That the other side has not read all before it went is said once, and before what it said itself.
-        let taken = take().or_else(|errno| if errno == Errno::ECONNRESET { take() } else { Err(errno) });
-        match taken {
-            Ok(0) | Err(Errno::ECONNRESET) => Ok(Incoming::Closed),
+        let mut receive = || socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
+        // If the peer closed with unread input, recv returns ECONNRESET once before queued data; retry.
+        let received = receive().or_else(|errno| if errno == Errno::ECONNRESET { receive() } else { Err(errno) });
+        match received {
+            Ok(0) | Err(Errno::ECONNRESET) => Ok(Message::Closed),
             Ok(length) => {
                 buffer.truncate(length);
-                Ok(Incoming::Message(buffer))
+                Ok(Message::Received(buffer))
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Incoming::Nothing),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Message::Nothing),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -73,15 +74,16 @@ impl AsFd for Socket {
 mod tests {
     use super::*;
 
-    /// The last that a keeper says is that all is delivered, and it does not wait for what it may yet be told.
+    /// A keeper reports the delivered end as its last message and exits without reading its own queue. The supervisor
+    /// lost that message to ECONNRESET.
     #[test]
-    fn what_the_other_side_said_last_is_heard_also_where_it_has_not_read_all() {
-        let (own, other) = Socket::pair().unwrap();
+    fn last_message_arrives_even_if_the_peer_left_input_unread() {
+        let (own, peer) = Socket::pair().unwrap();
         assert!(own.send(b"unread").unwrap());
-        assert!(other.send(b"last").unwrap());
-        drop(other);
-        assert_eq!(own.receive().unwrap(), Incoming::Message(b"last".to_vec()));
-        assert_eq!(own.receive().unwrap(), Incoming::Closed);
+        assert!(peer.send(b"last").unwrap());
+        drop(peer);
+        assert_eq!(own.recv().unwrap(), Message::Received(b"last".to_vec()));
+        assert_eq!(own.recv().unwrap(), Message::Closed);
         assert!(!own.send(b"more").unwrap());
     }
 }

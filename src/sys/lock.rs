@@ -1,5 +1,5 @@
-//! Byte-range locks that belong to an open file, not to a process: the kernel frees them when the last descriptor
-//! of that opening is closed, however its holder dies, and they survive an exec.
+//! Byte-range locks of an open file description (F_OFD_SETLK). The kernel releases them when the last descriptor of
+//! that description is closed, so also when the holder is killed. They survive fork and exec.
 
 use std::fs::File;
 use std::io;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
-/// Takes the bytes `range` of `file` for this opening alone. False if somebody else holds one of them.
+/// Locks the bytes `range` of `file`. Returns false if another open file description holds a lock on any of them.
 pub fn try_lock(file: &File, range: &Range<i64>) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&request(libc::F_WRLCK, range))) {
         Ok(_) => Ok(true),
@@ -17,7 +17,7 @@ pub fn try_lock(file: &File, range: &Range<i64>) -> io::Result<bool> {
     }
 }
 
-/// Whether somebody else holds one of the bytes `range` of `file`. Takes nothing.
+/// Whether another open file description holds a lock on any of the bytes `range` of `file`. Locks nothing.
 pub fn is_held(file: &File, range: &Range<i64>) -> io::Result<bool> {
     let mut answer = request(libc::F_WRLCK, range);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut answer))?;
@@ -31,7 +31,7 @@ fn request(kind: i32, range: &Range<i64>) -> libc::flock {
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: range.start,
         l_len: range.end - range.start,
-        // Must be zero for locks of an open file.
+        // Required to be 0 for OFD locks.
         l_pid: 0,
     }
 }

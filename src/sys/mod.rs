@@ -1,5 +1,5 @@
-//! The operating system: the only place with `unsafe`, `nix` and `libc`. Each file owns one thing of the
-//! kernel and gives it a safe face. Knows nothing of records, journals or databases.
+//! The operating system: the only code that uses `unsafe`, `nix` and `libc`. Each file wraps one kernel facility in a
+//! safe interface. Must not know records, journals or databases.
 
 #![expect(unsafe_code, reason = "this is the one module that talks to the kernel; each use argues for itself")]
 
@@ -25,14 +25,15 @@ pub mod terminal;
 pub mod wait;
 pub mod witness;
 
-// The unwinder from the static library, which std would otherwise load as libgcc_s.so: at each of our two starts
-// that costs as much as an fsync.
+// Links the unwinder statically. As libgcc_s.so it would be loaded at both process starts of a run, which costs as much
+// as an fsync.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[link(name = "gcc_eh")]
 unsafe extern "C" {}
 
-/// The logarithm, by the C library's name. SQLite's full-text search is the only one to call it, and all of libm.so would
-/// be loaded for it at each of our two starts.
+/// Overrides the C library's `log`, which only SQLite's full-text search calls. Without it, libm.so is loaded at both
+/// process starts of a run: 24 system calls, 30 page faults and 0.3 ms in `runwrap -- true` on SQLite, which is 5 % of
+/// it on tmpfs and 3 to 4 % on disk (paired medians).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[unsafe(no_mangle)]
 extern "C" fn log(number: f64) -> f64 {

@@ -1,5 +1,5 @@
-//! A process held by a descriptor: its number may be used again, the descriptor still means the one process.
-//! Newer kernels also tell how it ended, to others than its parent.
+//! A pidfd refers to one process, even after its id was reused. From Linux 6.15 on it also reports the exit status to
+//! processes other than the parent.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -8,38 +8,36 @@ use nix::errno::Errno;
 
 /// `PIDFD_GET_INFO` of linux/pidfd.h: `_IOWR(0xFF, 11, struct pidfd_info)`, with the struct's first published size.
 const GET_INFO: libc::Ioctl = 0xC040_FF0B;
-/// `PIDFD_INFO_EXIT`, Linux 6.15.
+/// `PIDFD_INFO_EXIT`, since Linux 6.15.
 const INFO_EXIT: u64 = 1 << 3;
 
-/// `struct pidfd_info` in its first published form of 64 bytes.
+/// `struct pidfd_info` in its first published form, 64 bytes.
 #[repr(C)]
 #[derive(Default)]
 struct Info {
     mask: u64,
     cgroup_id: u64,
     ids: [u32; 11],
-    /// As `wait` has it.
+    /// A wait status.
     exit_code: i32,
 }
 
-/// How a process ended, as far as the kernel tells it to strangers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProcessExit {
     Exited { code: i32 },
     Signaled { signal: i32 },
 }
 
-/// One process.
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
 
 impl PidFd {
-    /// The process that has the number `pid` now; `None` where there is none.
+    /// Opens the process that has the id `pid` now; `None` if there is none.
     pub fn open(pid: i32) -> io::Result<Option<Self>> {
         // SAFETY: two integers; the result is a new descriptor or an error.
         let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
         match Errno::result(result).map(i32::try_from) {
-            // SAFETY: the kernel has just made it for us, and nobody else knows it.
+            // SAFETY: the kernel has just created the descriptor, and no other code uses it.
             Ok(Ok(fd)) => Ok(Some(Self(unsafe { OwnedFd::from_raw_fd(fd) }))),
             Ok(Err(error)) => Err(io::Error::other(error)),
             Err(Errno::ESRCH | Errno::EINVAL) => Ok(None),
@@ -47,10 +45,10 @@ impl PidFd {
         }
     }
 
-    /// Sends it a signal. One that has gone, or that we may not signal, is no error.
+    /// Sends a signal. ESRCH and EPERM count as success.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         let none = std::ptr::null::<libc::siginfo_t>();
-        // SAFETY: an open pidfd, a number, no siginfo: the kernel fills in our own identity.
+        // SAFETY: an open pidfd, a number, no siginfo: the kernel fills in the sender.
         let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), number, none, 0) };
         match Errno::result(result) {
             Ok(_) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
@@ -58,11 +56,11 @@ impl PidFd {
         }
     }
 
-    /// How it ended; `None` before it was reaped, and where the kernel is older than 6.15.
+    /// The exit status; `None` before the process is reaped and on kernels older than 6.15.
     #[must_use]
     pub fn ended(&self) -> Option<ProcessExit> {
         let mut info = Info { mask: INFO_EXIT, ..Info::default() };
-        // SAFETY: an open descriptor and an owned struct of the size that the request names.
+        // SAFETY: an open descriptor and an owned struct of the size encoded in the request.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut info) };
         if result == -1 || info.mask & INFO_EXIT == 0 {
             return None;
@@ -88,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_tells_how_a_reaped_process_ended_or_nothing() {
+    fn reaped_process_has_its_exit_status_or_none() {
         for (script, expected) in
             [("exit 7", ProcessExit::Exited { code: 7 }), ("kill -TERM $$", ProcessExit::Signaled { signal: 15 })]
         {
@@ -99,8 +97,8 @@ mod tests {
             assert_eq!(pidfd.ended(), None);
             drop(child.stdin.take());
             child.wait().unwrap();
-            let told = pidfd.ended();
-            assert!(told == Some(expected) || told.is_none(), "{told:?}");
+            let ended = pidfd.ended();
+            assert!(ended == Some(expected) || ended.is_none(), "{ended:?}");
         }
     }
 }

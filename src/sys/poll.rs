@@ -1,5 +1,5 @@
-//! Waiting, always with a deadline: for descriptors to become readable, or for time to pass.
-//! The only place in the crate that sleeps.
+//! Waiting with a deadline: for a descriptor to become readable, or for time to pass. No other file of the crate
+//! sleeps.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,11 +12,11 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::clock::boot_time;
 
-/// The longest single wait; a later deadline is waited for in several.
+/// The longest single poll. The caller loops until a later deadline.
 const WAIT_MAX: Duration = Duration::from_hours(1);
 
-/// Waits until one of `fds` is readable or hung up, or until the boot time `deadline` (at most an hour).
-/// Returns which are ready, in the same order; all false is "time passed" or "a signal came".
+/// Waits until one of `fds` is readable or hung up, or until the boot time `deadline`, at most an hour. Returns
+/// the readiness in the order of `fds`; all false means that time has passed or a signal interrupted the poll.
 pub fn readable<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], deadline: Option<Duration>) -> io::Result<[bool; N]> {
     let mut ready = [false; N];
     let mut polled: Vec<PollFd<'_>> = fds.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
@@ -32,7 +32,7 @@ pub fn readable<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], deadline: Opti
     Ok(ready)
 }
 
-/// Waits until `fd` is readable; false if `limit` passes first.
+/// Waits until `fd` is readable. Returns false after `limit`.
 pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
     let deadline = boot_time() + limit;
     loop {
@@ -43,7 +43,7 @@ pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
     }
 }
 
-/// Waits until `fd` takes bytes, or can only fail; false if `limit` passes first.
+/// Waits until `fd` is writable or has an error. Returns false after `limit`.
 pub fn writable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
     let deadline = boot_time() + limit;
     loop {
@@ -56,12 +56,12 @@ pub fn writable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
     }
 }
 
-/// Lets `pause` pass, for the few waits that have no descriptor (a lock, another process's end). Callers bound their loops.
+/// Sleeps for `pause`, for waits without a descriptor (a lock, another process's end). Callers bound their loops.
 pub fn pause(pause: Duration) -> io::Result<()> {
     readable([], Some(boot_time() + pause)).map(|[]| ())
 }
 
-/// Wakes a wait from another thread.
+/// Wakes a poll from another thread (eventfd).
 #[derive(Clone, Debug)]
 pub struct Waker(Arc<EventFd>);
 
@@ -70,12 +70,11 @@ impl Waker {
         Ok(Self(Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?)))
     }
 
-    /// Makes the descriptor readable.
     pub fn wake(&self) -> io::Result<()> {
         Ok(self.0.write(1).map(drop)?)
     }
 
-    /// Makes it unreadable again.
+    /// Makes the descriptor unreadable again.
     pub fn clear(&self) -> io::Result<()> {
         match self.0.read() {
             Ok(_) | Err(Errno::EAGAIN) => Ok(()),
@@ -92,7 +91,7 @@ impl AsFd for Waker {
 
 fn timeout_until(deadline: Option<Duration>) -> PollTimeout {
     let left = deadline.map_or(WAIT_MAX, |deadline| deadline.saturating_sub(boot_time()).min(WAIT_MAX));
-    // Rounded up: a poll that wakes early would spin through the last millisecond.
+    // Rounded up: waking early would spin through the last millisecond.
     let milliseconds = left.as_nanos().div_ceil(1_000_000);
     PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }

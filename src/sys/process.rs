@@ -1,4 +1,4 @@
-//! Signals to processes, and how this one ends.
+//! Signalling processes, and ending this one.
 
 use std::ffi::CStr;
 use std::io;
@@ -11,6 +11,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::Pid;
 
+use super::signals::set_default;
 use super::{failpoint, host, signals};
 
 /// How runwrap ends: as the trainer did.
@@ -20,19 +21,19 @@ pub enum EndAs {
     Signal(i32),
 }
 
-/// SIGTERM as something to wait for, in a process that has no trainer to relay it to.
+/// SIGTERM as a readable descriptor, for a process without a trainer to relay it to.
 #[derive(Debug)]
-pub struct Termination(UnixStream);
+pub struct SigtermPipe(UnixStream);
 
-impl Termination {
-    pub fn on_sigterm() -> io::Result<Self> {
+impl SigtermPipe {
+    pub fn new() -> io::Result<Self> {
         let (readable, written) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
         signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, written)?;
         Ok(Self(readable))
     }
 
-    /// Forgets the signals that came so far.
+    /// Discards the signals received so far.
     pub fn clear(&self) -> io::Result<()> {
         let mut bytes = [0; 16];
         match io::Read::read(&mut &self.0, &mut bytes) {
@@ -43,14 +44,14 @@ impl Termination {
     }
 }
 
-impl AsFd for Termination {
+impl AsFd for SigtermPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// Lets the kernel reap the children of this process, whose end nobody here waits for.
-pub fn ignore_children() -> io::Result<()> {
+/// Ignores SIGCHLD, so that the kernel reaps children that this process does not wait for.
+pub fn autoreap_children() -> io::Result<()> {
     // SAFETY: installs no handler.
     if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
@@ -58,25 +59,25 @@ pub fn ignore_children() -> io::Result<()> {
     Ok(())
 }
 
-/// Names this process, for `ps` and `top`.
+/// Sets the process name that `ps` and `top` show.
 pub fn set_name(name: &CStr) -> io::Result<()> {
     Ok(nix::sys::prctl::set_name(name)?)
 }
 
-/// Lets all threads allocate from one heap. The C library gives each its own, to be mapped, grown a page at a time and
-/// given back: more than the work itself for a thread that lives for one attempt. To be called before there is a second.
+/// Limits malloc to one arena. By default glibc maps an arena for each thread, grows it page by page and unmaps it,
+/// which costs more than the work of a thread that makes one attempt. Call it while the process has one thread.
 pub fn share_one_heap() {
-    // SAFETY: sets a number of the allocator, while no other thread uses it.
+    // SAFETY: sets an option of the allocator while no other thread uses it.
     #[cfg(target_env = "gnu")]
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1)
     };
 }
 
-/// Sends `signal` to the child `pid`, with its value if it came with one. A process that has gone is no error.
+/// Sends `signal` to the child `pid`, with `value` if it came with one. ESRCH counts as success.
 pub fn send(pid: i32, signal: i32, value: Option<usize>) -> io::Result<()> {
     let result = match value {
-        // SAFETY: the number is an int and the union is a plain word, which is handed on and never followed.
+        // SAFETY: the number is an int; the union is a plain word that is passed on and never dereferenced.
         Some(value) => unsafe {
             libc::sigqueue(pid, signal, libc::sigval { sival_ptr: std::ptr::without_provenance_mut(value) })
         },
@@ -89,41 +90,41 @@ pub fn send(pid: i32, signal: i32, value: Option<usize>) -> io::Result<()> {
     }
 }
 
-/// The process group of this process.
+/// This process's group.
 #[must_use]
 pub fn own_group() -> i32 {
     nix::unistd::getpgrp().as_raw()
 }
 
-/// The process group of `pid`, unless that has gone.
+/// The process group of `pid`; `None` if the process is gone.
 #[must_use]
 pub fn group(pid: i32) -> Option<i32> {
     nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
 }
 
-/// Whether `pid` is in this process's group. One that has gone has not left it.
+/// Whether `pid` is in this process's group. True if the process is gone.
 #[must_use]
 pub fn is_in_our_group(pid: i32) -> bool {
     group(pid).is_none_or(|group| group == own_group())
 }
 
-/// Stops this process by `number`, as the terminal or the trainer itself has stopped the trainer, unless that `is_due` no
-/// more. To be called with all signals blocked. Returns when it is continued, or at once where nobody could continue it
-/// (the kernel stops no orphaned process group).
+/// Stops this process by signal `number`, which has stopped the trainer, unless `is_due` returns false. Call it with
+/// all signals blocked. Returns after SIGCONT; returns at once in an orphaned process group, which the kernel does not
+/// stop by SIGTSTP, SIGTTIN or SIGTTOU.
 ///
-/// Whoever continues us meanwhile must not find us stopped afterwards. A SIGCONT that comes after our own signal discards
-/// it; of one that came before it the trainer knows, or we have not taken it yet. Held by
-/// `job_continued_while_it_stops_goes_on`.
+/// A SIGCONT that arrives while this runs must not leave this process stopped. After raise(), SIGCONT discards the
+/// pending stop signal. Before raise(), either SIGCONT is pending here or the trainer has been continued; both are
+/// checked. Held by `job_continued_while_it_stops_goes_on`.
 pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Result<()> {
     let signal = Signal::try_from(number)?;
     if signals::pending()?.contains(libc::SIGCONT) || !is_due()? {
         return Ok(());
     }
     if signal == Signal::SIGSTOP {
-        // Which cannot be blocked.
+        // SIGSTOP cannot be blocked, so there is no window to check.
         return Ok(raise(signal)?);
     }
-    // The trainer may have had a handler where we were started with none.
+    // The signal may have been ignored at exec; then it would not stop this process.
     set_default(number)?;
     failpoint::reached("before-stop");
     raise(signal)?;
@@ -137,42 +138,34 @@ pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Resu
     Ok(())
 }
 
-/// Ends this process by `signal`, without a second core dump; as the first process of a container, or where the signal
-/// does not kill, returns 128 + the number instead.
+/// Ends this process by `signal`, without a second core dump. As PID 1 of a container, or if the signal does not kill,
+/// returns 128 + the signal number.
 #[must_use]
 pub fn end_as(end: EndAs) -> ExitCode {
     match end {
         EndAs::Code(code) => ExitCode::from(code),
         EndAs::Signal(number) => {
             if !host::is_first_process() {
-                let died = die_by(number);
-                log::warn!(event = "signal_end_failed", signal = signals::name(number), died:?; "");
+                let result = kill_self(number);
+                log::warn!(event = "signal_end_failed", signal = signals::name(number), result:?; "");
             }
             ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX))
         }
     }
 }
 
-/// What an error of the system says, without its number.
+/// The description of the errno, without its number.
 #[must_use]
 pub fn error_text(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
-pub(super) fn set_default(number: i32) -> io::Result<()> {
-    // SAFETY: installs no handler, only the default.
-    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 /// Returns only if the signal did not kill.
-fn die_by(number: i32) -> io::Result<()> {
+fn kill_self(number: i32) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    // A core pattern that is a pipe ignores the limit; a process that is not dumpable it does not.
+    // A core pattern that is a pipe ignores RLIMIT_CORE; a non-dumpable process never dumps.
     nix::sys::prctl::set_dumpable(false)?;
-    // Nobody can change these: SIGKILL, and the two that the C library keeps for itself.
+    // SIGKILL has no changeable action; glibc reserves 32 and 33.
     if ![libc::SIGKILL, 32, 33].contains(&number) {
         set_default(number)?;
     }

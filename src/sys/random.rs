@@ -1,8 +1,8 @@
-//! A little chance, for jitter only.
+//! Random numbers for jitter. Not for secrets.
 
 use nix::libc;
 
-/// A number from 0 to 1; the middle where the kernel has none to give.
+/// A number from 0 to 1; 0.5 if the kernel has no entropy yet.
 #[must_use]
 pub fn fraction() -> f64 {
     let mut bytes = [0_u8; 4];

@@ -1,5 +1,6 @@
-//! Signals as readable events, each with its sender, and their names. Signals are taken from a signalfd: the kernel's own
-//! queue, so nothing is lost or merged that the kernel would not merge for a bare process. Must not decide what to do.
+//! Signals as readable events with their senders, and signal names. Signals are blocked and taken from the kernel's own
+//! queue, so none is lost or merged that the kernel would not merge for a bare process. Must not decide what a signal
+//! causes.
 
 use std::io;
 use std::mem::size_of;
@@ -9,22 +10,22 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// One signal as a signalfd has it, in bytes.
+/// The size of a signalfd record, in bytes.
 pub(super) const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
 
-/// One signal, as the kernel handed it over.
+/// One signal, as the kernel delivered it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Received {
+pub struct SignalInfo {
     pub number: i32,
     pub sender: Sender,
-    /// The value that came with `sigqueue`, an int or a pointer as a word, for the signals that were sent so.
+    /// The value passed to `sigqueue`, an int or a pointer as a word. Only for signals sent by `sigqueue`.
     pub value: Option<usize>,
 }
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// The terminal, a child's end, an alarm: nobody's `kill`.
+    /// The terminal, a child's end, a timer: no process sent it.
     Kernel,
     Process {
         pid: i32,
@@ -32,32 +33,32 @@ pub enum Sender {
     },
 }
 
-/// All signals that can be blocked, blocked and readable here. Also those that an error of our own raises: the kernel
-/// forces such a one on us all the same, so what can be read here was sent by somebody.
+/// All signals that can be blocked, blocked and readable. A fault of this process (SIGSEGV, …) kills it in spite of the
+/// mask, so a fault signal that is read here was sent by a process.
 pub struct Signals {
     fd: SignalFd,
-    found: SigSet,
+    inherited: SigSet,
 }
 
 impl Signals {
-    /// Blocks every signal. The mask that was found is kept for the trainer.
+    /// Blocks every signal. Keeps the inherited mask for the trainer.
     pub fn block_all() -> io::Result<Self> {
-        let found = super::inherited::blocked();
+        let inherited = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
         let blocked = SigSet::all();
         blocked.thread_set_mask()?;
-        // Where it is ignored, as some parents leave it, the kernel reaps our children and tells nobody of their end.
-        super::process::set_default(SIGCHLD)?;
+        // Some parents leave SIGCHLD ignored. Then the kernel reaps children itself and sends no SIGCHLD.
+        set_default(SIGCHLD)?;
         let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { fd, found })
+        Ok(Self { fd, inherited })
     }
 
-    /// Does `work` with the mask that was found: a signal, also one that has been waiting, acts as it would without us.
-    /// In the first process of a container it would not act at all, and goes on waiting.
-    pub fn let_through<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+    /// Runs `work` under the inherited mask: pending and new signals act as in the bare command. PID 1 of a container
+    /// keeps them blocked: unblocked, the kernel would discard every signal without a handler.
+    pub fn with_inherited_mask<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
         if super::host::is_first_process() {
             return Ok(work());
         }
-        set_mask(&self.found)?;
+        set_mask(&self.inherited)?;
         let done = work();
         SigSet::all().thread_set_mask()?;
         Ok(done)
@@ -65,43 +66,43 @@ impl Signals {
 
     /// The signals that were blocked before [`Signals::block_all`].
     #[must_use]
-    pub fn found_blocked(&self) -> Numbers {
-        self.found.iter().map(|signal| signal as i32).collect()
+    pub fn inherited_blocked(&self) -> SignalSet {
+        self.inherited.iter().map(|signal| signal as i32).collect()
     }
 
-    /// The mask as it was before [`Signals::block_all`].
+    /// The mask before [`Signals::block_all`].
     #[must_use]
-    pub const fn found_mask(&self) -> &SigSet {
-        &self.found
+    pub const fn inherited_mask(&self) -> &SigSet {
+        &self.inherited
     }
 
-    /// The next pending signal of `those`, if there is one.
-    pub fn next(&self, those: &Pending) -> io::Result<Option<Received>> {
-        Ok(take(&those.0)?.map(|info| Received::from_info(&info)))
+    /// Takes the next pending signal of the set `pending`.
+    pub fn take_next(&self, pending: &PendingSignals) -> io::Result<Option<SignalInfo>> {
+        Ok(take(&pending.0)?.map(|info| SignalInfo::from_info(&info)))
     }
 }
 
-/// Those that are pending for this process now, which has blocked them.
-pub fn pending() -> io::Result<Pending> {
+/// The signals that are pending for this process now.
+pub fn pending() -> io::Result<PendingSignals> {
     // SAFETY: all-zero bytes are a valid, empty set.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: fills a valid, owned set.
     Errno::result(unsafe { libc::sigpending(&raw mut set) })?;
-    Ok(Pending(set))
+    Ok(PendingSignals(set))
 }
 
-/// Takes a pending signal `number` back.
+/// Discards a pending signal.
 pub(super) fn discard(number: Signal) -> io::Result<()> {
     take(SigSet::from(number).as_ref()).map(drop)
 }
 
-/// The next pending signal of `those`, which are blocked.
-fn take(those: &libc::sigset_t) -> io::Result<Option<libc::siginfo_t>> {
+/// Takes the next pending signal of a set of blocked signals.
+fn take(set: &libc::sigset_t) -> io::Result<Option<libc::siginfo_t>> {
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid set, a struct to fill and a time, all owned.
-    match Errno::result(unsafe { libc::sigtimedwait(those, &raw mut info, &raw const at_once) }) {
+    // SAFETY: a valid set, a struct to fill and a timeout, all owned.
+    match Errno::result(unsafe { libc::sigtimedwait(set, &raw mut info, &raw const at_once) }) {
         Ok(_) => Ok(Some(info)),
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno.into()),
@@ -114,9 +115,9 @@ impl AsFd for Signals {
     }
 }
 
-impl Received {
+impl SignalInfo {
     fn from_info(info: &libc::siginfo_t) -> Self {
-        // SAFETY: the kernel has filled it for every signal that a process has sent; see `new` for the others.
+        // SAFETY: the kernel fills the field for every signal that a process sent; `new` ignores it for other signals.
         let pid = unsafe { info.si_pid() };
         // SAFETY: as above.
         let uid = unsafe { info.si_uid() };
@@ -125,7 +126,7 @@ impl Received {
         Self::new(info.si_signo, info.si_code, (pid, uid), value)
     }
 
-    /// `sender` and `value` mean something only for the codes that have them.
+    /// `sender` and `value` are valid only for the codes checked here.
     fn new(number: i32, code: i32, sender: (i32, u32), value: usize) -> Self {
         let (pid, uid) = sender;
         let is_sent = [libc::SI_USER, libc::SI_QUEUE, libc::SI_TKILL].contains(&code);
@@ -133,10 +134,11 @@ impl Received {
         Self { number, sender, value: (code == libc::SI_QUEUE).then_some(value) }
     }
 
-    /// What another process has read from its signalfd: whole records of [`RECORD_BYTES`].
+    /// Parses records of [`RECORD_BYTES`] that another process has read from its signalfd.
     pub(super) fn from_records(bytes: &[u8]) -> impl Iterator<Item = Self> {
         bytes.chunks_exact(RECORD_BYTES).map(|record| {
-            // SAFETY: the chunk is as long as the struct, which is plain integers: any bytes are one, at any address.
+            // SAFETY: the chunk is as long as the struct, which consists of integers: any bytes are valid, at any
+            // alignment.
             let info = unsafe { record.as_ptr().cast::<libc::signalfd_siginfo>().read_unaligned() };
             let number = i32::try_from(info.ssi_signo).unwrap_or_default();
             let pid = i32::try_from(info.ssi_pid).unwrap_or_default();
@@ -146,39 +148,39 @@ impl Received {
     }
 }
 
-/// Some signals.
+/// A set of signal numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Numbers(pub(super) u64);
+pub struct SignalSet(pub(super) u64);
 
-impl Numbers {
+impl SignalSet {
     #[must_use]
     pub const fn contains(self, number: i32) -> bool {
         matches!(number, 1..=64) && self.0 & (1 << (number - 1)) != 0
     }
 }
 
-impl FromIterator<i32> for Numbers {
-    /// What is not from 1 to 64 is no signal.
+impl FromIterator<i32> for SignalSet {
+    /// Numbers outside 1..=64 are skipped.
     fn from_iter<I: IntoIterator<Item = i32>>(numbers: I) -> Self {
         let bits = numbers.into_iter().filter(|number| matches!(number, 1..=64)).map(|number| 1 << (number - 1));
         Self(bits.fold(0, std::ops::BitOr::bitor))
     }
 }
 
-/// The numbers of the signals that wait to be taken.
+/// A set of pending signals.
 #[derive(Clone, Copy)]
-pub struct Pending(libc::sigset_t);
+pub struct PendingSignals(libc::sigset_t);
 
-impl Pending {
+impl PendingSignals {
     #[must_use]
     pub fn contains(&self, number: i32) -> bool {
-        // SAFETY: reads a valid set; a number that is none is an error code.
+        // SAFETY: reads a valid set; an invalid number returns an error.
         unsafe { libc::sigismember(&raw const self.0, number) == 1 }
     }
 
-    /// Whether there is one that is more than news of a child.
+    /// Whether any signal other than SIGCHLD is pending.
     #[must_use]
-    pub fn more_than_children(&self) -> bool {
+    pub fn has_other_than_sigchld(&self) -> bool {
         (1..=libc::SIGRTMAX()).any(|number| number != SIGCHLD && self.contains(number))
     }
 }
@@ -186,16 +188,25 @@ impl Pending {
 /// `SIGTERM`, `SIGRTMIN+3`, or `SIG99` for a number without a name.
 #[must_use]
 pub fn name(number: i32) -> String {
-    let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
-    match signal_hook::low_level::signal_name(number) {
-        Some(name) => name.to_owned(),
-        None if number == first => "SIGRTMIN".to_owned(),
-        None if (first..=last).contains(&number) => format!("SIGRTMIN+{}", number - first),
-        None => Signal::try_from(number).map_or_else(|_| format!("SIG{number}"), |signal| signal.as_str().to_owned()),
+    let first = libc::SIGRTMIN();
+    match Signal::try_from(number) {
+        Ok(signal) => signal.as_str().to_owned(),
+        Err(_) if number == first => "SIGRTMIN".to_owned(),
+        Err(_) if (first..=libc::SIGRTMAX()).contains(&number) => format!("SIGRTMIN+{}", number - first),
+        Err(_) => format!("SIG{number}"),
     }
 }
 
-/// Sets the thread's mask. For a child between fork and exec.
+/// Sets the default action of signal `number`.
+pub(super) fn set_default(number: i32) -> io::Result<()> {
+    // SAFETY: installs the default action, no handler.
+    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Sets the thread's signal mask. Async-signal-safe: used between fork and exec.
 pub(super) fn set_mask(mask: &SigSet) -> nix::Result<()> {
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None)
 }

@@ -1,5 +1,5 @@
-//! Making processes: the trainer, by fork and exec with everything restored that it would have without runwrap, and
-//! the keeper, our own binary again in a session of its own. Only ever called while the process has one thread.
+//! Starts processes. The trainer: fork and exec, with everything restored that runwrap changed. The keeper: this binary
+//! again, in its own session. Both only while the process has one thread.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
@@ -16,13 +16,13 @@ use nix::unistd::{ForkResult, Pid, chdir, execve, execvpe, fork, getpid, getppid
 
 use super::{failpoint, inherited, signals};
 
-/// Our own binary, also after it was replaced on disk.
-const OWN_IMAGE: &CStr = c"/proc/self/exe";
+/// This binary, even after the file was replaced on disk.
+const SELF_EXE: &CStr = c"/proc/self/exe";
 
 /// Enough for a few system calls.
 const KEEPER_STACK_BYTES: usize = 64 * 1024;
 
-/// A trainer that was forked. Whether it was also executed comes through [`Trainer::exec_result`].
+/// A forked trainer. [`Trainer::exec_result`] reports whether the exec succeeded.
 #[derive(Debug)]
 pub struct Trainer {
     pub pid: i32,
@@ -30,13 +30,13 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Readable once it is known whether the command could be executed.
+    /// Readable once the exec has succeeded or failed.
     #[must_use]
     pub fn exec_result_fd(&self) -> BorrowedFd<'_> {
         self.exec_result.as_fd()
     }
 
-    /// The error of the exec, or `None` once the command runs. Call it when the descriptor is readable.
+    /// The error of the exec; `None` if the command runs. Call it when the descriptor is readable.
     pub fn exec_result(&mut self) -> io::Result<Option<io::Error>> {
         let mut errno = [0; 4];
         match self.exec_result.read(&mut errno)? {
@@ -46,47 +46,49 @@ impl Trainer {
     }
 }
 
-/// Forks and executes `command`, looked up in PATH, with `added` on top of our own environment. `found_mask` is the
-/// signal mask to restore. It dies with us: parent-death signal SIGKILL. Also returns which signals were pending before there
-/// was a trainer: what the group gets from the fork on, the trainer gets as well, also while it is being made.
+/// Forks and executes `command`, looked up in PATH, with `added` on top of this process's environment and
+/// `inherited_mask` as signal mask. The trainer gets parent-death signal SIGKILL.
+///
+/// Also returns the signals that were pending before the fork: only those did not reach the trainer. From the fork on,
+/// a signal to the process group reaches the trainer too.
 pub fn spawn_trainer(
     command: &[OsString],
     added: &[(&str, OsString)],
-    found_mask: &SigSet,
-) -> io::Result<(Trainer, signals::Pending)> {
-    // 1. Everything that allocates, before the fork.
-    let argv = command.iter().map(|word| c_string(word)).collect::<io::Result<Vec<CString>>>()?;
+    inherited_mask: &SigSet,
+) -> io::Result<(Trainer, signals::PendingSignals)> {
+    // 1. Allocate before the fork.
+    let argv = command.iter().map(|argument| c_string(argument)).collect::<io::Result<Vec<CString>>>()?;
     let program = argv.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let environment = environment(added)?;
     let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
     let own_pid = getpid();
-    // 2. Fork, with all signals blocked: none can be lost between here and the exec. With nothing in between: what came
-    // there would be taken for one that the trainer has got.
-    let earlier = signals::pending()?;
-    // SAFETY: the process has one thread (no store is ever opened in the supervisor before its trainer has ended),
-    // and the child calls nothing but system calls before it executes or exits.
+    // 2. Read the pending signals and fork at once, with all signals blocked. A signal between the two calls would be
+    // counted as delivered to the trainer.
+    let pending_before = signals::pending()?;
+    // SAFETY: the process has one thread (the supervisor opens no store before its trainer has ended), and the child
+    // makes only system calls before it executes or exits.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
-            Ok((Trainer { pid: child.as_raw(), exec_result: File::from(exec_result) }, earlier))
+            Ok((Trainer { pid: child.as_raw(), exec_result: File::from(exec_result) }, pending_before))
         }
         ForkResult::Child => {
-            let errno = become_trainer(program, &argv, &environment, found_mask, own_pid);
+            let errno = become_trainer(program, &argv, &environment, inherited_mask, own_pid);
             let _written = write(&reporter, &(errno as i32).to_ne_bytes());
             exit_child()
         }
     }
 }
 
-/// In the child. Returns only if something failed.
+/// Runs in the child. Returns only on failure.
 fn become_trainer(program: &CStr, argv: &[CString], env: &[CString], mask: &SigSet, parent: Pid) -> Errno {
-    // 3. Die with the supervisor, also if it has died already.
+    // 3. Die with the supervisor, even if it died before prctl.
     if let Err(errno) = set_pdeathsig(Signal::SIGKILL) {
         return errno;
     }
     if getppid() != parent {
         exit_child()
     }
-    // 4. What Rust's runtime and we have changed: SIGPIPE, SIGCHLD, and standard descriptors that were closed.
+    // 4. Restore the dispositions and descriptors that Rust's runtime and `Signals` changed.
     for signal in [Signal::SIGPIPE, Signal::SIGCHLD] {
         let is_ignored = inherited::ignored().contains(signal as i32);
         if let Err(errno) = set_handler(signal, if is_ignored { SigHandler::SigIgn } else { SigHandler::SigDfl }) {
@@ -94,10 +96,10 @@ fn become_trainer(program: &CStr, argv: &[CString], env: &[CString], mask: &SigS
         }
     }
     for fd in inherited::closed_descriptors() {
-        // SAFETY: closes a descriptor number of our own; nothing in this process uses it any more.
+        // SAFETY: closes a standard descriptor of the child; nothing uses it any more.
         unsafe { libc::close(fd) };
     }
-    // 5. The mask last: a signal that came meanwhile acts as it would have in the bare command.
+    // 5. Restore the mask last: a signal that arrived meanwhile acts as in the bare command.
     if let Err(errno) = signals::set_mask(mask) {
         return errno;
     }
@@ -108,20 +110,22 @@ fn become_trainer(program: &CStr, argv: &[CString], env: &[CString], mask: &SigS
     }
 }
 
-/// Starts our own binary again with the words `arguments`, in a session of its own, with `/` as its directory, its standard
-/// descriptors on /dev/null, `environment` and nothing else of ours but `fds`, as 3, 4, 5, … in that order. Our memory is
-/// lent to it instead of copied: half a millisecond less. The trainer's is copied: its exec may hang on a dead file
-/// server, and we must not hang with it.
+/// Starts this binary with `arguments` in a new session: directory `/`, standard descriptors on /dev/null,
+/// `environment`, and `fds` as 3, 4, 5, … in that order; no other descriptor.
+///
+/// CLONE_VM | CLONE_VFORK shares the memory instead of copying page tables and saves 0.5 ms. It suspends this process
+/// until the exec. The trainer is forked instead: its exec may hang on a dead file server, and the supervisor must not
+/// hang with it.
 pub fn spawn_keeper(
     arguments: &[impl AsRef<OsStr>],
     environment: &[(OsString, OsString)],
     fds: &[BorrowedFd<'_>],
 ) -> io::Result<i32> {
-    let argv = arguments.iter().map(|word| c_string(word.as_ref())).collect::<io::Result<Vec<CString>>>()?;
+    let argv = arguments.iter().map(|argument| c_string(argument.as_ref())).collect::<io::Result<Vec<CString>>>()?;
     let env = environment.iter().map(|(key, value)| pair(key, value)).collect::<io::Result<Vec<CString>>>()?;
     let null = OwnedFd::from(File::options().read(true).write(true).open("/dev/null")?);
-    // Copied above all targets first: a descriptor that already has one of the low numbers must not be overwritten.
-    // No higher than that: the limit may be low.
+    // Duplicated above all targets first: dup2 must not overwrite a descriptor that already has a low number. The
+    // lowest such number: RLIMIT_NOFILE may be small.
     let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
     let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
     let mut stack = vec![0; KEEPER_STACK_BYTES];
@@ -129,8 +133,8 @@ pub fn spawn_keeper(
         let _errno = become_keeper(&argv, &env, &null, &high);
         127
     };
-    // SAFETY: until the child executes or exits we are suspended, and it runs on a stack of its own; all that it shares with
-    // us is memory, in which it writes no more than a system call's error and what `execve` allocates.
+    // SAFETY: this process is suspended until the child executes or exits, and the child runs on its own stack. In the
+    // shared memory it writes only errno and what `execve` allocates.
     let spawned = unsafe {
         clone(Box::new(child), &mut stack, CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD))
     };
@@ -157,51 +161,52 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[Owne
         }
     }
     signals::set_mask(&SigSet::empty())?;
-    match execve(OWN_IMAGE, argv, env)? {}
+    match execve(SELF_EXE, argv, env)? {}
 }
 
-/// Executes our own binary again in this very process, keeping its descriptors up to `last_fd`; threads that hang in a
-/// database's client end with the old image. Returns only if it failed.
+/// Executes this binary in this process and keeps the descriptors up to `last_fd`. Threads that hang in a database
+/// client end with the old image. Returns only on failure.
 #[must_use]
 pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Error {
-    let argv = match arguments.iter().map(|word| c_string(OsStr::new(word))).collect::<io::Result<Vec<CString>>>() {
-        Ok(argv) => argv,
-        Err(error) => return error,
-    };
+    let argv =
+        match arguments.iter().map(|argument| c_string(OsStr::new(argument))).collect::<io::Result<Vec<CString>>>() {
+            Ok(argv) => argv,
+            Err(error) => return error,
+        };
     close_from(last_fd + 1);
-    match nix::unistd::execv(OWN_IMAGE, &argv) {
+    match nix::unistd::execv(SELF_EXE, &argv) {
         Ok(never) => match never {},
         Err(errno) => errno.into(),
     }
 }
 
-/// A copy of `fd` with the lowest free number that is not below `first`; close-on-exec.
+/// Duplicates `fd` to the lowest free number that is not below `first`; close-on-exec.
 fn duplicate_above(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd, Errno> {
     let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(first))?;
-    // SAFETY: the kernel has just made it for us, and nobody else knows it.
+    // SAFETY: the kernel has just created the descriptor, and no other code uses it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
-    // SAFETY: in a child that is about to exec: what the number `to` stood for is not used again.
+    // SAFETY: runs in a child that is about to exec; the previous descriptor `to` is not used again.
     Errno::result(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
 fn close_from(first: RawFd) {
-    // SAFETY: marks descriptors close-on-exec, touches no memory; without the call they are close-on-exec already, save
-    // those that the user passed in, which the keeper then closes when it starts.
+    // SAFETY: marks descriptors close-on-exec, touches no memory. If the call fails, only descriptors that the user
+    // passed in stay open, and the keeper closes those when it starts.
     unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
 }
 
-/// `handler` is the default or none.
+/// `handler` is SIG_DFL or SIG_IGN.
 fn set_handler(signal: Signal, handler: SigHandler) -> Result<(), Errno> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: installs no function of ours.
+    // SAFETY: installs no function.
     unsafe { sigaction(signal, &action) }.map(drop)
 }
 
 fn exit_child() -> ! {
-    // SAFETY: ends the forked child without running anything of the parent's: no destructor, no buffer.
+    // SAFETY: ends the forked child without running the parent's destructors or flushing its buffers.
     unsafe { libc::_exit(127) }
 }
 
@@ -227,5 +232,5 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
 }
 
 fn nul_byte() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "a word contains a NUL byte")
+    io::Error::new(io::ErrorKind::InvalidInput, "an argument or variable contains a NUL byte")
 }

@@ -1,10 +1,15 @@
-//! A tiny process in our process group that tells which signals the group has got: a signal that it has from the same
-//! sender as we was sent to the group, so the trainer has it already. It reads its signals only when it is asked, so that
-//! they merge in its queue as they do in ours. While we are stopped together with the trainer it looks after that: one
-//! that somebody continues or kills alone tells only its parent, which cannot hear then. It is a fork of us that was never
-//! executed: it costs the pages that differ. Must not outlive us (parent-death signal; a closed socket), must hold no
-//! descriptor of the user's, and must not look like us: what is sent to all that are called runwrap must not seem to be
-//! sent to the group. Called by `supervisor`.
+//! The witness: a small forked process in the supervisor's process group that records the signals it receives. If the
+//! witness received the same signal from the same sender, the signal was sent to the group, so the trainer has it too
+//! and the supervisor does not relay it.
+//!
+//! The witness reads its signals only on request, so that they merge in its queue exactly as in the supervisor's.
+//!
+//! While supervisor and trainer are stopped, the witness also polls the trainer. If only the trainer is continued or
+//! killed, the kernel notifies just its (stopped) parent; the witness then sends SIGCONT to the supervisor.
+//!
+//! The witness is never executed: it costs only the pages that differ. It must not outlive the supervisor (parent-death
+//! signal, closed socket), must hold none of the user's descriptors, and must hide name and command line: otherwise
+//! `killall runwrap` or `pkill -f train.py` would look like a signal to the group.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -25,20 +30,21 @@ use super::arguments;
 use super::clock::boot_time;
 use super::pidfd::PidFd;
 use super::poll::readable_within;
-use super::signals::{RECORD_BYTES, Received, SIGCONT, SIGKILL, Sender, Signals};
+use super::signals::{RECORD_BYTES, SIGCONT, SIGKILL, Sender, SignalInfo, Signals};
 
-/// How long an answer may take. A signal waits for it, so this bounds what a witness that is stopped costs.
+/// The limit for an answer. A stopped witness delays each relayed signal by this much.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
-/// How long a killed witness may take to die.
+/// The limit for a killed witness to end.
 const DEATH_WAIT: Duration = Duration::from_secs(1);
-/// How many signals fit in one message. A shorter message is an answer's last.
+/// Signal records per message. A shorter message is the last of an answer.
 const MESSAGE_RECORDS: usize = 16;
 const NUMBER_BYTES: usize = size_of::<u32>();
-/// How often it looks at a process that it watches.
-const LOOK_EVERY_MS: u8 = 100;
-/// Longer than a question: this tells them apart. `/proc/1/stat` and a NUL are as short as a path gets.
+/// The poll interval of [`watch_process`].
+const POLL_INTERVAL_MS: u8 = 100;
+/// More than [`NUMBER_BYTES`], so that the length tells a path from a query. The shortest path is `/proc/1/stat` and a
+/// NUL.
 const PATH_BYTES_MAX: usize = 32;
-/// A process's number, name and state.
+/// Enough for the process id, name and state.
 const STAT_BYTES: usize = 128;
 const MESSAGE_BYTES: usize = NUMBER_BYTES + MESSAGE_RECORDS * RECORD_BYTES;
 
@@ -47,99 +53,99 @@ pub struct Witness {
     process: PidFd,
     pid: i32,
     socket: OwnedFd,
-    questions: u32,
+    queries: u32,
 }
 
 impl Witness {
-    /// Forks one. Only to be called while this process has one thread.
+    /// Forks the witness. Call it while the process has one thread.
     pub fn start(signals: &Signals) -> io::Result<Self> {
-        // Found before the fork: the child calls nothing but system calls.
-        let Some(words) = arguments::place_with_environment() else {
-            return Err(io::Error::other("/proc/self/stat does not tell where the command line is"));
-        };
+        // Before the fork: the child makes only system calls.
+        let [start, _, _, end] = arguments::addresses()?;
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         let parent = getpid();
-        // SAFETY: the process has one thread, and the child calls nothing but system calls and ends without returning.
+        // SAFETY: the process has one thread, and the child makes only system calls and ends without returning.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
                 drop(theirs);
-                // Nobody has reaped it: the number is still its own.
+                // The child has not been reaped, so its id cannot have been reused.
                 let process = PidFd::open(child.as_raw())?.ok_or_else(|| io::Error::from(Errno::ESRCH))?;
-                Ok(Self { process, pid: child.as_raw(), socket, questions: 0 })
+                Ok(Self { process, pid: child.as_raw(), socket, queries: 0 })
             }
             ForkResult::Child => {
-                if disguise(words, parent).is_ok() && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
+                if hide_identity((start, end), parent).is_ok()
+                    && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
                 {
-                    answer_questions();
+                    serve_queries();
                 }
-                // SAFETY: ends the forked child without running anything of the parent's.
+                // SAFETY: ends the forked child without running the parent's destructors.
                 unsafe { libc::_exit(0) }
             }
         }
     }
 
-    /// The signals that it has got since it was last asked.
+    /// The signals that the witness has received since the last query.
     ///
     /// # Errors
-    /// `TimedOut` if it does not answer in time; it may be asked again. Any other: it has gone.
-    pub fn ask(&mut self) -> io::Result<Vec<Received>> {
-        self.questions = self.questions.wrapping_add(1);
-        let number = self.questions.to_ne_bytes();
+    /// `TimedOut` if the witness does not answer in time; a later query may succeed. Any other error: the witness has
+    /// ended.
+    pub fn query(&mut self) -> io::Result<Vec<SignalInfo>> {
+        self.queries = self.queries.wrapping_add(1);
+        let number = self.queries.to_ne_bytes();
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         match send(self.socket.as_raw_fd(), &number, flags) {
             Ok(_) => {}
-            // It has not read a hundred questions.
+            // The witness has about a hundred unread queries: it is stopped.
             Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
             Err(errno) => return Err(errno.into()),
         }
         let deadline = boot_time() + ANSWER_WAIT;
-        let mut known = Vec::new();
+        let mut received = Vec::new();
         loop {
             if !readable_within(&self.socket, deadline.saturating_sub(boot_time()))? {
-                // What it may yet say is the answer to an old question, and is thrown away.
+                // A late answer carries an old query number and is discarded by the next query.
                 return Err(io::ErrorKind::TimedOut.into());
             }
             let mut message = [0; MESSAGE_BYTES];
             let length = recv(self.socket.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT)?;
-            let Some((answers, records)) = message.get(..length).and_then(<[u8]>::split_first_chunk) else {
+            let Some((answered, records)) = message.get(..length).and_then(<[u8]>::split_first_chunk) else {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             };
-            if *answers == number {
-                known.extend(Received::from_records(records));
+            if *answered == number {
+                received.extend(SignalInfo::from_records(records));
                 if length < MESSAGE_BYTES {
-                    return Ok(known);
+                    return Ok(received);
                 }
             }
         }
     }
 
-    /// We are about to stop, as the child `pid` has: continues us as soon as that is not stopped any more. The next
-    /// question ends it.
+    /// Makes the witness poll the stopped child `pid` and send SIGCONT to this process once the child is not stopped
+    /// any more. The next query ends the polling.
     pub fn watch(&self, pid: i32) -> io::Result<()> {
         let path = CString::new(format!("/proc/{pid}/stat"))?;
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         Ok(send(self.socket.as_raw_fd(), path.as_bytes_with_nul(), flags).map(drop)?)
     }
 
-    /// Whether a signal is from it.
+    /// Whether the witness sent `signal`.
     #[must_use]
-    pub const fn has_sent(&self, signal: &Received) -> bool {
+    pub const fn sent(&self, signal: &SignalInfo) -> bool {
         matches!(signal.sender, Sender::Process { pid, .. } if pid == self.pid)
     }
 
-    /// Lets it go on if somebody has stopped it.
+    /// Continues a stopped witness.
     pub fn wake(&self) -> io::Result<()> {
         self.process.signal(SIGCONT)
     }
 
-    /// Kills it, and does not wait for its death: that is a child's end like any other.
-    pub fn dismiss(&self) -> io::Result<()> {
+    /// Kills the witness without waiting. Its end is reaped like any other child's.
+    pub fn kill_process(&self) -> io::Result<()> {
         self.process.signal(SIGKILL)
     }
 
-    /// Without it the process group is as empty as it would be without runwrap.
-    fn end(&self) -> io::Result<()> {
-        self.dismiss()?;
+    /// Waits for the end, so that the process group is as empty as without runwrap.
+    fn kill_and_reap(&self) -> io::Result<()> {
+        self.kill_process()?;
         readable_within(&self.process, DEATH_WAIT)?;
         match waitid(Id::PIDFd(self.process.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
             Ok(_) | Err(Errno::ECHILD) => Ok(()),
@@ -150,14 +156,14 @@ impl Witness {
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        if let Err(error) = self.end() {
-            log::warn!(event = "witness_left", error:%; "");
+        if let Err(error) = self.kill_and_reap() {
+            log::warn!(event = "witness_not_reaped", error:%; "");
         }
     }
 }
 
-/// In the child: it dies with its parent, and has a name, a command line and an environment of its own.
-fn disguise((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
+/// Runs in the child: parent-death signal, own name, empty command line and environment.
+fn hide_identity((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(Errno::ESRCH);
@@ -166,25 +172,25 @@ fn disguise((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
     let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(end.saturating_sub(start))) else {
         return Err(Errno::EFAULT);
     };
-    // SAFETY: the kernel has put the words there, at the end of the stack; this copy of them is the child's own, and it
-    // looks at neither its arguments nor its environment.
+    // SAFETY: the kernel placed arguments and environment there, at the end of the stack. The pages are the child's own
+    // copy, and it reads neither.
     unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
     Ok(())
 }
 
-/// In the child: the socket becomes descriptor 0, the signals become 1, and all others are closed.
+/// Runs in the child: moves the socket to descriptor 0 and the signalfd to 1, and closes all others.
 fn keep_only(socket: RawFd, signals: RawFd) -> Result<(), Errno> {
-    // Neither is one of the first three: Rust's runtime has opened those that were closed.
+    // Neither descriptor is below 3: Rust's runtime has opened the standard descriptors that were closed.
     for (from, to) in [(socket, 0), (signals, 1)] {
-        // SAFETY: two numbers; what stood at the second is not used in this process.
+        // SAFETY: two numbers; the previous descriptor `to` is not used in this process.
         Errno::result(unsafe { libc::dup2(from, to) })?;
     }
-    // SAFETY: numbers only; nothing in this process uses what it closes.
+    // SAFETY: numbers only; nothing in this process uses the closed descriptors.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, libc::c_uint::MAX, 0) }).map(drop)
 }
 
-/// In the child: until the other end is closed.
-fn answer_questions() {
+/// Runs in the child until the supervisor closes its end.
+fn serve_queries() {
     let mut message = [0_u8; MESSAGE_BYTES];
     while let Ok(length @ 1..) = recv(0, &mut message[..PATH_BYTES_MAX], MsgFlags::empty()) {
         if length != NUMBER_BYTES {
@@ -193,9 +199,9 @@ fn answer_questions() {
         }
         loop {
             let room = &mut message[NUMBER_BYTES..];
-            // SAFETY: fills at most the owned bytes that it is given. A signalfd gives the signals of whoever reads it.
+            // SAFETY: fills at most the owned bytes given. A signalfd returns the signals of the process that reads it.
             let read = unsafe { libc::read(1, room.as_mut_ptr().cast(), room.len()) };
-            // An error is the end of what is pending.
+            // EAGAIN: no more pending signals.
             let length = NUMBER_BYTES + usize::try_from(read).unwrap_or(0);
             if send(0, &message[..length], MsgFlags::MSG_NOSIGNAL) != Ok(length) {
                 return;
@@ -207,27 +213,27 @@ fn answer_questions() {
     }
 }
 
-/// In the child: until the next message, or until the process of this `/proc/PID/stat` is not stopped any more.
+/// Runs in the child until the next message, or until the process of `/proc/PID/stat` is not stopped any more.
 fn watch_process(path: &[u8]) {
     let Ok(path) = CStr::from_bytes_until_nul(path) else { return };
-    // SAFETY: the child's own descriptor 0, which stays open.
+    // SAFETY: descriptor 0 stays open as long as the child runs.
     let socket = unsafe { BorrowedFd::borrow_raw(0) };
-    while poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], LOOK_EVERY_MS) == Ok(0) {
+    while poll(&mut [PollFd::new(socket, PollFlags::POLLIN)], POLL_INTERVAL_MS) == Ok(0) {
         if !is_stopped(path) {
-            // Nothing is to be done where that fails: the parent has gone, and so do we.
+            // On failure the parent has ended, and the parent-death signal ends this process.
             let _sent = kill(getppid(), Signal::SIGCONT).is_ok();
             return;
         }
     }
 }
 
-/// In the child.
+/// Runs in the child.
 fn is_stopped(path: &CStr) -> bool {
-    // Its parent is stopped and cannot reap it: one that cannot be seen has not gone.
+    // The stopped parent cannot reap it, so a process that cannot be read still exists.
     let Ok(file) = open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) else { return true };
     let mut stat = [0; STAT_BYTES];
     let length = read(&file, &mut stat).unwrap_or(0);
-    // The name, in parentheses, may hold anything; no other parenthesis follows it.
+    // The state follows the name, which is in parentheses and may contain any character.
     let state = stat[..length].rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1));
     state.is_none_or(|state| matches!(state, b'T' | b't'))
 }

@@ -1,4 +1,4 @@
-//! The supervisor's decisions: some stories told out, and what holds in any order of events.
+//! The supervisor's decisions: single scenarios, and properties over any order of events.
 
 use proptest::prelude::*;
 
@@ -23,12 +23,12 @@ fn recorded() -> SupervisorEvent {
 }
 
 fn sent(number: i32) -> SupervisorEvent {
-    reached(number, Reach::Alone)
+    reached(number, SignalScope::SupervisorOnly)
 }
 
-fn reached(number: i32, reach: Reach) -> SupervisorEvent {
-    let signal = Received { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
-    SupervisorEvent::Signal { signal, reach }
+fn reached(number: i32, scope: SignalScope) -> SupervisorEvent {
+    let signal = SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
+    SupervisorEvent::Signal { signal, scope }
 }
 
 fn failed() -> ToSupervisor {
@@ -36,19 +36,19 @@ fn failed() -> ToSupervisor {
 }
 
 fn send(signal: i32) -> SupervisorAction {
-    SupervisorAction::Send { signal, value: None }
+    SupervisorAction::SignalTrainer { signal, value: None }
 }
 
 fn stop_self(signal: i32) -> SupervisorAction {
     SupervisorAction::StopSelf { signal }
 }
 
-/// The trainer was stopped, and no shell waits for it to give the terminal back.
+/// The trainer was stopped, and no shell waits for the terminal.
 fn stopped(signal: i32) -> SupervisorEvent {
     SupervisorEvent::TrainerStopped { signal, in_foreground: false }
 }
 
-/// A machine whose trainer runs since the moment 0.
+/// A machine whose trainer has run since time 0.
 fn running(limits: RunLimits) -> SupervisorMachine {
     let mut machine = SupervisorMachine::new(limits, InheritedSignals::default(), Duration::ZERO);
     assert!(machine.step(recorded(), Duration::ZERO).contains(&SupervisorAction::Spawn));
@@ -57,90 +57,90 @@ fn running(limits: RunLimits) -> SupervisorMachine {
 }
 
 #[test]
-fn the_trainer_waits_for_the_record_but_no_longer_than_its_timeout() {
+fn trainer_starts_after_start_timeout_without_a_record() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.wake_at(), Some(5 * SECOND));
-    assert_eq!(machine.step(SupervisorEvent::Time, 4 * SECOND), []);
-    assert_eq!(machine.step(SupervisorEvent::Time, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
-    // The record that comes later starts no second trainer.
+    assert_eq!(machine.step(SupervisorEvent::Tick, 4 * SECOND), []);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
+    // A late record starts no second trainer.
     assert!(!machine.step(recorded(), 6 * SECOND).contains(&SupervisorAction::Spawn));
 }
 
 #[test]
-fn a_required_database_that_does_not_answer_starts_nothing() {
+fn required_database_that_does_not_answer_starts_no_trainer() {
     let mut machine = SupervisorMachine::new(
         RunLimits { require_database: true, ..limits() },
         InheritedSignals::default(),
         Duration::ZERO,
     );
-    let actions = machine.step(SupervisorEvent::Time, 5 * SECOND);
-    assert_eq!(actions[1..], [SupervisorAction::Abandon, SupervisorAction::End(EndAs::Code(EXIT_RUNWRAP))]);
+    let actions = machine.step(SupervisorEvent::Tick, 5 * SECOND);
+    assert_eq!(actions[1..], [SupervisorAction::Abandon, SupervisorAction::Exit(EndAs::Code(EXIT_RUNWRAP))]);
 }
 
 #[test]
-fn a_stop_request_is_written_durably_before_it_is_relayed() {
+fn stop_request_is_written_durably_before_it_is_relayed() {
     let mut machine = running(limits());
     let actions = machine.step(sent(signals::SIGTERM), SECOND);
     assert!(matches!(
         actions[..],
         [
             SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true },
-            SupervisorAction::Send { .. }
+            SupervisorAction::SignalTrainer { .. }
         ]
     ));
     assert_eq!(actions[1], send(signals::SIGTERM));
 }
 
 #[test]
-fn kill_after_bounds_a_relayed_stop_only_when_it_was_given() {
+fn kill_after_bounds_a_relayed_stop_only_if_given() {
     let mut machine = running(RunLimits { timeout: None, ..limits() });
     machine.step(sent(signals::SIGTERM), SECOND);
     assert_eq!(machine.wake_at(), None);
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     machine.step(sent(signals::SIGTERM), SECOND);
-    assert_eq!(machine.step(SupervisorEvent::Time, 11 * SECOND), [send(signals::SIGKILL)]);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 11 * SECOND), [send(signals::SIGKILL)]);
 }
 
 #[test]
-fn what_the_group_has_got_is_written_down_and_not_relayed() {
+fn stop_sent_to_the_group_is_written_and_not_relayed() {
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
-    let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
+    let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
     assert!(matches!(
         actions[..],
         [SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }]
     ));
-    assert_eq!(machine.step(reached(10, Reach::Group), SECOND), []);
-    // Only a stop that we relayed is bounded.
+    assert_eq!(machine.step(reached(10, SignalScope::Group), SECOND), []);
+    // Only a relayed stop is bounded.
     assert_eq!(machine.wake_at(), None);
 }
 
 #[test]
-fn a_stopped_trainer_that_is_asked_to_stop_is_continued() {
+fn stop_request_continues_a_stopped_trainer() {
     let mut machine = running(limits());
     assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
-    let actions = machine.step(reached(signals::SIGTERM, Reach::Group), SECOND);
+    let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
     assert_eq!(actions[1..], [send(signals::SIGCONT)]);
     machine.step(SupervisorEvent::TrainerContinued, 2 * SECOND);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND)[1..], [send(signals::SIGTERM)]);
 }
 
 #[test]
-fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
+fn deadlines_pause_while_the_job_is_stopped() {
     let mut machine = running(limits());
     let in_foreground = SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground: true };
     assert_eq!(machine.step(in_foreground.clone(), 10 * SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
-    assert_eq!(machine.step(SupervisorEvent::Time, 500 * SECOND), []);
-    // We go on before the trainer does.
-    machine.step(SupervisorEvent::Awake, 509 * SECOND);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 500 * SECOND), []);
+    // The supervisor is continued before the trainer.
+    machine.step(SupervisorEvent::Resumed, 509 * SECOND);
     assert_eq!(machine.wake_at(), None);
     machine.step(SupervisorEvent::TrainerContinued, 510 * SECOND);
     assert_eq!(machine.wake_at(), Some(560 * SECOND));
     // What stops the trainer alone stops no job.
     machine.step(stopped(signals::SIGSTOP), 550 * SECOND);
     assert_eq!(
-        machine.step(SupervisorEvent::Time, 560 * SECOND)[1..],
+        machine.step(SupervisorEvent::Tick, 560 * SECOND)[1..],
         [send(signals::SIGTERM), send(signals::SIGCONT)]
     );
     machine.step(SupervisorEvent::TrainerContinued, 561 * SECOND);
@@ -148,64 +148,64 @@ fn deadlines_do_not_run_while_the_user_has_stopped_the_job() {
     machine.step(in_foreground.clone(), 565 * SECOND);
     machine.step(SupervisorEvent::TrainerContinued, 600 * SECOND);
     assert_eq!(machine.wake_at(), Some(605 * SECOND));
-    // Its end is waited for again, whatever it was.
+    // The end restarts the deadlines.
     machine.step(in_foreground, 601 * SECOND);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 602 * SECOND);
     assert_eq!(machine.wake_at(), Some(632 * SECOND));
 }
 
 #[test]
-fn the_job_stops_by_the_trainer_s_signal_when_it_was_told_to_and_not_the_trainer_alone() {
-    for (reach, sent) in [(Reach::Group, vec![]), (Reach::Alone, vec![send(signals::SIGTTIN)])] {
-        // In the one order, and in the other.
+fn job_stops_with_the_trainer_only_if_asked_to_stop() {
+    for (scope, sent) in [(SignalScope::Group, vec![]), (SignalScope::SupervisorOnly, vec![send(signals::SIGTTIN)])] {
+        // The signal and the stop arrive in either order.
         let mut machine = running(limits());
-        assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), sent);
+        assert_eq!(machine.step(reached(signals::SIGTTIN, scope), SECOND), sent);
         assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), [stop_self(signals::SIGTTIN)]);
         let mut machine = running(limits());
         assert_eq!(machine.step(stopped(signals::SIGTTIN), SECOND), []);
         let expected = [sent, vec![stop_self(signals::SIGTTIN)]].concat();
-        assert_eq!(machine.step(reached(signals::SIGTTIN, reach), SECOND), expected);
-        // It was continued: what comes later is another matter.
+        assert_eq!(machine.step(reached(signals::SIGTTIN, scope), SECOND), expected);
+        // After the continue, a later stop is independent.
         machine.step(SupervisorEvent::TrainerContinued, SECOND);
-        machine.step(SupervisorEvent::Awake, SECOND);
+        machine.step(SupervisorEvent::Resumed, SECOND);
         assert_eq!(machine.step(stopped(signals::SIGSTOP), SECOND), []);
     }
 }
 
 // Holds: signals/before-fork-suspend
 #[test]
-fn without_a_trainer_the_job_stops_at_once_and_its_waits_stand_still() {
+fn without_a_trainer_the_job_stops_at_once() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), [stop_self(signals::SIGTSTP)]);
     assert_eq!(machine.wake_at(), None);
-    machine.step(SupervisorEvent::Awake, 101 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 101 * SECOND);
     assert_eq!(machine.wake_at(), Some(105 * SECOND));
     machine.step(recorded(), 102 * SECOND);
     machine.spawned(102 * SECOND);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 103 * SECOND);
     assert_eq!(machine.step(sent(signals::SIGTSTP), 104 * SECOND), [stop_self(signals::SIGTSTP)]);
-    machine.step(SupervisorEvent::Awake, 204 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 204 * SECOND);
     assert_eq!(machine.wake_at(), Some(233 * SECOND));
 }
 
 #[test]
-fn a_trainer_that_was_killed_while_it_was_stopped_stops_no_later_wait() {
+fn trainer_killed_while_stopped_pauses_no_later_wait() {
     let mut machine = running(limits());
     machine.step(stopped(signals::SIGTSTP), SECOND);
     let killed = TrainerExit::Signaled { signal: 9, name: "SIGKILL".into(), oom: false };
     machine.step(SupervisorEvent::TrainerEnded(killed), 2 * SECOND);
     machine.step(sent(signals::SIGTSTP), 3 * SECOND);
-    machine.step(SupervisorEvent::Awake, 103 * SECOND);
+    machine.step(SupervisorEvent::Resumed, 103 * SECOND);
     assert_eq!(machine.wake_at(), Some(132 * SECOND));
 }
 
 #[test]
-fn a_stop_that_is_blocked_waits_for_the_trainer() {
-    let found = InheritedSignals {
+fn blocked_stop_request_is_held_for_the_trainer() {
+    let inherited = InheritedSignals {
         blocked: [signals::SIGTERM, signals::SIGTSTP].into_iter().collect(),
         ..InheritedSignals::default()
     };
-    let mut machine = SupervisorMachine::new(limits(), found, Duration::ZERO);
+    let mut machine = SupervisorMachine::new(limits(), inherited, Duration::ZERO);
     assert_eq!(machine.step(sent(signals::SIGTSTP), SECOND), []);
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND), []);
     let actions = machine.step(recorded(), SECOND);
@@ -218,7 +218,7 @@ fn a_stop_that_is_blocked_waits_for_the_trainer() {
 }
 
 #[test]
-fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_further() {
+fn repeated_stop_requests_do_not_grow_the_journal() {
     let mut machine = running(limits());
     let written =
         |actions: &[SupervisorAction]| actions.iter().any(|action| matches!(action, SupervisorAction::Write { .. }));
@@ -232,34 +232,34 @@ fn a_trainer_that_is_deaf_is_asked_again_and_again_and_the_journal_grows_no_furt
 }
 
 #[test]
-fn a_timeout_terminates_then_kills_and_ends_with_124() {
+fn timeout_terminates_then_kills_and_exits_124() {
     let mut machine = running(limits());
-    let actions = machine.step(SupervisorEvent::Time, 60 * SECOND);
+    let actions = machine.step(SupervisorEvent::Tick, 60 * SECOND);
     assert_eq!(actions[1..], [send(signals::SIGTERM), send(signals::SIGCONT)]);
-    assert_eq!(machine.step(SupervisorEvent::Time, 70 * SECOND), [send(signals::SIGKILL)]);
+    assert_eq!(machine.step(SupervisorEvent::Tick, 70 * SECOND), [send(signals::SIGKILL)]);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 71 * SECOND);
     let over = machine.step(SupervisorEvent::Keeper(ToSupervisor::Final), 72 * SECOND);
-    assert_eq!(over, [SupervisorAction::End(EndAs::Code(EXIT_TIMEOUT))]);
+    assert_eq!(over, [SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
 // Holds: signals/before-fork-other
 #[test]
-fn signals_that_come_before_the_trainer_are_held_for_it() {
+fn signals_before_the_start_are_held_for_the_trainer() {
     let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
     assert_eq!(machine.step(sent(10), SECOND), []);
-    // Also what the group has got: the trainer was not in it.
-    assert_eq!(machine.step(reached(signals::SIGWINCH, Reach::Group), SECOND), []);
+    // Also a group signal: the trainer was not in the group yet.
+    assert_eq!(machine.step(reached(signals::SIGWINCH, SignalScope::Group), SECOND), []);
     assert_eq!(machine.step(recorded(), SECOND)[1..], [SupervisorAction::Spawn, send(10), send(signals::SIGWINCH)]);
 }
 
 #[test]
-fn a_keeper_that_dies_again_and_again_is_replaced_with_growing_pauses() {
+fn dying_keepers_are_replaced_with_backoff() {
     let mut machine = running(limits());
     assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), [SupervisorAction::StartKeeper]);
     assert_eq!(machine.step(SupervisorEvent::KeeperGone, SECOND), []);
     let next = machine.wake_at().unwrap();
     assert!(next > SECOND && next < 2 * SECOND);
-    assert_eq!(machine.step(SupervisorEvent::Time, next), [SupervisorAction::StartKeeper]);
+    assert_eq!(machine.step(SupervisorEvent::Tick, next), [SupervisorAction::StartKeeper]);
 }
 
 fn event() -> impl Strategy<Value = SupervisorEvent> {
@@ -270,10 +270,10 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
         Just(SupervisorEvent::Keeper(ToSupervisor::Final)),
         Just(SupervisorEvent::KeeperGone),
         (1..65).prop_map(sent),
-        (1..65).prop_map(|number| reached(number, Reach::Group)),
+        (1..65).prop_map(|number| reached(number, SignalScope::Group)),
         (1..65).prop_map(|number| SupervisorEvent::Signal {
-            signal: Received { number, sender: Sender::Kernel, value: None },
-            reach: Reach::Unknown
+            signal: SignalInfo { number, sender: Sender::Kernel, value: None },
+            scope: SignalScope::Unknown
         }),
         Just(SupervisorEvent::Executed { pid: 1 }),
         Just(SupervisorEvent::SpawnFailed { not_found: true, message: String::new() }),
@@ -281,11 +281,11 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
         any::<bool>()
             .prop_map(|in_foreground| SupervisorEvent::TrainerStopped { signal: signals::SIGTSTP, in_foreground }),
         Just(SupervisorEvent::TrainerContinued),
-        Just(SupervisorEvent::Time),
+        Just(SupervisorEvent::Tick),
     ]
 }
 
-/// Whether the trainer could say this now: only one that was spawned does, and it ends once.
+/// Whether the event can occur: trainer events only between spawn and end.
 fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
     match event {
         SupervisorEvent::Executed { .. }
@@ -296,14 +296,14 @@ fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
         SupervisorEvent::Keeper(_)
         | SupervisorEvent::KeeperGone
         | SupervisorEvent::Signal { .. }
-        | SupervisorEvent::Awake
-        | SupervisorEvent::Time => true,
+        | SupervisorEvent::Resumed
+        | SupervisorEvent::Tick => true,
     }
 }
 
 proptest! {
     #[test]
-    fn in_any_order_of_events_one_trainer_one_end_and_every_wait_is_bounded(
+    fn any_order_of_events_has_one_trainer_one_end_bounded_waits(
         events in prop::collection::vec((event(), 0..20_u32), 1..60),
     ) {
         let mut machine = SupervisorMachine::new(limits(), InheritedSignals::default(), Duration::ZERO);
@@ -316,21 +316,21 @@ proptest! {
             }
             let mut actions = machine.step(event, now);
             if actions.iter().any(|action| matches!(action, SupervisorAction::StopSelf { .. })) {
-                // Somebody lets us go on.
-                actions.extend(machine.step(SupervisorEvent::Awake, now));
+                // A SIGCONT resumes the supervisor.
+                actions.extend(machine.step(SupervisorEvent::Resumed, now));
             }
             prop_assert!(ended == 0 || actions.is_empty(), "after the end: {actions:?}");
             for action in &actions {
                 match action {
                     SupervisorAction::Spawn => { spawned += 1; machine.spawned(now); }
-                    SupervisorAction::Finish(_) => finished += 1,
-                    SupervisorAction::End(_) => ended += 1,
-                    SupervisorAction::Send { .. } => prop_assert!(spawned > 0 && finished == 0, "nobody to send to"),
+                    SupervisorAction::WriteEnd(_) => finished += 1,
+                    SupervisorAction::Exit(_) => ended += 1,
+                    SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "signal without a trainer"),
                     SupervisorAction::StartKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);
-            // Only a trainer without a deadline of its own may be waited for without one.
+            // Only a running trainer may be waited for without a deadline.
             prop_assert!(ended > 0 || spawned > finished || machine.wake_at().is_some());
         }
     }

@@ -76,7 +76,7 @@ fn input_that_is_no_small_file_is_refused_in_time() {
         ("/dev/zero", "larger than 1048576 bytes"),
         ("latin", "not UTF-8"),
         ("loop", "symbolic links"),
-        ("pipe", "no end of it came within 5s"),
+        ("pipe", "it did not end within 5s"),
     ];
     let refuses = &|name: &str, part: &str| {
         door.refuses(&["--config", name], &[&format!("cannot use --config {name}: "), part]);

@@ -111,7 +111,7 @@ fn failing_report_names_the_cause() {
     for (variable, part) in [
         ("", "RUNWRAP_REPORT is not set"),
         ("none", "No such file"),
-        ("/dev/full", "not a plain file"),
+        ("/dev/full", "not a regular file"),
         ("/etc", "directory"),
         ("pipe", "hint: "),
     ] {

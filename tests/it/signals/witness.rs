@@ -137,7 +137,7 @@ fn stopped_witness_loses_no_signal() {
         // The supervisor has continued the witness, which works again.
         sender.ask(&format!("kill -{} {number}", subject.group));
         subject.receives(number);
-        wait_until("the supervisor has received it too", || site.log().matches("reach=Group").count() == times + 1);
+        wait_until("the supervisor has received it too", || site.log().matches("scope=Group").count() == times + 1);
     }
     assert_eq!(subject.rest(), Vec::<String>::new());
 }

@@ -347,7 +347,7 @@ fn client_certificate_has_the_default_files_of_libpq() {
     fs::copy(certified.file("client.crt"), directory.join("postgresql.crt")).unwrap();
     refuses("postgresql.key");
     succeed(Command::new("mkfifo").arg(directory.join("postgresql.key")));
-    refuses("not a plain file");
+    refuses("not a regular file");
     fs::remove_file(directory.join("postgresql.key")).unwrap();
     fs::write(directory.join("postgresql.key"), vec![b'x'; 2 * 1024 * 1024]).unwrap();
     refuses("larger than");

@@ -1,5 +1,5 @@
-//! The supervisor's keepers, one at a time: starting one with its descriptors, and signal_inbox it.
-//! Must not decide when: `machine` does. Called by `reactor` and `guard`.
+//! The supervisor's keeper process, one at a time: starting it with its descriptors, notifying it, receiving its
+//! messages, killing it. Must not decide when: `machine` does.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use crate::journal::{JournalFile, RunDirectory};
 use crate::link::{KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
-use crate::sys::{clock, failpoint, poll, process, signals, spawn, wait};
+use crate::sys::{clock, failpoint, poll, spawn, wait};
 
-/// How long a killed keeper's lock may take to be freed, and a keeper to die.
+/// The limit for a killed keeper to end and for the kernel to release its lock.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(5);
 
 /// The present keeper, if there is one.
-pub(super) struct Keepers {
+pub(super) struct KeeperProcess {
     config: KeeperConfig,
     present: Option<(i32, Link)>,
 }
 
-impl Keepers {
+impl KeeperProcess {
     pub(super) const fn new(config: KeeperConfig) -> Self {
         Self { config, present: None }
     }
@@ -30,7 +30,8 @@ impl Keepers {
         self.present.as_ref().map(|(_, link)| link.as_fd())
     }
 
-    /// Starts a keeper for `journal`, which may be empty: it does nothing before it is told to look.
+    /// Starts a keeper for `journal`. The journal may still be empty: the keeper reads it only after the first
+    /// notification.
     pub(super) fn start(&mut self, journal: &JournalFile, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
         if failpoint::fails("keeper-start") {
@@ -51,38 +52,34 @@ impl Keepers {
         Ok(())
     }
 
-    /// Says that the journal has grown.
-    pub(super) fn look(&self) -> io::Result<()> {
+    /// Notifies the keeper that the journal has grown.
+    pub(super) fn notify(&self) -> io::Result<()> {
         match &self.present {
             Some((_, link)) => link.send(&ToKeeper::Look).map(drop),
             None => Ok(()),
         }
     }
 
-    /// What the keeper says next.
+    /// Receives the keeper's next message.
     pub(super) fn recv(&mut self) -> io::Result<Message<ToSupervisor>> {
         let Some((_, link)) = &self.present else { return Ok(Message::Nothing) };
-        let heard = link.recv()?;
-        if heard == Message::Closed {
+        let message = link.recv()?;
+        if message == Message::Closed {
             self.present = None;
         }
-        Ok(heard)
+        Ok(message)
     }
 
-    /// Kills the present keeper and waits until it is dead.
+    /// Kills the keeper and waits for its end.
     pub(super) fn kill(&mut self) -> io::Result<()> {
-        // The link is closed after that: it is not to hear that we have gone.
+        // The link stays open until the keeper is dead: on end-of-file it would take the run over.
         let Some((pid, _link)) = self.present.take() else { return Ok(()) };
-        process::send(pid, signals::SIGKILL, None)?;
-        let deadline = clock::boot_time() + DEATH_WAIT;
-        while wait::look(pid)?.is_none() && clock::boot_time() < deadline {
-            poll::pause(STEP)?;
-        }
+        wait::kill(pid, DEATH_WAIT)?;
         wait::reap(pid)
     }
 }
 
-/// The keeper before has died, but the kernel may still be closing what it had open.
+/// Takes the keeper's lock. A keeper that has just died may still hold it while the kernel closes its descriptors.
 fn keeper_lock(directory: &RunDirectory) -> io::Result<File> {
     let deadline = clock::boot_time() + DEATH_WAIT;
     loop {
@@ -95,7 +92,7 @@ fn keeper_lock(directory: &RunDirectory) -> io::Result<File> {
     }
 }
 
-/// The keeper's environment: ours, without what marks the processes of a run that we may ourselves be part of.
+/// The environment without the id of an outer run: its keeper would kill this keeper as a leftover.
 fn environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(key, _)| key != "RUNWRAP_RUN_ID").collect()
 }
