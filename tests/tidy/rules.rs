@@ -193,6 +193,8 @@ fn each_rule_finds_what_breaks_it() {
     check_imports("src/journal/mod.rs", "// crate::keeper", "use crate::keeper;");
     check_imports("src/delivery.rs", "use crate::journal;", "use crate::output::print;");
     check_imports("src/sys/mod.rs", "", "use crate::config;");
+    check_imports("src/libpq/mod.rs", "", "use crate::config;");
+    check_imports("src/config/mod.rs", "use crate::libpq;", "use crate::logging;");
     check_imports("src/record/mod.rs", "", "use crate::logging;");
     assert_eq!(imports_run_downwards(&Source::new("src/extra/mod.rs", "")).len(), 1);
 
