@@ -35,6 +35,7 @@ pub(super) fn command() -> Command {
         .override_usage(help::USAGE)
         .after_help(help::AFTER)
         .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
         .subcommands([
