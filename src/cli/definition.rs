@@ -35,6 +35,7 @@ pub(super) fn command() -> Command {
         .override_usage(help::USAGE)
         .after_help(help::AFTER)
         .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
         .arg(trainer)
         .subcommands([
@@ -158,16 +159,10 @@ fn json() -> Arg {
 fn flag(row: &'static OptionRow) -> Option<Arg> {
     let long = row.flag?.trim_start_matches('-');
     let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help::of_row(row));
-    Some(match row.kind {
-        OptionKind::Switch => arg.action(ArgAction::SetTrue).overrides_with(row.key),
-        OptionKind::Text
-        | OptionKind::Path
-        | OptionKind::Duration
-        | OptionKind::Bytes
-        | OptionKind::Secret
-        | OptionKind::Repeated => {
-            arg.value_name(row.value_name).action(ArgAction::Append).value_parser(value_parser!(OsString))
-        }
+    Some(if row.kind == OptionKind::Switch {
+        arg.action(ArgAction::SetTrue).overrides_with(row.key)
+    } else {
+        arg.value_name(row.value_name).action(ArgAction::Append).value_parser(value_parser!(OsString))
     })
 }
 

@@ -31,12 +31,17 @@ pub enum EarlyExit {
 /// # Errors
 /// An [`EarlyExit`] if there is nothing to execute.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, EarlyExit> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     // Only runwrap itself starts a keeper, and every run waits for it: no need to describe a command line to clap.
     if let [_program, verb, own @ ..] = arguments.as_slice()
         && verb == "keeper"
     {
         return Ok(Invocation { flags: Layer::default(), action: Action::Keeper { arguments: own.to_vec() } });
+    }
+    // `help [VERB]` without a verb of that name, which every run would have to describe to clap.
+    if arguments.get(1).is_some_and(|word| word == "help") && arguments.len() <= 3 {
+        arguments.remove(1);
+        arguments.push(OsString::from("--help"));
     }
     let matches = definition::command().try_get_matches_from(&arguments).map_err(|error| {
         if error.kind() == ErrorKind::DisplayHelp || error.kind() == ErrorKind::DisplayVersion {

@@ -90,7 +90,9 @@ fn help_hides_the_keeper_and_names_every_verb() {
     assert!(!help.contains("keeper"));
     for verb in ["list", "show", "check", "recover", "finalize", "report", "migrate", "completions"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
-        assert!(matches!(parse(words(&format!("runwrap {verb} --help"))), Err(EarlyExit::Output(_))), "{verb}");
+        let help = parse(words(&format!("runwrap {verb} --help"))).unwrap_err();
+        assert!(matches!(help, EarlyExit::Output(_)), "{verb}");
+        assert_eq!(parse(words(&format!("runwrap help {verb}"))).unwrap_err(), help);
     }
 }
 

@@ -79,18 +79,8 @@ impl CommandError {
     /// The exit status.
     #[must_use]
     pub const fn exit_status(&self) -> u8 {
-        match self {
-            Self::NoSuchRecord { .. } | Self::NotFinalized { .. } => EXIT_NEGATIVE,
-            Self::Config(_)
-            | Self::Keeper(_)
-            | Self::StateDirectory { .. }
-            | Self::Left { .. }
-            | Self::Refused { .. }
-            | Self::Database { .. }
-            | Self::Report(_)
-            | Self::Service(_)
-            | Self::Stdout(_) => EXIT_RUNWRAP,
-        }
+        let is_negative = matches!(self, Self::NoSuchRecord { .. } | Self::NotFinalized { .. });
+        if is_negative { EXIT_NEGATIVE } else { EXIT_RUNWRAP }
     }
 }
 

@@ -62,7 +62,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
         let hint = if *on_disk {
             "run `runwrap recover` to deliver it"
         } else {
-            "end the record, if there is one, with `runwrap finalize`: the journal was only in memory and is lost"
+            "end the record, if there is one, with `runwrap finalize`: its end is lost with the journal in memory"
         };
         log::warn!(event = "not_delivered", run_id:%, hint; "{error}");
     }

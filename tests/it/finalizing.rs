@@ -50,9 +50,9 @@ fn impossible_values_are_refused() {
     let (status, said) = force("2125-11-27T01:20:52+01:00");
     assert!(status == 1 && said.contains("in the future"), "{said}");
     let (status, said) = force("yesterday");
-    assert!(status == 125 && said.contains("--ended-at yesterday is no time"), "{said}");
+    assert!(status == 125 && said.contains("'yesterday' for '--ended-at <TIME>': it is not a time"), "{said}");
     let (status, said) = finalize(&site, &["1", "--status", "failed", "--metrics", "[1]"]);
-    assert!(status == 125 && said.contains("--metrics cannot be used"), "{said}");
+    assert!(status == 125 && said.contains("'[1]' for '--metrics <JSON>'"), "{said}");
     assert_eq!(finalize(&site, &["1", "--status", "training"]).0, 125);
     assert_eq!(finalize(&site, &["1"]).0, 125);
     let (status, said) = finalize(&site, &["2", "--status", "failed"]);

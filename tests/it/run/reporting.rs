@@ -126,10 +126,10 @@ fn failing_report_names_the_cause() {
     }
     let within = |words: &str| site.run(&[], &format!("{} report {words}", runwrap()));
     for (words, part) in [
-        ("--metric loss", "--metric loss is not KEY=VALUE"),
-        ("--metric =1", "--metric =1 is not KEY=VALUE"),
-        ("loss=1", "report does not take loss=1"),
-        ("", "there is nothing to report"),
+        ("--metric loss", "'loss' for '--metric <KEY=VALUE>': it is not KEY=VALUE"),
+        ("--metric =1", "'=1' for '--metric <KEY=VALUE>': it is not KEY=VALUE"),
+        ("loss=1", "unexpected argument 'loss=1' found"),
+        ("", "required arguments were not provided"),
     ] {
         let output = within(words);
         let said = String::from_utf8(output.stderr).unwrap();
