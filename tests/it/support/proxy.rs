@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     port: u16,
     mode: Arc<Mutex<Mode>>,
+    round_trips: Arc<AtomicUsize>,
 }
 
 /// How often the mode is looked at.
@@ -39,10 +41,16 @@ impl Proxy {
         let listener = listen(0);
         let port = listener.local_addr().unwrap().port();
         let mode = Arc::new(Mutex::new(Mode::Forward));
-        let shared = Arc::clone(&mode);
-        let accepting = move || accept(Some(listener), port, server_port, &shared);
+        let round_trips = Arc::default();
+        let shared = (Arc::clone(&mode), Arc::clone(&round_trips));
+        let accepting = move || accept(Some(listener), port, server_port, &shared.0, &shared.1);
         let _ends_with_the_value = thread::Builder::new().name("proxy".to_owned()).spawn(accepting).unwrap();
-        Self { port, mode }
+        Self { port, mode, round_trips }
+    }
+
+    /// How often a client of any connection has sent something after the server's last reply.
+    pub(crate) fn round_trips(&self) -> usize {
+        self.round_trips.load(Ordering::SeqCst)
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -70,7 +78,13 @@ fn listen(port: u16) -> TcpListener {
     listener
 }
 
-fn accept(mut listener: Option<TcpListener>, port: u16, server_port: u16, mode: &Arc<Mutex<Mode>>) {
+fn accept(
+    mut listener: Option<TcpListener>,
+    port: u16,
+    server_port: u16,
+    mode: &Arc<Mutex<Mode>>,
+    round_trips: &Arc<AtomicUsize>,
+) {
     loop {
         let now = *mode.lock().unwrap();
         match now {
@@ -79,7 +93,7 @@ fn accept(mut listener: Option<TcpListener>, port: u16, server_port: u16, mode: 
             Mode::Forward | Mode::Hang | Mode::CutRequest(_) | Mode::CutReply(_) | Mode::Delay(_) => {
                 let listening = listener.get_or_insert_with(|| listen(port));
                 while let Ok((client, _)) = listening.accept() {
-                    connect(client, server_port, mode);
+                    connect(client, server_port, mode, round_trips);
                 }
             }
         }
@@ -88,7 +102,7 @@ fn accept(mut listener: Option<TcpListener>, port: u16, server_port: u16, mode: 
 }
 
 /// Two threads a connection, one a direction. They end with either side.
-fn connect(client: TcpStream, server_port: u16, mode: &Arc<Mutex<Mode>>) {
+fn connect(client: TcpStream, server_port: u16, mode: &Arc<Mutex<Mode>>, round_trips: &Arc<AtomicUsize>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)) else { return };
     for stream in [&client, &server] {
         stream.set_nonblocking(false).unwrap();
@@ -98,14 +112,27 @@ fn connect(client: TcpStream, server_port: u16, mode: &Arc<Mutex<Mode>>) {
     let ends = [(client.try_clone().unwrap(), server.try_clone().unwrap(), true), (server, client, false)];
     // Once the reply to a request is to be lost, neither direction passes anything on.
     let swallow = Arc::new(Mutex::new(false));
+    let is_waiting = Arc::new(AtomicBool::new(false));
     for (from, to, is_request) in ends {
         let (mode, swallow) = (Arc::clone(mode), Arc::clone(&swallow));
-        let pumping = move || pump(from, to, is_request, &mode, &swallow);
+        let (is_waiting, round_trips) = (Arc::clone(&is_waiting), Arc::clone(round_trips));
+        let counted = move || {
+            let was_waiting = is_waiting.swap(is_request, Ordering::SeqCst);
+            round_trips.fetch_add(usize::from(is_request && !was_waiting), Ordering::SeqCst);
+        };
+        let pumping = move || pump(from, to, is_request, &mode, &swallow, &counted);
         let _ends_with_its_connection = thread::Builder::new().name("proxied".to_owned()).spawn(pumping).unwrap();
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, is_request: bool, mode: &Mutex<Mode>, swallow: &Mutex<bool>) {
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    is_request: bool,
+    mode: &Mutex<Mode>,
+    swallow: &Mutex<bool>,
+    counted: &impl Fn(),
+) {
     let mut chunk = [0; 16 * 1024];
     loop {
         match *mode.lock().unwrap() {
@@ -122,6 +149,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, is_request: bool, mode: &Mutex<M
             // The server has committed, and its reply is dropped.
             break;
         }
+        counted();
         if !pass(&chunk[..length], is_request, mode, swallow) || to.write_all(&chunk[..length]).is_err() {
             break;
         }

@@ -5,5 +5,6 @@ mod connecting;
 mod hanging;
 mod racing;
 mod rights;
+mod round_trips;
 mod scale;
 mod types;

@@ -1,0 +1,51 @@
+//! The cost of a run on the wire, counted by a proxy: each round trip of a transaction holds the run's row locked.
+
+use runwrap::config::{PostgresTarget, SslMode};
+use runwrap::record::{Change, Ending, Progress, Report};
+use runwrap::store::{OpenOptions, Store, open};
+
+use crate::store::place::{Place, progress, run, success};
+use crate::support::postgres::Postgres;
+use crate::support::proxy::Proxy;
+
+/// The round trips of `work` on a connection that is open already.
+fn cost(proxy: &Proxy, place: &Place, options: &OpenOptions, work: impl FnOnce(&mut Store)) -> usize {
+    let mut store = open(&place.target, options).unwrap();
+    let before = proxy.round_trips();
+    work(&mut store);
+    proxy.round_trips() - before
+}
+
+/// Options as a keeper has them: what one attempt reads of the tables, the next one knows.
+#[test]
+fn a_run_costs_few_round_trips() {
+    let server = Postgres::shared();
+    let proxy = Proxy::before(server.port());
+    let target = server.tcp_target(&server.new_database(), "127.0.0.1");
+    let target = PostgresTarget { sslmode: SslMode::Disable, ..target };
+    let mut hosts = target.hosts.clone();
+    hosts[0].port = proxy.port();
+    let place = Place::at_postgres(PostgresTarget { hosts, ..target });
+    // The tables are made, and the name has its counter.
+    place.open().begin(&run("cifar"), None).unwrap();
+
+    let options = place.options();
+    let run = run("cifar");
+    let cost = |work: &dyn Fn(&mut Store)| cost(&proxy, &place, &options, work);
+    let begin = cost(&|store| _ = store.begin(&run, None).unwrap());
+    assert!(begin <= 8, "begin: {begin}");
+    let beat = |metrics: &str| {
+        let heartbeat = Change::Heartbeat(progress(metrics));
+        cost(&|store| _ = store.apply(run.run_id, &heartbeat).unwrap())
+    };
+    let (news, silence) = (beat(r#"{"loss": 1}"#), beat(r#"{"loss": 1.0}"#));
+    assert!(news <= 5 && silence <= 4, "heartbeat: {news} with news, {silence} without");
+    let report = Report { model_path: Some("/m/1.pt".into()), ..Report::default() };
+    let ending = Ending { error_message: Some("late".into()), ..success() };
+    let ended = Change::Finalize(Progress { report, ..progress("{}") }, ending);
+    let end = cost(&|store| _ = store.apply(run.run_id, &ended).unwrap());
+    assert!(end <= 6, "end: {end}");
+    // The counter itself works: every statement of this transaction is one.
+    let again = cost(&|store| _ = store.begin(&run, None).unwrap());
+    assert!((3..=5).contains(&again), "begin again: {again}");
+}
