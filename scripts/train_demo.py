@@ -3,7 +3,7 @@
 
 It learns to tell two interleaved half moons apart by gradient descent, prints the loss of every epoch, and saves the
 weights as JSON. Where RUNWRAP_REPORT names a file it reports loss and accuracy there, one line of JSON an epoch, and
-the path of the model at the end. Without runwrap it does the same and reports to nobody.
+the path of the model at the end. Without runwrap it does the same without a report.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def accuracy(network, points):
 
 
 def report(line):
-    """Appends one line to the report file: one write, so that it is never seen half written."""
+    """Appends one line to the report file in one write, so that no reader sees half a line."""
     path = os.environ.get("RUNWRAP_REPORT")
     if path:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
