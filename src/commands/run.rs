@@ -79,7 +79,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
 }
 
 fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supervision {
-    let place = place(&settings.state_dir, run_id);
+    let place = place(settings, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
         None => temporary_report(run_id)
@@ -154,8 +154,10 @@ fn facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String,
     }
 }
 
-fn place(state_dir: &Path, run_id: RunId) -> Option<(Home, RunDirectory)> {
-    let made = Home::open(state_dir).and_then(|home| home.make_run(run_id).map(|run| (home, run)));
+fn place(settings: &Settings, run_id: RunId) -> Option<(Home, RunDirectory)> {
+    let state_dir = &settings.state_dir;
+    let identity = settings.database.identity();
+    let made = Home::open(state_dir).and_then(|home| home.make_run(run_id, &identity).map(|run| (home, run)));
     made.inspect_err(|error| {
         let hint = "the run goes on without it; its end would be lost if this machine failed, so give --state-dir a place that can be written";
         log::warn!(event = "no_journal", hint; "cannot keep a journal in {}: {error}", state_dir.display());

@@ -179,10 +179,19 @@ impl Site {
         keeper.unwrap()
     }
 
-    /// Waits until nothing of this place runs any more.
+    /// Waits until nothing of this place runs any more, and the kernel has freed its locks: a process that is being killed
+    /// loses its environment first.
     #[track_caller]
     pub(crate) fn quiet(&self) {
         wait_until("every process has ended", || self.processes().is_empty());
+        wait_until("every lock is free", || !self.lock_files().iter().any(|path| is_locked(path)));
+    }
+
+    fn lock_files(&self) -> Vec<PathBuf> {
+        let entries =
+            |path: PathBuf| fs::read_dir(path).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let lingering = entries(self.state_dir()).filter(|path| path.extension().is_some_and(|end| end == "lock"));
+        lingering.chain(self.run_directories().into_iter().map(|run| run.join("lock"))).collect()
     }
 }
 
@@ -196,6 +205,13 @@ impl Drop for Site {
             std::io::Write::write_all(&mut std::io::stderr(), self.log().as_bytes()).unwrap();
         }
     }
+}
+
+/// Whether a process holds a lock of the file; not if it is a link, or gone.
+fn is_locked(path: &Path) -> bool {
+    let is_plain = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).ok().filter(|_| is_plain);
+    file.is_some_and(|file| runwrap::sys::lock::is_held(&file, &(0..2)).unwrap())
 }
 
 /// How often a process is looked at that seems to be between two images, and may just have an empty environment.
