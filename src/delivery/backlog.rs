@@ -226,3 +226,6 @@ fn is_removed(home: &Home, name: &OsStr) -> bool {
         true
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -292,3 +292,21 @@ pub fn read_run_state(file: &File) -> io::Result<RunState> {
     let (entries, _) = read_lines(&read_all(file)?).map_err(io::Error::other)?;
     RunState::of(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_name_excludes_other_databases_only_by_its_tag() {
+        let run_id = RunId(Uuid::now_v7());
+        let name = run_name(run_id, "sqlite:/a");
+        assert!(may_be_for(&name, &tag("sqlite:/a")) && !may_be_for(&name, &tag("sqlite:/b")));
+        let untagged = OsString::from(run_id.to_string());
+        assert!(may_be_for(&untagged, &tag("sqlite:/b")));
+        assert_eq!((run_id_of(&name), run_id_of(&untagged)), (Some(run_id), Some(run_id)));
+        assert_eq!(run_id_of(OsStr::new("note")), None);
+    }
+}
