@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::commands::CommandError;
 use crate::config::Settings;
 use crate::delivery::{Inspection, inspect};
-use crate::journal::{Home, RunState};
+use crate::journal::{Home, RunState, run_id_of};
 use crate::record::{Finding, FindingKind, Repair};
 
 /// The findings, each with its record's id if the journal knows it.
@@ -28,7 +28,7 @@ pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, 
             Ok(found) => waiting.extend(found),
             Err(cause) => {
                 let path = settings.state_dir.join("runs").join(&name);
-                let detail = format!("the journal of run {} cannot be read: {cause}", name.display());
+                let detail = format!("the journal of run {} cannot be read: {cause}", label(&name));
                 waiting.push((Value::Null, finding(detail, format!("make {} your own again", path.display()))));
             }
         }
@@ -46,7 +46,7 @@ fn finding(detail: String, repair: String) -> Finding {
 }
 
 fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value, Finding)>> {
-    let run = format!("the journal of run {}", name.display());
+    let run = format!("the journal of run {}", label(name));
     let recover = || "runwrap recover".to_owned();
     Ok(match inspect(home, name, identity)? {
         Inspection::Dead(dead) => {
@@ -69,6 +69,11 @@ fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value,
             (record_id(&state), finding(detail, "wait, or read the database's error in the log".into()))
         }),
     })
+}
+
+/// The run's id, or the directory's name if that has none.
+fn label(name: &OsStr) -> String {
+    run_id_of(name).map_or_else(|| name.display().to_string(), |run_id| run_id.to_string())
 }
 
 /// The state of an ended run whose keeper still delivers it. While its supervisor lives, that waits for the delivery itself.

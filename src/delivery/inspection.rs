@@ -97,11 +97,19 @@ pub(super) fn claim(home: &Home, name: &OsStr, identity: &str, dry_run: bool) ->
         Inspection::Emptied if !dry_run => home.remove_emptied(name)?,
         Inspection::Gone | Inspection::NeverBegun { .. } | Inspection::Emptied => {}
         Inspection::Damaged { damage, directory } => {
-            let path = if dry_run { directory.path().to_owned() } else { home.quarantine(&directory)? };
-            let event = if dry_run { "run_damaged" } else { "run_quarantined" };
-            log::error!(event, run:? = name, damage:%, path:?; "");
+            let run = name.display();
+            if dry_run {
+                log::error!(event = "run_damaged", run:%; "the journal of run {run} is damaged: {damage}");
+            } else {
+                let path = home.quarantine(&directory)?.display().to_string();
+                let hint = "read it, end its record with runwrap finalize, then remove it";
+                log::error!(event = "run_quarantined", run:%, hint; "a damaged journal ({damage}) was moved to {path}");
+            }
         }
-        Inspection::Newer { damage } => log::warn!(event = "run_left", run:? = name, damage:%; ""),
+        Inspection::Newer { damage } => {
+            let run = name.display();
+            log::warn!(event = "run_left", run:%; "the journal of run {run} stays: {damage}");
+        }
     }
     Ok(Claim::Nothing)
 }

@@ -125,7 +125,9 @@ fn run_hit(command: &mut Command, site: &Site) -> (Option<i32>, String) {
     wait_until("every other process has ended", || {
         let others: Vec<i32> =
             site.processes().iter().map(|process| process.pid).filter(|pid| *pid != strace.pid()).collect();
-        others.iter().for_each(|pid| kill(*pid, "KILL"));
+        for pid in &others {
+            kill(*pid, "KILL");
+        }
         // strace ends after its last tracee, whose environment is unreadable during an exec.
         others.is_empty() && matches!(procfs::state(strace.pid()), None | Some('Z'))
     });
