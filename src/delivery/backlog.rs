@@ -13,10 +13,8 @@ use super::policy::{NextRound, Outcome, RoundEnd, Schedule, Sorted, ends_round, 
 use crate::journal::{Home, is_hidden, may_be_for, tag};
 use crate::sys::{clock, random};
 
-/// The directories that a keeper inspects for its run's sake at most; the loop itself inspects all.
-const INSPECTED_MAX: usize = 1000;
-/// The held directories that [`Backlog::has_dead_again`] inspects at most: it delays the end of a run, by 10 µs each.
-const HELD_MAX: usize = 64;
+/// The held directories that [`Backlog::has_dead_again`] inspects at most: each delays the end of a run by about 10 µs.
+const HELD_MAX: usize = 256;
 
 /// The part of the loop that differs from process to process.
 pub trait Operator {
@@ -175,8 +173,8 @@ impl Backlog {
         }
     }
 
-    /// Scans for a dead run, for a process that then starts or ends a loop. Inspects a bounded number of directories.
-    pub fn has_dead(&mut self) -> bool {
+    /// Scans for a dead run, for a process that then starts or ends a loop. Inspects at most `limit` directories.
+    pub fn has_dead(&mut self, limit: usize) -> bool {
         let (home, sorted) = match self.scan() {
             Ok(Some(scanned)) => scanned,
             Ok(None) => return false,
@@ -186,7 +184,7 @@ impl Backlog {
             }
         };
         let mut foreign = sorted.foreign;
-        let is_found = sorted.candidates.into_iter().take(INSPECTED_MAX).any(|name| {
+        let is_found = sorted.candidates.into_iter().take(limit).any(|name| {
             match self.claim_or_log(&home, &name) {
                 Claim::Dead(_) => return true,
                 Claim::Held => self.held.push(name),

@@ -83,7 +83,7 @@ impl LingeringKeeper {
             }
             // A keeper that left its journal during the last round found the lock taken: look once more without it.
             drop(lock);
-            if !is_done || !backlog.has_dead() {
+            if !is_done || !backlog.has_dead(usize::MAX) {
                 break;
             }
         }

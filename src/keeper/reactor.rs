@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -32,6 +32,8 @@ pub enum KeeperError {
     System(#[from] io::Error),
 }
 
+/// The directories of the backlog that a run's keeper inspects at most; the lingering keeper inspects all.
+const INSPECTED_MAX: usize = 1000;
 /// How long an ended run waits for the delivery of the backlog, and at most half of `--finish-timeout`.
 const BACKLOG_WAIT_MAX: Duration = Duration::from_secs(1);
 
@@ -293,16 +295,14 @@ impl Keeper {
             }
         };
         let keep = if self.machine.keeps_open() { Keep::File } else { Keep::Closed };
-        match attempt::start(self.config.target.clone(), options, &mut self.worker, keep, work, done) {
-            Ok(receiver) => self.attempt = Some(receiver),
-            Err(error) => {
-                // Reported like any other failure: at the next turn.
-                let (sender, receiver) = std::sync::mpsc::channel();
-                let _sent = sender.send(Err(error)).is_ok();
-                self.attempt = Some(receiver);
-                self.waker.wake()?;
-            }
-        }
+        let started = attempt::start(self.config.target.clone(), options, &mut self.worker, keep, work, done);
+        let receiver = started.or_else(|error| {
+            // Reported like any other failure: at the next turn.
+            let (sender, receiver) = channel();
+            sender.send(Err(error)).ok();
+            self.waker.wake().map(|()| receiver)
+        })?;
+        self.attempt = Some(receiver);
         Ok(())
     }
 
@@ -323,7 +323,7 @@ impl Keeper {
     fn deliver_backlog(&mut self) {
         let new = || Backlog::new(self.config.state_dir.clone(), self.config.target.identity(), false, 0);
         self.backlog = self.place.is_some().then(new);
-        if self.backlog.as_mut().is_some_and(Backlog::has_dead) {
+        if self.backlog.as_mut().is_some_and(|backlog| backlog.has_dead(INSPECTED_MAX)) {
             self.start_lingering();
         }
     }

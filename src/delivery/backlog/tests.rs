@@ -161,7 +161,7 @@ fn a_run_that_was_held_at_the_scan_is_found_dead_later() {
     let place = Place::new();
     let held = place.run(OURS, OURS);
     let mut backlog = place.backlog(false);
-    assert!(!backlog.has_dead());
+    assert!(!backlog.has_dead(10));
     drop(held);
     assert!(backlog.has_dead_again());
     // Inspected again only once.
