@@ -1,51 +1,90 @@
-//! One question to the database, answered within `--start-timeout` or not at all. Called by the verbs that read.
+//! Attempts of a verb on the database, each answered within `--start-timeout` by one of its hosts, or failed.
 
 use std::time::Duration;
 
 use crate::commands::CommandError;
 use crate::config::{DatabaseTarget, Settings};
-use crate::store::{OpenOptions, ShapeCache, Store, StoreError, attempt};
+use crate::store::attempt::{Attempts, Keep};
+use crate::store::{OpenOptions, ShapeCache, Store, StoreError};
 
-/// Opens the database of `settings` and does `work` with it, at each of its hosts in turn until one answers.
-/// `purpose` completes "cannot …".
+/// The database of some settings.
+pub(super) struct Database<'a> {
+    settings: &'a Settings,
+    attempts: Attempts,
+    /// The number of the host that answered last.
+    host: usize,
+}
+
+impl<'a> Database<'a> {
+    pub(super) fn of(settings: &'a Settings) -> Self {
+        Self { settings, attempts: Attempts::on(settings.database.clone()), host: 0 }
+    }
+
+    /// Does `work` on the store of `table`, at one host after the other until one answers. `purpose` completes "cannot …".
+    ///
+    /// # Errors
+    /// The error of the last host, or that it did not answer in time.
+    pub(super) fn ask<T: Send + 'static>(
+        &mut self,
+        table: &str,
+        keep: Keep,
+        purpose: &'static str,
+        work: impl Fn(&mut Store) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let hosts = match &self.settings.database {
+            DatabaseTarget::Sqlite(_) => 1,
+            DatabaseTarget::Postgres(target) => target.hosts.len().max(1),
+        };
+        let deadline = self.settings.start_timeout / u32::try_from(hosts).unwrap_or(u32::MAX);
+        let mut answer = self.attempt(table, keep, deadline, work.clone());
+        for _ in 1..hosts {
+            if !matches!(answer, Err(StoreError::Transient { .. })) {
+                break;
+            }
+            self.host = (self.host + 1) % hosts;
+            answer = self.attempt(table, keep, deadline, work.clone());
+        }
+        answer.map_err(|source| {
+            let database = self.settings.database.identity();
+            log::info!(event = "command_failed", database, purpose, error:% = source; "");
+            CommandError::Database { purpose, source }
+        })
+    }
+
+    fn attempt<T: Send + 'static>(
+        &mut self,
+        table: &str,
+        keep: Keep,
+        deadline: Duration,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let options = OpenOptions {
+            table: table.to_owned(),
+            migrate: self.settings.migrate,
+            attempt: self.host,
+            statement_timeout: deadline,
+            shape: ShapeCache::default(),
+        };
+        self.attempts.within(deadline, options, keep, work)
+    }
+
+    /// Closes the store that an attempt has kept open.
+    pub(super) fn close(&mut self) {
+        self.attempts.close();
+    }
+}
+
+/// One attempt on the table of `settings`, as [`Database::ask`].
 ///
 /// # Errors
-/// What the last host said, or that none answered in time.
+/// As there.
 pub(super) fn ask<T: Send + 'static>(
     settings: &Settings,
     purpose: &'static str,
     work: impl Fn(&mut Store) -> Result<T, StoreError> + Clone + Send + 'static,
 ) -> Result<T, CommandError> {
-    let hosts = match &settings.database {
-        DatabaseTarget::Sqlite(_) => 1,
-        DatabaseTarget::Postgres(target) => target.hosts.len().max(1),
-    };
-    let deadline = settings.start_timeout / u32::try_from(hosts).unwrap_or(u32::MAX);
-    let mut answer = attempt_on(0, deadline, settings, work.clone());
-    for host in 1..hosts {
-        if !matches!(answer, Err(StoreError::Transient { .. })) {
-            break;
-        }
-        answer = attempt_on(host, deadline, settings, work.clone());
-    }
-    answer.map_err(|source| {
-        log::info!(event = "command_failed", database:% = settings.database.identity(), purpose, error:% = source; "");
-        CommandError::Database { purpose, source }
-    })
-}
-
-fn attempt_on<T: Send + 'static>(
-    host: usize,
-    deadline: Duration,
-    settings: &Settings,
-    work: impl Fn(&mut Store) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let options = OpenOptions {
-        table: settings.table.clone(),
-        migrate: settings.migrate,
-        attempt: host,
-        statement_timeout: deadline,
-        shape: ShapeCache::default(),
-    };
-    attempt::within(deadline, settings.database.clone(), options, move |store| work(store))
+    let mut database = Database::of(settings);
+    let answer = database.ask(&settings.table, Keep::Closed, purpose, work);
+    database.close();
+    answer
 }

@@ -1,4 +1,4 @@
-//! The hidden verb that a keeper runs, in a process that a supervisor started. Called by `commands`.
+//! The hidden verb of a keeper's process, which a supervisor or another keeper starts.
 
 use std::ffi::OsString;
 
@@ -6,10 +6,10 @@ use crate::keeper::{self, KeeperError, Role};
 use crate::logging;
 use crate::sys::process;
 
-/// Keeps a run, or what was left: `[--linger] [--failures N] [--until-ms MS]`, as only keepers and supervisors say it.
+/// Keeps a run or delivers the backlog: `[--linger] [--failures N] [--until-ms MS]`, as [`Role`] writes it.
 ///
 /// # Errors
-/// Where it was not started as a keeper is.
+/// The process was not started as a keeper is.
 pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
     let number = |flag: &str| {
         let at = arguments.iter().position(|word| word == flag)?;
@@ -23,7 +23,7 @@ pub(super) fn keep(arguments: &[OsString]) -> Result<(), KeeperError> {
     process::share_one_heap();
     let lingers = role.lingers;
     let kept = keeper::run(role, |config| {
-        // Nobody hears of these two: without them the keeper still does what it is for.
+        // The keeper works without its name and its log.
         process::set_name(c"runwrap-keeper").ok();
         if !lingers {
             logging::set_run_id(&config.run_id);

@@ -1,15 +1,10 @@
-//! A record before and after it was repaired, as people and programs read it. Called by the verbs that repair.
+//! A record before and after its recovery, as a line and as JSON. Must not change a record.
 
 use serde_json::{Value, json};
 
+pub(super) use crate::delivery::Repaired;
 use crate::output;
 use crate::store::RecordView;
-
-/// What became of one record; `None` where there was none.
-pub(super) struct Repaired {
-    pub(super) before: Option<RecordView>,
-    pub(super) after: Option<RecordView>,
-}
 
 impl Repaired {
     pub(super) fn as_json(&self) -> Value {
@@ -40,12 +35,12 @@ impl Repaired {
     }
 }
 
-/// What a record says in a column.
+/// The value of a record's column.
 pub(super) fn column(entry: Option<&RecordView>, name: &str) -> Value {
     entry.and_then(|entry| entry.0.get(name)).cloned().unwrap_or_default()
 }
 
-/// A value of a column as a word; a dash where it is not known.
+/// A value as a word; a dash for null.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),

@@ -78,7 +78,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
 }
 
 fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> SupervisorConfig {
-    let place = place(&settings.state_dir, run_id);
+    let place = place(settings, run_id);
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
         None => temporary_report(run_id)
@@ -153,8 +153,10 @@ fn run_facts(settings: &Settings, command: &[OsString], run_id: RunId, name: Str
     }
 }
 
-fn place(state_dir: &Path, run_id: RunId) -> Option<(Home, RunDirectory)> {
-    let made = Home::open(state_dir).and_then(|home| home.make_run(run_id).map(|run| (home, run)));
+fn place(settings: &Settings, run_id: RunId) -> Option<(Home, RunDirectory)> {
+    let state_dir = &settings.state_dir;
+    let identity = settings.database.identity();
+    let made = Home::open(state_dir).and_then(|home| home.make_run(run_id, &identity).map(|run| (home, run)));
     made.inspect_err(|error| {
         let hint = "set --state-dir to a writable directory; without a journal, the end is lost if this machine fails";
         log::warn!(event = "no_journal", hint; "cannot keep a journal in {}: {error}", state_dir.display());

@@ -1,8 +1,11 @@
-//! From a journal to a database: makes the database agree with what the journal tells. The one path: the keeper's, the next
-//! run's and `recover`'s. Idempotent, so it may be repeated, interrupted and raced. Owns the retry schedule.
-//! Must not wait, retry by itself or write to the journal.
+//! From a journal to a database: makes the database agree with the journal. The keeper, the loop over the backlog and a
+//! supervisor without a keeper share this path. Idempotent, so it may be repeated, interrupted and raced.
+//! Must not wait, retry a delivery by itself or write to a journal.
 
-mod leftovers;
+mod backlog;
+mod inspection;
+mod leases;
+mod policy;
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,42 +15,42 @@ use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
 use crate::store::{Store, StoreError};
 use crate::sys::failpoint;
 
-pub use leftovers::{DeadRun, Leftover, inspect, look, recoverer};
+pub use backlog::{Backlog, Operator};
+pub use inspection::{DeadRun, Inspection, inspect, recoverer};
+pub use leases::{Repaired, doubt, give_up, lease_ran_out, presume};
+pub use policy::{Outcome, RoundEnd, Schedule, backoff};
 
-/// How long one attempt may take before it is abandoned.
+/// How long a keeper's attempt may take before it is abandoned.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
-/// How long the server may take for one statement of it: less, so that a server that lives answers first.
+/// How long the server may take for one statement of it: less, so that a living server answers first.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
-
-/// What is to be delivered of one run.
+/// The changes that one attempt brings to the database for one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     run: Run,
-    /// What the journal remembers of the record.
+    /// The record, if the journal knows it.
     recorded: Option<Begun>,
     /// The database has acknowledged the beginning to this process already.
     begun: bool,
-    /// What there is to say beyond the beginning, in order.
+    /// The changes after the beginning, in order.
     changes: Vec<Change>,
-    /// The changes tell how the run ended, or that nobody knows.
+    /// The changes end the run.
     last: bool,
 }
 
-/// What the database has now.
+/// The state of the database after a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// News only where the record was begun in this attempt.
+    /// The record, if this attempt began it.
     pub begun: Option<Begun>,
     /// The end is in the database too.
     pub ended: bool,
 }
 
 impl Delivery {
-    /// What a living run has to say. `seen_us` is the moment of the sign of life, `report` all that the trainer has reported,
-    /// `begun` whether the database has acknowledged the beginning to this process.
+    /// The delivery of a living run. `seen_us` is the moment of the sign of life, `report` everything that the trainer has
+    /// reported, `begun` whether the database has acknowledged the beginning to this process.
     #[must_use]
     pub fn of(state: &RunState, seen_us: u64, report: Report, begun: bool) -> Self {
         let ending = state.ending(report.error.as_deref());
@@ -61,8 +64,7 @@ impl Delivery {
         Self { run: state.begin.run.clone(), recorded: state.recorded.clone(), begun, changes, last }
     }
 
-    /// What a run has to say that has ended, to the process that has written its end and has no keeper.
-    /// `report_path` is what its trainer reported to.
+    /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
     #[must_use]
     pub fn of_ended(state: &RunState, report_path: Option<&Path>) -> Self {
         let mut reader = ReportReader::default();
@@ -74,7 +76,7 @@ impl Delivery {
         Self::of(state, state.last_elapsed_us, reader.report().clone(), false)
     }
 
-    /// What a run has to say that nobody looks after any more: its end or, without one, that it is lost.
+    /// The delivery of a run whose processes are all dead: its end or, without one, `presumption`.
     #[must_use]
     pub fn of_dead(state: &RunState, report: Report, presumption: Presumption) -> Self {
         let mut delivery = Self::of(state, state.last_elapsed_us, report.clone(), false);
@@ -86,7 +88,7 @@ impl Delivery {
         delivery
     }
 
-    /// What it is about, for the log.
+    /// The kind of delivery, for the log.
     #[must_use]
     pub const fn describe(&self) -> &'static str {
         match (self.last, self.begun) {
@@ -99,7 +101,7 @@ impl Delivery {
     /// Makes the database agree.
     ///
     /// # Errors
-    /// The store's. Whatever was done is done; repeating it is safe.
+    /// The store's. Repeating the delivery is safe.
     pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         let mut begun = None;
         if !self.begun {
@@ -112,7 +114,7 @@ impl Delivery {
         }
         for change in &self.changes {
             if store.apply(self.run.run_id, change)? == Applied::Missing {
-                // Somebody deleted a row: begin it again whole, once.
+                // An application deleted the row: insert it again, once.
                 begun = Some(store.begin(&self.run, begun.as_ref().or(self.recorded.as_ref()))?);
                 if store.apply(self.run.run_id, change)? == Applied::Missing {
                     let message = format!("the rows of run {} vanish as soon as they are inserted", self.run.run_id);
@@ -124,27 +126,5 @@ impl Delivery {
             failpoint::reached("finalized");
         }
         Ok(Delivered { begun, ended: self.last })
-    }
-}
-
-/// How long to wait after the `failures`-th failure in a row (from 1): exponential, capped, full jitter.
-/// `random` is from 0 to 1.
-#[must_use]
-pub fn backoff(failures: u32, random: f64) -> Duration {
-    let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.clamp(1, 16) >> 1);
-    doubled.min(BACKOFF_MAX).mul_f64(random.clamp(0.0, 1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_doubles_up_to_its_cap_and_jitters_over_all_of_it() {
-        let full: Vec<u128> = (1..=9).map(|failures| backoff(failures, 1.0).as_millis()).collect();
-        assert_eq!(full, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000]);
-        assert_eq!(backoff(u32::MAX, 1.0), BACKOFF_MAX);
-        assert_eq!(backoff(5, 0.0), Duration::ZERO);
-        assert_eq!(backoff(1, 0.5), Duration::from_millis(100));
     }
 }

@@ -1,5 +1,8 @@
-//! The state directory: where the runs of this user on this host keep their journals, and which of them still live.
-//! Owns names, permissions and locks; the content is `writer`'s and `report`'s.
+//! The state directory: the journals of this user's runs, and the locks that show which runs are alive.
+//! Owns names, permissions and locks; must not read the content of a journal beyond [`RunDirectory::read`].
+//!
+//! A run's directory is named `RUN_ID.TAG`. The tag is a hash of the database's identity: a reader that delivers to one
+//! database skips the directories of others without opening them. The tag only excludes; the journal names the database.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +24,7 @@ const WRITER: std::ops::Range<i64> = 0..1;
 /// The byte that the keeper holds.
 const KEEPER: std::ops::Range<i64> = 1..2;
 
-/// How long the making of a run's directory may take, with the process stopped meanwhile.
+/// How long a supervisor may take to make a run's directory, also if it is stopped meanwhile.
 const UNBORN_MAX: Duration = Duration::from_mins(1);
 
 /// The state directory, open.
@@ -37,35 +40,69 @@ pub struct RunDirectory {
     directory: Directory,
     path: PathBuf,
     name: OsString,
-    /// Our opening of the lock file: what we lock is freed when the last copy of this descriptor is closed.
+    /// Our opening of the lock file: its locks are freed when the last copy of this descriptor is closed.
     lock: File,
 }
 
-/// Whether anybody still looks after a run.
+/// Whether a run's locks are free.
 #[derive(Debug)]
 pub enum LockState {
-    /// Its supervisor or its keeper lives.
-    Alive,
-    /// Nobody; both of its locks are ours now.
-    Dead,
+    /// Its supervisor, its keeper or another recovery holds one.
+    Held,
+    /// Both were free and are ours now.
+    Taken,
+}
+
+/// The entries of the directory of runs.
+#[derive(Debug, Default)]
+pub struct RunNames {
+    /// The runs, the oldest first: a run's id begins with its time.
+    pub runs: Vec<OsString>,
+    /// Directories that are being made, or whose maker died.
+    pub unborn: Vec<OsString>,
+}
+
+/// The name of the directory of the run `run_id`, which is meant for the database `identity`.
+#[must_use]
+pub fn run_name(run_id: RunId, identity: &str) -> OsString {
+    format!("{run_id}.{}", tag(identity)).into()
+}
+
+/// The tag of the database `identity` in names.
+#[must_use]
+pub fn tag(identity: &str) -> String {
+    format!("{:08x}", crc32fast::hash(identity.as_bytes()))
+}
+
+/// Whether the directory `name` may hold a run for the database with this tag. A name without a tag may.
+#[must_use]
+pub fn may_be_for(name: &OsStr, tag: &str) -> bool {
+    let name = name.as_encoded_bytes();
+    name.iter().position(|byte| *byte == b'.').is_none_or(|dot| name.get(dot + 1..) == Some(tag.as_bytes()))
+}
+
+/// The id of the run in the directory `name`.
+#[must_use]
+pub fn run_id_of(name: &OsStr) -> Option<RunId> {
+    name.to_str()?.split('.').next()?.parse().ok().map(RunId)
 }
 
 impl Home {
-    /// Opens the state directory, made where it does not exist.
+    /// Opens the state directory, and makes it first if it does not exist.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let root = Directory::open_or_create(state_dir)?;
         let runs = root.create_child(OsStr::new("runs"))?;
         Ok(Self { root, runs })
     }
 
-    /// Makes the directory of a new run and takes its writer's lock. Nobody else looks at it before [`Home::publish`]:
-    /// a run that can be seen has a lock that is held and a journal with a beginning.
-    pub fn make_run(&self, run_id: RunId) -> io::Result<RunDirectory> {
-        let name = OsString::from(run_id.to_string());
+    /// Makes the directory of a new run for the database `identity` and takes its writer's lock. It is hidden until
+    /// [`Home::publish`]: a visible run has a held lock and a journal with a beginning.
+    pub fn make_run(&self, run_id: RunId, identity: &str) -> io::Result<RunDirectory> {
+        let name = run_name(run_id, identity);
         let directory = self.runs.create_child(&hidden(&name))?;
         let lock = directory.create(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
-            return Err(io::Error::other("somebody else holds the lock of a run that has just been made"));
+            return Err(io::Error::other("another process holds the lock of a run that has just been made"));
         }
         directory.create(REPORT)?;
         Ok(RunDirectory { path: self.runs.path().join(&name), directory, name, lock })
@@ -81,9 +118,9 @@ impl Home {
         self.runs.sync()
     }
 
-    /// Takes the right to linger for the database `identity`: `None` while another keeper of this state directory has it.
+    /// Takes the lock of the lingering keeper for the database `identity`; `None` while another one holds it.
     pub fn lock_for_lingering(&self, identity: &str) -> io::Result<Option<File>> {
-        let lock = self.root.create_or_open(&format!("linger-{:08x}.lock", crc32fast::hash(identity.as_bytes())))?;
+        let lock = self.root.create_or_open(&format!("linger-{}.lock", tag(identity)))?;
         Ok(if try_lock(&lock, &WRITER)? { Some(lock) } else { None })
     }
 
@@ -93,15 +130,14 @@ impl Home {
         self.runs.contains(name)
     }
 
-    /// The names of all runs, the oldest first: a run's id begins with its time.
-    pub fn run_names(&self) -> io::Result<Vec<OsString>> {
-        let mut names = self.runs.names()?;
-        names.retain(|name| !is_hidden(name));
-        names.sort();
-        Ok(names)
+    /// Reads the directory of runs once.
+    pub fn names(&self) -> io::Result<RunNames> {
+        let (unborn, mut runs): (Vec<_>, Vec<_>) = self.runs.names()?.into_iter().partition(|name| is_hidden(name));
+        runs.sort_unstable();
+        Ok(RunNames { runs, unborn })
     }
 
-    /// What was put aside.
+    /// The directories in quarantine.
     pub fn quarantined(&self) -> io::Result<Vec<PathBuf>> {
         if !self.root.contains(OsStr::new(QUARANTINE)) {
             return Ok(Vec::new());
@@ -110,37 +146,29 @@ impl Home {
         Ok(aside.names()?.iter().map(|name| aside.path().join(name)).collect())
     }
 
-    /// Clears away what somebody left who died while making a run's directory, or while removing it: there is no story in
-    /// it. One directory's trouble is logged and stops no other.
-    pub fn remove_remains(&self) -> io::Result<()> {
-        for name in self.runs.names()? {
-            let removed = if is_hidden(&name) { self.remove_unborn(&name) } else { self.remove_emptied(&name) };
-            if let Err(error) = removed {
-                log::info!(event = "remains_left", run:? = name, error:%; "");
-            }
-        }
-        Ok(())
-    }
-
-    /// Its maker holds its lock, once there is one; a dead one's is free.
-    fn remove_unborn(&self, name: &OsStr) -> io::Result<()> {
-        let directory = self.runs.open_child(name)?;
+    /// Removes an unborn run whose maker died: its journal never began. False while it may still be in the making.
+    pub fn remove_unborn(&self, name: &OsStr) -> io::Result<bool> {
+        let directory = match self.runs.open_child(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            opened => opened?,
+        };
         if directory.changed_within(UNBORN_MAX)? {
-            return Ok(());
+            return Ok(false);
         }
+        // Its maker holds the lock as soon as the file exists.
         if directory.contains(OsStr::new(LOCK)) && !try_lock(&directory.open_file(LOCK)?, &(WRITER.start..KEEPER.end))?
         {
-            return Ok(());
+            return Ok(false);
         }
         for file in directory.names()? {
             directory.remove_file(&file)?;
         }
-        self.runs.remove_child(name)
+        self.runs.remove_child(name).map(|()| true)
     }
 
-    /// The lock file is the last to be removed: a run without one was removed but for its directory.
-    fn remove_emptied(&self, name: &OsStr) -> io::Result<()> {
-        if self.runs.open_child(name)?.contains(OsStr::new(LOCK)) { Ok(()) } else { self.runs.remove_child(name) }
+    /// Removes the empty directory of a run that was being removed when its remover died.
+    pub fn remove_emptied(&self, name: &OsStr) -> io::Result<()> {
+        self.runs.remove_child(name)
     }
 
     /// Opens a run's directory, without a lock.
@@ -150,19 +178,19 @@ impl Home {
         Ok(RunDirectory { path: directory.path().to_owned(), directory, name: name.to_owned(), lock })
     }
 
-    /// Removes a run whose end the database has.
+    /// Removes a run whose end is in the database.
     pub fn remove_run(&self, run: &RunDirectory) -> io::Result<()> {
-        // The lock file last: as long as there is a journal, there is a lock to ask for.
+        // The lock file last: a directory with a journal has a lock.
         let names = run.directory.names()?;
         for name in names.iter().filter(|name| *name != LOCK) {
-            // The trainer knows the place, and may have put more there than its report.
+            // The trainer knows this directory and may have written more than its report.
             run.directory.remove_all(name)?;
         }
         run.directory.remove_file(OsStr::new(LOCK))?;
         self.runs.remove_child(&run.name)
     }
 
-    /// Puts a run aside whose journal is damaged, for a person to look at.
+    /// Moves a run with a damaged journal into quarantine, for a person to read.
     pub fn quarantine(&self, run: &RunDirectory) -> io::Result<PathBuf> {
         let target = self.root.create_child(OsStr::new(QUARANTINE))?;
         self.runs.move_child(&run.name, &target)?;
@@ -176,14 +204,14 @@ impl RunDirectory {
         &self.path
     }
 
-    /// The file that the trainer reports to.
+    /// `RUNWRAP_REPORT`: the trainer appends to it.
     #[must_use]
     pub fn report_path(&self) -> PathBuf {
         self.path().join(REPORT)
     }
 
-    /// Another opening of the lock file that holds the keeper's byte, to be given to a keeper and closed here:
-    /// from its first moment on the run is alive.
+    /// Another opening of the lock file that holds the keeper's byte. The supervisor passes it to a new keeper and closes
+    /// its own copy: the byte is held from the keeper's first moment on.
     pub fn lock_for_keeper(&self) -> io::Result<File> {
         let lock = self.directory.open_file(LOCK)?;
         if try_lock(&lock, &KEEPER)? {
@@ -193,7 +221,7 @@ impl RunDirectory {
         }
     }
 
-    /// Takes the writer's byte; false while the supervisor, or somebody else, has it.
+    /// Takes the writer's byte; false while the supervisor or another process holds it.
     pub fn try_lock_writer(&self) -> io::Result<bool> {
         try_lock(&self.lock, &WRITER)
     }
@@ -203,10 +231,10 @@ impl RunDirectory {
         is_held(&self.lock, &WRITER)
     }
 
-    /// Asks the kernel whether anybody looks after the run, and takes its place if not.
+    /// Tries to take both bytes.
     pub fn lock_state(&self) -> io::Result<LockState> {
         let both = WRITER.start..KEEPER.end;
-        Ok(if try_lock(&self.lock, &both)? { LockState::Dead } else { LockState::Alive })
+        Ok(if try_lock(&self.lock, &both)? { LockState::Taken } else { LockState::Held })
     }
 
     /// Makes the journal file `number`, which must not exist.
@@ -230,7 +258,7 @@ impl RunDirectory {
                     Some(state) => return Ok(Ok((state, file, number))),
                     None => return Ok(Err(Damage::Empty)),
                 },
-                // Its writer died before the first line was whole: the file before it is complete.
+                // Its writer died before the first line was complete: the previous file is whole.
                 Err(Damage::Empty) => {}
                 Err(damage) => return Ok(Err(damage)),
             }
@@ -239,12 +267,14 @@ impl RunDirectory {
     }
 }
 
-/// The name of a run that is being made.
+/// The name of a run's directory until it is published.
 fn hidden(name: &OsStr) -> OsString {
     [OsStr::new("."), name].into_iter().collect()
 }
 
-fn is_hidden(name: &OsStr) -> bool {
+/// Whether the directory `name` is of a run that is not published yet.
+#[must_use]
+pub fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
@@ -260,4 +290,22 @@ fn journal_number(name: &OsStr) -> Option<u32> {
 pub fn read_run_state(file: &File) -> io::Result<RunState> {
     let (entries, _) = read_lines(&read_from_start(file)?).map_err(io::Error::other)?;
     RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_name_excludes_other_databases_only_by_its_tag() {
+        let run_id = RunId(Uuid::now_v7());
+        let name = run_name(run_id, "sqlite:/a");
+        assert!(may_be_for(&name, &tag("sqlite:/a")) && !may_be_for(&name, &tag("sqlite:/b")));
+        let untagged = OsString::from(run_id.to_string());
+        assert!(may_be_for(&untagged, &tag("sqlite:/b")));
+        assert_eq!((run_id_of(&name), run_id_of(&untagged)), (Some(run_id), Some(run_id)));
+        assert_eq!(run_id_of(OsStr::new("note")), None);
+    }
 }

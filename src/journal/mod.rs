@@ -4,11 +4,11 @@
 //!
 //! ```text
 //! STATE_DIR/                  owned by this user, 0700
-//!   runs/RUN_ID/              one directory per run, 0700; gone once the database has the end
-//!     journal-1.jsonl         the events, append-only, 0600; after an fsync error all of it moves to journal-2
-//!     report.jsonl            the trainer's report file (RUNWRAP_REPORT)
-//!     lock                    byte 0: the journal's writer; byte 1: the keeper. Released by the kernel
-//!   quarantine/RUN_ID/        a run with a damaged journal, kept for a person
+//!   runs/RUN_ID.TAG/          one directory per run, 0700; removed once the database has the end
+//!     journal-1.jsonl         the events, append-only, 0600; after an fsync error journal-2 takes over, whole
+//!     report.jsonl            what the trainer reports (RUNWRAP_REPORT), appended by the trainer
+//!     lock                    byte 0: who may write the journal; byte 1: the keeper. Freed by the kernel
+//!   quarantine/RUN_ID.TAG/    a run whose journal is damaged, put aside for a person
 //! ```
 //!
 //! # Format
@@ -39,7 +39,7 @@ mod run_state;
 mod stderr;
 mod writer;
 
-pub use directory::{Home, LockState, RunDirectory, read_run_state};
+pub use directory::{Home, LockState, RunDirectory, is_hidden, may_be_for, read_run_state, run_id_of, run_name, tag};
 pub use event::{Begin, Ended, FORMAT, JournalEntry, RunEvent};
 pub use line::{Damage, read_lines};
 pub use report::{ReportReader, Snapshot, discard_temporary_report, read_metrics_file, snapshot, temporary_report};

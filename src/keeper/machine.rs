@@ -1,4 +1,4 @@
-//! What a keeper does next. Pure: knows no descriptor, no clock, no store. Called by `reactor` alone.
+//! A keeper's decisions. Pure: knows no descriptor, no clock, no store.
 
 use std::time::Duration;
 
@@ -7,18 +7,17 @@ use crate::link::ToSupervisor;
 use crate::store::StoreError;
 use crate::store::attempt::KEPT_MAX;
 
-/// How soon after its start a run gives its first sign of life: then its pid is known, and a run shorter than
-/// this costs the database one write less.
+/// The delay of the first heartbeat, which brings the pid. A shorter run saves the database one write.
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// As much of the journal as decides what to do.
+/// The part of the journal that decisions depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct JournalFacts {
     pub(super) started: bool,
     pub(super) ended: bool,
 }
 
-/// What happens to a keeper.
+/// The inputs of a keeper.
 #[derive(Clone, Debug)]
 pub(super) enum KeeperEvent {
     /// The journal was read (again).
@@ -26,7 +25,7 @@ pub(super) enum KeeperEvent {
     SupervisorGone,
     /// The journal is ours, and has an end now.
     TookOver,
-    /// The journal is somebody else's now, or cannot be written.
+    /// Another process owns the journal now, or it cannot be written.
     NotOurs,
     Delivered(Delivered),
     Failed(StoreError),
@@ -36,7 +35,7 @@ pub(super) enum KeeperEvent {
     Time,
 }
 
-/// What a keeper is to do.
+/// The outputs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeeperAction {
     Attempt,
@@ -44,14 +43,14 @@ pub(super) enum KeeperAction {
     TakeOver,
     /// The database has everything: remove the run's directory.
     Remove,
-    /// The attempt hangs: start over in a new image.
+    /// The attempt hangs: continue in a new image.
     ReplaceImage,
-    /// The run has ended, its journal is on disk and the database does not answer: leave it to the one that lingers.
+    /// The run has ended, its journal is on disk and the database does not answer: become the lingering keeper.
     Linger,
-    /// The database answers: see whether earlier runs have left something.
-    LookForLeftovers,
-    /// Give a little time to whoever delivers them.
-    AwaitLeftovers,
+    /// The database answers: start a lingering keeper if earlier runs left something.
+    DeliverBacklog,
+    /// Give the lingering keeper a moment.
+    AwaitBacklog,
     Exit,
 }
 
@@ -59,25 +58,25 @@ pub(super) enum KeeperAction {
 pub(super) struct KeeperMachine {
     heartbeat: Duration,
     linger: Duration,
-    /// The journal is where another process can deliver it.
+    /// Another process can deliver the journal.
     on_disk: bool,
     facts: JournalFacts,
     /// The database has acknowledged the beginning to this process.
     begun: bool,
-    /// The running attempt: its deadline, and what it delivers.
+    /// The running attempt: its deadline, and the facts that it delivers.
     attempt: Option<(Duration, JournalFacts)>,
     /// In a row.
     failures: u32,
-    /// When the next attempt is due. None: nothing to say, or a person must act first.
+    /// When the next attempt is due. None: nothing to deliver, or a person must act first.
     due: Option<Duration>,
     /// The supervisor has gone.
     alone: bool,
-    /// When a keeper that is alone gives up: `linger` after it was left alone, or at once after a SIGTERM.
+    /// The time at which a keeper without its supervisor gives up: `linger` after the supervisor's end, or at SIGTERM.
     until: Option<Duration>,
 }
 
 impl KeeperMachine {
-    /// `failures` and `until` are what an earlier image of this process has handed on, if there was one.
+    /// `failures` and `until` come from an earlier image of this process, if there was one.
     pub(super) const fn new(
         heartbeat: Duration,
         linger: Duration,
@@ -105,18 +104,18 @@ impl KeeperMachine {
         self.begun
     }
 
-    /// The number of the next attempt in a row of failing ones, from 0.
+    /// The number of failures in a row.
     pub(super) const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The boot time at which a keeper that is alone gives up, once that is known.
+    /// The boot time at which a keeper without its supervisor gives up, once known.
     pub(super) const fn until(&self) -> Option<Duration> {
         self.until
     }
 
-    /// Whether what an attempt has opened is worth keeping for the next one: that is near, or the run may end at once. A
-    /// keeper that waits for a heartbeat far away is to have nothing else to wake up for.
+    /// Whether the store stays open for the next attempt: the next heartbeat is near, or the run may end at once. Otherwise
+    /// closing the store would be a wake-up more.
     pub(super) fn keeps_open(&self) -> bool {
         !self.facts.ended && (!self.begun || self.heartbeat <= KEPT_MAX)
     }
@@ -143,7 +142,7 @@ impl KeeperMachine {
             KeeperEvent::Failed(error) => self.failed(error, now, random),
             KeeperEvent::Terminated => {
                 self.until = Some(now);
-                // While the supervisor lives there is an end to come: a stop of the whole service must not lose it.
+                // While the supervisor lives the run's end is still to come: a stop of the whole service must not lose it.
                 if self.alone {
                     self.due = Some(now);
                 }
@@ -162,7 +161,7 @@ impl KeeperMachine {
 
     fn looked(&mut self, facts: JournalFacts, now: Duration) {
         let before = std::mem::replace(&mut self.facts, facts);
-        // An end is worth an attempt at once, even while another waits for its turn or for a person.
+        // An end gets an attempt at once, also while a retry or a person is waited for.
         let first_look = !self.begun && self.failures == 0 && self.attempt.is_none();
         if first_look || (facts.ended && !before.ended) {
             self.due = Some(now);
@@ -170,7 +169,7 @@ impl KeeperMachine {
             self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
         } else if self.failures > 0 && self.attempt.is_none() && self.due.is_none() && before == JournalFacts::default()
         {
-            // The first look of an image that replaced another.
+            // The first read by an image that replaced another.
             self.due = Some(now);
         }
     }
@@ -182,7 +181,7 @@ impl KeeperMachine {
             return vec![KeeperAction::TakeOver];
         }
         match (self.attempt, self.due) {
-            // With nothing under way and nothing due a person must act: the journal stays for them.
+            // No attempt runs and none is due: a person must act, and the journal stays.
             (None, None) => vec![KeeperAction::Exit],
             (None, Some(_)) if self.failures > 0 && self.on_disk => vec![KeeperAction::Linger],
             (Some(_), _) | (None, Some(_)) => Vec::new(),
@@ -196,13 +195,13 @@ impl KeeperMachine {
         let mut actions: Vec<KeeperAction> =
             delivered.begun.map(|begun| KeeperAction::Send(ToSupervisor::Recorded(begun))).into_iter().collect();
         if first {
-            actions.push(KeeperAction::LookForLeftovers);
+            actions.push(KeeperAction::DeliverBacklog);
         }
         if delivered.ended {
-            // What ends with the supervisor, as everything in a container does, must have had its time before.
+            // Before `Final`: in a container every process ends with the supervisor.
             let last = [
                 KeeperAction::Remove,
-                KeeperAction::AwaitLeftovers,
+                KeeperAction::AwaitBacklog,
                 KeeperAction::Send(ToSupervisor::Final),
                 KeeperAction::Exit,
             ];
@@ -232,7 +231,7 @@ impl KeeperMachine {
             StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
             StoreError::Permanent { message, hint } => ToSupervisor::Failed { message, hint },
         };
-        // The end has come meanwhile: one attempt of its own. Otherwise a person must act, and retrying helps nobody.
+        // If the end came meanwhile it gets one attempt. Otherwise a person must act first.
         self.due = (self.facts.ended && !attempted.ended).then_some(now);
         let mut actions = vec![KeeperAction::Send(news)];
         if self.alone && self.facts.ended && self.due.is_none() {

@@ -1,15 +1,12 @@
-//! The keeper: the process that speaks to the database for a run, and that ends the run if its supervisor cannot.
+//! The keeper: the process that owns all database I/O of a run, and that ends the run if its supervisor cannot.
 //!
-//! It starts with a link to the supervisor, a config and the journal (see `link`). It delivers the beginning, then a
-//! heartbeat now and then, then the end, each from the journal, each in an attempt with a deadline. An attempt that hangs is
-//! abandoned by replacing the whole image: all that is needed is in the journal. When the supervisor goes away the keeper
-//! makes sure that the journal has an end (`takeover`) and delivers it; where the database does not
-//! answer it leaves the journal to the one process that lingers for this state directory (`linger`).
+//! It starts with a link to the supervisor, a config and the journal (see `link`). It delivers the beginning, heartbeats and
+//! the end, each from the journal, each in an attempt with a deadline. An attempt that hangs is abandoned by replacing the
+//! whole image: the journal has all of its state. If the supervisor vanishes, the keeper makes sure that the journal has an
+//! end (`takeover`) and delivers it. If the database does not answer by then, it becomes the lingering keeper (`linger`).
 //!
-//! `machine` decides, `reactor` waits and does. Must never write to the journal while the supervisor lives.
-//! Called by the hidden command `keeper`.
+//! `machine` decides, `reactor` waits and performs. Must never write to the journal while the supervisor lives.
 
-mod earlier;
 mod linger;
 mod machine;
 mod reactor;
@@ -20,15 +17,14 @@ use std::time::Duration;
 use crate::link::KeeperConfig;
 pub use reactor::KeeperError;
 
-/// What this process is to do.
+/// The role of a keeper's image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Role {
-    /// Deliver what was left, and look after no run.
+    /// It delivers the backlog and keeps no run.
     pub lingers: bool,
-    /// How often an earlier image of this process has failed in a row.
+    /// The failures in a row of earlier images.
     pub failures: u32,
-    /// The boot time at which it gives up once its supervisor has gone, if an earlier image knew: in milliseconds, as
-    /// command lines have it.
+    /// The boot time at which it gives up, in milliseconds, if an earlier image has set it.
     pub until_ms: Option<u64>,
 }
 
@@ -47,11 +43,10 @@ impl Role {
     }
 }
 
-/// Keeps the run whose descriptors this process was given, or what was left. `prepare` is called with the config before
-/// anything else is done.
+/// Keeps the run of the inherited descriptors, or delivers the backlog. Calls `prepare` with the config first.
 ///
 /// # Errors
-/// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
+/// The process was not started as a keeper is, or the kernel refuses something indispensable.
 pub fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
     if role.lingers { linger::linger(role, prepare) } else { reactor::run(role, prepare) }
 }

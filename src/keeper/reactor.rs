@@ -1,28 +1,29 @@
-//! Waits, makes one event of what came, and does what `machine` says. Decides nothing.
+//! Waits, makes one event of each input, and performs the actions of `machine`. Decides nothing.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
-use super::{Role, earlier};
-use crate::delivery::{Delivered, Delivery, STATEMENT_TIMEOUT};
-use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state};
+use super::{Role, linger};
+use crate::delivery::{Backlog, Delivered, Delivery, STATEMENT_TIMEOUT};
+use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
-use crate::store::{OpenOptions, ShapeCache, StoreError, attempt};
+use crate::store::attempt::{self, Keep};
+use crate::store::{OpenOptions, ShapeCache, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, inherited, leftovers, process, random, spawn};
 
-/// Why a keeper could not work at all.
+/// The errors that end a keeper.
 #[derive(Debug, Error)]
 pub enum KeeperError {
     #[error("cannot use descriptor {fd}: {cause}; the keeper is started by runwrap itself, never by hand")]
@@ -31,23 +32,25 @@ pub enum KeeperError {
     System(#[from] io::Error),
 }
 
-/// A run that is over waits no longer than this until they are delivered, nor than half of `--finish-timeout`.
-const LEFTOVERS_WAIT_MAX: Duration = Duration::from_secs(1);
+/// The directories of the backlog that a run's keeper inspects at most; the lingering keeper inspects all.
+const INSPECTED_MAX: usize = 1000;
+/// How long an ended run waits for the delivery of the backlog, and at most half of `--finish-timeout`.
+const BACKLOG_WAIT_MAX: Duration = Duration::from_secs(1);
 
 struct Keeper {
     config: KeeperConfig,
     machine: KeeperMachine,
-    /// Events that are known already, before any that is waited for.
+    /// Events to handle before the next wait.
     pending: VecDeque<KeeperEvent>,
-    /// Never closed, also when the other side has gone: an image that replaces this one finds it under its number.
+    /// Never closed, not even after the supervisor's end: an image that replaces this one finds it under its number.
     link: Link,
     alone: bool,
     journal: File,
     state: RunState,
-    /// Held while it lives, so that the kernel can tell how it ended if nobody else can.
+    /// Held while it lives: after a takeover the kernel still reports its end.
     trainer: Option<PidFd>,
-    /// The state directory and the run's in it, if it has one. Open to the end, also once it was removed: whoever closes
-    /// it last waits for the disk, and that is not to be the supervisor.
+    /// The state directory and the run's own, if there is one. Open to the end, also once it was removed: the last process
+    /// to close it waits for the disk, and that must not be the supervisor.
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
     waker: Waker,
@@ -56,33 +59,34 @@ struct Keeper {
     shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     terminate: process::SigtermPipe,
-    /// Delivers what earlier runs have left.
-    lingerer: Option<PidFd>,
+    /// The runs that earlier processes left, once this run has begun.
+    backlog: Option<Backlog>,
+    /// The process that delivers them.
+    lingering: Option<PidFd>,
 }
 
-/// Keeps the run whose descriptors this process was given, until its end is delivered or given up. `prepare` is called with
-/// the config before anything else is done.
+/// Keeps the run of the inherited descriptors until its end is delivered or given up. Calls `prepare` with the config first.
 ///
 /// # Errors
-/// Only where it was not started as a keeper is, or the kernel refuses what cannot be done without.
+/// The process was not started as a keeper is, or the kernel refuses something indispensable.
 pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
-    // All of them before anything else is opened, which could get one of their numbers.
+    // Before anything else is opened, which could get one of their numbers.
     let link = Link::from_fd(inherit(link::LINK_FD)?);
     let config_file = File::from(inherit(link::CONFIG_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
     let config = KeeperConfig::read(&config_file)?;
-    // While this is open the world knows that the run has a keeper.
+    // Held while open: it marks the run as alive.
     let lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
     prepare(&config);
     let (mut worker, shape) = (attempt::Worker::default(), ShapeCache::default());
-    // A first image is about to begin the run, and has the file opened while it looks at the rest.
+    // A first image will begin the run soon: it opens the file while it reads the rest.
     if role.failures == 0
         && let Err(error) = worker.prepare(config.target.clone(), options(&config, 0, &shape))
     {
         log::info!(event = "not_prepared", run_id:% = config.run_id, error:%; "");
     }
     let (waker, terminate) = (Waker::new()?, process::SigtermPipe::new()?);
-    // A first image waits to be told: it was started before the run had a beginning.
+    // A first image waits for the first message: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
     let (state, place) = (read_run_state(&journal), place(&config));
     if !told && (state.is_err() || place.is_some() != config.has_directory) {
@@ -112,12 +116,13 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
         shape,
         attempt: None,
         terminate,
-        lingerer: None,
+        backlog: None,
+        lingering: None,
         config,
     };
     log::info!(event = "keeper_started", run_id:% = keeper.config.run_id, failures = role.failures; "");
     let result = keeper.keep();
-    // Open till here: an image that replaces this one finds both under their numbers.
+    // Open until here: an image that replaces this one finds both under their numbers.
     drop((config_file, lock));
     result
 }
@@ -136,7 +141,7 @@ fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
     inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
 }
 
-/// Waits for the supervisor to say that the beginning is durable; false if it has died before. Bounded by its life.
+/// Waits for the supervisor's message that the beginning is durable; false if it died before. Bounded by its life.
 fn is_told(link: &Link) -> Result<bool, KeeperError> {
     loop {
         let [_] = readable([Some(link.as_fd())], None)?;
@@ -148,14 +153,13 @@ fn is_told(link: &Link) -> Result<bool, KeeperError> {
     }
 }
 
-/// A run whose directory is gone was delivered: the journal's descriptor still tells it. One that does not have its name yet
-/// has not begun.
+/// The run's directory. A run without one was delivered (the journal's descriptor still has its events), or is not published.
 fn place(config: &KeeperConfig) -> Option<(Home, RunDirectory)> {
     if !config.has_directory {
         return None;
     }
     let opened = Home::open(&config.state_dir)
-        .and_then(|home| home.open_run(config.run_id.to_string().as_ref()).map(|run| (home, run)));
+        .and_then(|home| home.open_run(&run_name(config.run_id, &config.target.identity())).map(|run| (home, run)));
     opened.inspect_err(|error| log::info!(event = "run_directory_gone", run_id:% = config.run_id, error:%; "")).ok()
 }
 
@@ -179,7 +183,7 @@ impl Keeper {
         }
     }
 
-    /// Reads what the supervisor has written.
+    /// Reads the journal again.
     fn look(&mut self) -> Result<KeeperEvent, KeeperError> {
         self.state = read_run_state(&self.journal)?;
         Ok(self.looked())
@@ -194,7 +198,7 @@ impl Keeper {
         let Some(started) = self.state.started.filter(|_| self.trainer.is_none() && self.state.ended.is_none()) else {
             return;
         };
-        // Without it a takeover knows less of the trainer's end; it is no reason to stop.
+        // Without it a takeover only knows less about the trainer's end.
         let held = leftovers::open_trainer(&self.config.run_id.to_string(), started.pid);
         self.trainer = held.unwrap_or_else(|error| {
             log::info!(event = "trainer_not_held", run_id:% = self.config.run_id, error:%; "");
@@ -227,7 +231,7 @@ impl Keeper {
                 Message::Closed => {
                     self.alone = true;
                     let looked = self.look()?;
-                    // First what the supervisor wrote and had no time to say.
+                    // First the events that the supervisor wrote without a message.
                     self.pending.push_back(KeeperEvent::SupervisorGone);
                     looked
                 }
@@ -240,9 +244,9 @@ impl Keeper {
         match action {
             KeeperAction::Attempt => self.start_attempt()?,
             KeeperAction::Send(news) => {
-                // Dropped news is found in the journal or the database.
+                // A dropped message repeats the journal or the database.
                 self.link.send(&news)?;
-                log::info!(event = "keeper_says", run_id:% = self.config.run_id, news:?; "");
+                log::info!(event = "keeper_sends", run_id:% = self.config.run_id, news:?; "");
             }
             KeeperAction::TakeOver => {
                 let event = self.take_over();
@@ -256,13 +260,11 @@ impl Keeper {
             }
             KeeperAction::Linger => {
                 log::info!(event = "left_to_linger", run_id:% = self.config.run_id; "");
-                // Journal and lock are closed by it: the run is nobody's then, and whoever lingers may have it.
+                // Closes journal and lock: any lingering keeper may deliver the run then.
                 return Err(spawn::replace_image(&self.role(true).words(), link::CONFIG_FD).into());
             }
-            KeeperAction::LookForLeftovers => {
-                self.lingerer = self.place.as_ref().and_then(|(home, _)| earlier::look(home, &self.config));
-            }
-            KeeperAction::AwaitLeftovers => self.await_leftovers()?,
+            KeeperAction::DeliverBacklog => self.deliver_backlog(),
+            KeeperAction::AwaitBacklog => self.await_backlog()?,
             KeeperAction::Exit => {
                 self.worker.close();
                 if self.alone {
@@ -275,7 +277,7 @@ impl Keeper {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// What an image that replaces this one is to do.
+    /// The role of an image that replaces this one.
     fn role(&self, lingers: bool) -> Role {
         let until_ms = self.machine.until().and_then(|until| u64::try_from(until.as_millis()).ok());
         Role { lingers, failures: self.machine.failures(), until_ms }
@@ -296,21 +298,19 @@ impl Keeper {
                 log::error!(event = "wake_failed", run_id:%, error:%; "");
             }
         };
-        let keep = self.machine.keeps_open();
-        match attempt::start(self.config.target.clone(), options, &mut self.worker, keep, work, done) {
-            Ok(receiver) => self.attempt = Some(receiver),
-            Err(error) => {
-                // Message of like any other failure: at the next turn.
-                let (sender, receiver) = std::sync::mpsc::channel();
-                let _sent = sender.send(Err(error)).is_ok();
-                self.attempt = Some(receiver);
-                self.waker.wake()?;
-            }
-        }
+        let keep = if self.machine.keeps_open() { Keep::File } else { Keep::Closed };
+        let started = attempt::start(self.config.target.clone(), options, &mut self.worker, keep, work, done);
+        let receiver = started.or_else(|error| {
+            // Reported like any other failure: at the next turn.
+            let (sender, receiver) = channel();
+            sender.send(Err(error)).ok();
+            self.waker.wake().map(|()| receiver)
+        })?;
+        self.attempt = Some(receiver);
         Ok(())
     }
 
-    /// Here, and not where the work is done: an attempt can fail before it has a store to work with.
+    /// On this thread: an attempt can fail before it has a store.
     fn log_attempt(&self, result: &Result<Delivered, StoreError>) {
         let (run_id, attempt) = (self.config.run_id, self.machine.failures());
         match result {
@@ -323,12 +323,32 @@ impl Keeper {
         }
     }
 
-    fn await_leftovers(&self) -> io::Result<()> {
-        let limit = LEFTOVERS_WAIT_MAX.min(self.config.finish_timeout / 2);
-        self.lingerer.as_ref().map_or(Ok(()), |lingerer| readable_within(lingerer, limit).map(drop))
+    /// Starts a process for the backlog, if there is one: a delivery by this process might hang.
+    fn deliver_backlog(&mut self) {
+        let new = || Backlog::new(self.config.state_dir.clone(), self.config.target.identity(), false, 0);
+        self.backlog = self.place.is_some().then(new);
+        if self.backlog.as_mut().is_some_and(|backlog| backlog.has_dead(INSPECTED_MAX)) {
+            self.start_lingering();
+        }
     }
 
-    /// All that the trainer has reported by now.
+    fn await_backlog(&mut self) -> io::Result<()> {
+        if self.lingering.is_none() && self.backlog.as_mut().is_some_and(Backlog::has_dead_again) {
+            self.start_lingering();
+        }
+        let limit = BACKLOG_WAIT_MAX.min(self.config.finish_timeout / 2);
+        self.lingering.as_ref().map_or(Ok(()), |lingering| readable_within(lingering, limit).map(drop))
+    }
+
+    fn start_lingering(&mut self) {
+        self.lingering = linger::start(&self.config).unwrap_or_else(|error| {
+            // The next run tries again.
+            log::warn!(event = "linger_not_started", run_id:% = self.config.run_id, error:%; "");
+            None
+        });
+    }
+
+    /// Everything that the trainer has reported until now.
     fn report(&mut self) -> Report {
         let finished = self.state.ended.is_some();
         if let Some(path) = &self.config.report_path
@@ -369,14 +389,14 @@ impl Keeper {
         if let Some((home, run)) = &self.place
             && let Err(error) = home.remove_run(run)
         {
-            // It will be delivered once more, to no effect, and removed then.
+            // It is delivered again later, without effect, and removed then.
             log::warn!(event = "remove_failed", run_id:% = self.config.run_id, error:%; "");
         }
         failpoint::reached("removed");
     }
 }
 
-/// Where there is no directory the report is in a file of its own, of no use once the run is delivered or given up.
+/// Removes the report file of a run without a directory, once the run is delivered or given up.
 fn discard_report(config: &KeeperConfig) {
     if let Some(path) = config.report_path.as_deref().filter(|_| !config.has_directory) {
         discard_temporary_report(path);

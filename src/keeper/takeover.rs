@@ -1,5 +1,5 @@
-//! The supervisor has vanished: make sure that the trainer and all that it started are stopped, and write the end.
-//! The kernel has killed the trainer already (parent-death signal); its children it has not. Called by `reactor`.
+//! The takeover after the supervisor has vanished: stops every process that the trainer started, and writes the end.
+//! The kernel has killed the trainer (parent-death signal) but not its children. Must not write without the writer's lock.
 
 use std::fs::File;
 use std::io;
@@ -10,19 +10,19 @@ use crate::record::{Reason, TrainerExit};
 use crate::sys::pidfd::{PidFd, ProcessExit};
 use crate::sys::{clock, failpoint, leftovers, poll, signals};
 
-/// How long the kernel may take to close what the supervisor had open.
+/// How long the kernel may take to close the supervisor's files.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// How long what the trainer left running has to end after SIGTERM.
+/// The time between SIGTERM and SIGKILL for the trainer's processes.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long the end of the trainer is waited for, where the kernel can tell it.
+/// How long to wait for the kernel to report the trainer's end.
 const REAP_WAIT: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(10);
 
-/// Ends the run in its journal, if nobody has. `number` is the one in the journal's file name; `trainer` is
-/// the trainer, if the keeper has held it since it was alive.
+/// Ends the run in its journal, unless it has an end. `number` is the number in the journal's file name; `trainer` is known
+/// if the keeper has held it since it was alive.
 ///
 /// # Errors
-/// Where the journal is somebody else's now, or cannot be written at all.
+/// Another process owns the journal now, or it cannot be written.
 pub(super) fn take_over(
     directory: Option<&RunDirectory>,
     journal: &File,
@@ -38,10 +38,10 @@ pub(super) fn take_over(
     }
     let run_id = writer.state().begin.run.run_id.to_string();
     log::warn!(event = "takeover", run_id; "the supervisor has vanished");
-    // A group that the trainer made is its own; the one that it inherited is shared with the user's shell. The number can
-    // only be trusted where the trainer was held while it lived.
+    // Only a group that the trainer made is its own: the inherited one is the user's shell's. The number may have been reused
+    // unless the trainer was held while it lived.
     let group = writer.state().started.filter(|_| trainer.is_some()).map(|started| started.pid);
-    // What cannot be stopped is said; the run has ended all the same, and its end is not to be lost over it.
+    // The run has ended even if a process could not be stopped: that must not lose its end.
     if let Err(error) = stop_leftovers(&run_id, group) {
         log::error!(event = "leftovers_not_stopped", run_id, error:%; "");
     }
@@ -52,19 +52,19 @@ pub(super) fn take_over(
     Ok(writer)
 }
 
-/// What the kernel can still tell of the trainer. A SIGKILL is taken for the one that came with the supervisor's death.
+/// The trainer's end as the kernel reports it. A SIGKILL is attributed to the supervisor's death.
 fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
     let deadline = clock::boot_time() + REAP_WAIT;
-    let mut told = None;
+    let mut reported = None;
     while let Some(trainer) = trainer {
-        told = trainer.ended();
-        if told.is_some() || clock::boot_time() >= deadline {
+        reported = trainer.ended();
+        if reported.is_some() || clock::boot_time() >= deadline {
             break;
         }
-        // It was killed with its supervisor; its new parent reaps it, if it does, in a moment.
+        // Its new parent may reap it at any moment.
         poll::pause(STEP)?;
     }
-    Ok(match told {
+    Ok(match reported {
         Some(ProcessExit::Exited { code }) => TrainerExit::Exited { code },
         Some(ProcessExit::Signaled { signal }) if signal != signals::SIGKILL => {
             TrainerExit::Signaled { signal, name: signals::name(signal), oom: false }
@@ -80,7 +80,7 @@ fn take_lock(directory: &RunDirectory) -> io::Result<()> {
     let deadline = clock::boot_time() + LOCK_WAIT;
     while !directory.try_lock_writer()? {
         if clock::boot_time() >= deadline {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "somebody else holds the journal's lock"));
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another process holds the journal's lock"));
         }
         poll::pause(STEP)?;
     }

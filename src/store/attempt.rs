@@ -1,6 +1,5 @@
-//! One attempt on a database, on a thread of its own, bounded from outside: no client can be bounded from inside,
-//! and one that hangs is left behind. Owns the thread; must never join it once it has overrun, or retry.
-//! Called by the keeper (`start`) and the commands (`within`).
+//! One attempt on a database, on a thread of its own, bounded from outside: no client library bounds all of its calls, and a
+//! thread that hangs is abandoned. Owns the thread; must never join it once it has overrun, or retry.
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,30 +11,40 @@ use std::time::Duration;
 use super::{OpenOptions, Store, StoreError, open};
 use crate::config::DatabaseTarget;
 
-/// How long a thread waits for its next attempt with what it has opened: a run that ends at once need not open a file twice.
-/// A server's connection never waits after an attempt: others may need it (thousands of runs, a hundred connections).
+/// How long a thread waits for its next attempt with the store open: a run that ends at once need not open a file twice.
 pub const KEPT_MAX: Duration = Duration::from_secs(2);
 
-/// How long a file may take to be closed at the end. SQLite's log is put into the file then: what is left of it costs whoever
-/// opens the file next, and more with each run.
+/// How long closing a file may take at the end. Closing checkpoints SQLite's log; a log that is left makes the next opening
+/// slower, and more with each run.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// Whether the store stays open for the next attempt, for at most [`KEPT_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Closed,
+    /// A file only. A server's connection is closed between two attempts that are far apart: thousands of runs share a
+    /// hundred connections.
+    File,
+    /// A server's connection too: the next attempt follows at once.
+    Open,
+}
 
 /// An attempt, for a thread that has the store, or the error of its opening.
 type Job = Box<dyn FnOnce(Result<&mut Store, StoreError>) -> Answer + Send>;
 
-/// What came of an attempt, not yet said.
+/// The result of an attempt, not sent yet.
 struct Answer {
-    say: Box<dyn FnOnce() + Send>,
+    send: Box<dyn FnOnce() + Send>,
     /// The store is good for another attempt.
     keep: bool,
 }
 
-/// What a thread does.
+/// The state of a thread.
 enum Turn {
     /// It waits for an attempt, or opens the store meanwhile.
     Idle,
     Given(Job),
-    /// It is at work, or has gone: no attempt is to be given to it.
+    /// It works or has ended: it takes no further attempt.
     Gone,
 }
 
@@ -48,21 +57,21 @@ pub struct Worker(Option<Thread>);
 
 struct Thread {
     slot: Slot,
-    /// Disconnected once the thread has closed what it had open.
+    /// Disconnected once the thread has closed its store.
     ended: Receiver<Infallible>,
 }
 
 impl Worker {
-    /// Opens `target` ahead of the first attempt, which is then to come within a moment.
+    /// Opens `target` ahead of the first attempt, which must follow within [`KEPT_MAX`].
     ///
     /// # Errors
-    /// Where the system refuses a thread.
+    /// The system refuses a thread.
     pub fn prepare(&mut self, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
         self.0 = Some(Thread::start(Turn::Idle, target, options)?);
         Ok(())
     }
 
-    /// Closes what is open, and does not wait for that for long. For a process that is about to end.
+    /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.
     pub fn close(&mut self) {
         let Some(Thread { slot, ended }) = self.0.take() else { return };
         slot.dismiss();
@@ -118,7 +127,7 @@ impl Slot {
         }
     }
 
-    /// The thread is not to wait any longer.
+    /// Ends an idle thread.
     fn dismiss(&self) {
         let mut turn = self.turn();
         if matches!(*turn, Turn::Idle) {
@@ -127,7 +136,7 @@ impl Slot {
         }
     }
 
-    /// The next attempt, if it comes in time. No other is given after that.
+    /// The next attempt, if it comes in time. The thread takes none after that.
     fn wait(&self) -> Option<Job> {
         let is_idle = |turn: &mut Turn| matches!(turn, Turn::Idle);
         let waited = self.0.1.wait_timeout_while(self.turn(), KEPT_MAX, is_idle);
@@ -138,19 +147,19 @@ impl Slot {
         }
     }
 
-    /// The thread: opens the store and does one attempt after the other with it. Closing it can hang as well, and comes last.
+    /// The thread: opens the store and makes one attempt after the other. Closing the store can hang too, and comes last.
     fn work(&self, target: &DatabaseTarget, options: &OpenOptions) {
         let mut store = guarded(target, || open(target, options));
         while let Some(job) = self.wait() {
-            let Answer { say, keep } = job(match &mut store {
+            let Answer { send, keep } = job(match &mut store {
                 Ok(store) => Ok(store),
                 Err(error) => Err(error.clone()),
             });
-            // Before the answer: whoever hears it may start the next attempt at once.
+            // Idle before the answer: its receiver may start the next attempt at once.
             if keep {
                 *self.turn() = Turn::Idle;
             }
-            say();
+            send();
             if !keep {
                 break;
             }
@@ -158,23 +167,23 @@ impl Slot {
     }
 }
 
-/// The PostgreSQL client panics where it is refused a thread or a descriptor. Later there may be one.
+/// The PostgreSQL client panics if the system refuses a thread or a descriptor, which may pass.
 fn guarded<T>(target: &DatabaseTarget, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
         Err(StoreError::Transient { message: format!("{}: the client failed unexpectedly", target.identity()) })
     })
 }
 
-/// Starts an attempt: does `work` with what `worker` has open, or opens `target`. The result is received from what is returned;
-/// `done` is called once it can be. With `keep` a file stays open for the next attempt, for a moment.
+/// Starts an attempt: does `work` with the open store of `worker`, or opens `target`. The returned channel gets the result;
+/// `done` is called once it is there.
 ///
 /// # Errors
-/// Where the system refuses a thread.
+/// The system refuses a thread.
 pub fn start<T: Send + 'static>(
     target: DatabaseTarget,
     options: OpenOptions,
     worker: &mut Worker,
-    keep: bool,
+    keep: Keep,
     work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     done: impl FnOnce() + Send + 'static,
 ) -> Result<Receiver<Result<T, StoreError>>, StoreError> {
@@ -182,44 +191,103 @@ pub fn start<T: Send + 'static>(
     let of_job = target.clone();
     let job = move |store: Result<&mut Store, StoreError>| {
         let result = guarded(&of_job, || work(store?));
-        let keep = keep && result.is_ok() && matches!(of_job, DatabaseTarget::Sqlite(_));
-        let say = move || {
+        let is_kept = match keep {
+            Keep::Closed => false,
+            Keep::File => matches!(of_job, DatabaseTarget::Sqlite(_)),
+            Keep::Open => true,
+        };
+        let keep = is_kept && result.is_ok();
+        let send = move || {
             if sender.send(result).is_err() {
                 log::debug!(event = "answer_too_late", database = of_job.identity(); "");
             }
             done();
         };
-        Answer { say: Box::new(say), keep }
+        Answer { send: Box::new(send), keep }
     };
     worker.give(Box::new(job), target, options).map(|()| receiver)
 }
 
-/// Makes an attempt and waits for it, but no longer than `deadline`.
+/// Attempts on one database that follow each other, each bounded.
+pub struct Attempts {
+    target: DatabaseTarget,
+    worker: Worker,
+    /// The table that the worker's store was opened for.
+    table: String,
+}
+
+impl Attempts {
+    #[must_use]
+    pub fn on(target: DatabaseTarget) -> Self {
+        Self { target, worker: Worker::default(), table: String::new() }
+    }
+
+    /// Makes an attempt and waits for it until `deadline` has passed; `None` if it hangs.
+    pub fn make<T: Send + 'static>(
+        &mut self,
+        deadline: Duration,
+        options: OpenOptions,
+        keep: Keep,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Option<Result<T, StoreError>> {
+        if self.table != options.table {
+            self.worker.close();
+            self.table.clone_from(&options.table);
+        }
+        let receiver = match start(self.target.clone(), options, &mut self.worker, keep, work, || {}) {
+            Ok(receiver) => receiver,
+            Err(error) => return Some(Err(error)),
+        };
+        match receiver.recv_timeout(deadline) {
+            Ok(result) => Some(result),
+            Err(RecvTimeoutError::Timeout) => {
+                self.worker = Worker::default();
+                None
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let message = format!("{}: the attempt ended without an answer", self.target.identity());
+                Some(Err(StoreError::Transient { message }))
+            }
+        }
+    }
+
+    /// As [`Self::make`], with an attempt that hangs as an error.
+    ///
+    /// # Errors
+    /// The error of `work` or of the opening, or that the database did not answer in time.
+    pub fn within<T: Send + 'static>(
+        &mut self,
+        deadline: Duration,
+        options: OpenOptions,
+        keep: Keep,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.make(deadline, options, keep, work).unwrap_or_else(|| {
+            let within = humantime::format_duration(deadline);
+            Err(StoreError::Transient { message: format!("{} did not answer within {within}", self.target.identity()) })
+        })
+    }
+
+    /// Closes the store, as [`Worker::close`] does.
+    pub fn close(&mut self) {
+        self.worker.close();
+    }
+}
+
+/// Makes a single attempt, bounded by `deadline`.
 ///
 /// # Errors
-/// What `work` or the opening says, or that the database did not answer in time.
+/// The error of `work` or of the opening, or that the database did not answer in time.
 pub fn within<T: Send + 'static>(
     deadline: Duration,
     target: DatabaseTarget,
     options: OpenOptions,
     work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    let identity = target.identity();
-    let mut worker = Worker::default();
-    let receiver = start(target, options, &mut worker, false, work, || {})?;
-    let answer = receiver.recv_timeout(deadline);
-    if answer.is_ok() {
-        worker.close();
-    }
-    answer.unwrap_or_else(|error| {
-        let message = match error {
-            RecvTimeoutError::Timeout => {
-                format!("{identity} did not answer within {}", humantime::format_duration(deadline))
-            }
-            RecvTimeoutError::Disconnected => format!("{identity}: the attempt ended without an answer"),
-        };
-        Err(StoreError::Transient { message })
-    })
+    let mut attempts = Attempts::on(target);
+    let result = attempts.within(deadline, options, Keep::Closed, work);
+    attempts.close();
+    result
 }
 
 #[cfg(test)]
@@ -233,7 +301,7 @@ mod tests {
 
     /// The thread that an attempt was made on.
     #[track_caller]
-    fn attempt(worker: &mut Worker, target: &DatabaseTarget, keep: bool) -> ThreadId {
+    fn attempt(worker: &mut Worker, target: &DatabaseTarget, keep: Keep) -> ThreadId {
         let work = |_store: &mut Store| Ok(thread::current().id());
         let answer = start(target.clone(), options(), worker, keep, work, || {}).unwrap();
         answer.recv_timeout(LIMIT).unwrap().unwrap()
@@ -254,33 +322,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_or_opened_ahead_does_the_next_attempt_and_nothing_after_that() {
+    fn a_kept_or_prepared_store_serves_the_next_attempt_only() {
         let directory = tempfile::tempdir().unwrap();
         let target = file(&directory);
         let mut worker = Worker::default();
         worker.prepare(target.clone(), options()).unwrap();
-        let first = attempt(&mut worker, &target, true);
-        assert_eq!(attempt(&mut worker, &target, false), first);
-        assert_ne!(attempt(&mut worker, &target, false), first);
+        let first = attempt(&mut worker, &target, Keep::File);
+        assert_eq!(attempt(&mut worker, &target, Keep::Closed), first);
+        assert_ne!(attempt(&mut worker, &target, Keep::Closed), first);
     }
 
     #[test]
-    fn an_attempt_for_a_thread_that_has_gone_is_made_by_another() {
+    fn an_attempt_given_to_an_ended_thread_starts_another() {
         let directory = tempfile::tempdir().unwrap();
         let target = file(&directory);
         let mut worker = Worker::default();
-        let first = attempt(&mut worker, &target, true);
+        let first = attempt(&mut worker, &target, Keep::File);
         *worker.0.as_ref().unwrap().slot.turn() = Turn::Gone;
-        assert_ne!(attempt(&mut worker, &target, true), first);
+        assert_ne!(attempt(&mut worker, &target, Keep::File), first);
     }
 
     #[test]
-    fn what_is_closed_leaves_no_log_behind() {
+    fn a_closed_file_leaves_no_write_ahead_log() {
         let directory = tempfile::tempdir().unwrap();
         let target = file(&directory);
         let mut worker = Worker::default();
         let work = |store: &mut Store| store.migrate();
-        let answer = start(target, options(), &mut worker, true, work, || {}).unwrap();
+        let answer = start(target, options(), &mut worker, Keep::File, work, || {}).unwrap();
         answer.recv_timeout(LIMIT).unwrap().unwrap();
         assert!(directory.path().join("runs.db-wal").exists());
         worker.close();
@@ -288,15 +356,15 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_opened_ahead_is_the_error_of_the_attempt_and_the_next_one_opens_anew() {
+    fn a_failed_prepare_is_the_error_of_the_attempt_and_the_next_opens_anew() {
         let directory = tempfile::tempdir().unwrap();
         let target = file(&directory);
         std::fs::create_dir(directory.path().join("runs.db")).unwrap();
         let mut worker = Worker::default();
         worker.prepare(target.clone(), options()).unwrap();
-        let failed = start(target.clone(), options(), &mut worker, true, |_store| Ok(()), || {}).unwrap();
+        let failed = start(target.clone(), options(), &mut worker, Keep::File, |_store| Ok(()), || {}).unwrap();
         assert!(failed.recv_timeout(LIMIT).unwrap().is_err());
         std::fs::remove_dir(directory.path().join("runs.db")).unwrap();
-        attempt(&mut worker, &target, true);
+        attempt(&mut worker, &target, Keep::File);
     }
 }

@@ -1,5 +1,5 @@
-//! The release binary, hit at its system calls: killed at the Nth call of a kind, or told that a write has failed, for N from
-//! the first to the last. No failpoint is needed for it, and none is in it. Needs strace.
+//! Faults at the system calls of the release binary: SIGKILL at its Nth call of a kind, or an error from its Nth write, for
+//! the first to the last N. The release binary has no failpoints. Needs strace.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::support::release::release_binary;
 use crate::support::site::{Site, kill, output, start};
 use crate::support::wait::wait_until;
 
-/// What leaves a trace outside of the process that calls it.
+/// System calls with an effect outside of the calling process.
 const EFFECTS: [&str; 14] = [
     "write",
     "pwrite64",
@@ -29,31 +29,31 @@ const EFFECTS: [&str; 14] = [
     "memfd_create",
     "exit_group",
 ];
-/// What a failing disk refuses.
+/// System calls that fail on a failing disk.
 const WRITES: [&str; 4] = ["write", "pwrite64", "fsync", "fdatasync"];
-/// So many places are tried of a call that is made more often; the first and the last are always among them.
+/// The places that are tried of one call, always with the first and the last.
 const PLACES_MAX: usize = 10;
 /// Ends with 3, after a sign that it ran, and makes none of the calls above: only runwrap's own processes are hit.
 const SCRIPT: &str = ": > ran; exit 3";
 
-/// Whose calls are hit.
+/// The processes whose calls are hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hit {
     Supervisor,
     /// Each thread of each process counts for itself: a keeper that replaces a killed one is killed again.
-    Everybody,
+    AllProcesses,
 }
 
 impl Hit {
     const fn strace_options(self) -> &'static [&'static str] {
         match self {
             Self::Supervisor => &[],
-            Self::Everybody => &["-f"],
+            Self::AllProcesses => &["-f"],
         }
     }
 }
 
-/// `runwrap -- sh -c SCRIPT`, the release binary, under strace. What strace saw is in the file `trace`.
+/// `runwrap -- sh -c SCRIPT`, the release binary, under strace, which writes the file `trace`.
 fn traced(site: &Site, hit: Hit, call: &str, injection: Option<&str>, script: &str) -> Command {
     let plain = site.shell(&["--name", "hit", "--start-timeout", "200ms", "--finish-timeout", "200ms"], script);
     let mut strace = Command::new("strace");
@@ -72,13 +72,13 @@ fn trace(site: &Site) -> String {
     fs::read_to_string(trace_path(site)).unwrap_or_default()
 }
 
-/// How often one thread calls `call` at most, in a run that nobody hits.
+/// The most calls of `call` by one thread of an undisturbed run.
 fn calls_max(hit: Hit, call: &str) -> usize {
     let site = Site::sqlite();
     assert_eq!(output(&mut traced(&site, hit, call, None, SCRIPT)).status.code(), Some(3));
     let mut calls: BTreeMap<String, usize> = BTreeMap::new();
     for line in trace(&site).lines().filter(|line| line.contains(&format!("{call}("))) {
-        let thread = if hit == Hit::Everybody { line.split(' ').next().unwrap_or_default() } else { "" };
+        let thread = if hit == Hit::AllProcesses { line.split(' ').next().unwrap_or_default() } else { "" };
         *calls.entry(thread.to_owned()).or_default() += 1;
     }
     calls.into_values().max().unwrap_or(0)
@@ -111,31 +111,32 @@ fn sweep(hit: Hit, calls: &[&'static str], check: impl Fn(&'static str, usize) +
     });
 }
 
-/// Lets strace and what it traces come to the end of the supervisor, then ends what goes on delivering after it.
+/// Waits for the supervisor's end, then kills the processes that still deliver, and waits for their locks.
 fn run_hit(command: &mut Command, site: &Site) -> (Option<i32>, String) {
     let mut strace = start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let mut supervisor = None;
     wait_until("the supervisor has ended", || {
-        // strace has other children first, to try what the kernel can do.
+        // strace starts other children first, to probe the kernel.
         let is_ours = |pid: &i32| procfs::name(*pid).is_some_and(|name| name == "runwrap");
         supervisor = supervisor.or_else(|| procfs::children(strace.pid()).into_iter().find(is_ours));
         matches!(procfs::state(strace.pid()), None | Some('Z'))
             || supervisor.is_some_and(|pid| matches!(procfs::state(pid), None | Some('Z')))
     });
-    wait_until("what went on after it was killed, or has ended", || {
+    wait_until("every other process has ended", || {
         let others: Vec<i32> =
             site.processes().iter().map(|process| process.pid).filter(|pid| *pid != strace.pid()).collect();
-        for pid in others {
-            kill(pid, "KILL");
+        for pid in &others {
+            kill(*pid, "KILL");
         }
-        // It ends after the last that it traces, which may be hard to find while it changes its image.
-        matches!(procfs::state(strace.pid()), None | Some('Z'))
+        // strace ends after its last tracee, whose environment is unreadable during an exec.
+        others.is_empty() && matches!(procfs::state(strace.pid()), None | Some('Z'))
     });
     let status = strace.end();
+    site.quiet();
     (status.code(), strace.line())
 }
 
-/// What died before it had a journal is cleared away once it is old.
+/// Ages the directories of unborn runs: a run removes only old ones.
 fn make_remains_old(site: &Site) {
     let script = "for path in \"$1\"/.*-*; do ! [ -e \"$path\" ] || touch -d '1 hour ago' \"$path\"; done";
     let mut aging = Command::new("sh");
@@ -143,7 +144,7 @@ fn make_remains_old(site: &Site) {
     assert!(aging.status().unwrap().success());
 }
 
-/// A later run delivers what is left; then there is at most one record of the run that was hit, and nothing else is left.
+/// Lets a later run deliver the backlog. Then the hit run has at most one record, and no directory is left.
 fn reason_after_a_later_run(site: &Site) -> Option<String> {
     make_remains_old(site);
     assert!(site.run(&["--name", "later"], "true").status.success());
@@ -162,7 +163,7 @@ fn reason_after_a_later_run(site: &Site) -> Option<String> {
 fn check_killed(hit: Hit, call: &'static str, place: usize) {
     let site = Site::sqlite();
     let (code, _) = run_hit(&mut traced(&site, hit, call, Some(&format!("signal=KILL:when={place}")), SCRIPT), &site);
-    assert!(place > 1 || trace(&site).contains("killed by SIGKILL"), "nobody was hit: {}", trace(&site));
+    assert!(place > 1 || trace(&site).contains("killed by SIGKILL"), "no process was hit: {}", trace(&site));
     let ran = site.path().join("ran").exists();
     let published = |path: &PathBuf| !path.file_name().unwrap().to_str().unwrap().starts_with('.');
     let begun = ran || site.run_directories().iter().any(published);
@@ -171,8 +172,8 @@ fn check_killed(hit: Hit, call: &'static str, place: usize) {
     match reason.as_deref() {
         None => assert!(!begun, "{context}: lost"),
         Some("exit") => assert!(ran, "{context}"),
-        // The trainer's own end was hit.
-        Some("signal") => assert_eq!((hit, call), (Hit::Everybody, "exit_group"), "{context}"),
+        // The trainer's own exit was hit.
+        Some("signal") => assert_eq!((hit, call), (Hit::AllProcesses, "exit_group"), "{context}"),
         Some(reason) => assert!(["supervisor_killed", "lost"].contains(&reason), "{context}: {reason}"),
     }
     assert!(code != Some(3) || reason.as_deref() == Some("exit"), "{context}: {reason:?}");
@@ -187,7 +188,7 @@ fn killed_at_any_call_of_the_supervisor_a_run_has_one_true_record() {
 // Holds: failures/kill-syscall
 #[test]
 fn killed_at_any_call_of_all_its_processes_a_run_has_one_true_record() {
-    sweep(Hit::Everybody, &EFFECTS, |call, place| check_killed(Hit::Everybody, call, place));
+    sweep(Hit::AllProcesses, &EFFECTS, |call, place| check_killed(Hit::AllProcesses, call, place));
 }
 
 /// An I/O error at odd places, a full disk at even ones.
@@ -196,11 +197,11 @@ fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, said: &
     let site = Site::sqlite();
     let injection = format!("error={error}:when={place}");
     let (code, line) = run_hit(&mut traced(&site, hit, call, Some(&injection), script), &site);
-    assert!(place > 1 || trace(&site).contains("(INJECTED)"), "nobody was hit: {}", trace(&site));
+    assert!(place > 1 || trace(&site).contains("(INJECTED)"), "no process was hit: {}", trace(&site));
     assert_eq!((code, line.as_str()), (Some(3), said), "{call} {place} {error}");
-    // Each new thread is hit again at its own Nth call: the keeper may never succeed, and is killed then. If the journal
-    // had no place on the disk either, it dies with it.
-    let in_memory = hit == Hit::Everybody && site.log().contains("event=no_journal");
+    // Each new thread is hit again at its own Nth call: the keeper may never succeed, and is killed at the end. A journal in
+    // memory is lost with it.
+    let in_memory = hit == Hit::AllProcesses && site.log().contains("event=no_journal");
     let reason = reason_after_a_later_run(&site);
     assert!(reason.as_deref() == Some("exit") || (in_memory && reason.is_none()), "{call} {place} {error}: {reason:?}");
 }
@@ -215,7 +216,7 @@ fn an_error_at_any_write_of_the_supervisor_harms_neither_the_trainer_nor_its_rec
 // Holds: failures/error-syscall
 #[test]
 fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_record() {
-    sweep(Hit::Everybody, &WRITES, |call, place| check_error(Hit::Everybody, call, place, SCRIPT, ""));
+    sweep(Hit::AllProcesses, &WRITES, |call, place| check_error(Hit::AllProcesses, call, place, SCRIPT, ""));
 }
 
 /// The config of the keeper is the first call, the beginning of the journal the second.
@@ -230,7 +231,7 @@ fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_i
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("journal-1.jsonl\njournal-2.jsonl\nlock\nreport.jsonl\n"), "{said}");
-    // Of the database it may be warned: a busy machine is slow under strace.
+    // A warning about the database is possible: strace slows a busy machine down.
     assert!(!said.contains("cannot keep the journal"), "{said}");
     assert_eq!(reason_after_a_later_run(&site).as_deref(), Some("exit"));
 }

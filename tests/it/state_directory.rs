@@ -1,5 +1,5 @@
-//! A state directory that somebody else prepared, that a newer runwrap has used, or whose disk is full: nobody is followed
-//! where they point to, nothing of others is touched, and the run goes on, recorded.
+//! Unusual state directories: of another user, with planted links, with journals of a newer runwrap, on a full disk. No link
+//! is followed, no foreign file is touched, and the run goes on, recorded.
 
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use runwrap::sys::lock::try_lock;
 use serde_json::json;
 
 use crate::support::postgres::{is_root, server_user};
@@ -15,7 +16,7 @@ use crate::support::site::{Site, kill, output, start};
 use crate::support::tmpfs::SmallDisk;
 use crate::support::wait::wait_until;
 
-/// Runs a trainer that must not notice anything, and returns what runwrap said.
+/// Runs a trainer that must not notice anything, and returns runwrap's messages.
 #[track_caller]
 fn recorded(site: &Site) -> String {
     let output = site.run(&[], "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; echo ran; exit 3");
@@ -51,7 +52,7 @@ fn a_state_directory_of_another_user_is_not_used() {
     assert!(made.iter().all(|path| path.ends_with("runwrap.log")), "{made:?}");
 }
 
-/// Whatever bytes a path is of, the keeper is told the same.
+/// The keeper gets every byte of a path.
 #[test]
 fn paths_that_are_not_utf_8_cost_the_run_nothing() {
     let name = |text: &[u8]| std::ffi::OsStr::from_bytes(text).to_owned();
@@ -109,23 +110,48 @@ fn a_link_planted_for_the_log_is_not_followed() {
     assert!(site.run_directories().is_empty());
 }
 
-/// A run of which everybody is dead, as its trainer leaves it. Returns its directory.
+/// Kills all processes of a run that has begun. Returns its directory.
 fn dead_run(site: &Site) -> PathBuf {
     let mut command = site.shell(&["--name", "dead"], "exit 0");
     command.env("RUNWRAP_FAILPOINTS", "journal-begun=stop").stderr(Stdio::null());
     let mut supervisor = start(&mut command);
     let keeper = site.keeper_after(None);
     let stopped = || procfs::state(supervisor.pid()) == Some('T');
-    wait_until("the supervisor has given the run its name", stopped);
+    wait_until("the supervisor has published the run", stopped);
     kill(keeper, "KILL");
     supervisor.signal("KILL");
     supervisor.end();
-    wait_until("the keeper has freed its lock", || procfs::has_ended(keeper));
     site.quiet();
     site.run_directories().into_iter().max().unwrap()
 }
 
-// Holds: failures/journal-link
+/// A later run found the lock of a killed process still held, since the kernel had not closed its files yet, and no process
+/// looked again.
+#[test]
+fn locks_freed_after_the_first_scan_are_seen_at_the_end_of_the_run() {
+    let site = Site::sqlite();
+    let dead = dead_run(&site);
+    let unborn = dead.with_file_name(".01900000-0000-7000-8000-000000000000");
+    fs::create_dir(&unborn).unwrap();
+    fs::write(unborn.join("lock"), "").unwrap();
+    assert!(Command::new("touch").args(["-d", "1 hour ago"]).arg(&unborn).status().unwrap().success());
+    let held = [&dead, &unborn].map(|path| {
+        let lock = fs::OpenOptions::new().read(true).write(true).open(path.join("lock")).unwrap();
+        assert!(try_lock(&lock, &(0..2)).unwrap());
+        lock
+    });
+    let mut command = site.shell(&["--name", "later", "--heartbeat", "200ms"], "read -r line");
+    let mut later = start(command.stdin(Stdio::piped()));
+    wait_until("the first heartbeat, after the scan", || site.log().matches("event=attempt_done").count() >= 2);
+    assert!(dead.exists() && unborn.exists());
+    drop(held);
+    later.close_stdin();
+    later.end();
+    wait_until("delivery", || site.run_directories().is_empty());
+    site.quiet();
+    assert_eq!(site.records().len(), 2);
+}
+
 #[test]
 fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
     let site = Site::sqlite();
@@ -200,7 +226,7 @@ fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
 fn a_disk_that_fills_up_during_the_run_loses_nothing() {
     let site = Site::sqlite();
     let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
-    // What the trainer says in the end does not fit any more.
+    // The trainer's last report does not fit any more.
     let script = format!("{}; head -c 4000 /dev/zero | tr '\\0' x >&2; echo >&2; exit 3", disk.fill_command());
     let log = site.path().join("stderr");
     let mut command = site.shell(&[], &script);

@@ -1,4 +1,4 @@
-//! The keeper's decisions: some stories told out, and what holds in any order of events.
+//! The keeper's decisions: single stories, and the invariants in any order of events.
 
 use proptest::prelude::*;
 
@@ -61,12 +61,8 @@ fn an_end_is_delivered_at_once_then_all_is_removed_and_it_goes() {
     keeper.step(delivered(false), SECOND, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
     let last = keeper.step(delivered(true), 3 * SECOND, 0.5);
-    let expected = [
-        KeeperAction::Remove,
-        KeeperAction::AwaitLeftovers,
-        KeeperAction::Send(ToSupervisor::Final),
-        KeeperAction::Exit,
-    ];
+    let expected =
+        [KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit];
     assert_eq!(last[1..], expected);
 }
 
@@ -172,7 +168,7 @@ proptest! {
         for (event, seconds) in events {
             now += seconds * SECOND;
             let event = match event {
-                // The journal only grows, and nobody looks at it for a supervisor that has gone.
+                // The journal only grows, and without a supervisor it does not change.
                 KeeperEvent::Looked(looked) if !alone => {
                     facts = JournalFacts { started: facts.started || looked.started, ended: facts.ended || looked.ended };
                     KeeperEvent::Looked(facts)
@@ -202,7 +198,7 @@ proptest! {
                     }
                     KeeperAction::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
                     KeeperAction::Exit | KeeperAction::Linger | KeeperAction::ReplaceImage => gone = true,
-                    KeeperAction::Send(_) | KeeperAction::TakeOver | KeeperAction::LookForLeftovers | KeeperAction::AwaitLeftovers => {}
+                    KeeperAction::Send(_) | KeeperAction::TakeOver | KeeperAction::DeliverBacklog | KeeperAction::AwaitBacklog => {}
                 }
             }
             if gone {

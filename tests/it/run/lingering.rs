@@ -1,4 +1,4 @@
-//! What a run leaves behind when the database does not answer: one process that lingers, and the next run.
+//! Delivery after the run: the lingering keeper, and the backlog that a later run delivers.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -35,7 +35,7 @@ fn one_keeper_lingers_for_many_ended_runs_and_delivers_them_all() {
 fn sigterm_to_the_lingering_keeper_is_one_last_try_and_the_journal_stays() {
     let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
-    wait_until("it lingers", || site.log().contains("event=linger "));
+    wait_until("the keeper lingers", || site.log().contains("event=linger "));
     kill(site.keeper_after(None), "TERM");
     site.quiet();
     assert!(site.log().contains("event=linger_gave_up"));
@@ -52,7 +52,7 @@ fn linger_ends_by_itself() {
     assert_eq!(site.run_directories().len(), 1);
 }
 
-/// A site whose database accepts every connection and never says a word.
+/// A site whose database accepts every connection and never answers.
 fn hanging() -> (TcpListener, Site) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("postgres://nobody@127.0.0.1:{}/none", listener.local_addr().unwrap().port());
@@ -95,7 +95,7 @@ fn a_journal_in_memory_is_given_up_after_linger_also_where_every_attempt_hangs()
     assert!(std::fs::read_dir(site.path().join("tmp")).unwrap().next().is_none());
 }
 
-/// Leaves the journal of a run that exited with 3 behind, and nobody to deliver it.
+/// Leaves the journal of a run that exited with 3, and no process.
 fn leave_one(site: &Site, server: &Postgres) {
     server.stop();
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
@@ -121,8 +121,7 @@ fn the_next_run_delivers_what_an_earlier_one_left() {
     site.quiet();
 }
 
-/// What hangs on to a run that is over may be killed with it, as in a container; but the run does not wait for ever.
-// Holds: failures/container-next-run
+/// A container's processes are killed with the run, so the run waits for the delivery, within a bound.
 #[test]
 fn what_an_earlier_run_left_is_delivered_before_the_next_one_ends_unless_that_takes_long() {
     let server = Postgres::private();
@@ -162,7 +161,7 @@ fn a_run_of_which_everybody_was_killed_is_lost_and_keeps_what_it_reported() {
     let script = "echo '{\"metrics\": {\"epoch\": 1}}' >> $RUNWRAP_REPORT; for pid in $PPID $(pgrep -f '^runwrap keeper'); do \
                   tr '\\0' '\\n' < /proc/$pid/environ | grep -qx SITE=$SITE && kill -STOP $pid; done; kill -STOP $$";
     let mut running = crate::support::site::start(&mut site.shell(&[], script));
-    wait_until("the trainer has stopped everybody", || {
+    wait_until("the trainer has stopped every process", || {
         let stopped =
             |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") T "));
         site.keepers().into_iter().all(stopped) && stopped(running.pid()) && !site.keepers().is_empty()

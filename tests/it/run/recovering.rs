@@ -1,4 +1,4 @@
-//! `runwrap recover`: what is left in the state directory, and runs whose host never came back.
+//! `runwrap recover`: the backlog of the state directory, runs whose lease has run out, and stuck rows.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use crate::support::wait::wait_until;
 
 const SHORT_LEASE: [&str; 4] = ["--heartbeat", "200ms", "--lease", "1s"];
 
-/// Starts a run and kills all of it so fast that nobody can write its end.
+/// Starts a run and kills all of its processes before one can write its end.
 fn vanish(site: &Site, options: &[&str]) {
     let mut command =
         site.shell(options, "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; echo ready; exec sleep 60");
@@ -154,7 +154,7 @@ fn a_damaged_journal_is_put_aside_and_stops_no_other() {
     assert!(site.log().contains("run_quarantined"));
 }
 
-/// A run of which everybody was killed, another whose host never came back, and a row that nothing watches.
+/// A run whose processes were all killed, a run whose host never came back, and a row that nothing watches.
 fn everything_to_recover(site: &Site) {
     vanish(site, &SHORT_LEASE);
     std::fs::remove_dir_all(site.state_dir()).unwrap();

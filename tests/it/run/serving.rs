@@ -1,4 +1,4 @@
-//! `runwrap recover --every`: a service that outlives its database and ends when it is told to.
+//! `runwrap recover --every`: it survives outages of its database and ends at SIGTERM.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
@@ -15,9 +15,9 @@ fn migrated(site: &Site) {
     assert!(output(&mut site.runwrap(&["migrate"])).status.success());
 }
 
-/// What the service manager hears next.
+/// The next message to the service manager.
 #[track_caller]
-fn heard(manager: &UnixDatagram) -> String {
+fn next_message(manager: &UnixDatagram) -> String {
     let mut bytes = [0; 64];
     let length = manager.recv(&mut bytes).unwrap();
     String::from_utf8(bytes[..length].to_vec()).unwrap()
@@ -34,15 +34,15 @@ fn a_service_recovers_again_and_again_says_that_it_lives_and_ends_at_sigterm() {
     let mut command = site.runwrap(&["recover", "--every", "1s", "--stuck-after", "24h"]);
     command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "100000").stdout(Stdio::piped());
     let mut service = start(&mut command);
-    assert_eq!(heard(&manager), "READY=1");
+    assert_eq!(next_message(&manager), "READY=1");
     for number in 1..3 {
         site.sql(STUCK);
         assert!(service.line().starts_with(&format!("record {number}: training -> failed (stuck)")));
-        assert_eq!(heard(&manager), "WATCHDOG=1");
+        assert_eq!(next_message(&manager), "WATCHDOG=1");
     }
     service.signal("TERM");
     assert_eq!(service.end().code(), Some(0));
-    wait_until("the last word", || heard(&manager) == "STOPPING=1");
+    wait_until("the last message", || next_message(&manager) == "STOPPING=1");
 }
 
 // Holds: failures/service-outage

@@ -9,12 +9,6 @@ pub(crate) fn state(pid: i32) -> Option<char> {
     stat.rsplit(") ").next()?.chars().next()
 }
 
-/// Whether the process has closed its files: the kernel frees its environment before, and a thread may be the last to end.
-pub(crate) fn has_ended(pid: i32) -> bool {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-    threads <= 1 && matches!(state(pid), None | Some('Z'))
-}
-
 /// The name of the process, from `comm`.
 pub(crate) fn name(pid: i32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end().to_owned())

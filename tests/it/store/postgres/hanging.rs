@@ -44,8 +44,14 @@ fn waiter_is_woken_after_the_answer_is_stored() {
     let (wake, woken) = channel();
     let mut worker = attempt::Worker::default();
     let done = move || wake.send(()).unwrap();
-    let answer =
-        attempt::start(place.target.clone(), place.options(), &mut worker, false, |store| store.migrate(), done);
+    let answer = attempt::start(
+        place.target.clone(),
+        place.options(),
+        &mut worker,
+        attempt::Keep::Closed,
+        |store| store.migrate(),
+        done,
+    );
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 4);
 }
