@@ -1,7 +1,5 @@
 //! Attempts of a verb on the database, each answered within `--start-timeout` by one of its hosts, or failed.
 
-use std::time::Duration;
-
 use crate::commands::CommandError;
 use crate::config::{DatabaseTarget, Settings};
 use crate::store::attempt::{Attempts, Keep};
@@ -36,36 +34,27 @@ impl<'a> Database<'a> {
             DatabaseTarget::Postgres(target) => target.hosts.len().max(1),
         };
         let deadline = self.settings.start_timeout / u32::try_from(hosts).unwrap_or(u32::MAX);
-        let mut answer = self.attempt(table, keep, deadline, work.clone());
-        for _ in 1..hosts {
-            if !matches!(answer, Err(StoreError::Transient { .. })) {
-                break;
+        let mut left = hosts;
+        loop {
+            let options = OpenOptions {
+                table: table.to_owned(),
+                migrate: self.settings.migrate,
+                attempt: self.host,
+                statement_timeout: deadline,
+                shape: ShapeCache::default(),
+            };
+            let answer = self.attempts.within(deadline, options, keep, work.clone());
+            left -= 1;
+            if left > 0 && matches!(answer, Err(StoreError::Transient { .. })) {
+                self.host = (self.host + 1) % hosts;
+                continue;
             }
-            self.host = (self.host + 1) % hosts;
-            answer = self.attempt(table, keep, deadline, work.clone());
+            return answer.map_err(|source| {
+                let database = self.settings.database.identity();
+                log::info!(event = "command_failed", database, purpose, error:% = source; "");
+                CommandError::Database { purpose, source }
+            });
         }
-        answer.map_err(|source| {
-            let database = self.settings.database.identity();
-            log::info!(event = "command_failed", database, purpose, error:% = source; "");
-            CommandError::Database { purpose, source }
-        })
-    }
-
-    fn attempt<T: Send + 'static>(
-        &mut self,
-        table: &str,
-        keep: Keep,
-        deadline: Duration,
-        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let options = OpenOptions {
-            table: table.to_owned(),
-            migrate: self.settings.migrate,
-            attempt: self.host,
-            statement_timeout: deadline,
-            shape: ShapeCache::default(),
-        };
-        self.attempts.within(deadline, options, keep, work)
     }
 
     /// Closes the store that an attempt has kept open.

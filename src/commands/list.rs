@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ask::ask;
 use super::error::CommandError;
+use super::repaired::{column, shown};
 use crate::config::Settings;
 use crate::output;
 use crate::store::{Filter, RecordView};
@@ -31,24 +32,19 @@ fn as_table(entries: &[RecordView]) -> String {
 }
 
 fn row(entry: &RecordView) -> Vec<String> {
-    let text = |key: &str| match entry.0.get(key) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(value @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => value.to_string(),
-    };
-    let seconds = |key: &str| entry.0.get(key).and_then(Value::as_u64);
-    let cells = [
+    let column = |key: &str| column(Some(entry), key);
+    let text = |key: &str| Some(shown(&column(key))).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
+    vec![
         text("id"),
         text("name"),
         text("version"),
         text("status"),
         text("reason"),
-        seconds("train_duration").map_or_else(|| text("train_duration"), output::duration),
+        column("train_duration").as_u64().map_or_else(|| text("train_duration"), output::duration),
         output::utc(&text("train_start_time")),
         output::utc(&text("train_end_time")),
-        entry.0.get("last_seen_seconds_ago").and_then(Value::as_i64).map_or_else(String::new, output::ago),
-    ];
-    cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }).collect()
+        column("last_seen_seconds_ago").as_i64().map_or_else(|| "-".to_owned(), output::ago),
+    ]
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod context;
 mod error;
 mod finalize;
 mod invocation;
-mod keeper;
 mod list;
 mod migrate;
 mod recover;
@@ -22,7 +21,7 @@ use std::process::ExitCode;
 
 use crate::config::{self, Layer, Settings, UserAccount};
 use crate::supervisor::EXIT_RUNWRAP;
-use crate::{logging, output, sys};
+use crate::{keeper, logging, output, sys};
 
 pub use error::CommandError;
 pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
@@ -58,7 +57,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
     let Invocation { flags, action } = invocation;
     match action {
         // These two must work even if the configuration has become invalid during the run: they do not read it.
-        Action::Keeper { arguments } => keeper::keep(&arguments)?,
+        Action::Keeper { arguments } => keeper::run(&arguments)?,
         Action::Report(args) => report::report(&args)?,
         Action::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
         Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,

@@ -14,8 +14,7 @@ use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
 use crate::delivery::{
-    Backlog, DeadRun, Inspection, Operator, Outcome, RoundEnd, Schedule, doubt, give_up, inspect, lease_ran_out,
-    presume,
+    Backlog, DeadRun, Delivery, Inspection, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, inspect,
 };
 use crate::journal::{Home, run_id_of};
 use crate::output;
@@ -31,8 +30,14 @@ struct Recovery<'a> {
     /// With `--every`.
     service: Option<Service>,
     is_first: bool,
+    round: Round,
+}
+
+/// The results of one round.
+#[derive(Default)]
+struct Round {
     done: Vec<Repaired>,
-    /// The error that ended the deliveries of this round.
+    /// The error that ended the deliveries.
     failure: Option<CommandError>,
     /// Runs that could not be delivered.
     left: usize,
@@ -48,18 +53,8 @@ struct Recovery<'a> {
 /// with the error of its first round only, if retrying would not help.
 pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), CommandError> {
     let service = args.every.map(|_pause| Service::start()).transpose().map_err(CommandError::Service)?;
-    let mut recovery = Recovery {
-        settings,
-        args,
-        database: Database::of(settings),
-        service,
-        is_first: true,
-        done: Vec::new(),
-        failure: None,
-        left: 0,
-        refused: 0,
-        refusals: HashSet::new(),
-    };
+    let (database, round) = (Database::of(settings), Round::default());
+    let mut recovery = Recovery { settings, args, database, service, is_first: true, round };
     let identity = settings.database.identity();
     Backlog::new(settings.state_dir.clone(), identity, args.dry_run, 0).work(&mut recovery)?;
     if args.every.is_some() {
@@ -71,14 +66,24 @@ pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), Com
 impl Operator for Recovery<'_> {
     type Error = CommandError;
 
-    fn deliver(&mut self, name: &OsStr, run: &DeadRun, _failures: u32) -> Outcome {
-        match self.deliver_run(name, run) {
+    fn deliver(&mut self, name: &OsStr, run: &DeadRun, delivery: Delivery, _failures: u32) -> Outcome {
+        let run_id = run.state.begin.run.run_id;
+        // The journal names its table, which need not be the one of the settings.
+        let ended = self.ask(&run.state.begin.table, "deliver a run", move |store| {
+            let before = store.show(&run_id.to_string())?;
+            delivery.deliver(store)?;
+            Ok(Repaired { before, after: store.show(&run_id.to_string())? })
+        });
+        match ended {
             Ok(repaired) => {
-                self.done.push(repaired);
+                if !self.args.dry_run {
+                    log::info!(event = "recovered", run_id:%; "");
+                }
+                self.round.done.push(repaired);
                 Outcome::Delivered
             }
             Err(error) if error.is_transient() => {
-                self.failure = Some(error);
+                self.round.failure = Some(error);
                 Outcome::Unavailable
             }
             Err(error) => {
@@ -88,9 +93,9 @@ impl Operator for Recovery<'_> {
         }
     }
 
-    fn unusable(&mut self, name: &OsStr, error: io::Error) {
-        let error = self.unusable_run(name, error);
-        self.leave(name, &error);
+    fn unusable(&mut self, name: &OsStr, cause: io::Error) {
+        let path = self.settings.state_dir.join("runs").join(name);
+        self.leave(name, &CommandError::StateDirectory { path, cause });
     }
 
     fn goes_on(&mut self) -> bool {
@@ -101,13 +106,11 @@ impl Operator for Recovery<'_> {
         let end = *round.as_ref().unwrap_or(&RoundEnd::Unavailable);
         let result = self.complete_round(round);
         self.database.close();
+        let done = std::mem::take(&mut self.round).done;
         // The records are printed even if another part of the round failed.
-        if self.service.is_none() || !self.done.is_empty() {
-            print(&self.done, self.args.json)?;
+        if self.service.is_none() || !done.is_empty() {
+            print(&done, self.args.json)?;
         }
-        self.done.clear();
-        (self.left, self.refused) = (0, 0);
-        self.refusals.clear();
         let is_first = std::mem::replace(&mut self.is_first, false);
         match (result, &mut self.service) {
             (Ok(()), None) => {}
@@ -137,26 +140,11 @@ impl Operator for Recovery<'_> {
 }
 
 impl Recovery<'_> {
-    fn deliver_run(&mut self, name: &OsStr, run: &DeadRun) -> Result<Repaired, CommandError> {
-        let delivery = run.delivery().map_err(|cause| self.unusable_run(name, cause))?;
-        let run_id = run.state.begin.run.run_id;
-        // The journal names its table, which need not be the one of the settings.
-        let ended = self.ask(&run.state.begin.table, "deliver a run", move |store| {
-            let before = store.show(&run_id.to_string())?;
-            delivery.deliver(store)?;
-            Ok(Repaired { before, after: store.show(&run_id.to_string())? })
-        })?;
-        if !self.args.dry_run {
-            log::info!(event = "recovered", run_id:%; "");
-        }
-        Ok(ended)
-    }
-
     /// Reports a run that stays.
     fn leave(&mut self, name: &OsStr, error: &CommandError) {
         let level = self.level(&format!("{}: {error}", name.display()));
         log::log!(level, event = "recover_failed", run:? = name, hint = error.hint(); "{error}");
-        self.left += 1;
+        self.round.left += 1;
     }
 
     /// The log level of an error: a service reports each one once.
@@ -165,23 +153,19 @@ impl Recovery<'_> {
         if is_new { log::Level::Error } else { log::Level::Debug }
     }
 
-    fn unusable_run(&self, name: &OsStr, cause: io::Error) -> CommandError {
-        CommandError::StateDirectory { path: self.settings.state_dir.join("runs").join(name), cause }
-    }
-
     /// Ends the records without a journal, and sums up the round.
     fn complete_round(&mut self, round: io::Result<RoundEnd>) -> Result<(), CommandError> {
         let end = round.map_err(|cause| self.unusable_directory(cause))?;
-        if let Some(error) = self.failure.take() {
+        if let Some(error) = self.round.failure.take() {
             return Err(error);
         }
         if end == RoundEnd::Finished {
             self.presume_overdue()?;
             if let Some(silent) = self.args.stuck_after {
-                self.give_up_silent(silent)?;
+                self.give_up_stuck(silent)?;
             }
         }
-        match (self.left, self.refused) {
+        match (self.round.left, self.round.refused) {
             (0, 0) => Ok(()),
             (0, records) => Err(CommandError::Refused { records }),
             (left, _) => Err(CommandError::Left { left, path: self.settings.state_dir.clone() }),
@@ -197,21 +181,8 @@ impl Recovery<'_> {
         let table = &self.settings.table;
         let overdue = self.ask(table, "look for lost runs", |store| store.overdue())?;
         let journaled = self.journaled(&overdue).map_err(|cause| self.unusable_directory(cause))?;
-        for run_id in overdue {
-            if !self.goes_on() {
-                break;
-            }
-            if journaled.contains(&run_id) {
-                continue;
-            }
-            let presumption = lease_ran_out();
-            let work = move |store: &mut Store| presume(store, run_id, presumption.clone());
-            let ended = self.ask(table, "end the record of a lost run", work);
-            if self.record(&format!("run {run_id}"), ended)? {
-                log::info!(event = "presumed_lost", run_id:%; "");
-            }
-        }
-        Ok(())
+        let lost = overdue.into_iter().filter(|run_id| !journaled.contains(run_id));
+        self.end_each("end the record of a lost run", lost.map(Silent::Overdue))
     }
 
     /// The runs among `overdue` with a journal here that is alive or ours: its lock and its end know more than a lease.
@@ -229,44 +200,39 @@ impl Recovery<'_> {
     }
 
     /// Gives up rows that nothing watches and that have been silent for so long.
-    fn give_up_silent(&mut self, silent: Duration) -> Result<(), CommandError> {
-        let table = &self.settings.table;
+    fn give_up_stuck(&mut self, silent: Duration) -> Result<(), CommandError> {
         let doubt = doubt(silent, self.args.assume_now);
-        let silent_seconds = doubt.silent_seconds;
-        let suspects = self.ask(table, "look for stuck records", move |store| store.stuck(silent_seconds))?;
-        for suspect in suspects {
+        let seconds = doubt.silent_seconds;
+        let suspects = self.ask(&self.settings.table, "look for stuck records", move |store| store.stuck(seconds))?;
+        let stuck = suspects.into_iter().map(|suspect| Silent::Stuck(suspect, doubt.clone()));
+        self.end_each("end a stuck record", stuck)
+    }
+
+    /// Ends one record after the other. One that the database refuses to change, by a constraint or a trigger, stops no other.
+    fn end_each(&mut self, purpose: &'static str, records: impl Iterator<Item = Silent>) -> Result<(), CommandError> {
+        for record in records {
             if !self.goes_on() {
                 break;
             }
-            let (record_id, doubt) = (suspect.record_id.clone(), doubt.clone());
-            let work = move |store: &mut Store| give_up(store, &suspect, doubt.clone());
-            let ended = self.ask(table, "end a stuck record", work);
-            if self.record(&format!("record {record_id}"), ended)? {
-                log::info!(event = "given_up", record_id:%; "");
+            let (what, work) = (record.to_string(), record.clone());
+            match self.ask(&self.settings.table, purpose, move |store| work.end(store)) {
+                Ok(ended) => {
+                    if ended.is_some() && !self.args.dry_run {
+                        record.log();
+                    }
+                    self.round.done.extend(ended);
+                }
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    self.round.refused += 1;
+                    // One error for all records, such as a missing right, is reported once.
+                    let is_new = self.round.refusals.insert(error.to_string());
+                    let level = if is_new { self.level(&format!("{what}: {error}")) } else { log::Level::Debug };
+                    log::log!(level, event = "refused", what, hint = error.hint(); "{what}: {error}");
+                }
             }
         }
         Ok(())
-    }
-
-    /// Takes the result for one record; true if it was ended for good. A record that the database refuses to change, by a
-    /// constraint or a trigger, stops no other.
-    fn record(&mut self, what: &str, ended: Result<Option<Repaired>, CommandError>) -> Result<bool, CommandError> {
-        match ended {
-            Ok(ended) => {
-                let is_ended = ended.is_some();
-                self.done.extend(ended);
-                Ok(is_ended && !self.args.dry_run)
-            }
-            Err(error) if error.is_transient() => Err(error),
-            Err(error) => {
-                self.refused += 1;
-                // One error for all records, such as a missing right, is reported once.
-                let is_new = self.refusals.insert(error.to_string());
-                let level = if is_new { self.level(&format!("{what}: {error}")) } else { log::Level::Debug };
-                log::log!(level, event = "refused", what, hint = error.hint(); "{what}: {error}");
-                Ok(false)
-            }
-        }
     }
 
     /// Asks the database; in a dry run nothing of it lasts, and no rehearsal sees another.

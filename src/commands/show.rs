@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ask::ask;
 use super::error::CommandError;
+use super::repaired::shown;
 use crate::config::Settings;
 use crate::output;
 use crate::store::RecordView;
@@ -23,23 +24,18 @@ pub(super) fn show(settings: &Settings, id: &str, json: bool) -> Result<(), Comm
 
 /// One `key: value` a line, without unknown values.
 fn as_list(entry: &RecordView) -> String {
-    let pairs: Vec<(String, String)> =
-        entry.0.iter().filter_map(|(key, value)| Some((key.clone(), shown(key, value)?))).collect();
+    let known = entry.0.iter().filter(|(_, value)| !value.is_null());
+    let pairs: Vec<(String, String)> = known.map(|(key, value)| (key.clone(), with_unit(key, value))).collect();
     output::key_values(&pairs)
 }
 
-fn shown(key: &str, value: &Value) -> Option<String> {
-    let text = match value {
-        Value::Null => return None,
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    };
-    Some(match (key, value.as_u64()) {
+fn with_unit(key: &str, value: &Value) -> String {
+    match (key, value.as_u64()) {
         ("train_duration" | "lease_seconds", Some(seconds)) if seconds >= 60 => {
-            format!("{text} ({})", output::duration(seconds))
+            format!("{seconds} ({})", output::duration(seconds))
         }
-        _ => text,
-    })
+        _ => shown(value),
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::inspection::{Claim, DeadRun, claim};
-use super::policy::{NextRound, Outcome, RoundEnd, Schedule, Sorted, ends_round, next_round, sort_out};
+use super::Delivery;
+use super::inspection::{DeadRun, Inspection, inspect};
+use super::policy::{NextRound, Outcome, RoundEnd, Schedule, ends_round, next_round, sort_out};
 use crate::journal::{Home, is_hidden, may_be_for, tag};
 use crate::sys::{clock, random};
 
@@ -20,14 +21,16 @@ const HELD_MAX: usize = 256;
 pub trait Operator {
     type Error;
 
-    /// Delivers `run` in one bounded attempt, after `failures` failed rounds in a row, and logs an error.
-    fn deliver(&mut self, name: &OsStr, run: &DeadRun, failures: u32) -> Outcome;
+    /// Makes one bounded attempt at `delivery`, after `failures` failed rounds in a row, and logs an error.
+    fn deliver(&mut self, name: &OsStr, run: &DeadRun, delivery: Delivery, failures: u32) -> Outcome;
 
     /// Reports a run directory that cannot be read or removed.
     fn unusable(&mut self, name: &OsStr, error: io::Error);
 
     /// Whether the round goes on with the next run.
-    fn goes_on(&mut self) -> bool;
+    fn goes_on(&mut self) -> bool {
+        true
+    }
 
     /// Completes a round. An error ends the loop.
     ///
@@ -58,6 +61,8 @@ pub struct Backlog {
     set_aside: HashSet<OsString>,
     /// Directories whose lock was held at the last scan.
     held: Vec<OsString>,
+    /// The runs of other databases at the last scan.
+    foreign: usize,
 }
 
 impl Backlog {
@@ -65,7 +70,8 @@ impl Backlog {
     #[must_use]
     pub fn new(state_dir: PathBuf, identity: String, dry_run: bool, failures: u32) -> Self {
         let tag = tag(&identity);
-        Self { state_dir, identity, tag, dry_run, failures, set_aside: HashSet::new(), held: Vec::new() }
+        let (set_aside, held) = (HashSet::new(), Vec::new());
+        Self { state_dir, identity, tag, dry_run, failures, set_aside, held, foreign: 0 }
     }
 
     /// Works on the backlog by the operator's schedule. False if it gave up or was stopped with runs left.
@@ -97,29 +103,19 @@ impl Backlog {
 
     /// Scans the directory once and gives each dead run one attempt.
     fn round<O: Operator>(&mut self, operator: &mut O) -> io::Result<RoundEnd> {
-        let Some((home, sorted)) = self.scan()? else { return Ok(RoundEnd::Finished) };
-        let mut foreign = sorted.foreign;
-        let mut end = RoundEnd::Finished;
-        for name in sorted.candidates {
+        let end = self.claim_each(usize::MAX, |backlog, home, name, claimed| {
             if !operator.goes_on() {
-                end = RoundEnd::Stopped;
-                break;
+                return Some(RoundEnd::Stopped);
             }
-            match claim(&home, &name, &self.identity, self.dry_run) {
-                Ok(Claim::Dead(run)) => {
-                    if let Some(ended) = self.deliver(&home, name, &run, operator) {
-                        end = ended;
-                        break;
-                    }
+            match claimed.and_then(|run| Ok((run.delivery()?, run))) {
+                Ok((delivery, run)) => backlog.deliver(home, name, &run, delivery, operator),
+                Err(error) => {
+                    backlog.set_aside(name, error, operator);
+                    None
                 }
-                Ok(Claim::Held) => self.held.push(name),
-                Ok(Claim::Foreign) => foreign += 1,
-                Ok(Claim::Nothing) => {}
-                Err(error) => self.set_aside(name, error, operator),
             }
-        }
-        self.log_foreign(foreign);
-        Ok(end)
+        })?;
+        Ok(end.unwrap_or(RoundEnd::Finished))
     }
 
     fn deliver<O: Operator>(
@@ -127,9 +123,10 @@ impl Backlog {
         home: &Home,
         name: OsString,
         run: &DeadRun,
+        delivery: Delivery,
         operator: &mut O,
     ) -> Option<RoundEnd> {
-        let outcome = operator.deliver(&name, run, self.failures);
+        let outcome = operator.deliver(&name, run, delivery, self.failures);
         match outcome {
             Outcome::Delivered => {
                 self.failures = 0;
@@ -151,7 +148,7 @@ impl Backlog {
     }
 
     /// Reads the directory of runs and clears away dead unborn runs; `None` without a state directory.
-    fn scan(&mut self) -> io::Result<Option<(Home, Sorted)>> {
+    fn scan(&mut self) -> io::Result<Option<(Home, Vec<OsString>)>> {
         self.held.clear();
         if !self.state_dir.exists() {
             return Ok(None);
@@ -163,38 +160,66 @@ impl Backlog {
                 self.held.push(name);
             }
         }
-        let sorted = sort_out(names.runs, |name| may_be_for(name, &self.tag), &self.set_aside, self.failures);
-        Ok(Some((home, sorted)))
+        let may_be_ours = |name: &OsStr| may_be_for(name, &self.tag);
+        let (candidates, foreign) = sort_out(names.runs, may_be_ours, &self.set_aside, self.failures);
+        self.foreign = foreign;
+        Ok(Some((home, candidates)))
     }
 
-    fn log_foreign(&self, foreign: usize) {
-        if foreign > 0 {
-            log::info!(event = "foreign_runs_left", runs = foreign, database = self.identity; "");
+    /// Scans the directory and inspects at most `limit` runs. Gives each dead or unreadable one to `work` until that returns an end.
+    fn claim_each<E>(
+        &mut self,
+        limit: usize,
+        mut work: impl FnMut(&mut Self, &Home, OsString, io::Result<Box<DeadRun>>) -> Option<E>,
+    ) -> io::Result<Option<E>> {
+        let Some((home, candidates)) = self.scan()? else { return Ok(None) };
+        let end = candidates.into_iter().take(limit).find_map(|name| {
+            let claimed = self.claim(&home, &name).transpose()?;
+            work(self, &home, name, claimed)
+        });
+        if self.foreign > 0 {
+            log::info!(event = "foreign_runs_left", runs = self.foreign, database = self.identity; "");
         }
+        Ok(end)
+    }
+
+    /// Takes a dead run. Quarantines a damaged journal and removes a run without a beginning; a dry run leaves both. Logs every
+    /// directory that stays, except a foreign one.
+    fn claim(&mut self, home: &Home, name: &OsStr) -> io::Result<Option<Box<DeadRun>>> {
+        match inspect(home, name, &self.identity)? {
+            Inspection::Dead(run) => return Ok(Some(run)),
+            Inspection::Held => self.held.push(name.to_owned()),
+            Inspection::Foreign { .. } => self.foreign += 1,
+            Inspection::NeverBegun { directory } if !self.dry_run => home.remove_run(&directory)?,
+            Inspection::Emptied if !self.dry_run => home.remove_emptied(name)?,
+            Inspection::Gone | Inspection::NeverBegun { .. } | Inspection::Emptied => {}
+            Inspection::Damaged { damage, .. } if self.dry_run => {
+                let run = name.display();
+                log::error!(event = "run_damaged", run:%; "the journal of run {run} is damaged: {damage}");
+            }
+            Inspection::Damaged { damage, directory } => {
+                let path = home.quarantine(&directory)?.display().to_string();
+                let hint = "read it, end its record with runwrap finalize, then remove it";
+                log::error!(event = "run_quarantined", run:% = name.display(), hint;
+                    "a damaged journal ({damage}) was moved to {path}");
+            }
+            Inspection::Newer { damage } => {
+                let run = name.display();
+                log::warn!(event = "run_left", run:%; "the journal of run {run} stays: {damage}");
+            }
+        }
+        Ok(None)
     }
 
     /// Scans for a dead run, for a process that then starts or ends a loop. Inspects at most `limit` directories.
     pub fn has_dead(&mut self, limit: usize) -> bool {
-        let (home, sorted) = match self.scan() {
-            Ok(Some(scanned)) => scanned,
-            Ok(None) => return false,
-            Err(error) => {
+        let scanned = self.claim_each(limit, |_backlog, _home, name, claimed| readable(&name, claimed));
+        scanned
+            .unwrap_or_else(|error| {
                 log::warn!(event = "state_directory_unreadable", path:? = self.state_dir, error:%; "");
-                return false;
-            }
-        };
-        let mut foreign = sorted.foreign;
-        let is_found = sorted.candidates.into_iter().take(limit).any(|name| {
-            match self.claim_or_log(&home, &name) {
-                Claim::Dead(_) => return true,
-                Claim::Held => self.held.push(name),
-                Claim::Foreign => foreign += 1,
-                Claim::Nothing => {}
-            }
-            false
-        });
-        self.log_foreign(foreign);
-        is_found
+                None
+            })
+            .is_some()
     }
 
     /// Inspects the directories again whose locks were held at the last scan: the kernel may have been closing the files of
@@ -206,15 +231,13 @@ impl Backlog {
         for name in unborn {
             is_removed(&home, name);
         }
-        runs.into_iter().any(|name| matches!(self.claim_or_log(&home, name), Claim::Dead(_)))
+        runs.into_iter().any(|name| readable(name, self.claim(&home, name)).flatten().is_some())
     }
+}
 
-    fn claim_or_log(&self, home: &Home, name: &OsStr) -> Claim {
-        claim(home, name, &self.identity, self.dry_run).unwrap_or_else(|error| {
-            log::warn!(event = "run_unreadable", run:? = name, error:%; "");
-            Claim::Nothing
-        })
-    }
+/// The claim on a run directory, unless it cannot be read: then a later run inspects it again.
+fn readable<T>(name: &OsStr, claimed: io::Result<T>) -> Option<T> {
+    claimed.inspect_err(|error| log::warn!(event = "run_unreadable", run:? = name, error:%; "")).ok()
 }
 
 /// Removes a dead unborn run. One that stays is logged and stops no other.

@@ -45,16 +45,6 @@ pub enum Inspection {
     },
 }
 
-/// An inspected directory after [`claim`] has cleaned up.
-#[derive(Debug)]
-pub(super) enum Claim {
-    Dead(Box<DeadRun>),
-    Held,
-    Foreign,
-    /// Nothing to deliver, now or later.
-    Nothing,
-}
-
 /// Inspects the run directory `name` for a process that delivers to the database `identity`. Changes nothing.
 ///
 /// # Errors
@@ -81,37 +71,6 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
         Err(Damage::Empty) => Inspection::NeverBegun { directory },
         Err(damage @ Damage::Line { .. }) => Inspection::Damaged { damage, directory },
     })
-}
-
-/// Inspects the run directory `name`, quarantines a damaged journal and removes a run without a beginning; with
-/// `dry_run` it leaves both. Logs every directory that stays, except a foreign one: the caller counts those.
-///
-/// # Errors
-/// As [`inspect`].
-pub(super) fn claim(home: &Home, name: &OsStr, identity: &str, dry_run: bool) -> io::Result<Claim> {
-    match inspect(home, name, identity)? {
-        Inspection::Dead(run) => return Ok(Claim::Dead(run)),
-        Inspection::Held => return Ok(Claim::Held),
-        Inspection::Foreign { .. } => return Ok(Claim::Foreign),
-        Inspection::NeverBegun { directory } if !dry_run => home.remove_run(&directory)?,
-        Inspection::Emptied if !dry_run => home.remove_emptied(name)?,
-        Inspection::Gone | Inspection::NeverBegun { .. } | Inspection::Emptied => {}
-        Inspection::Damaged { damage, directory } => {
-            let run = name.display();
-            if dry_run {
-                log::error!(event = "run_damaged", run:%; "the journal of run {run} is damaged: {damage}");
-            } else {
-                let path = home.quarantine(&directory)?.display().to_string();
-                let hint = "read it, end its record with runwrap finalize, then remove it";
-                log::error!(event = "run_quarantined", run:%, hint; "a damaged journal ({damage}) was moved to {path}");
-            }
-        }
-        Inspection::Newer { damage } => {
-            let run = name.display();
-            log::warn!(event = "run_left", run:%; "the journal of run {run} stays: {damage}");
-        }
-    }
-    Ok(Claim::Nothing)
 }
 
 /// This process as a recoverer, and the time: for the record.

@@ -1,9 +1,9 @@
 //! Ends records without a journal: of runs whose lease has run out, and of rows that nothing watches. Owns the texts of these
 //! ends. Must not choose the candidates: the store does, and judges each again under its lock.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -18,9 +18,58 @@ pub struct Repaired {
     pub after: Option<RecordView>,
 }
 
-/// The end of a run whose lease has run out.
-#[must_use]
-pub fn lease_ran_out() -> Presumption {
+/// A record that may have to be ended without a journal.
+#[derive(Clone, Debug)]
+pub enum Silent {
+    /// A run whose lease has run out.
+    Overdue(RunId),
+    /// A row that nothing watches.
+    Stuck(Suspect, Doubt),
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overdue(run_id) => write!(f, "run {run_id}"),
+            Self::Stuck(suspect, _) => write!(f, "record {}", suspect.record_id),
+        }
+    }
+}
+
+impl Silent {
+    /// Ends the record. `None` if it has changed meanwhile: a heartbeat or another recovery came first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn end(&self, store: &mut Store) -> Result<Option<Repaired>, StoreError> {
+        let (applied, before, after) = match self {
+            Self::Overdue(run_id) => {
+                let before = store.show(&run_id.to_string())?;
+                let applied = store.apply(*run_id, &Change::Presume(lease_ran_out()))?;
+                let is_ended = applied == Applied::Written;
+                (applied, before, if is_ended { store.show(&run_id.to_string())? } else { None })
+            }
+            Self::Stuck(suspect, doubt) => {
+                // Within the attempt, which is bounded: the file may be on a disk that hangs.
+                let model_written_at = suspect.model_path.as_deref().and_then(written_at);
+                let doubt = Doubt { model_written_at, ..doubt.clone() };
+                let decided = store.decide(&suspect.record_id, &Decision::GiveUp(doubt))?;
+                (decided.applied, decided.before, decided.after)
+            }
+        };
+        Ok((applied == Applied::Written).then_some(Repaired { before, after }))
+    }
+
+    /// Logs that the record has ended for good.
+    pub fn log(&self) {
+        match self {
+            Self::Overdue(run_id) => log::info!(event = "presumed_lost", run_id:%; ""),
+            Self::Stuck(suspect, _) => log::info!(event = "given_up", record_id:% = suspect.record_id; ""),
+        }
+    }
+}
+
+fn lease_ran_out() -> Presumption {
     let (by, when) = recoverer();
     Presumption {
         proof: Proof::Lease,
@@ -28,18 +77,6 @@ pub fn lease_ran_out() -> Presumption {
         message: format!("lost: no sign of life within its lease; recovered by {by} at {when}"),
         recovered_by: by,
     }
-}
-
-/// Presumes a run lost. `None` if a heartbeat or another recovery came first.
-///
-/// # Errors
-/// The store's.
-pub fn presume(store: &mut Store, run_id: RunId, presumption: Presumption) -> Result<Option<Repaired>, StoreError> {
-    let before = store.show(&run_id.to_string())?;
-    if store.apply(run_id, &Change::Presume(presumption))? != Applied::Written {
-        return Ok(None);
-    }
-    Ok(Some(Repaired { before, after: store.show(&run_id.to_string())? }))
 }
 
 /// The end of a record that has been silent for so long.
@@ -56,18 +93,6 @@ pub fn doubt(silent: Duration, assume_now: bool) -> Doubt {
         ),
         by,
     }
-}
-
-/// Gives up a stuck record. `None` if it has changed meanwhile.
-///
-/// # Errors
-/// The store's.
-pub fn give_up(store: &mut Store, suspect: &Suspect, doubt: Doubt) -> Result<Option<Repaired>, StoreError> {
-    // Within the attempt, which is bounded: the file may be on a disk that hangs.
-    let model_written_at = suspect.model_path.as_deref().and_then(written_at);
-    let decided = store.decide(&suspect.record_id, &Decision::GiveUp(Doubt { model_written_at, ..doubt }))?;
-    let repaired = Repaired { before: decided.before, after: decided.after };
-    Ok((decided.applied == Applied::Written).then_some(repaired))
 }
 
 /// The time of the last write to a model's file, if the file is on this host.

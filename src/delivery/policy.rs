@@ -52,29 +52,21 @@ pub(super) enum NextRound {
     After(Duration),
 }
 
-/// The names of one scan, sorted out.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Sorted {
-    /// To be inspected, in this order.
-    pub(super) candidates: Vec<OsString>,
-    /// The number of those whose name excludes this database.
-    pub(super) foreign: usize,
-}
-
 /// The candidates among `names`, which are sorted by age: the oldest first. After each failed round another one is first,
-/// so that a run on which the database hangs does not block the others. `set_aside` has had its attempt.
+/// so that a run on which the database hangs does not block the others. `set_aside` has had its attempt. Also returns the number
+/// of those whose name excludes this database.
 #[must_use]
 pub(super) fn sort_out(
     names: Vec<OsString>,
     may_be_ours: impl Fn(&OsStr) -> bool,
     set_aside: &HashSet<OsString>,
     failures: u32,
-) -> Sorted {
+) -> (Vec<OsString>, usize) {
     let (mut candidates, foreign): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| may_be_ours(name));
     candidates.retain(|name| !set_aside.contains(name));
     let first = usize::try_from(failures).unwrap_or_default() % candidates.len().max(1);
     candidates.rotate_left(first);
-    Sorted { candidates, foreign: foreign.len() }
+    (candidates, foreign.len())
 }
 
 /// Whether `outcome` ends the round.
@@ -122,9 +114,10 @@ mod tests {
     fn candidates(failures: u32, set_aside: &[&str]) -> Vec<OsString> {
         let set_aside = names(set_aside).into_iter().collect();
         let may_be_ours = |name: &OsStr| !name.as_encoded_bytes().ends_with(b".other");
-        let sorted = sort_out(names(&["1", "2.ours", "3.other", "4.ours"]), may_be_ours, &set_aside, failures);
-        assert_eq!(sorted.foreign, 1);
-        sorted.candidates
+        let (candidates, foreign) =
+            sort_out(names(&["1", "2.ours", "3.other", "4.ours"]), may_be_ours, &set_aside, failures);
+        assert_eq!(foreign, 1);
+        candidates
     }
 
     #[test]

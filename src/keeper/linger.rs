@@ -8,15 +8,15 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::{KeeperError, Role};
-use crate::delivery::{ATTEMPT_DEADLINE, Backlog, DeadRun, Operator, Outcome, RoundEnd, STATEMENT_TIMEOUT, Schedule};
+use super::{KeeperError, Role, options, read_config};
+use crate::delivery::{ATTEMPT_DEADLINE, Backlog, DeadRun, Delivery, Operator, Outcome, RoundEnd, Schedule};
 use crate::journal::Home;
 use crate::link::{self, KeeperConfig};
 use crate::store::attempt::{Attempts, Keep};
-use crate::store::{OpenOptions, ShapeCache, StoreError};
+use crate::store::{ShapeCache, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::readable_within;
-use crate::sys::{clock, failpoint, inherited, process, spawn};
+use crate::sys::{clock, failpoint, process, spawn};
 
 /// How often it takes the lock again because another keeper has left a journal meanwhile.
 const LOCKS_MAX: u32 = 1000;
@@ -37,7 +37,7 @@ pub(super) fn start(config: &KeeperConfig) -> io::Result<Option<PidFd>> {
     let environment: Vec<_> = std::env::vars_os().collect();
     let words = Role { lingers: true, ..Role::default() }.words();
     let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
-    log::info!(event = "linger_started", run_id:% = config.run_id, linger_pid = pid; "");
+    log::info!(event = "linger_started", linger_pid = pid; "");
     PidFd::open(pid)
 }
 
@@ -45,73 +45,46 @@ pub(super) fn start(config: &KeeperConfig) -> io::Result<Option<PidFd>> {
 ///
 /// # Errors
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
-pub(super) fn linger(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
-    let config_file = File::from(
-        inherited::descriptor(link::CONFIG_FD)
-            .map_err(|cause| KeeperError::Descriptor { fd: link::CONFIG_FD, cause })?,
-    );
-    let config = KeeperConfig::read(&config_file)?;
-    prepare(&config);
+pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
+    let (_open, config) = read_config(role)?;
     let home = Home::open(&config.state_dir)?;
     let identity = config.target.identity();
     let mut backlog = Backlog::new(config.state_dir.clone(), identity.clone(), false, role.failures);
     let mut keeper = LingeringKeeper {
         attempts: Attempts::on(config.target.clone()),
-        until: role.until().unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
+        until: role.until.unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
         terminate: process::SigtermPipe::new()?,
         config,
     };
     failpoint::reached("lingering");
-    let result = keeper.deliver_backlog(&home, &identity, &mut backlog);
-    // Open until here: an image that replaces this one finds it under its number.
-    drop(config_file);
-    result
-}
-
-impl LingeringKeeper {
-    fn deliver_backlog(&mut self, home: &Home, identity: &str, backlog: &mut Backlog) -> Result<(), KeeperError> {
-        for _ in 0..LOCKS_MAX {
-            let Some(lock) = home.lock_for_lingering(identity)? else {
-                log::info!(event = "linger_left_to_another", database = identity; "");
-                return Ok(());
-            };
-            log::info!(event = "linger", database = identity; "");
-            let is_done = backlog.work(self)?;
-            self.attempts.close();
-            if !is_done {
-                log::warn!(event = "linger_gave_up", database = identity; "");
-            }
-            // A keeper that left its journal during the last round found the lock taken: look once more without it.
-            drop(lock);
-            if !is_done || !backlog.has_dead(usize::MAX) {
-                break;
-            }
+    for _ in 0..LOCKS_MAX {
+        let Some(lock) = home.lock_for_lingering(&identity)? else {
+            log::info!(event = "linger_left_to_another", database = identity; "");
+            return Ok(());
+        };
+        log::info!(event = "linger", database = identity; "");
+        let is_done = backlog.work(&mut keeper)?;
+        keeper.attempts.close();
+        if !is_done {
+            log::warn!(event = "linger_gave_up", database = identity; "");
         }
-        log::info!(event = "linger_ended", database = identity; "");
-        Ok(())
+        // A keeper that left its journal during the last round found the lock taken: look once more without it.
+        drop(lock);
+        if !is_done || !backlog.has_dead(usize::MAX) {
+            break;
+        }
     }
+    log::info!(event = "linger_ended", database = identity; "");
+    Ok(())
 }
 
 impl Operator for LingeringKeeper {
     type Error = KeeperError;
 
-    fn deliver(&mut self, name: &OsStr, run: &DeadRun, failures: u32) -> Outcome {
+    fn deliver(&mut self, _name: &OsStr, run: &DeadRun, delivery: Delivery, failures: u32) -> Outcome {
         let run_id = run.state.begin.run.run_id;
-        let delivery = match run.delivery() {
-            Ok(delivery) => delivery,
-            Err(error) => {
-                self.unusable(name, error);
-                return Outcome::Refused;
-            }
-        };
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
-        let options = OpenOptions {
-            table: run.state.begin.table.clone(),
-            migrate: self.config.migrate,
-            attempt: usize::try_from(failures).unwrap_or_default(),
-            statement_timeout: STATEMENT_TIMEOUT,
-            shape: ShapeCache::default(),
-        };
+        let options = options(&self.config, &run.state.begin.table, failures, &ShapeCache::default());
         match self.attempts.make(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
             Some(Ok(_delivered)) => Outcome::Delivered,
             Some(Err(StoreError::Transient { message })) => {
@@ -133,10 +106,6 @@ impl Operator for LingeringKeeper {
         log::warn!(event = "run_unusable", run:? = name, error:%; "");
     }
 
-    fn goes_on(&mut self) -> bool {
-        true
-    }
-
     fn complete(&mut self, round: io::Result<RoundEnd>) -> Result<RoundEnd, KeeperError> {
         Ok(round?)
     }
@@ -152,8 +121,7 @@ impl Operator for LingeringKeeper {
             self.until = clock::boot_time();
         }
         if end == RoundEnd::Hung {
-            let until_ms = u64::try_from(self.until.as_millis()).ok();
-            let role = Role { lingers: true, failures, until_ms };
+            let role = Role { lingers: true, failures, until: Some(self.until) };
             return Err(spawn::replace_image(&role.words(), link::CONFIG_FD).into());
         }
         Ok(true)

@@ -54,7 +54,7 @@ pub(super) enum KeeperAction {
     Exit,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct KeeperMachine {
     heartbeat: Duration,
     linger: Duration,
@@ -62,56 +62,29 @@ pub(super) struct KeeperMachine {
     on_disk: bool,
     facts: JournalFacts,
     /// The database has acknowledged the beginning to this process.
-    begun: bool,
+    pub(super) begun: bool,
     /// The running attempt: its deadline, and the facts that it delivers.
     attempt: Option<(Duration, JournalFacts)>,
     /// In a row.
-    failures: u32,
+    pub(super) failures: u32,
     /// When the next attempt is due. None: nothing to deliver, or a person must act first.
     due: Option<Duration>,
     /// The supervisor has gone.
     alone: bool,
     /// The time at which a keeper without its supervisor gives up: `linger` after the supervisor's end, or at SIGTERM.
-    until: Option<Duration>,
+    pub(super) until: Option<Duration>,
 }
 
 impl KeeperMachine {
     /// `failures` and `until` come from an earlier image of this process, if there was one.
-    pub(super) const fn new(
+    pub(super) fn new(
         heartbeat: Duration,
         linger: Duration,
         on_disk: bool,
         failures: u32,
         until: Option<Duration>,
     ) -> Self {
-        let facts = JournalFacts { started: false, ended: false };
-        Self {
-            heartbeat,
-            linger,
-            on_disk,
-            facts,
-            begun: false,
-            attempt: None,
-            failures,
-            due: None,
-            alone: false,
-            until,
-        }
-    }
-
-    /// Whether the database has acknowledged the beginning to this process.
-    pub(super) const fn begun(&self) -> bool {
-        self.begun
-    }
-
-    /// The number of failures in a row.
-    pub(super) const fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    /// The boot time at which a keeper without its supervisor gives up, once known.
-    pub(super) const fn until(&self) -> Option<Duration> {
-        self.until
+        Self { heartbeat, linger, on_disk, failures, until, ..Self::default() }
     }
 
     /// Whether the store stays open for the next attempt: the next heartbeat is near, or the run may end at once. Otherwise
@@ -127,29 +100,23 @@ impl KeeperMachine {
 
     /// Takes `event` at the boot time `now`; `random`, from 0 to 1, jitters the retries.
     pub(super) fn step(&mut self, event: KeeperEvent, now: Duration, random: f64) -> Vec<KeeperAction> {
-        let mut actions = match event {
-            KeeperEvent::Looked(facts) => {
-                self.looked(facts, now);
-                Vec::new()
-            }
-            KeeperEvent::SupervisorGone => self.supervisor_gone(now),
-            KeeperEvent::TookOver => {
-                self.looked(JournalFacts { ended: true, ..self.facts }, now);
-                Vec::new()
-            }
-            KeeperEvent::NotOurs => vec![KeeperAction::Exit],
-            KeeperEvent::Delivered(delivered) => self.delivered(delivered, now),
-            KeeperEvent::Failed(error) => self.failed(error, now, random),
+        let mut actions = Vec::new();
+        match event {
+            KeeperEvent::Looked(facts) => self.looked(facts, now),
+            KeeperEvent::SupervisorGone => actions = self.supervisor_gone(now),
+            KeeperEvent::TookOver => self.looked(JournalFacts { ended: true, ..self.facts }, now),
+            KeeperEvent::NotOurs => actions.push(KeeperAction::Exit),
+            KeeperEvent::Delivered(delivered) => actions = self.delivered(delivered, now),
+            KeeperEvent::Failed(error) => actions = self.failed(error, now, random),
             KeeperEvent::Terminated => {
                 self.until = Some(now);
                 // While the supervisor lives the run's end is still to come: a stop of the whole service must not lose it.
                 if self.alone {
                     self.due = Some(now);
                 }
-                Vec::new()
             }
-            KeeperEvent::Time => self.overrun(now),
-        };
+            KeeperEvent::Time => actions.extend(self.overrun(now)),
+        }
         let due = self.due.is_some_and(|due| due <= now);
         if due && self.attempt.is_none() && actions.is_empty() {
             self.due = None;
@@ -222,11 +189,7 @@ impl KeeperMachine {
         let news = match error {
             StoreError::Transient { .. } => {
                 self.plan(now + backoff(self.failures, random));
-                return match (self.alone, self.on_disk) {
-                    (true, true) => vec![KeeperAction::Linger],
-                    (true, false) if self.is_over(now) => vec![KeeperAction::Exit],
-                    (true | false, _) => Vec::new(),
-                };
+                return self.left_alone(now).into_iter().collect();
             }
             StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
             StoreError::Permanent { message, hint } => ToSupervisor::Failed { message, hint },
@@ -240,20 +203,20 @@ impl KeeperMachine {
         actions
     }
 
-    fn overrun(&mut self, now: Duration) -> Vec<KeeperAction> {
-        if self.attempt.is_none_or(|(deadline, _)| now < deadline) {
-            return Vec::new();
-        }
+    fn overrun(&mut self, now: Duration) -> Option<KeeperAction> {
+        self.attempt.filter(|(deadline, _)| now >= *deadline)?;
         self.failures = self.failures.saturating_add(1);
-        match (self.alone, self.on_disk) {
-            (true, true) => vec![KeeperAction::Linger],
-            (true, false) if self.is_over(now) => vec![KeeperAction::Exit],
-            (true | false, _) => vec![KeeperAction::ReplaceImage],
-        }
+        self.left_alone(now).or(Some(KeeperAction::ReplaceImage))
     }
 
-    fn is_over(&self, now: Duration) -> bool {
-        self.until.is_some_and(|until| now >= until)
+    /// The next step of a keeper without its supervisor, if the database does not answer.
+    fn left_alone(&self, now: Duration) -> Option<KeeperAction> {
+        let is_over = self.until.is_some_and(|until| now >= until);
+        match (self.alone, self.on_disk) {
+            (true, true) => Some(KeeperAction::Linger),
+            (true, false) if is_over => Some(KeeperAction::Exit),
+            (true | false, _) => None,
+        }
     }
 
     /// The next attempt, no later than `moment`.

@@ -12,20 +12,39 @@ mod machine;
 mod reactor;
 mod takeover;
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::Duration;
 
-use crate::link::KeeperConfig;
-pub use reactor::KeeperError;
+use thiserror::Error;
+
+use crate::config::Verbosity;
+use crate::delivery::STATEMENT_TIMEOUT;
+use crate::link::{CONFIG_FD, KeeperConfig};
+use crate::logging;
+use crate::store::{OpenOptions, ShapeCache};
+use crate::sys::{inherited, process};
+
+/// The errors that end a keeper.
+#[derive(Debug, Error)]
+pub enum KeeperError {
+    #[error("cannot use descriptor {fd}: {cause}; the keeper is started by runwrap itself, never by hand")]
+    Descriptor { fd: RawFd, cause: io::Error },
+    #[error("cannot go on: {0}")]
+    System(#[from] io::Error),
+}
 
 /// The role of a keeper's image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Role {
+struct Role {
     /// It delivers the backlog and keeps no run.
-    pub lingers: bool,
+    lingers: bool,
     /// The failures in a row of earlier images.
-    pub failures: u32,
-    /// The boot time at which it gives up, in milliseconds, if an earlier image has set it.
-    pub until_ms: Option<u64>,
+    failures: u32,
+    /// The boot time at which it gives up, if an earlier image has set it.
+    until: Option<Duration>,
 }
 
 impl Role {
@@ -34,19 +53,72 @@ impl Role {
         let mut words = vec!["runwrap".to_owned(), "keeper".to_owned()];
         words.extend(self.lingers.then(|| "--linger".to_owned()));
         words.extend(["--failures".to_owned(), self.failures.to_string()]);
-        words.extend(self.until_ms.into_iter().flat_map(|until_ms| ["--until-ms".to_owned(), until_ms.to_string()]));
+        words.extend(self.until.into_iter().flat_map(|until| ["--until-ms".to_owned(), until.as_millis().to_string()]));
         words
     }
 
-    fn until(self) -> Option<Duration> {
-        self.until_ms.map(Duration::from_millis)
+    /// The role in the arguments of a command line.
+    fn parse(arguments: &[OsString]) -> Self {
+        let number = |flag: &str| {
+            let at = arguments.iter().position(|word| word == flag)?;
+            arguments.get(at + 1).and_then(|word| word.to_str()?.parse::<u64>().ok())
+        };
+        Self {
+            lingers: arguments.iter().any(|word| word == "--linger"),
+            failures: number("--failures").and_then(|failures| u32::try_from(failures).ok()).unwrap_or(0),
+            until: number("--until-ms").map(Duration::from_millis),
+        }
     }
 }
 
-/// Keeps the run of the inherited descriptors, or delivers the backlog. Calls `prepare` with the config first.
+/// Keeps the run of the inherited descriptors, or delivers the backlog: `[--linger] [--failures N] [--until-ms MS]`.
 ///
 /// # Errors
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
-pub fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
-    if role.lingers { linger::linger(role, prepare) } else { reactor::run(role, prepare) }
+pub fn run(arguments: &[OsString]) -> Result<(), KeeperError> {
+    let role = Role::parse(arguments);
+    process::share_one_heap();
+    let kept = if role.lingers { linger::linger(role) } else { reactor::run(role) };
+    kept.inspect_err(|error| log::error!(event = "keeper_failed", error:%; ""))
+}
+
+fn inherit(fd: RawFd) -> Result<OwnedFd, KeeperError> {
+    inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
+}
+
+/// Reads the config, and opens the log. The file stays open: an image that replaces this one finds it under its number.
+fn read_config(role: Role) -> Result<(File, KeeperConfig), KeeperError> {
+    let file = File::from(inherit(CONFIG_FD)?);
+    let config = KeeperConfig::read(&file)?;
+    // The keeper works without its name and its log.
+    process::set_name(c"runwrap-keeper").ok();
+    if !role.lingers {
+        logging::set_run_id(&config.run_id);
+    }
+    logging::init(Some(&config.log_file), Verbosity::Quiet, false).ok();
+    Ok((file, config))
+}
+
+fn options(config: &KeeperConfig, table: &str, failures: u32, shape: &ShapeCache) -> OpenOptions {
+    OpenOptions {
+        table: table.to_owned(),
+        migrate: config.migrate,
+        attempt: usize::try_from(failures).unwrap_or_default(),
+        statement_timeout: STATEMENT_TIMEOUT,
+        shape: shape.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_survives_the_command_line() {
+        let full = Role { lingers: true, failures: 7, until: Some(Duration::from_millis(1_234)) };
+        for role in [Role::default(), full] {
+            let words: Vec<OsString> = role.words().into_iter().skip(2).map(OsString::from).collect();
+            assert_eq!(Role::parse(&words), role);
+        }
+    }
 }

@@ -4,33 +4,22 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc::{Receiver, channel};
+use std::os::fd::AsFd;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
-
-use thiserror::Error;
 
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
-use super::{Role, linger};
-use crate::delivery::{Backlog, Delivered, Delivery, STATEMENT_TIMEOUT};
+use super::{KeeperError, Role, inherit, linger, options, read_config};
+use crate::delivery::{Backlog, Delivered, Delivery};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
-use crate::store::attempt::{self, Keep};
-use crate::store::{OpenOptions, ShapeCache, StoreError};
+use crate::store::attempt::{Attempts, Keep};
+use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
-use crate::sys::{clock, failpoint, inherited, leftovers, process, random, spawn};
-
-/// The errors that end a keeper.
-#[derive(Debug, Error)]
-pub enum KeeperError {
-    #[error("cannot use descriptor {fd}: {cause}; the keeper is started by runwrap itself, never by hand")]
-    Descriptor { fd: i32, cause: io::Error },
-    #[error("cannot go on: {0}")]
-    System(#[from] io::Error),
-}
+use crate::sys::{clock, failpoint, leftovers, process, random, spawn};
 
 /// The directories of the backlog that a run's keeper inspects at most; the lingering keeper inspects all.
 const INSPECTED_MAX: usize = 1000;
@@ -54,7 +43,7 @@ struct Keeper {
     place: Option<(Home, RunDirectory)>,
     reader: ReportReader,
     waker: Waker,
-    worker: attempt::Worker,
+    attempts: Attempts,
     /// The tables as earlier attempts found them.
     shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
@@ -65,33 +54,31 @@ struct Keeper {
     lingering: Option<PidFd>,
 }
 
-/// Keeps the run of the inherited descriptors until its end is delivered or given up. Calls `prepare` with the config first.
+/// Keeps the run of the inherited descriptors until its end is delivered or given up.
 ///
 /// # Errors
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
-pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
+pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     // Before anything else is opened, which could get one of their numbers.
     let link = Link::from_fd(inherit(link::LINK_FD)?);
-    let config_file = File::from(inherit(link::CONFIG_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
-    let config = KeeperConfig::read(&config_file)?;
+    let (_open, config) = read_config(role)?;
     // Held while open: it marks the run as alive.
-    let lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
-    prepare(&config);
-    let (mut worker, shape) = (attempt::Worker::default(), ShapeCache::default());
+    let _lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
+    let (mut attempts, shape) = (Attempts::on(config.target.clone()), ShapeCache::default());
     // A first image will begin the run soon: it opens the file while it reads the rest.
     if role.failures == 0
-        && let Err(error) = worker.prepare(config.target.clone(), options(&config, 0, &shape))
+        && let Err(error) = attempts.prepare(options(&config, &config.table, 0, &shape))
     {
-        log::info!(event = "not_prepared", run_id:% = config.run_id, error:%; "");
+        log::info!(event = "not_prepared", error:%; "");
     }
     let (waker, terminate) = (Waker::new()?, process::SigtermPipe::new()?);
     // A first image waits for the first message: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
     let (state, place) = (read_run_state(&journal), place(&config));
     if !told && (state.is_err() || place.is_some() != config.has_directory) {
-        log::info!(event = "never_began", run_id:% = config.run_id; "");
-        worker.close();
+        log::info!(event = "never_began"; "");
+        attempts.close();
         discard_report(&config);
         return Ok(());
     }
@@ -101,7 +88,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
             config.linger,
             config.journal_number.is_some(),
             role.failures,
-            role.until(),
+            role.until,
         ),
         pending: VecDeque::new(),
         link,
@@ -112,7 +99,7 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
         journal,
         reader: ReportReader::default(),
         waker,
-        worker,
+        attempts,
         shape,
         attempt: None,
         terminate,
@@ -120,25 +107,8 @@ pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(),
         lingering: None,
         config,
     };
-    log::info!(event = "keeper_started", run_id:% = keeper.config.run_id, failures = role.failures; "");
-    let result = keeper.keep();
-    // Open until here: an image that replaces this one finds both under their numbers.
-    drop((config_file, lock));
-    result
-}
-
-fn options(config: &KeeperConfig, failures: u32, shape: &ShapeCache) -> OpenOptions {
-    OpenOptions {
-        table: config.table.clone(),
-        migrate: config.migrate,
-        attempt: usize::try_from(failures).unwrap_or_default(),
-        statement_timeout: STATEMENT_TIMEOUT,
-        shape: shape.clone(),
-    }
-}
-
-fn inherit(fd: i32) -> Result<OwnedFd, KeeperError> {
-    inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
+    log::info!(event = "keeper_started", failures = role.failures; "");
+    keeper.keep()
 }
 
 /// Waits for the supervisor's message that the beginning is durable; false if it died before. Bounded by its life.
@@ -160,7 +130,7 @@ fn place(config: &KeeperConfig) -> Option<(Home, RunDirectory)> {
     }
     let opened = Home::open(&config.state_dir)
         .and_then(|home| home.open_run(&run_name(config.run_id, &config.target.identity())).map(|run| (home, run)));
-    opened.inspect_err(|error| log::info!(event = "run_directory_gone", run_id:% = config.run_id, error:%; "")).ok()
+    opened.inspect_err(|error| log::info!(event = "run_directory_gone", error:%; "")).ok()
 }
 
 impl Keeper {
@@ -190,24 +160,18 @@ impl Keeper {
     }
 
     fn looked(&mut self) -> KeeperEvent {
-        self.hold_trainer();
-        KeeperEvent::Looked(self.facts())
-    }
-
-    fn hold_trainer(&mut self) {
-        let Some(started) = self.state.started.filter(|_| self.trainer.is_none() && self.state.ended.is_none()) else {
-            return;
-        };
-        // Without it a takeover only knows less about the trainer's end.
-        let held = leftovers::open_trainer(&self.config.run_id.to_string(), started.pid);
-        self.trainer = held.unwrap_or_else(|error| {
-            log::info!(event = "trainer_not_held", run_id:% = self.config.run_id, error:%; "");
-            None
-        });
-    }
-
-    fn facts(&self) -> JournalFacts {
-        JournalFacts { started: self.state.started.is_some(), ended: self.state.ended.is_some() }
+        if let RunState { started: Some(started), ended: None, .. } = &self.state
+            && self.trainer.is_none()
+        {
+            // Without it a takeover only knows less about the trainer's end.
+            let held = leftovers::open_trainer(&self.config.run_id.to_string(), started.pid);
+            self.trainer = held.unwrap_or_else(|error| {
+                log::info!(event = "trainer_not_held", error:%; "");
+                None
+            });
+        }
+        let RunState { started, ended, .. } = &self.state;
+        KeeperEvent::Looked(JournalFacts { started: started.is_some(), ended: ended.is_some() })
     }
 
     fn next_event(&mut self) -> Result<KeeperEvent, KeeperError> {
@@ -242,11 +206,11 @@ impl Keeper {
 
     fn perform(&mut self, action: KeeperAction) -> Result<ControlFlow<()>, KeeperError> {
         match action {
-            KeeperAction::Attempt => self.start_attempt()?,
+            KeeperAction::Attempt => self.start_attempt(),
             KeeperAction::Send(news) => {
                 // A dropped message repeats the journal or the database.
                 self.link.send(&news)?;
-                log::info!(event = "keeper_sends", run_id:% = self.config.run_id, news:?; "");
+                log::info!(event = "keeper_sends", news:?; "");
             }
             KeeperAction::TakeOver => {
                 let event = self.take_over();
@@ -254,23 +218,22 @@ impl Keeper {
             }
             KeeperAction::Remove => self.remove(),
             KeeperAction::ReplaceImage => {
-                let failures = self.machine.failures();
-                log::warn!(event = "attempt_hung", run_id:% = self.config.run_id, failures; "");
+                log::warn!(event = "attempt_hung", failures = self.machine.failures; "");
                 return Err(spawn::replace_image(&self.role(false).words(), link::LOCK_FD).into());
             }
             KeeperAction::Linger => {
-                log::info!(event = "left_to_linger", run_id:% = self.config.run_id; "");
+                log::info!(event = "left_to_linger"; "");
                 // Closes journal and lock: any lingering keeper may deliver the run then.
                 return Err(spawn::replace_image(&self.role(true).words(), link::CONFIG_FD).into());
             }
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
             KeeperAction::Exit => {
-                self.worker.close();
+                self.attempts.close();
                 if self.alone {
                     discard_report(&self.config);
                 }
-                log::info!(event = "keeper_ended", run_id:% = self.config.run_id; "");
+                log::info!(event = "keeper_ended"; "");
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -279,47 +242,37 @@ impl Keeper {
 
     /// The role of an image that replaces this one.
     fn role(&self, lingers: bool) -> Role {
-        let until_ms = self.machine.until().and_then(|until| u64::try_from(until.as_millis()).ok());
-        Role { lingers, failures: self.machine.failures(), until_ms }
+        Role { lingers, failures: self.machine.failures, until: self.machine.until }
     }
 
-    fn start_attempt(&mut self) -> Result<(), KeeperError> {
+    fn start_attempt(&mut self) {
         let report = self.report();
         let seen_us = self.state.begin.elapsed_us(clock::boot_time());
-        let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun());
-        let number = self.machine.failures();
-        log::info!(event = "attempt", run_id:% = self.config.run_id, attempt = number, what = delivery.describe(); "");
-        let options = options(&self.config, number, &self.shape);
+        let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
+        let number = self.machine.failures;
+        log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
+        let options = options(&self.config, &self.config.table, number, &self.shape);
         let waker = self.waker.clone();
-        let run_id = self.config.run_id;
-        let work = move |store: &mut crate::store::Store| delivery.deliver(store);
+        let work = move |store: &mut Store| delivery.deliver(store);
         let done = move || {
             if let Err(error) = waker.wake() {
-                log::error!(event = "wake_failed", run_id:%, error:%; "");
+                log::error!(event = "wake_failed", error:%; "");
             }
         };
         let keep = if self.machine.keeps_open() { Keep::File } else { Keep::Closed };
-        let started = attempt::start(self.config.target.clone(), options, &mut self.worker, keep, work, done);
-        let receiver = started.or_else(|error| {
-            // Reported like any other failure: at the next turn.
-            let (sender, receiver) = channel();
-            sender.send(Err(error)).ok();
-            self.waker.wake().map(|()| receiver)
-        })?;
-        self.attempt = Some(receiver);
-        Ok(())
+        self.attempt = Some(self.attempts.start(options, keep, work, done));
     }
 
     /// On this thread: an attempt can fail before it has a store.
     fn log_attempt(&self, result: &Result<Delivered, StoreError>) {
-        let (run_id, attempt) = (self.config.run_id, self.machine.failures());
+        let attempt = self.machine.failures;
         match result {
             Ok(delivered) => {
                 let begun = delivered.begun.as_ref().or(self.state.recorded.as_ref());
                 let record_id = begun.map_or_else(String::new, |begun| begun.record_id.to_string());
-                log::info!(event = "attempt_done", run_id:%, attempt, record_id, ended = delivered.ended; "");
+                log::info!(event = "attempt_done", attempt, record_id, ended = delivered.ended; "");
             }
-            Err(error) => log::warn!(event = "attempt_failed", run_id:%, attempt, error:%; ""),
+            Err(error) => log::warn!(event = "attempt_failed", attempt, error:%; ""),
         }
     }
 
@@ -343,7 +296,7 @@ impl Keeper {
     fn start_lingering(&mut self) {
         self.lingering = linger::start(&self.config).unwrap_or_else(|error| {
             // The next run tries again.
-            log::warn!(event = "linger_not_started", run_id:% = self.config.run_id, error:%; "");
+            log::warn!(event = "linger_not_started", error:%; "");
             None
         });
     }
@@ -354,14 +307,14 @@ impl Keeper {
         if let Some(path) = &self.config.report_path
             && let Err(error) = self.reader.read_on(path, finished)
         {
-            log::warn!(event = "report_unreadable", run_id:% = self.config.run_id, path:?, error:%; "");
+            log::warn!(event = "report_unreadable", path:?, error:%; "");
         }
         let mut report = self.reader.report().clone();
         if !finished
             && let Some(metrics) = self.state.metrics_file()
             && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })
         {
-            log::warn!(event = "metrics_refused", run_id:% = self.config.run_id, error:%; "");
+            log::warn!(event = "metrics_refused", error:%; "");
         }
         report
     }
@@ -378,7 +331,7 @@ impl Keeper {
                 KeeperEvent::TookOver
             }
             Err(error) => {
-                log::error!(event = "takeover_failed", run_id:% = self.config.run_id, error:%; "");
+                log::error!(event = "takeover_failed", error:%; "");
                 KeeperEvent::NotOurs
             }
         }
@@ -390,7 +343,7 @@ impl Keeper {
             && let Err(error) = home.remove_run(run)
         {
             // It is delivered again later, without effect, and removed then.
-            log::warn!(event = "remove_failed", run_id:% = self.config.run_id, error:%; "");
+            log::warn!(event = "remove_failed", error:%; "");
         }
         failpoint::reached("removed");
     }

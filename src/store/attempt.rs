@@ -3,8 +3,10 @@
 
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -29,140 +31,50 @@ pub enum Keep {
     Open,
 }
 
-/// An attempt, for a thread that has the store, or the error of its opening.
-type Job = Box<dyn FnOnce(Result<&mut Store, StoreError>) -> Answer + Send>;
-
-/// The result of an attempt, not sent yet.
-struct Answer {
-    send: Box<dyn FnOnce() + Send>,
-    /// The store is good for another attempt.
-    keep: bool,
-}
-
-/// The state of a thread.
-enum Turn {
-    /// It waits for an attempt, or opens the store meanwhile.
-    Idle,
-    Given(Job),
-    /// It works or has ended: it takes no further attempt.
-    Gone,
-}
-
-#[derive(Clone)]
-struct Slot(Arc<(Mutex<Turn>, Condvar)>);
-
-/// The thread that may take the next attempt; none in the beginning.
-#[derive(Default)]
-pub struct Worker(Option<Thread>);
+/// An attempt, for a thread that has the store, or the error of its opening. Returns whether the store is good for another one,
+/// and has set the flag to that before it answers: the receiver may start the next attempt at once.
+type Job = Box<dyn FnOnce(Result<&mut Store, StoreError>, &AtomicBool) -> bool + Send>;
 
 struct Thread {
-    slot: Slot,
+    jobs: Sender<Job>,
+    /// The thread waits for a job. Two clear it: a new job, and the thread when it stops waiting; the first one wins.
+    is_free: Arc<AtomicBool>,
     /// Disconnected once the thread has closed its store.
     ended: Receiver<Infallible>,
 }
 
-impl Worker {
-    /// Opens `target` ahead of the first attempt, which must follow within [`KEPT_MAX`].
-    ///
-    /// # Errors
-    /// The system refuses a thread.
-    pub fn prepare(&mut self, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
-        self.0 = Some(Thread::start(Turn::Idle, target, options)?);
-        Ok(())
-    }
-
-    /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.
-    pub fn close(&mut self) {
-        let Some(Thread { slot, ended }) = self.0.take() else { return };
-        slot.dismiss();
-        if ended.recv_timeout(CLOSE_MAX) == Err(RecvTimeoutError::Timeout) {
-            log::info!(event = "not_closed"; "");
-        }
-    }
-
-    fn give(&mut self, job: Job, target: DatabaseTarget, options: OpenOptions) -> Result<(), StoreError> {
-        let refused = match &self.0 {
-            Some(thread) => thread.slot.give(job),
-            None => Some(job),
-        };
-        if let Some(job) = refused {
-            self.0 = Some(Thread::start(Turn::Given(job), target, options)?);
-        }
-        Ok(())
-    }
-}
-
 impl Thread {
-    fn start(turn: Turn, target: DatabaseTarget, options: OpenOptions) -> Result<Self, StoreError> {
-        let slot = Slot(Arc::new((Mutex::new(turn), Condvar::new())));
+    fn start(target: DatabaseTarget, options: OpenOptions, is_free: bool) -> Result<Self, StoreError> {
+        let (jobs, given) = channel();
         let (alive, ended) = channel();
-        let own = slot.clone();
+        let is_free = Arc::new(AtomicBool::new(is_free));
+        let flag = Arc::clone(&is_free);
         let identity = target.identity();
         let work = move || {
-            own.work(&target, &options);
+            work(&target, &options, &given, &flag);
             drop(alive);
         };
         match thread::Builder::new().name("store".into()).spawn(work) {
-            Ok(_never_joined) => Ok(Self { slot, ended }),
+            Ok(_never_joined) => Ok(Self { jobs, is_free, ended }),
             Err(error) => Err(StoreError::Transient { message: format!("{identity}: cannot start a thread: {error}") }),
         }
     }
 }
 
-impl Slot {
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives `job` to the thread, or back.
-    fn give(&self, job: Job) -> Option<Job> {
-        let mut turn = self.turn();
-        match *turn {
-            Turn::Idle => {
-                *turn = Turn::Given(job);
-                self.0.1.notify_one();
-                None
-            }
-            Turn::Given(_) | Turn::Gone => Some(job),
-        }
-    }
-
-    /// Ends an idle thread.
-    fn dismiss(&self) {
-        let mut turn = self.turn();
-        if matches!(*turn, Turn::Idle) {
-            *turn = Turn::Gone;
-            self.0.1.notify_one();
-        }
-    }
-
-    /// The next attempt, if it comes in time. The thread takes none after that.
-    fn wait(&self) -> Option<Job> {
-        let is_idle = |turn: &mut Turn| matches!(turn, Turn::Idle);
-        let waited = self.0.1.wait_timeout_while(self.turn(), KEPT_MAX, is_idle);
-        let mut turn = waited.unwrap_or_else(PoisonError::into_inner).0;
-        match std::mem::replace(&mut *turn, Turn::Gone) {
-            Turn::Given(job) => Some(job),
-            Turn::Idle | Turn::Gone => None,
-        }
-    }
-
-    /// The thread: opens the store and makes one attempt after the other. Closing the store can hang too, and comes last.
-    fn work(&self, target: &DatabaseTarget, options: &OpenOptions) {
-        let mut store = guarded(target, || open(target, options));
-        while let Some(job) = self.wait() {
-            let Answer { send, keep } = job(match &mut store {
-                Ok(store) => Ok(store),
-                Err(error) => Err(error.clone()),
-            });
-            // Idle before the answer: its receiver may start the next attempt at once.
-            if keep {
-                *self.turn() = Turn::Idle;
-            }
-            send();
-            if !keep {
-                break;
-            }
+/// The thread: opens the store and makes one attempt after the other. Closing the store can hang too, and comes last.
+fn work(target: &DatabaseTarget, options: &OpenOptions, given: &Receiver<Job>, is_free: &AtomicBool) {
+    let mut store = guarded(target, || open(target, options));
+    loop {
+        let job = match given.recv_timeout(KEPT_MAX) {
+            Ok(job) => job,
+            Err(RecvTimeoutError::Timeout) if !is_free.swap(false, SeqCst) => match given.recv() {
+                Ok(job) => job,
+                Err(RecvError) => return,
+            },
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
+        };
+        if !job(store.as_mut().map_err(|error| error.clone()), is_free) {
+            return;
         }
     }
 }
@@ -174,52 +86,71 @@ fn guarded<T>(target: &DatabaseTarget, work: impl FnOnce() -> Result<T, StoreErr
     })
 }
 
-/// Starts an attempt: does `work` with the open store of `worker`, or opens `target`. The returned channel gets the result;
-/// `done` is called once it is there.
-///
-/// # Errors
-/// The system refuses a thread.
-pub fn start<T: Send + 'static>(
-    target: DatabaseTarget,
-    options: OpenOptions,
-    worker: &mut Worker,
-    keep: Keep,
-    work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
-    done: impl FnOnce() + Send + 'static,
-) -> Result<Receiver<Result<T, StoreError>>, StoreError> {
-    let (sender, receiver) = channel();
-    let of_job = target.clone();
-    let job = move |store: Result<&mut Store, StoreError>| {
-        let result = guarded(&of_job, || work(store?));
-        let is_kept = match keep {
-            Keep::Closed => false,
-            Keep::File => matches!(of_job, DatabaseTarget::Sqlite(_)),
-            Keep::Open => true,
-        };
-        let keep = is_kept && result.is_ok();
-        let send = move || {
-            if sender.send(result).is_err() {
-                log::debug!(event = "answer_too_late", database = of_job.identity(); "");
-            }
-            done();
-        };
-        Answer { send: Box::new(send), keep }
-    };
-    worker.give(Box::new(job), target, options).map(|()| receiver)
-}
-
-/// Attempts on one database that follow each other, each bounded.
+/// Attempts on one database that follow each other.
 pub struct Attempts {
     target: DatabaseTarget,
-    worker: Worker,
-    /// The table that the worker's store was opened for.
+    /// The table that the thread's store was opened for.
     table: String,
+    /// The thread that may take the next attempt; none in the beginning.
+    thread: Option<Thread>,
 }
 
 impl Attempts {
     #[must_use]
-    pub fn on(target: DatabaseTarget) -> Self {
-        Self { target, worker: Worker::default(), table: String::new() }
+    pub const fn on(target: DatabaseTarget) -> Self {
+        Self { target, table: String::new(), thread: None }
+    }
+
+    /// Opens the store ahead of the first attempt, which must follow within [`KEPT_MAX`].
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn prepare(&mut self, options: OpenOptions) -> Result<(), StoreError> {
+        self.table.clone_from(&options.table);
+        self.thread = Some(Thread::start(self.target.clone(), options, true)?);
+        Ok(())
+    }
+
+    /// Starts an attempt: does `work` with the open store, or opens it. The channel gets the result; `done` is called once it is
+    /// there.
+    pub fn start<T: Send + 'static>(
+        &mut self,
+        options: OpenOptions,
+        keep: Keep,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+        done: impl FnOnce() + Send + 'static,
+    ) -> Receiver<Result<T, StoreError>> {
+        if self.table != options.table {
+            self.close();
+            self.table.clone_from(&options.table);
+        }
+        let keeps = match keep {
+            Keep::Closed => false,
+            Keep::File => matches!(self.target, DatabaseTarget::Sqlite(_)),
+            Keep::Open => true,
+        };
+        let (sender, receiver) = channel();
+        let target = self.target.clone();
+        let job = move |store: Result<&mut Store, StoreError>, is_free: &AtomicBool| {
+            let result = guarded(&target, || work(store?));
+            let is_kept = keeps && result.is_ok();
+            is_free.store(is_kept, SeqCst);
+            if sender.send(result).is_err() {
+                log::debug!(event = "answer_too_late", database = target.identity(); "");
+            }
+            done();
+            is_kept
+        };
+        let free = self.thread.take().filter(|thread| thread.is_free.swap(false, SeqCst));
+        match free.map_or_else(|| Thread::start(self.target.clone(), options, false), Ok) {
+            Ok(thread) => {
+                // It waits until it gets this job.
+                thread.jobs.send(Box::new(job)).ok();
+                self.thread = Some(thread);
+            }
+            Err(error) => drop(job(Err(error), &AtomicBool::default())),
+        }
+        receiver
     }
 
     /// Makes an attempt and waits for it until `deadline` has passed; `None` if it hangs.
@@ -230,18 +161,10 @@ impl Attempts {
         keep: Keep,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Option<Result<T, StoreError>> {
-        if self.table != options.table {
-            self.worker.close();
-            self.table.clone_from(&options.table);
-        }
-        let receiver = match start(self.target.clone(), options, &mut self.worker, keep, work, || {}) {
-            Ok(receiver) => receiver,
-            Err(error) => return Some(Err(error)),
-        };
-        match receiver.recv_timeout(deadline) {
+        match self.start(options, keep, work, || {}).recv_timeout(deadline) {
             Ok(result) => Some(result),
             Err(RecvTimeoutError::Timeout) => {
-                self.worker = Worker::default();
+                self.thread = None;
                 None
             }
             Err(RecvTimeoutError::Disconnected) => {
@@ -268,9 +191,13 @@ impl Attempts {
         })
     }
 
-    /// Closes the store, as [`Worker::close`] does.
+    /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.
     pub fn close(&mut self) {
-        self.worker.close();
+        let Some(Thread { jobs, ended, .. }) = self.thread.take() else { return };
+        drop(jobs);
+        if ended.recv_timeout(CLOSE_MAX) == Err(RecvTimeoutError::Timeout) {
+            log::info!(event = "not_closed"; "");
+        }
     }
 }
 
@@ -301,10 +228,8 @@ mod tests {
 
     /// The thread that an attempt was made on.
     #[track_caller]
-    fn attempt(worker: &mut Worker, target: &DatabaseTarget, keep: Keep) -> ThreadId {
-        let work = |_store: &mut Store| Ok(thread::current().id());
-        let answer = start(target.clone(), options(), worker, keep, work, || {}).unwrap();
-        answer.recv_timeout(LIMIT).unwrap().unwrap()
+    fn attempt(attempts: &mut Attempts, keep: Keep) -> ThreadId {
+        attempts.within(LIMIT, options(), keep, |_store| Ok(thread::current().id())).unwrap()
     }
 
     fn options() -> OpenOptions {
@@ -317,54 +242,47 @@ mod tests {
         }
     }
 
-    fn file(directory: &tempfile::TempDir) -> DatabaseTarget {
-        DatabaseTarget::Sqlite(directory.path().join("runs.db"))
+    fn file(directory: &tempfile::TempDir) -> Attempts {
+        Attempts::on(DatabaseTarget::Sqlite(directory.path().join("runs.db")))
     }
 
     #[test]
     fn a_kept_or_prepared_store_serves_the_next_attempt_only() {
         let directory = tempfile::tempdir().unwrap();
-        let target = file(&directory);
-        let mut worker = Worker::default();
-        worker.prepare(target.clone(), options()).unwrap();
-        let first = attempt(&mut worker, &target, Keep::File);
-        assert_eq!(attempt(&mut worker, &target, Keep::Closed), first);
-        assert_ne!(attempt(&mut worker, &target, Keep::Closed), first);
+        let mut attempts = file(&directory);
+        attempts.prepare(options()).unwrap();
+        let first = attempt(&mut attempts, Keep::File);
+        assert_eq!(attempt(&mut attempts, Keep::Closed), first);
+        assert_ne!(attempt(&mut attempts, Keep::Closed), first);
     }
 
     #[test]
     fn an_attempt_given_to_an_ended_thread_starts_another() {
         let directory = tempfile::tempdir().unwrap();
-        let target = file(&directory);
-        let mut worker = Worker::default();
-        let first = attempt(&mut worker, &target, Keep::File);
-        *worker.0.as_ref().unwrap().slot.turn() = Turn::Gone;
-        assert_ne!(attempt(&mut worker, &target, Keep::File), first);
+        let mut attempts = file(&directory);
+        let first = attempt(&mut attempts, Keep::File);
+        attempts.thread.as_ref().unwrap().is_free.store(false, SeqCst);
+        assert_ne!(attempt(&mut attempts, Keep::File), first);
     }
 
     #[test]
     fn a_closed_file_leaves_no_write_ahead_log() {
         let directory = tempfile::tempdir().unwrap();
-        let target = file(&directory);
-        let mut worker = Worker::default();
-        let work = |store: &mut Store| store.migrate();
-        let answer = start(target, options(), &mut worker, Keep::File, work, || {}).unwrap();
-        answer.recv_timeout(LIMIT).unwrap().unwrap();
+        let mut attempts = file(&directory);
+        attempts.within(LIMIT, options(), Keep::File, |store| store.migrate()).unwrap();
         assert!(directory.path().join("runs.db-wal").exists());
-        worker.close();
+        attempts.close();
         assert!(!directory.path().join("runs.db-wal").exists());
     }
 
     #[test]
     fn a_failed_prepare_is_the_error_of_the_attempt_and_the_next_opens_anew() {
         let directory = tempfile::tempdir().unwrap();
-        let target = file(&directory);
+        let mut attempts = file(&directory);
         std::fs::create_dir(directory.path().join("runs.db")).unwrap();
-        let mut worker = Worker::default();
-        worker.prepare(target.clone(), options()).unwrap();
-        let failed = start(target.clone(), options(), &mut worker, Keep::File, |_store| Ok(()), || {}).unwrap();
-        assert!(failed.recv_timeout(LIMIT).unwrap().is_err());
+        attempts.prepare(options()).unwrap();
+        assert!(attempts.within(LIMIT, options(), Keep::File, |_store| Ok(())).is_err());
         std::fs::remove_dir(directory.path().join("runs.db")).unwrap();
-        attempt(&mut worker, &target, Keep::File);
+        attempt(&mut attempts, Keep::File);
     }
 }

@@ -24,17 +24,13 @@ struct Counter {
 impl Operator for Counter {
     type Error = io::Error;
 
-    fn deliver(&mut self, name: &OsStr, _run: &DeadRun, _failures: u32) -> Outcome {
+    fn deliver(&mut self, name: &OsStr, _run: &DeadRun, _delivery: Delivery, _failures: u32) -> Outcome {
         self.attempts.push(name.to_owned());
         if self.outcomes.is_empty() { Outcome::Delivered } else { self.outcomes.remove(0) }
     }
 
     fn unusable(&mut self, _name: &OsStr, _error: io::Error) {
         self.unusable += 1;
-    }
-
-    fn goes_on(&mut self) -> bool {
-        true
     }
 
     fn complete(&mut self, round: io::Result<RoundEnd>) -> io::Result<RoundEnd> {

@@ -81,7 +81,7 @@ fn a_hung_attempt_is_left_behind_with_its_image() {
     keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Time, ATTEMPT_DEADLINE / 2, 0.5), []);
     assert_eq!(keeper.step(KeeperEvent::Time, ATTEMPT_DEADLINE, 0.5), [KeeperAction::ReplaceImage]);
-    assert_eq!(keeper.failures(), 1);
+    assert_eq!(keeper.failures, 1);
 }
 
 #[test]

@@ -42,18 +42,11 @@ fn silent_server_does_not_delay_a_command_past_its_deadline() {
 fn waiter_is_woken_after_the_answer_is_stored() {
     let place = Place::postgres();
     let (wake, woken) = channel();
-    let mut worker = attempt::Worker::default();
+    let mut attempts = attempt::Attempts::on(place.target.clone());
     let done = move || wake.send(()).unwrap();
-    let answer = attempt::start(
-        place.target.clone(),
-        place.options(),
-        &mut worker,
-        attempt::Keep::Closed,
-        |store| store.migrate(),
-        done,
-    );
+    let answer = attempts.start(place.options(), attempt::Keep::Closed, |store| store.migrate(), done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(answer.unwrap().try_recv().unwrap().unwrap(), 4);
+    assert_eq!(answer.try_recv().unwrap().unwrap(), 4);
 }
 
 #[test]
