@@ -8,12 +8,11 @@ use crate::store::RecordView;
 
 impl Repaired {
     pub(super) fn as_json(&self) -> Value {
-        let object =
-            |entry: &Option<RecordView>| entry.as_ref().map_or(Value::Null, |entry| Value::Object(entry.0.clone()));
+        let columns = |entry: &Option<RecordView>| json!(entry.as_ref().map(|entry| &entry.0));
         json!({
             "record_id": column(self.after.as_ref(), "id"),
-            "before": object(&self.before),
-            "after": object(&self.after),
+            "before": columns(&self.before),
+            "after": columns(&self.after),
         })
     }
 
@@ -21,10 +20,8 @@ impl Repaired {
     pub(super) fn as_line(&self) -> String {
         let after = self.after.as_ref();
         let text = |name: &str| shown(&column(after, name));
-        let before = self
-            .before
-            .as_ref()
-            .map_or_else(|| "no record".to_owned(), |before| shown(&column(Some(before), "status")));
+        let before =
+            self.before.as_ref().map_or("no record".to_owned(), |before| shown(&column(Some(before), "status")));
         let ended = output::utc(&text("train_end_time"));
         let duration = column(after, "train_duration").as_u64().map_or_else(|| "-".to_owned(), output::duration);
         let [id, name, version, status, reason] = ["id", "name", "version", "status", "reason"].map(text);

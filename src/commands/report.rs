@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn values_are_numbers_json_or_text() {
         for (text, value) in [
-            ("1e-3", json!(0.001)),
+            ("1e-3", serde_json::from_str("1e-3").unwrap()),
             (".5", json!(0.5)),
             ("nan", json!("NaN")),
             ("-inf", json!("-Infinity")),

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ask::ask;
@@ -123,20 +122,8 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
 fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {
     // Read together, before anything that may wait: an instant of the run is `begun_at` plus the boot time since `begun_boot`.
     let (begun_at, begun_boot) = (clock::wall_time(), clock::boot_time());
-    Begin {
-        format: FORMAT,
-        run: run_facts(settings, command, run_id, name, begun_at),
-        database: settings.database.identity(),
-        table: settings.table.clone(),
-        metrics_file: settings.metrics_file.as_deref().map(text),
-        metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
-        begun_boot_us: u64::try_from(begun_boot.as_micros()).unwrap_or(u64::MAX),
-    }
-}
-
-fn run_facts(settings: &Settings, command: &[OsString], run_id: RunId, name: String, begun_at: DateTime<Utc>) -> Run {
     let cwd = std::env::current_dir().unwrap_or_default();
-    Run {
+    let run = Run {
         run_id,
         name,
         version: settings.model_version.clone(),
@@ -150,6 +137,15 @@ fn run_facts(settings: &Settings, command: &[OsString], run_id: RunId, name: Str
         cwd: text(&cwd),
         model_path: settings.model_path.as_deref().map(text),
         lease_seconds: u32::try_from(settings.lease.as_secs()).unwrap_or(u32::MAX),
+    };
+    Begin {
+        format: FORMAT,
+        run,
+        database: settings.database.identity(),
+        table: settings.table.clone(),
+        metrics_file: settings.metrics_file.as_deref().map(text),
+        metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
+        begun_boot_us: u64::try_from(begun_boot.as_micros()).unwrap_or(u64::MAX),
     }
 }
 

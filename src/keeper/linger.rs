@@ -29,16 +29,22 @@ struct LingeringKeeper {
     terminate: process::SigtermPipe,
 }
 
-/// Starts a lingering keeper beside a run's own keeper. `None` if it has ended already.
-pub(super) fn start(config: &KeeperConfig) -> io::Result<Option<PidFd>> {
-    process::autoreap_children()?;
-    let written = config.write()?;
-    let nothing = File::open("/dev/null")?;
-    let environment: Vec<_> = std::env::vars_os().collect();
-    let words = Role { lingers: true, ..Role::default() }.words();
-    let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
-    log::info!(event = "linger_started", linger_pid = pid; "");
-    PidFd::open(pid)
+/// Starts a lingering keeper beside a run's own keeper. `None` if it has ended already, or could not be started: the next run tries
+/// again.
+pub(super) fn start(config: &KeeperConfig) -> Option<PidFd> {
+    let start = || {
+        process::autoreap_children()?;
+        let (written, nothing) = (config.write()?, File::open("/dev/null")?);
+        let environment: Vec<_> = std::env::vars_os().collect();
+        let words = Role { lingers: true, ..Role::default() }.words();
+        let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
+        log::info!(event = "linger_started", linger_pid = pid; "");
+        PidFd::open(pid)
+    };
+    start().unwrap_or_else(|error| {
+        log::warn!(event = "linger_not_started", error:%; "");
+        None
+    })
 }
 
 /// Delivers the backlog until nothing is left or until the role's end (the config's `linger` from now, if it has none).
@@ -85,19 +91,19 @@ impl Operator for LingeringKeeper {
         let run_id = run.state.begin.run.run_id;
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
         let options = options(&self.config, &run.state.begin.table, failures, &ShapeCache::default());
-        match self.attempts.make(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
-            Some(Ok(_delivered)) => Outcome::Delivered,
-            Some(Err(StoreError::Transient { message })) => {
+        match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
+            Ok(_delivered) => Outcome::Delivered,
+            Err(StoreError::Transient { .. }) if self.attempts.is_hanging() => {
+                log::warn!(event = "attempt_hung", run_id:%, attempt = failures; "");
+                Outcome::Hung
+            }
+            Err(StoreError::Transient { message }) => {
                 log::warn!(event = "attempt_failed", run_id:%, attempt = failures, error = message; "");
                 Outcome::Unavailable
             }
-            Some(Err(StoreError::Permanent { message, hint } | StoreError::BadInput { message, hint })) => {
+            Err(StoreError::Permanent { message, hint } | StoreError::BadInput { message, hint }) => {
                 log::error!(event = "needs_a_person", run_id:%, error = message, hint; "");
                 Outcome::Refused
-            }
-            None => {
-                log::warn!(event = "attempt_hung", run_id:%, attempt = failures; "");
-                Outcome::Hung
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Role;
 use crate::delivery::{ATTEMPT_DEADLINE, Delivered, backoff};
 use crate::link::ToSupervisor;
 use crate::store::StoreError;
@@ -65,26 +66,19 @@ pub(super) struct KeeperMachine {
     pub(super) begun: bool,
     /// The running attempt: its deadline, and the facts that it delivers.
     attempt: Option<(Duration, JournalFacts)>,
-    /// In a row.
-    pub(super) failures: u32,
+    /// The failures in a row, and the time at which a keeper without its supervisor gives up: `linger` after the supervisor's end,
+    /// or at SIGTERM.
+    pub(super) role: Role,
     /// When the next attempt is due. None: nothing to deliver, or a person must act first.
     due: Option<Duration>,
     /// The supervisor has gone.
     alone: bool,
-    /// The time at which a keeper without its supervisor gives up: `linger` after the supervisor's end, or at SIGTERM.
-    pub(super) until: Option<Duration>,
 }
 
 impl KeeperMachine {
-    /// `failures` and `until` come from an earlier image of this process, if there was one.
-    pub(super) fn new(
-        heartbeat: Duration,
-        linger: Duration,
-        on_disk: bool,
-        failures: u32,
-        until: Option<Duration>,
-    ) -> Self {
-        Self { heartbeat, linger, on_disk, failures, until, ..Self::default() }
+    /// `role` comes from the command line: an earlier image of this process may have failed already.
+    pub(super) fn new(heartbeat: Duration, linger: Duration, on_disk: bool, role: Role) -> Self {
+        Self { heartbeat, linger, on_disk, role, ..Self::default() }
     }
 
     /// Whether the store stays open for the next attempt: the next heartbeat is near, or the run may end at once. Otherwise
@@ -109,7 +103,7 @@ impl KeeperMachine {
             KeeperEvent::Delivered(delivered) => actions = self.delivered(delivered, now),
             KeeperEvent::Failed(error) => actions = self.failed(error, now, random),
             KeeperEvent::Terminated => {
-                self.until = Some(now);
+                self.role.until = Some(now);
                 // While the supervisor lives the run's end is still to come: a stop of the whole service must not lose it.
                 if self.alone {
                     self.due = Some(now);
@@ -129,12 +123,15 @@ impl KeeperMachine {
     fn looked(&mut self, facts: JournalFacts, now: Duration) {
         let before = std::mem::replace(&mut self.facts, facts);
         // An end gets an attempt at once, also while a retry or a person is waited for.
-        let first_look = !self.begun && self.failures == 0 && self.attempt.is_none();
+        let first_look = !self.begun && self.role.failures == 0 && self.attempt.is_none();
         if first_look || (facts.ended && !before.ended) {
             self.due = Some(now);
         } else if self.begun && facts.started && !before.started {
             self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
-        } else if self.failures > 0 && self.attempt.is_none() && self.due.is_none() && before == JournalFacts::default()
+        } else if self.role.failures > 0
+            && self.attempt.is_none()
+            && self.due.is_none()
+            && before == JournalFacts::default()
         {
             // The first read by an image that replaced another.
             self.due = Some(now);
@@ -143,14 +140,14 @@ impl KeeperMachine {
 
     fn supervisor_gone(&mut self, now: Duration) -> Vec<KeeperAction> {
         self.alone = true;
-        self.until.get_or_insert(now.saturating_add(self.linger));
+        self.role.until.get_or_insert(now.saturating_add(self.linger));
         if !self.facts.ended {
             return vec![KeeperAction::TakeOver];
         }
         match (self.attempt, self.due) {
             // No attempt runs and none is due: a person must act, and the journal stays.
             (None, None) => vec![KeeperAction::Exit],
-            (None, Some(_)) if self.failures > 0 && self.on_disk => vec![KeeperAction::Linger],
+            (None, Some(_)) if self.role.failures > 0 && self.on_disk => vec![KeeperAction::Linger],
             (Some(_), _) | (None, Some(_)) => Vec::new(),
         }
     }
@@ -158,7 +155,7 @@ impl KeeperMachine {
     fn delivered(&mut self, delivered: Delivered, now: Duration) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         let first = !std::mem::replace(&mut self.begun, true);
-        self.failures = 0;
+        self.role.failures = 0;
         let mut actions: Vec<KeeperAction> =
             delivered.begun.map(|begun| KeeperAction::Send(ToSupervisor::Recorded(begun))).into_iter().collect();
         if first {
@@ -185,10 +182,10 @@ impl KeeperMachine {
 
     fn failed(&mut self, error: StoreError, now: Duration, random: f64) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
-        self.failures = self.failures.saturating_add(1);
+        self.role.failures = self.role.failures.saturating_add(1);
         let news = match error {
             StoreError::Transient { .. } => {
-                self.plan(now + backoff(self.failures, random));
+                self.plan(now + backoff(self.role.failures, random));
                 return self.left_alone(now).into_iter().collect();
             }
             StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
@@ -205,13 +202,13 @@ impl KeeperMachine {
 
     fn overrun(&mut self, now: Duration) -> Option<KeeperAction> {
         self.attempt.filter(|(deadline, _)| now >= *deadline)?;
-        self.failures = self.failures.saturating_add(1);
+        self.role.failures = self.role.failures.saturating_add(1);
         self.left_alone(now).or(Some(KeeperAction::ReplaceImage))
     }
 
     /// The next step of a keeper without its supervisor, if the database does not answer.
     fn left_alone(&self, now: Duration) -> Option<KeeperAction> {
-        let is_over = self.until.is_some_and(|until| now >= until);
+        let is_over = self.role.until.is_some_and(|until| now >= until);
         match (self.alone, self.on_disk) {
             (true, true) => Some(KeeperAction::Linger),
             (true, false) if is_over => Some(KeeperAction::Exit),

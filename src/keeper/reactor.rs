@@ -83,13 +83,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         return Ok(());
     }
     let mut keeper = Keeper {
-        machine: KeeperMachine::new(
-            config.heartbeat,
-            config.linger,
-            config.journal_number.is_some(),
-            role.failures,
-            role.until,
-        ),
+        machine: KeeperMachine::new(config.heartbeat, config.linger, config.journal_number.is_some(), role),
         pending: VecDeque::new(),
         link,
         alone: !told,
@@ -135,21 +129,20 @@ fn place(config: &KeeperConfig) -> Option<(Home, RunDirectory)> {
 
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
-        let first = self.looked();
-        self.pending.push_back(first);
+        let mut event = self.looked();
         if self.alone {
             self.pending.push_back(KeeperEvent::SupervisorGone);
         }
         loop {
-            let event = match self.pending.pop_front() {
-                Some(event) => event,
-                None => self.next_event()?,
-            };
             for action in self.machine.step(event, clock::boot_time(), random::fraction()) {
                 if self.perform(action)?.is_break() {
                     return Ok(());
                 }
             }
+            event = match self.pending.pop_front() {
+                Some(event) => event,
+                None => self.next_event()?,
+            };
         }
     }
 
@@ -194,10 +187,9 @@ impl Keeper {
                 Message::Nothing => KeeperEvent::Time,
                 Message::Closed => {
                     self.alone = true;
-                    let looked = self.look()?;
-                    // First the events that the supervisor wrote without a message.
+                    // After the events that the supervisor wrote without a message.
                     self.pending.push_back(KeeperEvent::SupervisorGone);
-                    looked
+                    self.look()?
                 }
             });
         }
@@ -212,19 +204,20 @@ impl Keeper {
                 self.link.send(&news)?;
                 log::info!(event = "keeper_sends", news:?; "");
             }
-            KeeperAction::TakeOver => {
-                let event = self.take_over();
-                self.pending.push_back(event);
-            }
+            KeeperAction::TakeOver => self.take_over(),
             KeeperAction::Remove => self.remove(),
             KeeperAction::ReplaceImage => {
-                log::warn!(event = "attempt_hung", failures = self.machine.failures; "");
-                return Err(spawn::replace_image(&self.role(false).words(), link::LOCK_FD).into());
+                log::warn!(event = "attempt_hung", failures = self.machine.role.failures; "");
+                return Err(spawn::replace_image(&self.machine.role.words(), link::LOCK_FD).into());
             }
             KeeperAction::Linger => {
                 log::info!(event = "left_to_linger"; "");
                 // Closes journal and lock: any lingering keeper may deliver the run then.
-                return Err(spawn::replace_image(&self.role(true).words(), link::CONFIG_FD).into());
+                return Err(spawn::replace_image(
+                    &Role { lingers: true, ..self.machine.role }.words(),
+                    link::CONFIG_FD,
+                )
+                .into());
             }
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
@@ -240,16 +233,11 @@ impl Keeper {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The role of an image that replaces this one.
-    fn role(&self, lingers: bool) -> Role {
-        Role { lingers, failures: self.machine.failures, until: self.machine.until }
-    }
-
     fn start_attempt(&mut self) {
         let report = self.report();
         let seen_us = self.state.begin.elapsed_us(clock::boot_time());
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
-        let number = self.machine.failures;
+        let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let options = options(&self.config, &self.config.table, number, &self.shape);
         let waker = self.waker.clone();
@@ -265,7 +253,7 @@ impl Keeper {
 
     /// On this thread: an attempt can fail before it has a store.
     fn log_attempt(&self, result: &Result<Delivered, StoreError>) {
-        let attempt = self.machine.failures;
+        let attempt = self.machine.role.failures;
         match result {
             Ok(delivered) => {
                 let begun = delivered.begun.as_ref().or(self.state.recorded.as_ref());
@@ -278,27 +266,21 @@ impl Keeper {
 
     /// Starts a process for the backlog, if there is one: a delivery by this process might hang.
     fn deliver_backlog(&mut self) {
-        let new = || Backlog::new(self.config.state_dir.clone(), self.config.target.identity(), false, 0);
-        self.backlog = self.place.is_some().then(new);
-        if self.backlog.as_mut().is_some_and(|backlog| backlog.has_dead(INSPECTED_MAX)) {
-            self.start_lingering();
+        if self.place.is_none() {
+            return;
+        }
+        let backlog = Backlog::new(self.config.state_dir.clone(), self.config.target.identity(), false, 0);
+        if self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
+            self.lingering = linger::start(&self.config);
         }
     }
 
     fn await_backlog(&mut self) -> io::Result<()> {
         if self.lingering.is_none() && self.backlog.as_mut().is_some_and(Backlog::has_dead_again) {
-            self.start_lingering();
+            self.lingering = linger::start(&self.config);
         }
         let limit = BACKLOG_WAIT_MAX.min(self.config.finish_timeout / 2);
         self.lingering.as_ref().map_or(Ok(()), |lingering| readable_within(lingering, limit).map(drop))
-    }
-
-    fn start_lingering(&mut self) {
-        self.lingering = linger::start(&self.config).unwrap_or_else(|error| {
-            // The next run tries again.
-            log::warn!(event = "linger_not_started", error:%; "");
-            None
-        });
     }
 
     /// Everything that the trainer has reported until now.
@@ -319,22 +301,22 @@ impl Keeper {
         report
     }
 
-    fn take_over(&mut self) -> KeeperEvent {
+    fn take_over(&mut self) {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
         let taken = take_over(directory, &self.journal, self.config.journal_number, self.trainer.as_ref());
         let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.journal().file().try_clone()?)));
-        match taken {
+        let event = match taken {
             Ok((state, journal)) => {
-                self.state = state;
-                self.journal = journal;
+                (self.state, self.journal) = (state, journal);
                 KeeperEvent::TookOver
             }
             Err(error) => {
                 log::error!(event = "takeover_failed", error:%; "");
                 KeeperEvent::NotOurs
             }
-        }
+        };
+        self.pending.push_back(event);
     }
 
     fn remove(&self) {

@@ -30,7 +30,8 @@ pub(super) fn take_over(
     trainer: Option<&PidFd>,
 ) -> io::Result<Writer> {
     if let Some(directory) = directory {
-        take_lock(directory)?;
+        let held = || io::Error::new(io::ErrorKind::WouldBlock, "another process holds the journal's lock");
+        poll_for(LOCK_WAIT, || Ok(directory.try_lock_writer()?.then_some(())))?.ok_or_else(held)?;
     }
     let mut writer = Writer::resume(journal.try_clone()?, number)?;
     if writer.state().ended.is_some() {
@@ -54,16 +55,8 @@ pub(super) fn take_over(
 
 /// The trainer's end as the kernel reports it. A SIGKILL is attributed to the supervisor's death.
 fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
-    let deadline = clock::boot_time() + REAP_WAIT;
-    let mut reported = None;
-    while let Some(trainer) = trainer {
-        reported = trainer.ended();
-        if reported.is_some() || clock::boot_time() >= deadline {
-            break;
-        }
-        // Its new parent may reap it at any moment.
-        poll::pause(STEP)?;
-    }
+    // Its new parent may reap it at any moment.
+    let reported = trainer.map_or(Ok(None), |trainer| poll_for(REAP_WAIT, || Ok(trainer.ended())))?;
     Ok(match reported {
         Some(ProcessExit::Exited { code }) => TrainerExit::Exited { code },
         Some(ProcessExit::Signaled { signal }) if signal != signals::SIGKILL => {
@@ -76,32 +69,29 @@ fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
     })
 }
 
-fn take_lock(directory: &RunDirectory) -> io::Result<()> {
-    let deadline = clock::boot_time() + LOCK_WAIT;
-    while !directory.try_lock_writer()? {
-        if clock::boot_time() >= deadline {
-            return Err(io::Error::new(io::ErrorKind::WouldBlock, "another process holds the journal's lock"));
+/// Repeats `look` until it finds something or `limit` has passed.
+fn poll_for<T>(limit: Duration, look: impl Fn() -> io::Result<Option<T>>) -> io::Result<Option<T>> {
+    let deadline = clock::boot_time() + limit;
+    loop {
+        let found = look()?;
+        if found.is_some() || clock::boot_time() >= deadline {
+            return Ok(found);
         }
         poll::pause(STEP)?;
     }
-    Ok(())
 }
 
 fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
     if failpoint::fails("leftovers") {
         return Err(io::Error::other("failpoint"));
     }
-    if leftovers::signal_all(run_id, group, &[signals::SIGTERM, signals::SIGCONT])? == 0 {
+    let signal_all = |signals: &[i32]| leftovers::signal_all(run_id, group, signals);
+    if signal_all(&[signals::SIGTERM, signals::SIGCONT])? == 0
+        || poll_for(GRACE, || Ok((signal_all(&[])? == 0).then_some(())))?.is_some()
+    {
         return Ok(());
     }
-    let deadline = clock::boot_time() + GRACE;
-    while clock::boot_time() < deadline {
-        poll::pause(STEP)?;
-        if leftovers::signal_all(run_id, group, &[])? == 0 {
-            return Ok(());
-        }
-    }
-    let killed = leftovers::signal_all(run_id, group, &[signals::SIGKILL])?;
+    let killed = signal_all(&[signals::SIGKILL])?;
     log::warn!(event = "leftovers_killed", run_id, processes = killed; "");
     Ok(())
 }

@@ -51,7 +51,7 @@ impl Thread {
         let flag = Arc::clone(&is_free);
         let identity = target.identity();
         let work = move || {
-            work(&target, &options, &given, &flag);
+            serve(&target, &options, &given, &flag);
             drop(alive);
         };
         match thread::Builder::new().name("store".into()).spawn(work) {
@@ -62,7 +62,7 @@ impl Thread {
 }
 
 /// The thread: opens the store and makes one attempt after the other. Closing the store can hang too, and comes last.
-fn work(target: &DatabaseTarget, options: &OpenOptions, given: &Receiver<Job>, is_free: &AtomicBool) {
+fn serve(target: &DatabaseTarget, options: &OpenOptions, given: &Receiver<Job>, is_free: &AtomicBool) {
     let mut store = guarded(target, || open(target, options));
     loop {
         let job = match given.recv_timeout(KEPT_MAX) {
@@ -93,12 +93,14 @@ pub struct Attempts {
     table: String,
     /// The thread that may take the next attempt; none in the beginning.
     thread: Option<Thread>,
+    /// The last attempt of [`Self::within`] hangs.
+    is_hanging: bool,
 }
 
 impl Attempts {
     #[must_use]
     pub const fn on(target: DatabaseTarget) -> Self {
-        Self { target, table: String::new(), thread: None }
+        Self { target, table: String::new(), thread: None, is_hanging: false }
     }
 
     /// Opens the store ahead of the first attempt, which must follow within [`KEPT_MAX`].
@@ -153,28 +155,7 @@ impl Attempts {
         receiver
     }
 
-    /// Makes an attempt and waits for it until `deadline` has passed; `None` if it hangs.
-    pub fn make<T: Send + 'static>(
-        &mut self,
-        deadline: Duration,
-        options: OpenOptions,
-        keep: Keep,
-        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
-    ) -> Option<Result<T, StoreError>> {
-        match self.start(options, keep, work, || {}).recv_timeout(deadline) {
-            Ok(result) => Some(result),
-            Err(RecvTimeoutError::Timeout) => {
-                self.thread = None;
-                None
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                let message = format!("{}: the attempt ended without an answer", self.target.identity());
-                Some(Err(StoreError::Transient { message }))
-            }
-        }
-    }
-
-    /// As [`Self::make`], with an attempt that hangs as an error.
+    /// Makes an attempt and waits for it until `deadline` has passed: then it hangs.
     ///
     /// # Errors
     /// The error of `work` or of the opening, or that the database did not answer in time.
@@ -185,10 +166,24 @@ impl Attempts {
         keep: Keep,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.make(deadline, options, keep, work).unwrap_or_else(|| {
-            let within = humantime::format_duration(deadline);
-            Err(StoreError::Transient { message: format!("{} did not answer within {within}", self.target.identity()) })
-        })
+        let result = self.start(options, keep, work, || {}).recv_timeout(deadline);
+        self.is_hanging = matches!(result, Err(RecvTimeoutError::Timeout));
+        let identity = self.target.identity();
+        let message = match result {
+            Ok(result) => return result,
+            Err(RecvTimeoutError::Timeout) => {
+                self.thread = None;
+                format!("{identity} did not answer within {}", humantime::format_duration(deadline))
+            }
+            Err(RecvTimeoutError::Disconnected) => format!("{identity}: the attempt ended without an answer"),
+        };
+        Err(StoreError::Transient { message })
+    }
+
+    /// Whether the last attempt of [`Self::within`] hangs, and still has its thread.
+    #[must_use]
+    pub const fn is_hanging(&self) -> bool {
+        self.is_hanging
     }
 
     /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.
@@ -199,22 +194,6 @@ impl Attempts {
             log::info!(event = "not_closed"; "");
         }
     }
-}
-
-/// Makes a single attempt, bounded by `deadline`.
-///
-/// # Errors
-/// The error of `work` or of the opening, or that the database did not answer in time.
-pub fn within<T: Send + 'static>(
-    deadline: Duration,
-    target: DatabaseTarget,
-    options: OpenOptions,
-    work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    let mut attempts = Attempts::on(target);
-    let result = attempts.within(deadline, options, Keep::Closed, work);
-    attempts.close();
-    result
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Store {
 }
 
 /// Connects to `target`. The tables are looked at, and made if that is allowed, at the first use.
-/// Not bounded in time: [`attempt::Attempts`] are.
+/// Not bounded in time: an attempt of [`attempt::Attempts`] is.
 ///
 /// # Errors
 /// [`StoreError::BadInput`] for an impossible table name, otherwise the connection's error.

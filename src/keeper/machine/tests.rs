@@ -10,7 +10,7 @@ const STARTED: JournalFacts = JournalFacts { started: true, ended: false };
 const ENDED: JournalFacts = JournalFacts { started: true, ended: true };
 
 fn keeper() -> KeeperMachine {
-    KeeperMachine::new(30 * SECOND, 3600 * SECOND, true, 0, None)
+    KeeperMachine::new(30 * SECOND, 3600 * SECOND, true, Role::default())
 }
 
 fn delivered(ended: bool) -> KeeperEvent {
@@ -42,7 +42,7 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 #[test]
 fn a_file_stays_open_after_the_beginning_and_between_heartbeats_that_are_near() {
     for (heartbeat, between) in [(SECOND, true), (30 * SECOND, false)] {
-        let mut keeper = KeeperMachine::new(heartbeat, 3600 * SECOND, true, 0, None);
+        let mut keeper = KeeperMachine::new(heartbeat, 3600 * SECOND, true, Role::default());
         keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
         assert!(keeper.keeps_open());
         keeper.step(delivered(false), SECOND, 0.5);
@@ -81,13 +81,14 @@ fn a_hung_attempt_is_left_behind_with_its_image() {
     keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Time, ATTEMPT_DEADLINE / 2, 0.5), []);
     assert_eq!(keeper.step(KeeperEvent::Time, ATTEMPT_DEADLINE, 0.5), [KeeperAction::ReplaceImage]);
-    assert_eq!(keeper.failures, 1);
+    assert_eq!(keeper.role.failures, 1);
 }
 
 #[test]
 fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
     for (until, last) in [(60, [KeeperAction::Exit]), (61, [KeeperAction::ReplaceImage])] {
-        let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, 6, Some(until * SECOND));
+        let role = Role { failures: 6, until: Some(until * SECOND), ..Role::default() };
+        let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, role);
         keeper.step(KeeperEvent::Looked(ENDED), 50 * SECOND, 0.5);
         keeper.step(KeeperEvent::SupervisorGone, 50 * SECOND, 0.5);
         assert_eq!(keeper.step(KeeperEvent::Time, 50 * SECOND + ATTEMPT_DEADLINE, 0.5), last);
@@ -125,7 +126,7 @@ fn a_run_that_has_ended_is_left_to_the_one_that_lingers() {
 
 #[test]
 fn a_journal_in_memory_can_be_left_to_nobody() {
-    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
+    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, Role::default());
     keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
     keeper.step(KeeperEvent::SupervisorGone, SECOND, 0.5);
     assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), []);
@@ -136,7 +137,7 @@ fn a_journal_in_memory_can_be_left_to_nobody() {
 
 #[test]
 fn sigterm_while_the_supervisor_lives_loses_nothing_and_afterwards_is_one_last_try() {
-    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, 0, None);
+    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, Role::default());
     keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Terminated, SECOND, 0.5), []);
     assert_eq!(keeper.step(transient(), SECOND, 1.0), []);
@@ -163,7 +164,7 @@ proptest! {
         on_disk in any::<bool>(),
         events in prop::collection::vec((event(), 0..20_u32), 1..80),
     ) {
-        let mut keeper = KeeperMachine::new(30 * SECOND, 600 * SECOND, on_disk, 0, None);
+        let mut keeper = KeeperMachine::new(30 * SECOND, 600 * SECOND, on_disk, Role::default());
         let (mut now, mut facts, mut under_way, mut alone, mut permanent) = (Duration::ZERO, JournalFacts::default(), None, false, false);
         for (event, seconds) in events {
             now += seconds * SECOND;

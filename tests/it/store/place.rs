@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::config::{DatabaseTarget, PostgresTarget};
 use runwrap::record::{Begun, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status};
+use runwrap::store::attempt::{Attempts, Keep};
 use runwrap::store::{OpenOptions, RecordView, ShapeCache, Store, StoreError, open};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -49,6 +50,16 @@ impl Place {
             DatabaseTarget::Postgres(target) => target,
             DatabaseTarget::Sqlite(_) => panic!("this place is not in PostgreSQL"),
         }
+    }
+
+    /// Makes one attempt.
+    pub(crate) fn within<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        options: OpenOptions,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        Attempts::on(self.target.clone()).within(deadline, options, Keep::Closed, work)
     }
 
     pub(crate) fn options(&self) -> OpenOptions {

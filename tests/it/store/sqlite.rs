@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use runwrap::config::DatabaseTarget;
 use runwrap::record::{Applied, Change, Report};
-use runwrap::store::{OpenOptions, StoreError, attempt, open};
+use runwrap::store::{OpenOptions, StoreError, open};
 
 use super::place::{Place, bad_input, begin, permanent, progress, run, success, transient};
 
@@ -66,9 +66,7 @@ fn a_busy_file_is_tried_again_later() {
     // Readers are not kept waiting.
     assert!(store.show("1").unwrap().is_some());
     holder.execute_batch("ROLLBACK").unwrap();
-    let answer = attempt::within(Duration::from_secs(30), place.target.clone(), options, move |store| {
-        store.apply(run_id, &ended)
-    });
+    let answer = place.within(Duration::from_secs(30), options, move |store| store.apply(run_id, &ended));
     assert_eq!(answer.unwrap(), Applied::Written);
 }
 

@@ -23,8 +23,7 @@ fn silent_server_does_not_delay_a_command_past_its_deadline() {
     let start = Instant::now();
     let (run_id, ended) = (first.run_id, Change::Finalize(progress("{}"), success()));
     let retried = ended.clone();
-    let silent =
-        attempt::within(SHORT, place.target.clone(), place.options(), move |store| store.apply(run_id, &ended));
+    let silent = place.within(SHORT, place.options(), move |store| store.apply(run_id, &ended));
     assert!(transient(silent).ends_with("did not answer within 700ms"));
     assert!(start.elapsed() < Duration::from_secs(10));
     server.thaw();
@@ -32,7 +31,7 @@ fn silent_server_does_not_delay_a_command_past_its_deadline() {
     assert_ne!(place.open().apply(run_id, &retried).unwrap(), Applied::Missing);
     assert_eq!(place.show("1")["status"], "completed");
     server.stop();
-    let down = attempt::within(SHORT * 10, place.target.clone(), place.options(), move |store| store.migrate());
+    let down = place.within(SHORT * 10, place.options(), move |store| store.migrate());
     transient(down);
     server.start();
     assert_eq!(place.open().apply(run_id, &retried).unwrap(), Applied::Kept);
@@ -53,7 +52,7 @@ fn waiter_is_woken_after_the_answer_is_stored() {
 fn panic_in_the_client_is_a_transient_error() {
     let place = Place::sqlite();
     let work = |_store: &mut runwrap::store::Store| -> Result<(), StoreError> { panic!("on purpose") };
-    transient(attempt::within(SHORT * 10, place.target.clone(), place.options(), work));
+    transient(place.within(SHORT * 10, place.options(), work));
 }
 
 /// Another transaction holds the lock of the row.
