@@ -34,10 +34,8 @@ struct Check<'a> {
 /// # Errors
 /// The check could not be completed.
 pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, CommandError> {
-    let estimate = || match scope(args) {
-        Scope::All => ask(settings, "count the records", |store| store.estimate()),
-        Scope::LiveRuns => Ok(None),
-    };
+    let count = || ask(settings, "count the records", |store| store.estimate());
+    let estimate = || if args.live { Ok(None) } else { count() };
     let progress = ProgressBar::start(settings.verbosity != Verbosity::Quiet, estimate)?;
     let mut check = Check { settings, args, array: JsonArray::default(), progress, open: 0 };
     let result = check.run();
@@ -54,11 +52,12 @@ impl Check<'_> {
         for (record_id, finding) in undelivered(self.settings)? {
             self.report(&record_id, &finding, false)?;
         }
+        let scope = if self.args.live { Scope::LiveRuns } else { Scope::All };
         let mut last = None;
         let mut read = 0;
         loop {
             self.progress.show(read);
-            let (scope, after) = (scope(self.args), last.clone());
+            let after = last.clone();
             let page = ask(self.settings, "check the records", move |store| {
                 store.examine(scope, after.as_ref(), PAGE_RECORDS)
             })?;
@@ -88,17 +87,17 @@ impl Check<'_> {
     /// Repairs what follows from the record itself; the rules look at it again under its lock.
     fn fix(&self, id: &str) -> Result<bool, CommandError> {
         let record_id = RecordId(id.to_owned());
-        let decided = ask(self.settings, "repair a record", move |store| store.decide(&record_id, &Decision::Derive));
-        let decided = match decided {
-            Ok(decided) => decided,
-            // The finding stays open, and the check goes on.
-            Err(error) if !error.is_transient() => {
-                self.progress.clear();
-                log::error!(event = "not_fixed", record_id = id, hint = error.hint(); "record {id}: {error}");
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
+        let decided =
+            match ask(self.settings, "repair a record", move |store| store.decide(&record_id, &Decision::Derive)) {
+                Ok(decided) => decided,
+                // The finding stays open, and the check goes on.
+                Err(error) if !error.is_transient() => {
+                    self.progress.clear();
+                    log::error!(event = "not_fixed", record_id = id, hint = error.hint(); "record {id}: {error}");
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            };
         let fixed = decided.applied == Applied::Written;
         if fixed {
             let [before, after] = [decided.before, decided.after]
@@ -125,10 +124,6 @@ impl Check<'_> {
         let line = format!("{record}{kind}: {} (repair: {repair})", finding.detail);
         Ok(output::print(&format!("{}\n", output::printable(&line)))?)
     }
-}
-
-const fn scope(args: &CheckArgs) -> Scope {
-    if args.live { Scope::LiveRuns } else { Scope::All }
 }
 
 /// In the syntax of an option: `24h`, not `1day`.

@@ -84,7 +84,7 @@ impl Operator for Recovery<'_> {
             }
             Err(error) if error.is_transient() => {
                 self.round.failure = Some(error);
-                Outcome::Unavailable
+                Outcome::Ends(RoundEnd::Unavailable)
             }
             Err(error) => {
                 self.leave(name, &error);
@@ -109,16 +109,18 @@ impl Operator for Recovery<'_> {
         let done = std::mem::take(&mut self.round).done;
         // The records are printed even if another part of the round failed.
         if self.service.is_none() || !done.is_empty() {
-            print(&done, self.args.json)?;
+            output::print(&if self.args.json {
+                output::json(&Value::Array(done.iter().map(Repaired::as_json).collect()))
+            } else {
+                done.iter().map(Repaired::as_line).collect()
+            })?;
         }
         let is_first = std::mem::replace(&mut self.is_first, false);
         match (result, &mut self.service) {
             (Ok(()), None) => {}
             (Ok(()), Some(service)) => service.forget_errors(),
-            (Err(error), None) => return Err(error),
             // It has never worked: more likely a mistake in its configuration.
-            (Err(error), Some(_)) if is_first && error.needs_a_person() => return Err(error),
-            (Err(error), Some(service)) => {
+            (Err(error), Some(service)) if !(is_first && error.needs_a_person()) => {
                 let message = error.to_string();
                 if service.is_new(&message) {
                     log::error!(event = "round_failed", hint = error.hint(); "{message}");
@@ -126,6 +128,7 @@ impl Operator for Recovery<'_> {
                     log::info!(event = "round_failed", error = message; "");
                 }
             }
+            (Err(error), _) => return Err(error),
         }
         Ok(end)
     }
@@ -155,15 +158,13 @@ impl Recovery<'_> {
 
     /// Ends the records without a journal, and sums up the round.
     fn complete_round(&mut self, round: io::Result<RoundEnd>) -> Result<(), CommandError> {
-        let end = round.map_err(|cause| self.unusable_directory(cause))?;
+        let unusable = |cause| CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause };
+        let end = round.map_err(unusable)?;
         if let Some(error) = self.round.failure.take() {
             return Err(error);
         }
         if end == RoundEnd::Finished {
-            self.presume_overdue()?;
-            if let Some(silent) = self.args.stuck_after {
-                self.give_up_stuck(silent)?;
-            }
+            self.end_silent()?;
         }
         match (self.round.left, self.round.refused) {
             (0, 0) => Ok(()),
@@ -172,17 +173,19 @@ impl Recovery<'_> {
         }
     }
 
-    fn unusable_directory(&self, cause: io::Error) -> CommandError {
-        CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause }
-    }
-
-    /// Presumes runs lost whose lease has run out.
-    fn presume_overdue(&mut self) -> Result<(), CommandError> {
+    /// Presumes runs lost whose lease has run out, and gives up rows that nothing watches and that have been silent for so long.
+    fn end_silent(&mut self) -> Result<(), CommandError> {
         let table = &self.settings.table;
         let overdue = self.ask(table, "look for lost runs", |store| store.overdue())?;
-        let journaled = self.journaled(&overdue).map_err(|cause| self.unusable_directory(cause))?;
+        let unusable = |cause| CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause };
+        let journaled = self.journaled(&overdue).map_err(unusable)?;
         let lost = overdue.into_iter().filter(|run_id| !journaled.contains(run_id));
-        self.end_each("end the record of a lost run", lost.map(Silent::Overdue))
+        self.end_each("end the record of a lost run", lost.map(Silent::Overdue))?;
+        let Some(silent) = self.args.stuck_after else { return Ok(()) };
+        let doubt = doubt(silent, self.args.assume_now);
+        let seconds = doubt.silent_seconds;
+        let suspects = self.ask(table, "look for stuck records", move |store| store.stuck(seconds))?;
+        self.end_each("end a stuck record", suspects.into_iter().map(|suspect| Silent::Stuck(suspect, doubt.clone())))
     }
 
     /// The runs among `overdue` with a journal here that is alive or ours: its lock and its end know more than a lease.
@@ -193,19 +196,10 @@ impl Recovery<'_> {
         let home = Home::open(&self.settings.state_dir)?;
         let identity = self.settings.database.identity();
         let is_journaled =
-            |name: &OsString| matches!(inspect(&home, name, &identity), Ok(Inspection::Dead(_) | Inspection::Held));
+            |name: &OsString| matches!(inspect(&home, name, &identity), Ok(Inspection::Dead(_) | Inspection::Held(_)));
         let named = home.names()?.runs.into_iter().filter_map(|name| Some((run_id_of(&name)?, name)));
         let known = named.filter(|(run_id, name)| overdue.contains(run_id) && is_journaled(name));
         Ok(known.map(|(run_id, _name)| run_id).collect())
-    }
-
-    /// Gives up rows that nothing watches and that have been silent for so long.
-    fn give_up_stuck(&mut self, silent: Duration) -> Result<(), CommandError> {
-        let doubt = doubt(silent, self.args.assume_now);
-        let seconds = doubt.silent_seconds;
-        let suspects = self.ask(&self.settings.table, "look for stuck records", move |store| store.stuck(seconds))?;
-        let stuck = suspects.into_iter().map(|suspect| Silent::Stuck(suspect, doubt.clone()));
-        self.end_each("end a stuck record", stuck)
     }
 
     /// Ends one record after the other. One that the database refuses to change, by a constraint or a trigger, stops no other.
@@ -251,13 +245,4 @@ impl Recovery<'_> {
             work(store)
         })
     }
-}
-
-fn print(done: &[Repaired], json: bool) -> Result<(), CommandError> {
-    let text = if json {
-        output::json(&Value::Array(done.iter().map(Repaired::as_json).collect()))
-    } else {
-        done.iter().map(Repaired::as_line).collect()
-    };
-    Ok(output::print(&text)?)
 }

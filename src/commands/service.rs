@@ -51,20 +51,16 @@ impl Service {
     /// Lets `pause` pass. False after SIGTERM, which it reports.
     pub(super) fn wait(&self, pause: Duration) -> bool {
         let until = boot_time() + pause;
-        let goes_on = loop {
+        let interval = self.manager.watchdog_interval().unwrap_or(Duration::MAX);
+        while self.goes_on() {
             let left = until.saturating_sub(boot_time());
             if left.is_zero() {
-                break self.goes_on();
+                return true;
             }
-            if self.ends_within(self.manager.watchdog_interval().map_or(left, |interval| left.min(interval))) {
-                break false;
-            }
-            self.manager.notify("WATCHDOG=1");
-        };
-        if !goes_on {
-            self.manager.notify("STOPPING=1");
+            self.ends_within(left.min(interval));
         }
-        goes_on
+        self.manager.notify("STOPPING=1");
+        false
     }
 
     fn ends_within(&self, limit: Duration) -> bool {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::commands::CommandError;
 use crate::config::Settings;
 use crate::delivery::{Inspection, inspect};
-use crate::journal::{Home, RunState, run_id_of};
+use crate::journal::{Home, RunDirectory, RunState, run_id_of};
 use crate::record::{Finding, FindingKind, Repair};
 
 /// The findings, each with its record's id if the journal knows it.
@@ -24,51 +24,43 @@ pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, 
     let identity = settings.database.identity();
     let mut waiting = Vec::new();
     for name in home.names().map_err(unusable)?.runs {
-        match waits(&home, &name, &identity) {
-            Ok(found) => waiting.extend(found),
-            Err(cause) => {
-                let path = settings.state_dir.join("runs").join(&name);
-                let detail = format!("the journal of run {} cannot be read: {cause}", label(&name));
-                waiting.push((Value::Null, finding(detail, format!("make {} your own again", path.display()))));
-            }
-        }
+        waiting.extend(waits(&home, &name, &identity).unwrap_or_else(|cause| {
+            let path = settings.state_dir.join("runs").join(&name);
+            let detail = format!("the journal of run {} cannot be read: {cause}", label(&name));
+            Some((Value::Null, detail, format!("make {} your own again", path.display())))
+        }));
     }
     for path in home.quarantined().map_err(unusable)? {
         let detail = format!("a damaged journal was put aside: {}", path.display());
-        let repair = "read it, end its record with runwrap finalize, then remove it".to_owned();
-        waiting.push((Value::Null, finding(detail, repair)));
+        waiting.push((Value::Null, detail, "read it, end its record with runwrap finalize, then remove it".to_owned()));
     }
-    Ok(waiting)
+    let finding = |detail, repair| Finding { kind: FindingKind::Undelivered, detail, repair: Repair::Do(repair) };
+    Ok(waiting.into_iter().map(|(record_id, detail, repair)| (record_id, finding(detail, repair))).collect())
 }
 
-fn finding(detail: String, repair: String) -> Finding {
-    Finding { kind: FindingKind::Undelivered, detail, repair: Repair::Do(repair) }
-}
-
-fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value, Finding)>> {
+/// The record's id, the detail and the repair of a run that waits.
+fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value, String, String)>> {
     let run = format!("the journal of run {}", label(name));
-    let recover = || "runwrap recover".to_owned();
-    Ok(match inspect(home, name, identity)? {
-        Inspection::Dead(dead) => {
-            Some((record_id(&dead.state), finding(format!("{run} waits for its delivery"), recover())))
+    let recover = "runwrap recover";
+    Ok(Some(match inspect(home, name, identity)? {
+        Inspection::Dead(dead) => (record_id(&dead.state), format!("{run} waits for its delivery"), recover.to_owned()),
+        Inspection::Foreign(database) => {
+            let repair = format!("{recover}, with the --database-url of {database}");
+            (Value::Null, format!("{run} is meant for another database, {database}"), repair)
         }
-        Inspection::Foreign { database } => {
-            let repair = format!("runwrap recover, with the --database-url of {database}");
-            Some((Value::Null, finding(format!("{run} is meant for another database, {database}"), repair)))
+        Inspection::Damaged(damage, _) => {
+            (Value::Null, format!("{run} is damaged: {damage}"), format!("{recover}, which puts it aside"))
         }
-        Inspection::Damaged { damage, .. } => Some((
-            Value::Null,
-            finding(format!("{run} is damaged: {damage}"), format!("{}, which puts it aside", recover())),
-        )),
-        Inspection::Newer { damage } => {
-            Some((Value::Null, finding(format!("{run}: {damage}"), "runwrap recover, by the newer runwrap".into())))
+        Inspection::Newer(damage) => {
+            (Value::Null, format!("{run}: {damage}"), format!("{recover}, by the newer runwrap"))
         }
-        Inspection::NeverBegun { .. } | Inspection::Emptied | Inspection::Gone => None,
-        Inspection::Held => ended(home, name)?.map(|state| {
+        Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone => return Ok(None),
+        Inspection::Held(directory) => {
+            let Some(state) = ended(&directory)?.filter(|_| home.has_run(name)) else { return Ok(None) };
             let detail = format!("{run} has an end, and its keeper is still delivering it");
-            (record_id(&state), finding(detail, "wait, or read the database's error in the log".into()))
-        }),
-    })
+            (record_id(&state), detail, "wait, or read the database's error in the log".to_owned())
+        }
+    }))
 }
 
 /// The run's id, or the directory's name if that has none.
@@ -77,17 +69,11 @@ fn label(name: &OsStr) -> String {
 }
 
 /// The state of an ended run whose keeper still delivers it. While its supervisor lives, that waits for the delivery itself.
-fn ended(home: &Home, name: &OsStr) -> io::Result<Option<RunState>> {
-    let directory = match home.open_run(name) {
-        Ok(directory) => directory,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+fn ended(directory: &RunDirectory) -> io::Result<Option<RunState>> {
     if directory.is_written()? {
         return Ok(None);
     }
-    let state = directory.read()?.ok().map(|(state, _, _)| state);
-    Ok(state.filter(|state| state.ended.is_some() && home.has_run(name)))
+    Ok(directory.read()?.ok().map(|(state, _, _)| state).filter(|state| state.ended.is_some()))
 }
 
 /// A number if it looks like one, as in the record.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Delivery;
 use super::inspection::{DeadRun, Inspection, inspect};
-use super::policy::{NextRound, Outcome, RoundEnd, Schedule, ends_round, next_round, sort_out};
+use super::policy::{NextRound, Outcome, RoundEnd, Schedule, next_round, sort_out};
 use crate::journal::{Home, is_hidden, may_be_for, tag};
 use crate::sys::{clock, random};
 
@@ -107,44 +107,27 @@ impl Backlog {
             if !operator.goes_on() {
                 return Some(RoundEnd::Stopped);
             }
-            match claimed.and_then(|run| Ok((run.delivery()?, run))) {
-                Ok((delivery, run)) => backlog.deliver(home, name, &run, delivery, operator),
-                Err(error) => {
-                    backlog.set_aside(name, error, operator);
-                    None
+            let outcome = claimed.and_then(|run| {
+                let outcome = operator.deliver(&name, &run, run.delivery()?, backlog.failures);
+                if outcome == Outcome::Delivered {
+                    backlog.failures = 0;
+                    // A run that stays is delivered again later, without effect.
+                    if !backlog.dry_run {
+                        home.remove_run(&run.directory)?;
+                    }
                 }
+                Ok(outcome)
+            });
+            match outcome {
+                Ok(Outcome::Delivered) => return None,
+                Ok(Outcome::Ends(end)) => return Some(end),
+                Ok(Outcome::Refused) => {}
+                Err(error) => operator.unusable(&name, error),
             }
+            backlog.set_aside.insert(name);
+            None
         })?;
         Ok(end.unwrap_or(RoundEnd::Finished))
-    }
-
-    fn deliver<O: Operator>(
-        &mut self,
-        home: &Home,
-        name: OsString,
-        run: &DeadRun,
-        delivery: Delivery,
-        operator: &mut O,
-    ) -> Option<RoundEnd> {
-        let outcome = operator.deliver(&name, run, delivery, self.failures);
-        match outcome {
-            Outcome::Delivered => {
-                self.failures = 0;
-                let removed = if self.dry_run { Ok(()) } else { home.remove_run(&run.directory) };
-                // A run that stays is delivered again later, without effect.
-                removed.unwrap_or_else(|error| self.set_aside(name, error, operator));
-            }
-            Outcome::Refused => {
-                self.set_aside.insert(name);
-            }
-            Outcome::Unavailable | Outcome::Hung => {}
-        }
-        ends_round(outcome)
-    }
-
-    fn set_aside(&mut self, name: OsString, error: io::Error, operator: &mut impl Operator) {
-        operator.unusable(&name, error);
-        self.set_aside.insert(name);
     }
 
     /// Reads the directory of runs and clears away dead unborn runs; `None` without a state directory.
@@ -188,22 +171,22 @@ impl Backlog {
     fn claim(&mut self, home: &Home, name: &OsStr) -> io::Result<Option<Box<DeadRun>>> {
         match inspect(home, name, &self.identity)? {
             Inspection::Dead(run) => return Ok(Some(run)),
-            Inspection::Held => self.held.push(name.to_owned()),
-            Inspection::Foreign { .. } => self.foreign += 1,
-            Inspection::NeverBegun { directory } if !self.dry_run => home.remove_run(&directory)?,
+            Inspection::Held(_) => self.held.push(name.to_owned()),
+            Inspection::Foreign(_) => self.foreign += 1,
+            Inspection::NeverBegun(directory) if !self.dry_run => home.remove_run(&directory)?,
             Inspection::Emptied if !self.dry_run => home.remove_emptied(name)?,
-            Inspection::Gone | Inspection::NeverBegun { .. } | Inspection::Emptied => {}
-            Inspection::Damaged { damage, .. } if self.dry_run => {
+            Inspection::Gone | Inspection::NeverBegun(_) | Inspection::Emptied => {}
+            Inspection::Damaged(damage, _) if self.dry_run => {
                 let run = name.display();
                 log::error!(event = "run_damaged", run:%; "the journal of run {run} is damaged: {damage}");
             }
-            Inspection::Damaged { damage, directory } => {
+            Inspection::Damaged(damage, directory) => {
                 let path = home.quarantine(&directory)?.display().to_string();
                 let hint = "read it, end its record with runwrap finalize, then remove it";
                 log::error!(event = "run_quarantined", run:% = name.display(), hint;
                     "a damaged journal ({damage}) was moved to {path}");
             }
-            Inspection::Newer { damage } => {
+            Inspection::Newer(damage) => {
                 let run = name.display();
                 log::warn!(event = "run_left", run:%; "the journal of run {run} stays: {damage}");
             }

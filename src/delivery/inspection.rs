@@ -22,27 +22,18 @@ pub enum Inspection {
     /// Ours to deliver.
     Dead(Box<DeadRun>),
     /// Its supervisor, its keeper or another recovery holds its lock.
-    Held,
+    Held(RunDirectory),
     /// Removed meanwhile.
     Gone,
     /// Without a lock file: its remover died before the last step.
     Emptied,
-    /// Meant for another database.
-    Foreign {
-        database: String,
-    },
+    /// Meant for another database: this one.
+    Foreign(String),
     /// Its journal has no beginning: nothing to deliver.
-    NeverBegun {
-        directory: RunDirectory,
-    },
-    Damaged {
-        damage: Damage,
-        directory: RunDirectory,
-    },
+    NeverBegun(RunDirectory),
+    Damaged(Damage, RunDirectory),
     /// A newer runwrap wrote the journal.
-    Newer {
-        damage: Damage,
-    },
+    Newer(Damage),
 }
 
 /// Inspects the run directory `name` for a process that delivers to the database `identity`. Changes nothing.
@@ -57,7 +48,7 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
         opened => opened?,
     };
     match directory.lock_state()? {
-        LockState::Held => return Ok(Inspection::Held),
+        LockState::Held => return Ok(Inspection::Held(directory)),
         // Its recoverer removed it and then freed the lock.
         LockState::Taken if !home.has_run(name) => return Ok(Inspection::Gone),
         LockState::Taken => {}
@@ -66,10 +57,10 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
         Ok((state, _, _)) if state.begin.database == identity => {
             Inspection::Dead(Box::new(DeadRun { directory, state }))
         }
-        Ok((state, _, _)) => Inspection::Foreign { database: state.begin.database },
-        Err(damage @ Damage::NewerFormat { .. }) => Inspection::Newer { damage },
-        Err(Damage::Empty) => Inspection::NeverBegun { directory },
-        Err(damage @ Damage::Line { .. }) => Inspection::Damaged { damage, directory },
+        Ok((state, _, _)) => Inspection::Foreign(state.begin.database),
+        Err(damage @ Damage::NewerFormat { .. }) => Inspection::Newer(damage),
+        Err(Damage::Empty) => Inspection::NeverBegun(directory),
+        Err(damage @ Damage::Line { .. }) => Inspection::Damaged(damage, directory),
     })
 }
 

@@ -14,9 +14,7 @@ pub enum Outcome {
     /// A person must act on this run. The next run may still be delivered.
     Refused,
     /// The database does not answer, and will not answer the next run either.
-    Unavailable,
-    /// The database did not answer in time, and a thread still waits for it.
-    Hung,
+    Ends(RoundEnd),
 }
 
 /// The reason why a round ended.
@@ -27,6 +25,7 @@ pub enum RoundEnd {
     /// The process was asked to stop between two runs.
     Stopped,
     Unavailable,
+    /// The database did not answer in time, and a thread still waits for it.
     Hung,
 }
 
@@ -67,16 +66,6 @@ pub(super) fn sort_out(
     let first = usize::try_from(failures).unwrap_or_default() % candidates.len().max(1);
     candidates.rotate_left(first);
     (candidates, foreign.len())
-}
-
-/// Whether `outcome` ends the round.
-#[must_use]
-pub(super) const fn ends_round(outcome: Outcome) -> Option<RoundEnd> {
-    match outcome {
-        Outcome::Delivered | Outcome::Refused => None,
-        Outcome::Unavailable => Some(RoundEnd::Unavailable),
-        Outcome::Hung => Some(RoundEnd::Hung),
-    }
 }
 
 /// The step after a round that ended with `end` at the boot time `now`; it is the `failures`-th failed round in a row.
@@ -131,14 +120,6 @@ mod tests {
         assert_eq!(candidates(1, &[]), names(&["2.ours", "4.ours", "1"]));
         assert_eq!(candidates(4, &[]), names(&["2.ours", "4.ours", "1"]));
         assert_eq!(candidates(u32::MAX, &["1", "2.ours", "4.ours"]), names(&[]));
-    }
-
-    #[test]
-    fn a_refused_run_stops_no_other_and_an_unavailable_database_stops_the_round() {
-        assert_eq!(ends_round(Outcome::Delivered), None);
-        assert_eq!(ends_round(Outcome::Refused), None);
-        assert_eq!(ends_round(Outcome::Unavailable), Some(RoundEnd::Unavailable));
-        assert_eq!(ends_round(Outcome::Hung), Some(RoundEnd::Hung));
     }
 
     #[test]

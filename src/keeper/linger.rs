@@ -95,11 +95,11 @@ impl Operator for LingeringKeeper {
             Ok(_delivered) => Outcome::Delivered,
             Err(StoreError::Transient { .. }) if self.attempts.is_hanging() => {
                 log::warn!(event = "attempt_hung", run_id:%, attempt = failures; "");
-                Outcome::Hung
+                Outcome::Ends(RoundEnd::Hung)
             }
             Err(StoreError::Transient { message }) => {
                 log::warn!(event = "attempt_failed", run_id:%, attempt = failures, error = message; "");
-                Outcome::Unavailable
+                Outcome::Ends(RoundEnd::Unavailable)
             }
             Err(StoreError::Permanent { message, hint } | StoreError::BadInput { message, hint }) => {
                 log::error!(event = "needs_a_person", run_id:%, error = message, hint; "");

@@ -163,19 +163,13 @@ impl KeeperMachine {
         }
         if delivered.ended {
             // Before `Final`: in a container every process ends with the supervisor.
-            let last = [
-                KeeperAction::Remove,
-                KeeperAction::AwaitBacklog,
-                KeeperAction::Send(ToSupervisor::Final),
-                KeeperAction::Exit,
-            ];
-            actions.extend(last);
+            actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog]);
+            actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
         } else if self.facts.ended {
             self.plan(now);
-        } else if self.facts.started && !attempted.started {
-            self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
         } else if self.facts.started {
-            self.plan(now + self.heartbeat);
+            let first = if attempted.started { self.heartbeat } else { FIRST_HEARTBEAT };
+            self.plan(now + first.min(self.heartbeat));
         }
         actions
     }

@@ -137,9 +137,7 @@ impl Attempts {
             let result = guarded(&target, || work(store?));
             let is_kept = keeps && result.is_ok();
             is_free.store(is_kept, SeqCst);
-            if sender.send(result).is_err() {
-                log::debug!(event = "answer_too_late", database = target.identity(); "");
-            }
+            sender.send(result).ok();
             done();
             is_kept
         };

@@ -45,8 +45,6 @@ pub struct SupervisorConfig {
     pub place: Option<(Home, RunDirectory)>,
     /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
-    /// The trainer's report file.
-    pub report_path: Option<PathBuf>,
 }
 
 struct Supervisor {
@@ -83,7 +81,8 @@ pub fn supervise(
     supervision: SupervisorConfig,
     gather: impl FnOnce() -> Begin,
 ) -> Result<SupervisorOutcome, SupervisorError> {
-    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
+    let report_path = config.report_path.clone();
     let signals = Signals::block_all()?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),

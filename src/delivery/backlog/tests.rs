@@ -125,7 +125,8 @@ fn a_matching_name_does_not_deliver_a_foreign_journal() {
 fn an_unavailable_database_ends_the_round_and_the_next_begins_with_another_run() {
     let place = Place::new();
     let names = [(); 3].map(|()| place.run(OURS, OURS).path().file_name().unwrap().to_owned());
-    let operator = work(&mut place.backlog(false), &[Outcome::Unavailable, Outcome::Hung], 3);
+    let operator =
+        work(&mut place.backlog(false), &[Outcome::Ends(RoundEnd::Unavailable), Outcome::Ends(RoundEnd::Hung)], 3);
     assert_eq!(operator.ends, [RoundEnd::Unavailable, RoundEnd::Hung, RoundEnd::Finished]);
     let order = [0, 1, 2, 0, 1].map(|index: usize| names[index].clone());
     assert_eq!(operator.attempts, order);
