@@ -14,7 +14,7 @@ use super::undelivered::undelivered;
 use crate::config::{Settings, Verbosity};
 use crate::output::{self, JsonArray, ProgressBar};
 use crate::record::{Applied, Decision, Finding, RecordId, Repair, findings};
-use crate::store::{Scope, Suspicious};
+use crate::store::{Scope, Store, Suspicious};
 
 /// One page takes a fraction of a second, and outweighs the round trip to the database.
 const PAGE_RECORDS: u32 = 10_000;
@@ -87,17 +87,17 @@ impl Check<'_> {
     /// Repairs what follows from the record itself; the rules look at it again under its lock.
     fn fix(&self, id: &str) -> Result<bool, CommandError> {
         let record_id = RecordId(id.to_owned());
-        let decided =
-            match ask(self.settings, "repair a record", move |store| store.decide(&record_id, &Decision::Derive)) {
-                Ok(decided) => decided,
-                // The finding stays open, and the check goes on.
-                Err(error) if !error.is_transient() => {
-                    self.progress.clear();
-                    log::error!(event = "not_fixed", record_id = id, hint = error.hint(); "record {id}: {error}");
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            };
+        let work = move |store: &mut Store| store.decide(&record_id, &Decision::Derive);
+        let decided = match ask(self.settings, "repair a record", work) {
+            Ok(decided) => decided,
+            // The finding stays open, and the check goes on.
+            Err(error) if !error.is_transient() => {
+                self.progress.clear();
+                log::error!(event = "not_fixed", record_id = id, hint = error.hint(); "record {id}: {error}");
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         let fixed = decided.applied == Applied::Written;
         if fixed {
             let [before, after] = [decided.before, decided.after]

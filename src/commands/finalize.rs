@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ask::ask;
 use super::error::CommandError;
 use super::invocation::FinalizeArgs;
-use super::repaired::{Repaired, column, shown};
+use super::repaired::{column, shown};
 use super::report::{ReportError, absolute_path};
 use crate::config::Settings;
 use crate::delivery::recoverer;
@@ -37,7 +37,7 @@ pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), C
         Applied::Written => {
             warn_of_life(&args.id, decided.before.as_ref());
             log::info!(event = "finalized", id = args.id, forced = args.force; "");
-            Ok(output::print(&Repaired { before: decided.before, after: decided.after }.as_line())?)
+            Ok(output::print(&decided.as_line())?)
         }
     }
 }

@@ -35,10 +35,7 @@ pub fn execute(invocation: Invocation) -> ExitCode {
 /// Prints `text` to stdout.
 #[must_use]
 pub fn print(text: &str) -> ExitCode {
-    match output::print(text) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&CommandError::Stdout(error)),
-    }
+    output::print(text).map_or_else(|error| fail(&CommandError::Stdout(error)), |()| ExitCode::SUCCESS)
 }
 
 /// Reports an error of the command line on stderr.

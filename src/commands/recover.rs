@@ -9,7 +9,6 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ask::Database;
-use super::repaired::Repaired;
 use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
@@ -18,9 +17,9 @@ use crate::delivery::{
 };
 use crate::journal::{Home, run_id_of};
 use crate::output;
-use crate::record::RunId;
+use crate::record::{Applied, RunId};
 use crate::store::attempt::Keep;
-use crate::store::{Store, StoreError};
+use crate::store::{Decided, Store, StoreError};
 
 /// The verb at work: its round, and between the rounds its service.
 struct Recovery<'a> {
@@ -36,7 +35,7 @@ struct Recovery<'a> {
 /// The results of one round.
 #[derive(Default)]
 struct Round {
-    done: Vec<Repaired>,
+    done: Vec<Decided>,
     /// The error that ended the deliveries.
     failure: Option<CommandError>,
     /// Runs that could not be delivered.
@@ -72,7 +71,7 @@ impl Operator for Recovery<'_> {
         let ended = self.ask(&run.state.begin.table, "deliver a run", move |store| {
             let before = store.show(&run_id.to_string())?;
             delivery.deliver(store)?;
-            Ok(Repaired { before, after: store.show(&run_id.to_string())? })
+            Ok(Decided { applied: Applied::Written, before, after: store.show(&run_id.to_string())? })
         });
         match ended {
             Ok(repaired) => {
@@ -110,9 +109,9 @@ impl Operator for Recovery<'_> {
         // The records are printed even if another part of the round failed.
         if self.service.is_none() || !done.is_empty() {
             output::print(&if self.args.json {
-                output::json(&Value::Array(done.iter().map(Repaired::as_json).collect()))
+                output::json(&Value::Array(done.iter().map(Decided::as_json).collect()))
             } else {
-                done.iter().map(Repaired::as_line).collect()
+                done.iter().map(Decided::as_line).collect()
             })?;
         }
         let is_first = std::mem::replace(&mut self.is_first, false);
@@ -208,14 +207,15 @@ impl Recovery<'_> {
             if !self.goes_on() {
                 break;
             }
-            let (what, work) = (record.to_string(), record.clone());
-            match self.ask(&self.settings.table, purpose, move |store| work.end(store)) {
-                Ok(ended) => {
-                    if ended.is_some() && !self.args.dry_run {
-                        record.log();
+            let (event, what) = record.describe();
+            match self.ask(&self.settings.table, purpose, move |store| record.end(store)) {
+                Ok(ended) if ended.applied == Applied::Written => {
+                    if !self.args.dry_run {
+                        log::info!(event, what; "");
                     }
-                    self.round.done.extend(ended);
+                    self.round.done.push(ended);
                 }
+                Ok(_changed_meanwhile) => {}
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
                     self.round.refused += 1;

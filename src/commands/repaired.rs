@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-pub(super) use crate::delivery::Repaired;
 use crate::output;
-use crate::store::RecordView;
+use crate::store::{Decided, RecordView};
 
-impl Repaired {
+impl Decided {
     pub(super) fn as_json(&self) -> Value {
         let columns = |entry: &Option<RecordView>| json!(entry.as_ref().map(|entry| &entry.0));
         json!({

@@ -52,15 +52,17 @@ impl Service {
     pub(super) fn wait(&self, pause: Duration) -> bool {
         let until = boot_time() + pause;
         let interval = self.manager.watchdog_interval().unwrap_or(Duration::MAX);
-        while self.goes_on() {
+        loop {
             let left = until.saturating_sub(boot_time());
-            if left.is_zero() {
+            if left.is_zero() && self.goes_on() {
                 return true;
             }
-            self.ends_within(left.min(interval));
+            if left.is_zero() || self.ends_within(left.min(interval)) {
+                self.manager.notify("STOPPING=1");
+                return false;
+            }
+            self.manager.notify("WATCHDOG=1");
         }
-        self.manager.notify("STOPPING=1");
-        false
     }
 
     fn ends_within(&self, limit: Duration) -> bool {

@@ -197,12 +197,9 @@ impl Backlog {
     /// Scans for a dead run, for a process that then starts or ends a loop. Inspects at most `limit` directories.
     pub fn has_dead(&mut self, limit: usize) -> bool {
         let scanned = self.claim_each(limit, |_backlog, _home, name, claimed| readable(&name, claimed));
-        scanned
-            .unwrap_or_else(|error| {
-                log::warn!(event = "state_directory_unreadable", path:? = self.state_dir, error:%; "");
-                None
-            })
-            .is_some()
+        let unreadable =
+            |error: &io::Error| log::warn!(event = "state_directory_unreadable", path:? = self.state_dir, error:%; "");
+        scanned.inspect_err(unreadable).is_ok_and(|found| found.is_some())
     }
 
     /// Inspects the directories again whose locks were held at the last scan: the kernel may have been closing the files of

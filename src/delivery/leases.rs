@@ -1,22 +1,15 @@
 //! Ends records without a journal: of runs whose lease has run out, and of rows that nothing watches. Owns the texts of these
 //! ends. Must not choose the candidates: the store does, and judges each again under its lock.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use std::{fmt, fs};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::recoverer;
-use crate::record::{Applied, Change, Decision, Doubt, Presumption, Proof, RunId};
-use crate::store::{RecordView, Store, StoreError, Suspect};
-
-/// A record before and after its repair; `None` where there was none.
-#[derive(Debug)]
-pub struct Repaired {
-    pub before: Option<RecordView>,
-    pub after: Option<RecordView>,
-}
+use crate::record::{Change, Decision, Doubt, Presumption, Proof, RunId};
+use crate::store::{Decided, Store, StoreError, Suspect};
 
 /// A record that may have to be ended without a journal.
 #[derive(Clone, Debug)]
@@ -27,44 +20,34 @@ pub enum Silent {
     Stuck(Suspect, Doubt),
 }
 
-impl fmt::Display for Silent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overdue(run_id) => write!(f, "run {run_id}"),
-            Self::Stuck(suspect, _) => write!(f, "record {}", suspect.record_id),
-        }
-    }
-}
-
 impl Silent {
-    /// Ends the record. `None` if it has changed meanwhile: a heartbeat or another recovery came first.
+    /// Ends the record, unless it has changed meanwhile: a heartbeat or another recovery came first.
     ///
     /// # Errors
     /// The store's.
-    pub fn end(&self, store: &mut Store) -> Result<Option<Repaired>, StoreError> {
-        let (applied, before, after) = match self {
+    pub fn end(&self, store: &mut Store) -> Result<Decided, StoreError> {
+        match self {
             Self::Overdue(run_id) => {
-                let before = store.show(&run_id.to_string())?;
+                let id = run_id.to_string();
+                let before = store.show(&id)?;
                 let applied = store.apply(*run_id, &Change::Presume(lease_ran_out()))?;
-                let is_ended = applied == Applied::Written;
-                (applied, before, if is_ended { store.show(&run_id.to_string())? } else { None })
+                Ok(Decided { applied, before, after: store.show(&id)? })
             }
             Self::Stuck(suspect, doubt) => {
                 // Within the attempt, which is bounded: the file may be on a disk that hangs.
                 let model_written_at = suspect.model_path.as_deref().and_then(written_at);
                 let doubt = Doubt { model_written_at, ..doubt.clone() };
-                let decided = store.decide(&suspect.record_id, &Decision::GiveUp(doubt))?;
-                (decided.applied, decided.before, decided.after)
+                store.decide(&suspect.record_id, &Decision::GiveUp(doubt))
             }
-        };
-        Ok((applied == Applied::Written).then_some(Repaired { before, after }))
+        }
     }
 
-    /// Logs that the record has ended for good.
-    pub fn log(&self) {
+    /// The event of its end and its name, for the log.
+    #[must_use]
+    pub fn describe(&self) -> (&'static str, String) {
         match self {
-            Self::Overdue(run_id) => log::info!(event = "presumed_lost", run_id:%; ""),
-            Self::Stuck(suspect, _) => log::info!(event = "given_up", record_id:% = suspect.record_id; ""),
+            Self::Overdue(run_id) => ("presumed_lost", format!("run {run_id}")),
+            Self::Stuck(suspect, _) => ("given_up", format!("record {}", suspect.record_id)),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::{KeeperError, Role, options, read_config};
+use super::{KeeperError, Role, introduce, options, read_config};
 use crate::delivery::{ATTEMPT_DEADLINE, Backlog, DeadRun, Delivery, Operator, Outcome, RoundEnd, Schedule};
 use crate::journal::Home;
 use crate::link::{self, KeeperConfig};
@@ -52,7 +52,8 @@ pub(super) fn start(config: &KeeperConfig) -> Option<PidFd> {
 /// # Errors
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
 pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
-    let (_open, config) = read_config(role)?;
+    let (_open, config) = read_config()?;
+    introduce(role, &config);
     let home = Home::open(&config.state_dir)?;
     let identity = config.target.identity();
     let mut backlog = Backlog::new(config.state_dir.clone(), identity.clone(), false, role.failures);

@@ -123,17 +123,15 @@ impl KeeperMachine {
     fn looked(&mut self, facts: JournalFacts, now: Duration) {
         let before = std::mem::replace(&mut self.facts, facts);
         // An end gets an attempt at once, also while a retry or a person is waited for.
-        let first_look = !self.begun && self.role.failures == 0 && self.attempt.is_none();
+        let idle = self.attempt.is_none();
+        let first_look = idle && !self.begun && self.role.failures == 0;
+        // The first read by an image that replaced another.
+        let replaced = idle && self.role.failures > 0 && self.due.is_none() && before == JournalFacts::default();
         if first_look || (facts.ended && !before.ended) {
             self.due = Some(now);
         } else if self.begun && facts.started && !before.started {
             self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
-        } else if self.role.failures > 0
-            && self.attempt.is_none()
-            && self.due.is_none()
-            && before == JournalFacts::default()
-        {
-            // The first read by an image that replaced another.
+        } else if replaced {
             self.due = Some(now);
         }
     }

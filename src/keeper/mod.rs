@@ -86,17 +86,20 @@ fn inherit(fd: RawFd) -> Result<OwnedFd, KeeperError> {
     inherited::descriptor(fd).map_err(|cause| KeeperError::Descriptor { fd, cause })
 }
 
-/// Reads the config, and opens the log. The file stays open: an image that replaces this one finds it under its number.
-fn read_config(role: Role) -> Result<(File, KeeperConfig), KeeperError> {
+/// Reads the config. The file stays open: an image that replaces this one finds it under its number.
+fn read_config() -> Result<(File, KeeperConfig), KeeperError> {
     let file = File::from(inherit(CONFIG_FD)?);
     let config = KeeperConfig::read(&file)?;
-    // The keeper works without its name and its log.
+    Ok((file, config))
+}
+
+/// Names the process and opens its log. The keeper works without both.
+fn introduce(role: Role, config: &KeeperConfig) {
     process::set_name(c"runwrap-keeper").ok();
     if !role.lingers {
         logging::set_run_id(&config.run_id);
     }
     logging::init(Some(&config.log_file), Verbosity::Quiet, false).ok();
-    Ok((file, config))
 }
 
 fn options(config: &KeeperConfig, table: &str, failures: u32, shape: &ShapeCache) -> OpenOptions {

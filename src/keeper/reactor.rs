@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
-use super::{KeeperError, Role, inherit, linger, options, read_config};
+use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::delivery::{Backlog, Delivered, Delivery};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
@@ -62,9 +62,10 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     // Before anything else is opened, which could get one of their numbers.
     let link = Link::from_fd(inherit(link::LINK_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
-    let (_open, config) = read_config(role)?;
+    let (_open, config) = read_config()?;
     // Held while open: it marks the run as alive.
     let _lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
+    introduce(role, &config);
     let (mut attempts, shape) = (Attempts::on(config.target.clone()), ShapeCache::default());
     // A first image will begin the run soon: it opens the file while it reads the rest.
     if role.failures == 0

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -64,15 +64,12 @@ impl Thread {
 /// The thread: opens the store and makes one attempt after the other. Closing the store can hang too, and comes last.
 fn serve(target: &DatabaseTarget, options: &OpenOptions, given: &Receiver<Job>, is_free: &AtomicBool) {
     let mut store = guarded(target, || open(target, options));
-    loop {
-        let job = match given.recv_timeout(KEPT_MAX) {
-            Ok(job) => job,
-            Err(RecvTimeoutError::Timeout) if !is_free.swap(false, SeqCst) => match given.recv() {
-                Ok(job) => job,
-                Err(RecvError) => return,
-            },
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-        };
+    let next = || match given.recv_timeout(KEPT_MAX) {
+        // A job is on its way.
+        Err(RecvTimeoutError::Timeout) if !is_free.swap(false, SeqCst) => given.recv().ok(),
+        job => job.ok(),
+    };
+    while let Some(job) = next() {
         if !job(store.as_mut().map_err(|error| error.clone()), is_free) {
             return;
         }
@@ -93,14 +90,14 @@ pub struct Attempts {
     table: String,
     /// The thread that may take the next attempt; none in the beginning.
     thread: Option<Thread>,
-    /// The last attempt of [`Self::within`] hangs.
-    is_hanging: bool,
+    /// The hosts of attempts that hung, each with the end of its thread.
+    hung: Vec<(usize, Receiver<Infallible>)>,
 }
 
 impl Attempts {
     #[must_use]
     pub const fn on(target: DatabaseTarget) -> Self {
-        Self { target, table: String::new(), thread: None, is_hanging: false }
+        Self { target, table: String::new(), thread: None, hung: Vec::new() }
     }
 
     /// Opens the store ahead of the first attempt, which must follow within [`KEPT_MAX`].
@@ -153,7 +150,8 @@ impl Attempts {
         receiver
     }
 
-    /// Makes an attempt and waits for it until `deadline` has passed: then it hangs.
+    /// Makes an attempt and waits for it until `deadline` has passed: then it hangs. While it does, it is the only one on its host:
+    /// further ones fail at once, and no thread or descriptor accumulates.
     ///
     /// # Errors
     /// The error of `work` or of the opening, or that the database did not answer in time.
@@ -164,13 +162,15 @@ impl Attempts {
         keep: Keep,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let result = self.start(options, keep, work, || {}).recv_timeout(deadline);
-        self.is_hanging = matches!(result, Err(RecvTimeoutError::Timeout));
-        let identity = self.target.identity();
-        let message = match result {
+        let (host, identity) = (options.attempt, self.target.identity());
+        self.hung.retain(|(_, ended)| ended.try_recv() == Err(TryRecvError::Empty));
+        if self.hung.iter().any(|(hung, _)| *hung == host) {
+            return Err(StoreError::Transient { message: format!("{identity} still does not answer") });
+        }
+        let message = match self.start(options, keep, work, || {}).recv_timeout(deadline) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Timeout) => {
-                self.thread = None;
+                self.hung.extend(self.thread.take().map(|thread| (host, thread.ended)));
                 format!("{identity} did not answer within {}", humantime::format_duration(deadline))
             }
             Err(RecvTimeoutError::Disconnected) => format!("{identity}: the attempt ended without an answer"),
@@ -178,10 +178,10 @@ impl Attempts {
         Err(StoreError::Transient { message })
     }
 
-    /// Whether the last attempt of [`Self::within`] hangs, and still has its thread.
+    /// Whether an attempt of [`Self::within`] hung, and had not ended at the last attempt.
     #[must_use]
     pub const fn is_hanging(&self) -> bool {
-        self.is_hanging
+        !self.hung.is_empty()
     }
 
     /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.

@@ -70,6 +70,34 @@ fn a_service_outlives_an_outage_of_its_database_and_says_once_that_there_is_one(
     assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{said}");
 }
 
+/// Each round of a service left a hung thread and four descriptors behind.
+// Holds: failures/service-silent
+#[test]
+fn service_accumulates_nothing_while_its_database_is_silent() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    migrated(&site);
+    let mut command = site.runwrap(&["recover", "--every", "100ms", "--stuck-after", "24h", "--start-timeout", "2s"]);
+    let mut service = start(command.stdout(Stdio::piped()));
+    site.sql(STUCK);
+    let line = service.line();
+    assert!(line.starts_with("record 1: training -> failed (stuck)"), "{line}");
+    let rounds = |least: usize| {
+        wait_until("rounds that failed", || site.log().matches("event=round_failed").count() >= least);
+    };
+    let count = |what: &str| std::fs::read_dir(format!("/proc/{}/{what}", service.pid())).unwrap().count();
+    server.freeze();
+    rounds(1);
+    let before = ["fd", "task"].map(count);
+    rounds(5);
+    assert_eq!(["fd", "task"].map(count), before);
+    server.thaw();
+    site.sql(STUCK);
+    assert!(service.line().starts_with("record 2: training -> failed (stuck)"));
+    service.signal("TERM");
+    assert_eq!(service.end().code(), Some(0));
+}
+
 // Holds: failures/service-misconfigured
 #[test]
 fn a_service_ends_at_once_where_a_person_must_act_before_it_can_work() {
