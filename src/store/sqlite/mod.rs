@@ -121,7 +121,7 @@ impl Session for SqliteSession {
     fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
         self.script(match access {
             Access::Read => "BEGIN",
-            Access::Write => "BEGIN IMMEDIATE",
+            Access::Write | Access::Begin | Access::BeginAgain => "BEGIN IMMEDIATE",
         })?;
         first.map_or(Ok(Rows::new()), |(statement, texts)| self.rows(statement, texts))
     }
