@@ -186,9 +186,9 @@ impl Transaction<'_> {
         let clock = self.clock()?;
         let names = [&EXAMINED_COLUMNS[..], &["model_path"]].concat();
         let most = u32::MAX.to_string();
-        let lists = [("{condition}", "status = 'training'"), ("{limit}", most.as_str())];
+        let lists = [("{condition}", self.session.dialect().has_status), ("{limit}", most.as_str())];
         let mut silent = Vec::new();
-        for found in self.found("page", &names, &lists, &[])?.chunks(PAGE as usize) {
+        for found in self.found("page", &names, &lists, &[Some("training")])?.chunks(PAGE as usize) {
             let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
             let runs = self.last_runs(&ids)?;
             for found in found {
