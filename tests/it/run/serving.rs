@@ -77,7 +77,7 @@ fn service_accumulates_nothing_while_its_database_is_silent() {
     let server = Postgres::private();
     let site = Site::on(&server);
     migrated(&site);
-    let mut command = site.runwrap(&["recover", "--every", "100ms", "--stuck-after", "24h", "--start-timeout", "2s"]);
+    let mut command = site.runwrap(&["recover", "--every", "1s", "--stuck-after", "24h", "--start-timeout", "2s"]);
     let mut service = start(command.stdout(Stdio::piped()));
     site.sql(STUCK);
     let line = service.line();
