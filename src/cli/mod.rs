@@ -36,7 +36,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     if let [_program, verb, own @ ..] = arguments.as_slice()
         && verb == "keeper"
     {
-        return Ok(Invocation { flags: Layer::default(), action: Action::Keeper { arguments: own.to_vec() } });
+        return Ok(Invocation { flags: Layer::default(), action: Action::Keeper(own.to_vec()) });
     }
     // `help [VERB]` without a verb of that name, which every run would have to describe to clap.
     if arguments.get(1).is_some_and(|word| word == "help") && arguments.len() <= 3 {
@@ -55,7 +55,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     let Some((verb, own)) = matches.subcommand() else {
         let command: Vec<OsString> = matches.get_many("command").into_iter().flatten().cloned().collect();
         return match command.first() {
-            Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Action::Run { command } }),
+            Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Action::Run(command) }),
             Some(_) | None => Err(EarlyExit::Usage(usage::no_command())),
         };
     };

@@ -23,7 +23,7 @@ fn given(line: &str, row: &options::OptionRow) -> Vec<String> {
 
 #[track_caller]
 fn runs(line: &str, command: &str) {
-    assert_eq!(parsed(line).action, Action::Run { command: words(command) }, "{line}");
+    assert_eq!(parsed(line).action, Action::Run(words(command)), "{line}");
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn words_after_the_separator_are_the_command() {
 fn a_command_may_be_any_bytes() {
     let bytes = OsString::from_vec(vec![0xff, b'=', 0xfe]);
     let invocation = parse([words("runwrap --"), vec![bytes.clone(), bytes.clone()]].concat()).unwrap();
-    assert_eq!(invocation.action, Action::Run { command: vec![bytes.clone(), bytes.clone()] });
+    assert_eq!(invocation.action, Action::Run(vec![bytes.clone(), bytes.clone()]));
     let invocation = parse([words("runwrap --state-dir"), vec![bytes.clone()], words("-- true")].concat()).unwrap();
     assert_eq!(invocation.flags.all(&options::STATE_DIR)[0].text, bytes);
 }
@@ -81,7 +81,7 @@ fn each_verb_takes_its_own_arguments() {
     };
     let line = "runwrap report --metric loss=-0.5 --metric a=b=c --model-path out.pt";
     assert_eq!(parsed(line).action, Action::Report(reported));
-    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Action::Keeper { arguments: words("--fd 3 -x") });
+    assert_eq!(parsed("runwrap keeper --fd 3 -x").action, Action::Keeper(words("--fd 3 -x")));
 }
 
 #[test]

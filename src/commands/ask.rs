@@ -8,7 +8,7 @@ use crate::store::{OpenOptions, ShapeCache, Store, StoreError};
 /// The database of some settings.
 pub(super) struct Database<'a> {
     settings: &'a Settings,
-    attempts: Attempts,
+    pub(super) attempts: Attempts,
     /// The number of the host that answered last.
     host: usize,
 }
@@ -56,11 +56,6 @@ impl<'a> Database<'a> {
             });
         }
     }
-
-    /// Closes the store that an attempt has kept open.
-    pub(super) fn close(&mut self) {
-        self.attempts.close();
-    }
 }
 
 /// One attempt on the table of `settings`, as [`Database::ask`].
@@ -74,6 +69,6 @@ pub(super) fn ask<T: Send + 'static>(
 ) -> Result<T, CommandError> {
     let mut database = Database::of(settings);
     let answer = database.ask(&settings.table, Keep::Closed, purpose, work);
-    database.close();
+    database.attempts.close();
     answer
 }

@@ -70,12 +70,11 @@ fn commit(text: &str) -> Option<String> {
 
 /// The 64 hexadecimal digits in the name of a container's cgroup or mounts.
 fn container_id() -> Option<String> {
-    ["/proc/self/cgroup", "/proc/self/mountinfo"].into_iter().filter_map(|path| read(Path::new(path))).find_map(
-        |text| {
-            let mut words = text.split(|character: char| !character.is_ascii_hexdigit());
-            words.find(|word| word.len() == 64).map(str::to_owned)
-        },
-    )
+    let mut texts = ["/proc/self/cgroup", "/proc/self/mountinfo"].into_iter().filter_map(|path| read(Path::new(path)));
+    texts.find_map(|text| {
+        let mut words = text.split(|character: char| !character.is_ascii_hexdigit());
+        words.find(|word| word.len() == 64).map(str::to_owned)
+    })
 }
 
 fn read(path: &Path) -> Option<String> {

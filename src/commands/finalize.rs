@@ -70,10 +70,8 @@ fn refusal(args: &FinalizeArgs, before: Option<&RecordView>) -> CommandError {
         return refused(why, "write the offset of a local time, such as +01:00; without one it is UTC");
     }
     if args.force || word("status") == Status::Training.as_str() {
-        return refused(
-            "the given end is in the future".to_owned(),
-            "write the time in UTC; the database's clock decides",
-        );
+        let hint = "write the time in UTC; the database's clock decides";
+        return refused("the given end is in the future".to_owned(), hint);
     }
     let (status, reason) = (word("status"), word("reason"));
     refused(format!("it has ended already: {status} ({reason})"), "use --force to override it")

@@ -20,9 +20,7 @@ pub struct Invocation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Neither `command` nor its first word is empty.
-    Run {
-        command: Vec<OsString>,
-    },
+    Run(Vec<OsString>),
     List {
         filter: Filter,
         json: bool,
@@ -41,9 +39,7 @@ pub enum Action {
         print: bool,
     },
     /// The hidden verb that starts a keeper, which parses the arguments.
-    Keeper {
-        arguments: Vec<OsString>,
-    },
+    Keeper(Vec<OsString>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

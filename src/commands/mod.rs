@@ -54,9 +54,9 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
     let Invocation { flags, action } = invocation;
     match action {
         // These two must work even if the configuration has become invalid during the run: they do not read it.
-        Action::Keeper { arguments } => keeper::run(&arguments)?,
+        Action::Keeper(arguments) => keeper::run(&arguments)?,
         Action::Report(args) => report::report(&args)?,
-        Action::Run { command } => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
+        Action::Run(command) => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
         Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,
         Action::Check(args) => return check::check(&settings(flags)?, &args),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,

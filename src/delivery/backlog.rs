@@ -49,11 +49,10 @@ pub trait Operator {
 }
 
 /// The runs that earlier processes left for one database.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Backlog {
     state_dir: PathBuf,
     identity: String,
-    tag: String,
     dry_run: bool,
     /// Failed rounds in a row.
     failures: u32,
@@ -69,9 +68,7 @@ impl Backlog {
     /// The backlog for the database `identity`, after `failures` failed rounds of an earlier image. A dry run changes nothing.
     #[must_use]
     pub fn new(state_dir: PathBuf, identity: String, dry_run: bool, failures: u32) -> Self {
-        let tag = tag(&identity);
-        let (set_aside, held) = (HashSet::new(), Vec::new());
-        Self { state_dir, identity, tag, dry_run, failures, set_aside, held, foreign: 0 }
+        Self { state_dir, identity, dry_run, failures, ..Self::default() }
     }
 
     /// Works on the backlog by the operator's schedule. False if it gave up or was stopped with runs left.
@@ -143,7 +140,8 @@ impl Backlog {
                 self.held.push(name);
             }
         }
-        let may_be_ours = |name: &OsStr| may_be_for(name, &self.tag);
+        let tag = tag(&self.identity);
+        let may_be_ours = |name: &OsStr| may_be_for(name, &tag);
         let (candidates, foreign) = sort_out(names.runs, may_be_ours, &self.set_aside, self.failures);
         self.foreign = foreign;
         Ok(Some((home, candidates)))

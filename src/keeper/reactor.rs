@@ -11,12 +11,13 @@ use std::time::Duration;
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
+use crate::config::DatabaseTarget;
 use crate::delivery::{Backlog, Delivered, Delivery};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
 use crate::store::attempt::{Attempts, Keep};
-use crate::store::{ShapeCache, Store, StoreError};
+use crate::store::{ShapeCache, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, leftovers, process, random, spawn};
@@ -242,14 +243,15 @@ impl Keeper {
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let options = options(&self.config, &self.config.table, number, &self.shape);
         let waker = self.waker.clone();
-        let work = move |store: &mut Store| delivery.deliver(store);
         let done = move || {
             if let Err(error) = waker.wake() {
                 log::error!(event = "wake_failed", error:%; "");
             }
         };
-        let keep = if self.machine.keeps_open() { Keep::File } else { Keep::Closed };
-        self.attempt = Some(self.attempts.start(options, keep, work, done));
+        // A server's connection is closed between two heartbeats: thousands of runs share a hundred connections.
+        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
+        let keep = if is_file && self.machine.keeps_open() { Keep::Open } else { Keep::Closed };
+        self.attempt = Some(self.attempts.start(options, keep, move |store| delivery.deliver(store), done));
     }
 
     /// On this thread: an attempt can fail before it has a store.

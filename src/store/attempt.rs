@@ -24,10 +24,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     Closed,
-    /// A file only. A server's connection is closed between two attempts that are far apart: thousands of runs share a
-    /// hundred connections.
-    File,
-    /// A server's connection too: the next attempt follows at once.
+    /// The next attempt follows soon.
     Open,
 }
 
@@ -123,16 +120,11 @@ impl Attempts {
             self.close();
             self.table.clone_from(&options.table);
         }
-        let keeps = match keep {
-            Keep::Closed => false,
-            Keep::File => matches!(self.target, DatabaseTarget::Sqlite(_)),
-            Keep::Open => true,
-        };
         let (sender, receiver) = channel();
         let target = self.target.clone();
         let job = move |store: Result<&mut Store, StoreError>, is_free: &AtomicBool| {
             let result = guarded(&target, || work(store?));
-            let is_kept = keeps && result.is_ok();
+            let is_kept = keep == Keep::Open && result.is_ok();
             is_free.store(is_kept, SeqCst);
             sender.send(result).ok();
             done();
@@ -228,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut attempts = file(&directory);
         attempts.prepare(options()).unwrap();
-        let first = attempt(&mut attempts, Keep::File);
+        let first = attempt(&mut attempts, Keep::Open);
         assert_eq!(attempt(&mut attempts, Keep::Closed), first);
         assert_ne!(attempt(&mut attempts, Keep::Closed), first);
     }
@@ -237,16 +229,16 @@ mod tests {
     fn an_attempt_given_to_an_ended_thread_starts_another() {
         let directory = tempfile::tempdir().unwrap();
         let mut attempts = file(&directory);
-        let first = attempt(&mut attempts, Keep::File);
+        let first = attempt(&mut attempts, Keep::Open);
         attempts.thread.as_ref().unwrap().is_free.store(false, SeqCst);
-        assert_ne!(attempt(&mut attempts, Keep::File), first);
+        assert_ne!(attempt(&mut attempts, Keep::Open), first);
     }
 
     #[test]
     fn a_closed_file_leaves_no_write_ahead_log() {
         let directory = tempfile::tempdir().unwrap();
         let mut attempts = file(&directory);
-        attempts.within(LIMIT, options(), Keep::File, |store| store.migrate()).unwrap();
+        attempts.within(LIMIT, options(), Keep::Open, |store| store.migrate()).unwrap();
         assert!(directory.path().join("runs.db-wal").exists());
         attempts.close();
         assert!(!directory.path().join("runs.db-wal").exists());
@@ -258,8 +250,8 @@ mod tests {
         let mut attempts = file(&directory);
         std::fs::create_dir(directory.path().join("runs.db")).unwrap();
         attempts.prepare(options()).unwrap();
-        assert!(attempts.within(LIMIT, options(), Keep::File, |_store| Ok(())).is_err());
+        assert!(attempts.within(LIMIT, options(), Keep::Open, |_store| Ok(())).is_err());
         std::fs::remove_dir(directory.path().join("runs.db")).unwrap();
-        attempt(&mut attempts, Keep::File);
+        attempt(&mut attempts, Keep::Open);
     }
 }
