@@ -34,7 +34,7 @@ struct Check<'a> {
 /// # Errors
 /// The check could not be completed.
 pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, CommandError> {
-    let count = || ask(settings, "count the records", |store| store.estimate());
+    let count = || ask(settings, "count the records", Store::estimate);
     let estimate = || if args.live { Ok(None) } else { count() };
     let progress = ProgressBar::start(settings.verbosity != Verbosity::Quiet, estimate)?;
     let mut check = Check { settings, args, array: JsonArray::default(), progress, open: 0 };

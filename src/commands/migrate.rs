@@ -3,7 +3,8 @@
 use super::ask::ask;
 use super::error::CommandError;
 use crate::config::Settings;
-use crate::{output, store};
+use crate::output;
+use crate::store::{self, Store};
 
 /// Brings the database of `settings` up to date; with `print_only` prints the SQL and opens nothing.
 ///
@@ -17,7 +18,7 @@ pub(super) fn migrate(settings: &Settings, print_only: bool) -> Result<(), Comma
     } else {
         // An explicit migration overrides `no_migrate` in the configuration file.
         let settings = Settings { migrate: true, ..settings.clone() };
-        let applied = ask(&settings, "migrate the database", |store| store.migrate())?;
+        let applied = ask(&settings, "migrate the database", Store::migrate)?;
         let database = settings.database.identity();
         log::info!(event = "migrated", database:% = database, applied; "");
         summary(&database, applied)

@@ -175,7 +175,7 @@ impl Recovery<'_> {
     /// Presumes runs lost whose lease has run out, and gives up rows that nothing watches and that have been silent for so long.
     fn end_silent(&mut self) -> Result<(), CommandError> {
         let table = &self.settings.table;
-        let overdue = self.ask(table, "look for lost runs", |store| store.overdue())?;
+        let overdue = self.ask(table, "look for lost runs", Store::overdue)?;
         let unusable = |cause| CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause };
         let journaled = self.journaled(&overdue).map_err(unusable)?;
         let lost = overdue.into_iter().filter(|run_id| !journaled.contains(run_id));

@@ -238,7 +238,7 @@ mod tests {
     fn a_closed_file_leaves_no_write_ahead_log() {
         let directory = tempfile::tempdir().unwrap();
         let mut attempts = file(&directory);
-        attempts.within(LIMIT, options(), Keep::Open, |store| store.migrate()).unwrap();
+        attempts.within(LIMIT, options(), Keep::Open, Store::migrate).unwrap();
         assert!(directory.path().join("runs.db-wal").exists());
         attempts.close();
         assert!(!directory.path().join("runs.db-wal").exists());
