@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use crate::config::options::{OPTIONS, OptionKind, OptionRow, OptionScope};
+use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::record::Status;
 
 use super::{help, values};
@@ -14,7 +14,7 @@ use super::{help, values};
 const DATABASE_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
 
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
-    row.scope == OptionScope::DatabaseVerbs && DATABASE_VERBS.contains(&verb)
+    row.in_verbs && DATABASE_VERBS.contains(&verb)
 }
 
 /// Describes the arguments of a verb only once it was typed, or its help is asked for: a run must not pay for them.

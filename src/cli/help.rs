@@ -39,7 +39,7 @@ Examples:
 /// The help of an option, with its default and its variable.
 pub(super) fn of_row(row: &OptionRow) -> String {
     let mut text = row.help.to_owned();
-    let default = row.default.shown().map(|default| format!("default: {default}"));
+    let default = row.default.or(row.computed_default).map(|default| format!("default: {default}"));
     let variable = row.variable.map(|variable| format!("env:{variable}"));
     for note in [default, variable].into_iter().flatten() {
         // Writing to a String cannot fail.
