@@ -1,8 +1,9 @@
 //! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -22,8 +23,8 @@ use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
-use crate::sys::signals::{self, PendingSignals, Sender, Signals};
-use crate::sys::spawn::{Trainer, spawn_trainer};
+use crate::sys::signals::{self, SignalSet, Signals};
+use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
 
@@ -45,8 +46,6 @@ pub struct SupervisorConfig {
     pub place: Option<(Home, RunDirectory)>,
     /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
-    /// The trainer's report file.
-    pub report_path: Option<PathBuf>,
 }
 
 struct Supervisor {
@@ -55,11 +54,11 @@ struct Supervisor {
     guard: Guard,
     signal_inbox: SignalInbox,
     command: Vec<OsString>,
-    report_path: Option<PathBuf>,
     stderr_tail_bytes: u64,
-    trainer: Option<Trainer>,
-    executed: bool,
+    /// From the fork until the result of the exec is known.
+    exec_result: Option<File>,
     oom_kills: OomKills,
+    /// Of the trainer that has ended, until its end is written.
     usage: Option<Usage>,
     /// Events for the next turn of the loop.
     pending: Vec<SupervisorEvent>,
@@ -83,12 +82,12 @@ pub fn supervise(
     supervision: SupervisorConfig,
     gather: impl FnOnce() -> Begin,
 ) -> Result<SupervisorOutcome, SupervisorError> {
-    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
     let signals = Signals::block_all()?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),
-        blocked: signals.inherited_blocked(),
+        blocked: signals.inherited.iter().map(|signal| signal as i32).collect(),
     };
     let directory = place.as_ref().map(|(_, run)| run);
     let (journal, error) = JournalFile::create(directory).map_err(SupervisorError::Journal)?;
@@ -104,16 +103,13 @@ pub fn supervise(
     // afterwards every signal is an event.
     let begin = signals.with_inherited_mask(gather)?;
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
-    let guard = Guard::new(writer, place, keeper, limits.finish_timeout);
     let mut supervisor = Supervisor {
         machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),
-        guard,
+        guard: Guard::new(writer, place, keeper),
         signal_inbox: SignalInbox::new(signals),
         command,
-        report_path,
         stderr_tail_bytes,
-        trainer: None,
-        executed: false,
+        exec_result: None,
         oom_kills: OomKills::default(),
         usage: None,
         pending: Vec::new(),
@@ -142,9 +138,7 @@ impl Supervisor {
             for event in self.next_events()? {
                 if matches!(event, SupervisorEvent::Executed { .. }) {
                     failpoint::reached("running");
-                    if failpoint::fails("running") {
-                        return Err(io::Error::other("failpoint").into());
-                    }
+                    failpoint::may_fail("running")?;
                 }
                 let actions = self.machine.step(event, clock::boot_time());
                 if let Some(end) = self.perform(actions)? {
@@ -156,10 +150,10 @@ impl Supervisor {
 
     /// Waits for the next events, at most until the machine's next deadline.
     fn next_events(&mut self) -> Result<Vec<SupervisorEvent>, SupervisorError> {
-        let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
-        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keeper.link_fd(), exec_result];
-        let [signal, link, exec] =
-            readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
+        let exec_result = self.exec_result.as_ref().map(File::as_fd);
+        let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
+        let deadline = if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) };
+        let [signal, link, exec] = readable(fds, deadline)?;
         let mut events = std::mem::take(&mut self.pending);
         if exec {
             events.extend(self.exec_result()?);
@@ -178,36 +172,21 @@ impl Supervisor {
         Ok(events)
     }
 
+    /// The event of the exec, once.
     fn exec_result(&mut self) -> Result<Option<SupervisorEvent>, SupervisorError> {
-        let Some(trainer) = &mut self.trainer else { return Ok(None) };
-        self.executed = true;
-        match trainer.exec_result()? {
-            None => Ok(Some(SupervisorEvent::Executed { pid: trainer.pid })),
-            Some(error) => {
-                self.guard.reap()?;
-                self.trainer = None;
-                Ok(Some(spawn_failed(&self.command, &error)))
-            }
-        }
+        let (Some(pid), Some(result)) = (self.guard.trainer_pid, self.exec_result.take()) else { return Ok(None) };
+        let Some(error) = exec_error(result)? else { return Ok(Some(SupervisorEvent::Executed { pid })) };
+        self.guard.reap()?;
+        Ok(Some(spawn_failed(&self.command, &error)))
     }
 
     fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
         let signals = self.signal_inbox.take()?;
-        let mut changes = Vec::new();
-        self.collect_child_changes(&mut changes)?;
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
         // stopped. The trainer's end follows them: one of them may have caused it. Held by
         // `stop_request_beside_sigchld_continues_stopped_trainer`.
-        let is_end = |event: &SupervisorEvent| {
-            !matches!(event, SupervisorEvent::TrainerStopped { .. } | SupervisorEvent::TrainerContinued)
-        };
-        let end = changes.iter().position(is_end).unwrap_or(changes.len());
-        let ends = changes.split_off(end);
-        events.extend(changes);
+        let end = self.take_child_changes(events)?;
         for (signal, mut scope) in signals {
-            if signal.number == signals::SIGCHLD && signal.sender == Sender::Kernel {
-                continue;
-            }
             // A signal to our group does not reach a trainer that has left it.
             if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
                 scope = SignalScope::SupervisorOnly;
@@ -215,14 +194,18 @@ impl Supervisor {
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
             events.push(SupervisorEvent::Signal { signal, scope });
         }
-        events.extend(ends);
+        events.extend(end);
         Ok(())
     }
 
-    fn collect_child_changes(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
-        let trainer = self.guard.trainer_pid;
-        wait::reap_others(trainer)?;
-        let Some(pid) = trainer.filter(|_| self.trainer.is_some()) else { return Ok(()) };
+    /// Adds the trainer's stops and continues to `events` and returns the events of its end.
+    fn take_child_changes(
+        &mut self,
+        events: &mut Vec<SupervisorEvent>,
+    ) -> Result<Vec<SupervisorEvent>, SupervisorError> {
+        let mut end = Vec::new();
+        wait::reap_others(self.guard.trainer_pid)?;
+        let Some(pid) = self.guard.trainer_pid.filter(|_| self.usage.is_none()) else { return Ok(end) };
         // The kernel keeps at most a stop, a continue and an end per child.
         for _ in 0..3 {
             let Some(change) = wait::next_change(pid)? else { break };
@@ -233,24 +216,19 @@ impl Supervisor {
                     events.push(SupervisorEvent::TrainerStopped { signal, in_foreground });
                 }
                 ChildChange::Continued => events.push(SupervisorEvent::TrainerContinued),
-                ChildChange::Exited { .. } | ChildChange::Signaled { .. } => {
+                ChildChange::Ended { status, used } => {
                     // A failed exec also ends the child; its error comes first.
-                    if !self.executed
-                        && let Some(event) = self.exec_result()?
-                    {
-                        events.push(event);
-                    }
-                    if self.trainer.take().is_some()
-                        && let Some((exit, usage)) = trainer_exit(&change, &self.oom_kills)
-                    {
+                    end.extend(self.exec_result()?);
+                    if self.guard.trainer_pid.is_some() {
+                        let (exit, usage) = trainer_exit(status, used, &self.oom_kills);
                         self.usage = Some(usage);
-                        events.push(SupervisorEvent::TrainerEnded(exit));
+                        end.push(SupervisorEvent::TrainerEnded(exit));
                     }
                     break;
                 }
             }
         }
-        Ok(())
+        Ok(end)
     }
 
     /// Performs `actions` in order. Returns `Some` when runwrap must exit.
@@ -290,9 +268,10 @@ impl Supervisor {
                 SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
                 SupervisorAction::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
                 SupervisorAction::Abandon => {
-                    let temporary = self.report_path.as_deref().filter(|_| self.guard.place.is_none());
+                    let is_temporary = self.guard.place.is_none();
                     self.guard.abandon()?;
-                    temporary.map(discard_temporary_report);
+                    let report_path = self.guard.keeper.config.report_path.as_deref();
+                    report_path.filter(|_| is_temporary).map(discard_temporary_report);
                 }
                 SupervisorAction::Exit(end) => return Ok(Some(end)),
             }
@@ -318,7 +297,7 @@ impl Supervisor {
             // The trainer has ended.
             log::info!(event = "terminal_not_handed_over", error:%; "");
         }
-        self.signal_inbox.end_watch();
+        self.signal_inbox.query_witness();
         self.pending.push(SupervisorEvent::Resumed);
         Ok(())
     }
@@ -327,7 +306,7 @@ impl Supervisor {
         if let Err(error) = self.guard.start_keeper() {
             // The keeper died after removing the run's directory, so it had delivered the end. Held by
             // `keeper_death_after_the_removal_costs_no_wait`.
-            if error.kind() == io::ErrorKind::NotFound && self.guard.is_finished() {
+            if error.kind() == io::ErrorKind::NotFound && self.guard.finished {
                 self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
                 return;
             }
@@ -350,16 +329,18 @@ impl Supervisor {
             ("RUNWRAP_NAME", OsString::from(&run.name)),
         ];
         added.extend(state.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
-        added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
+        added.extend(
+            self.guard.keeper.config.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())),
+        );
         // Excludes our own output from the trainer's stderr tail.
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.inherited_mask()) {
-            Ok((trainer, before_fork)) => {
-                self.guard.trainer_pid = Some(trainer.pid);
-                self.trainer = Some(trainer);
+        match spawn_trainer(&self.command, &added, &self.signal_inbox.signals.inherited) {
+            Ok(Trainer { pid, exec_result, pending_before }) => {
+                self.guard.trainer_pid = Some(pid);
+                self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
-                self.take_signals_before_fork(&before_fork)?;
+                self.take_signals_before_fork(pending_before)?;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
@@ -367,7 +348,7 @@ impl Supervisor {
     }
 
     /// Signals that were pending before the fork did not reach the trainer, whatever their scope.
-    fn take_signals_before_fork(&mut self, before_fork: &PendingSignals) -> Result<(), SupervisorError> {
+    fn take_signals_before_fork(&mut self, before_fork: SignalSet) -> Result<(), SupervisorError> {
         let mut events = Vec::new();
         self.take_signals(&mut events)?;
         for event in &mut events {

@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use super::events::SupervisorEvent;
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
-use crate::sys::wait::ChildChange;
+use crate::sys::wait::Rusage;
 use crate::sys::{process, signals};
 
 /// The event for a failed fork or exec.
@@ -16,17 +18,17 @@ pub(super) fn spawn_failed(command: &[OsString], error: &io::Error) -> Superviso
     SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
 }
 
-/// How the trainer ended and its resource use; `None` for a stop or a continue.
-pub(super) fn trainer_exit(change: &ChildChange, oom_kills: &OomKills) -> Option<(TrainerExit, Usage)> {
-    let (exit, used) = match change {
-        ChildChange::Exited { code, used } => (TrainerExit::Exited { code: *code }, used),
-        ChildChange::Signaled { signal, used } => {
+/// How the trainer ended, and its resource use.
+pub(super) fn trainer_exit(status: ExitStatus, used: Rusage, oom_kills: &OomKills) -> (TrainerExit, Usage) {
+    let exit = match status.code() {
+        Some(code) => TrainerExit::Exited { code },
+        None => {
+            let signal = status.signal().unwrap_or_default();
             // Before the trainer is reaped: its cgroup may be removed with it.
-            let oom = *signal == signals::SIGKILL && oom_kills.has_increased();
-            (TrainerExit::Signaled { signal: *signal, name: signals::name(*signal), oom }, used)
+            let oom = signal == signals::SIGKILL && oom_kills.has_increased();
+            TrainerExit::Signaled { signal, name: signals::name(signal), oom }
         }
-        ChildChange::Stopped { .. } | ChildChange::Continued => return None,
     };
-    let (cpu_user_seconds, cpu_system_seconds) = (used.cpu_user_seconds, used.cpu_system_seconds);
-    Some((exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes: used.max_rss_bytes }))
+    let Rusage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes } = used;
+    (exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes })
 }
