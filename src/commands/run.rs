@@ -16,7 +16,7 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, SupervisorOutcome, Undelivered, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -36,7 +36,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let gather = || begin(settings, command, run_id, name);
     // If the run has begun, the drop guard has finalized it before an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
-        Ok(Ok(SupervisorOutcome { end, undelivered })) => {
+        Ok(Ok((end, undelivered))) => {
             if let Some(undelivered) = undelivered {
                 deliver_alone(settings, &undelivered, report_path.as_deref());
             }

@@ -45,10 +45,6 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub(super) const fn new(writer: Writer, place: Option<(Home, RunDirectory)>, keeper: KeeperProcess) -> Self {
-        Self { writer, place, keeper, trainer_pid: None, stderr_tail: None, finished: false }
-    }
-
     /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
     /// the first keeper (`started` is the result of starting it). Also returns whether the directory's name is durable.
     pub(super) fn begin(
@@ -149,11 +145,9 @@ impl Guard {
 
     fn wait_for_delivery(&mut self) -> io::Result<()> {
         let deadline = clock::boot_time() + self.keeper.config.finish_timeout;
-        while let Some(fd) = self.keeper.link_fd() {
-            let left = deadline.saturating_sub(clock::boot_time());
-            if left.is_zero() || !readable_within(fd, left)? {
-                break;
-            }
+        while let Some(fd) = self.keeper.link_fd()
+            && readable_within(fd, deadline.saturating_sub(clock::boot_time()))?
+        {
             match self.keeper.recv()? {
                 Message::Received(ToSupervisor::Recorded(_)) | Message::Nothing => {}
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) | Message::Closed => break,

@@ -73,12 +73,10 @@ impl KeeperProcess {
 /// Takes the keeper's lock. A keeper that has just died may still hold it while the kernel closes its descriptors.
 fn keeper_lock(directory: &RunDirectory) -> io::Result<File> {
     let deadline = clock::boot_time() + DEATH_WAIT;
-    loop {
-        match directory.lock_for_keeper() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::boot_time() < deadline => {
-                poll::pause(STEP)?;
-            }
-            result => return result,
-        }
+    let mut lock = directory.lock_for_keeper();
+    while lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) && clock::boot_time() < deadline {
+        poll::pause(STEP)?;
+        lock = directory.lock_for_keeper();
     }
+    lock
 }

@@ -12,13 +12,13 @@ use crate::sys::process::EndAs;
 use crate::sys::signals::{self, Sender, SignalInfo};
 
 /// `--timeout` ran out.
-pub const EXIT_TIMEOUT: u8 = 124;
+const EXIT_TIMEOUT: u8 = 124;
 /// runwrap itself failed, or was misused.
 pub const EXIT_RUNWRAP: u8 = 125;
 /// The command is not executable.
-pub const EXIT_NOT_EXECUTABLE: u8 = 126;
+const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
-pub const EXIT_NOT_FOUND: u8 = 127;
+const EXIT_NOT_FOUND: u8 = 127;
 
 /// Signals held for a trainer that has not started. More than arrive in those milliseconds.
 const HELD_MAX: usize = 64;
@@ -34,7 +34,7 @@ const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
 /// The time limits of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunLimits {
     pub start_timeout: Duration,
     pub finish_timeout: Duration,
@@ -48,9 +48,10 @@ pub struct RunLimits {
     pub require_database: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     /// Waiting for the record. The trainer has not been forked.
+    #[default]
     Starting,
     /// The trainer was forked.
     Running,
@@ -60,7 +61,7 @@ enum Phase {
     Done,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SupervisorMachine {
     limits: RunLimits,
     inherited: InheritedSignals,
@@ -84,21 +85,8 @@ pub(super) struct SupervisorMachine {
 
 impl SupervisorMachine {
     pub(super) fn new(limits: RunLimits, inherited: InheritedSignals, now: Duration) -> Self {
-        Self {
-            limits,
-            inherited,
-            phase: Phase::Starting,
-            recorded: false,
-            held_signals: Vec::new(),
-            stops_written: 0,
-            stopped: None,
-            suspended: false,
-            timed_out: false,
-            deadlines: Deadlines::of_phase(Some(now + limits.start_timeout)),
-            restarts: 0,
-            restart_at: None,
-            actions: Vec::new(),
-        }
+        let deadlines = Deadlines::of_phase(Some(now + limits.start_timeout));
+        Self { limits, inherited, deadlines, ..Self::default() }
     }
 
     /// The latest time for the next [`SupervisorEvent::Tick`].
@@ -365,12 +353,12 @@ impl SupervisorMachine {
     }
 
     fn write_stop_request(&mut self, signal: SignalInfo) {
-        let (sender_pid, sender_uid) = match signal.sender {
+        let (pid, uid) = match signal.sender {
             Sender::Kernel => (None, None),
             Sender::Process { pid, uid } => (Some(pid), Some(uid)),
         };
         let signal = signals::name(signal.number);
-        self.write(journal::RunEvent::StopRequested { signal, sender_pid, sender_uid }, true);
+        self.write(journal::RunEvent::StopRequested { signal, sender_pid: pid, sender_uid: uid }, true);
     }
 }
 

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -14,18 +16,17 @@ use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
 use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
-use super::trainer::{spawn_failed, trainer_exit};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
 };
 use crate::link::{KeeperConfig, Message, ToSupervisor};
-use crate::record::Usage;
+use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
-use crate::sys::wait::{self, ChildChange};
+use crate::sys::wait::{self, ChildChange, Rusage};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
@@ -64,16 +65,8 @@ struct Supervisor {
     pending: Vec<SupervisorEvent>,
 }
 
-/// The result of [`supervise`].
-#[derive(Debug)]
-pub struct SupervisorOutcome {
-    /// How runwrap exits.
-    pub end: EndAs,
-    /// Set if no keeper is left: the caller delivers the run.
-    pub undelivered: Option<Undelivered>,
-}
-
-/// Runs the trainer from start to end. `gather` collects the facts of the run while the keeper starts.
+/// Runs the trainer from start to end. `gather` collects the facts of the run while the keeper starts. Returns how
+/// runwrap exits and, if no keeper is left, the run that the caller delivers.
 ///
 /// # Errors
 /// The journal cannot be kept even in memory, or a system call that supervision needs fails. A run that has begun is
@@ -81,7 +74,7 @@ pub struct SupervisorOutcome {
 pub fn supervise(
     supervision: SupervisorConfig,
     gather: impl FnOnce() -> Begin,
-) -> Result<SupervisorOutcome, SupervisorError> {
+) -> Result<(EndAs, Option<Undelivered>), SupervisorError> {
     let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
     let signals = Signals::block_all()?;
     let inherited_signals = InheritedSignals {
@@ -105,7 +98,7 @@ pub fn supervise(
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
     let mut supervisor = Supervisor {
         machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),
-        guard: Guard::new(writer, place, keeper),
+        guard: Guard { writer, place, keeper, trainer_pid: None, stderr_tail: None, finished: false },
         signal_inbox: SignalInbox::new(signals),
         command,
         stderr_tail_bytes,
@@ -115,7 +108,7 @@ pub fn supervise(
         pending: Vec::new(),
     };
     let end = supervisor.run(started, written)?;
-    Ok(SupervisorOutcome { end, undelivered: supervisor.guard.undelivered() })
+    Ok((end, supervisor.guard.undelivered()))
 }
 
 fn warn_memory_journal(error: &io::Error) {
@@ -159,7 +152,7 @@ impl Supervisor {
             events.extend(self.exec_result()?);
         }
         if signal {
-            self.take_signals(&mut events)?;
+            self.take_signals(&mut events, SignalSet::default())?;
         }
         if link {
             match self.guard.keeper.recv()? {
@@ -180,7 +173,12 @@ impl Supervisor {
         Ok(Some(spawn_failed(&self.command, &error)))
     }
 
-    fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
+    /// `before_fork`: the signals that were pending before the fork, so that they did not reach the trainer.
+    fn take_signals(
+        &mut self,
+        events: &mut Vec<SupervisorEvent>,
+        before_fork: SignalSet,
+    ) -> Result<(), SupervisorError> {
         let signals = self.signal_inbox.take()?;
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
         // stopped. The trainer's end follows them: one of them may have caused it. Held by
@@ -188,7 +186,8 @@ impl Supervisor {
         let end = self.take_child_changes(events)?;
         for (signal, mut scope) in signals {
             // A signal to our group does not reach a trainer that has left it.
-            if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
+            let has_left = self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid));
+            if has_left || before_fork.contains(signal.number) {
                 scope = SignalScope::SupervisorOnly;
             }
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
@@ -303,14 +302,13 @@ impl Supervisor {
     }
 
     fn start_keeper(&mut self) {
-        if let Err(error) = self.guard.start_keeper() {
-            // The keeper died after removing the run's directory, so it had delivered the end. Held by
-            // `keeper_death_after_the_removal_costs_no_wait`.
-            if error.kind() == io::ErrorKind::NotFound && self.guard.finished {
-                self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
-                return;
-            }
-            self.note_keeper_result(Err(error));
+        let started = self.guard.start_keeper();
+        // The keeper died after removing the run's directory, so it had delivered the end. Held by
+        // `keeper_death_after_the_removal_costs_no_wait`.
+        if self.guard.finished && started.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
+        } else {
+            self.note_keeper_result(started);
         }
     }
 
@@ -340,25 +338,12 @@ impl Supervisor {
                 self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
-                self.take_signals_before_fork(pending_before)?;
+                let mut events = std::mem::take(&mut self.pending);
+                self.take_signals(&mut events, pending_before)?;
+                self.pending = events;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
-        Ok(())
-    }
-
-    /// Signals that were pending before the fork did not reach the trainer, whatever their scope.
-    fn take_signals_before_fork(&mut self, before_fork: SignalSet) -> Result<(), SupervisorError> {
-        let mut events = Vec::new();
-        self.take_signals(&mut events)?;
-        for event in &mut events {
-            if let SupervisorEvent::Signal { signal, scope } = event
-                && before_fork.contains(signal.number)
-            {
-                *scope = SignalScope::SupervisorOnly;
-            }
-        }
-        self.pending.extend(events);
         Ok(())
     }
 
@@ -374,4 +359,25 @@ impl Supervisor {
         self.note_keeper_result(notified);
         Ok(())
     }
+}
+
+/// The event for a failed fork or exec.
+fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
+    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
+    let message = format!("cannot run {program}: {}", process::error_text(error));
+    SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+}
+
+/// How the trainer ended, and its resource use.
+fn trainer_exit(status: ExitStatus, used: Rusage, oom_kills: &OomKills) -> (TrainerExit, Usage) {
+    let exit = if let Some(code) = status.code() {
+        TrainerExit::Exited { code }
+    } else {
+        let signal = status.signal().unwrap_or_default();
+        // Before the trainer is reaped: its cgroup may be removed with it.
+        let oom = signal == signals::SIGKILL && oom_kills.has_increased();
+        TrainerExit::Signaled { signal, name: signals::name(signal), oom }
+    };
+    let Rusage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes } = used;
+    (exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes })
 }

@@ -64,12 +64,9 @@ impl Waker {
         Ok(self.0.write(1).map(drop)?)
     }
 
-    /// Makes the descriptor unreadable again.
+    /// Makes the descriptor unreadable again. Call it when the descriptor is readable.
     pub fn clear(&self) -> io::Result<()> {
-        match self.0.read() {
-            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        Ok(self.0.read().map(drop)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Signalling processes, and ending this one.
 
 use std::ffi::CStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -33,14 +33,9 @@ impl SigtermPipe {
         Ok(Self(readable))
     }
 
-    /// Discards the signals received so far.
+    /// Discards the signals received so far. Call it when the descriptor is readable.
     pub fn clear(&self) -> io::Result<()> {
-        let mut bytes = [0; 16];
-        match io::Read::read(&mut &self.0, &mut bytes) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
-        }
+        (&self.0).read(&mut [0; 16]).map(drop)
     }
 }
 

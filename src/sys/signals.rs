@@ -26,10 +26,8 @@ pub struct SignalInfo {
 pub enum Sender {
     /// The terminal, a child's end, a timer: no process sent it.
     Kernel,
-    Process {
-        pid: i32,
-        uid: u32,
-    },
+    /// A process, by `kill` or `sigqueue`; its real user.
+    Process { pid: i32, uid: u32 },
 }
 
 /// All signals that can be blocked, blocked and readable. A fault of this process (SIGSEGV, …) kills it in spite of the
@@ -83,23 +81,21 @@ pub fn take(set: SignalSet) -> io::Result<Option<SignalInfo>> {
     let taken =
         unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, set, &raw mut info, &raw const at_once, size_of::<u64>()) };
     match Errno::result(taken) {
-        Ok(_) => Ok(Some(SignalInfo::from_info(&info))),
+        Ok(_) => {
+            // SAFETY: the kernel fills the field for every signal that a process sent; `new` ignores it for others.
+            let pid = unsafe { info.si_pid() };
+            // SAFETY: as above.
+            let uid = unsafe { info.si_uid() };
+            // SAFETY: as above; any bytes are a valid word.
+            let value = unsafe { info.si_value() }.sival_ptr.addr();
+            Ok(Some(SignalInfo::new(info.si_signo, info.si_code, (pid, uid), value)))
+        }
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
 
 impl SignalInfo {
-    fn from_info(info: &libc::siginfo_t) -> Self {
-        // SAFETY: the kernel fills the field for every signal that a process sent; `new` ignores it for other signals.
-        let pid = unsafe { info.si_pid() };
-        // SAFETY: as above.
-        let uid = unsafe { info.si_uid() };
-        // SAFETY: as above; any bytes are a valid word.
-        let value = unsafe { info.si_value() }.sival_ptr.addr();
-        Self::new(info.si_signo, info.si_code, (pid, uid), value)
-    }
-
     /// `sender` and `value` are valid only for the codes checked here.
     fn new(number: i32, code: i32, sender: (i32, u32), value: usize) -> Self {
         let (pid, uid) = sender;
@@ -161,5 +157,5 @@ pub(super) fn set_action(number: i32, action: libc::sighandler_t) -> nix::Result
 
 pub use libc::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU,
-    SIGURG, SIGVTALRM, SIGWINCH,
+    SIGVTALRM, SIGWINCH,
 };

@@ -28,26 +28,13 @@ pub struct Rusage {
     pub max_rss_bytes: i64,
 }
 
-/// A result of `waitid`.
-struct Waited {
-    pid: i32,
-    /// `CLD_EXITED`, …
-    code: i32,
-    /// The exit code or the signal.
-    status: i32,
-    used: Rusage,
-}
-
 /// The next change of the child `pid`. An ended child stays a zombie until [`reap`].
 pub fn next_change(pid: i32) -> io::Result<Option<ChildChange>> {
-    if let Some(Waited { code, status, used, .. }) = wait_id(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT)? {
-        let status = ExitStatus::from_raw(if code == libc::CLD_EXITED { status << 8 } else { status });
-        return Ok(Some(ChildChange::Ended { status, used }));
-    }
-    Ok(wait_id(libc::P_PID, pid, libc::WSTOPPED | libc::WCONTINUED)?.map(|change| match change.code {
-        libc::CLD_CONTINUED => ChildChange::Continued,
-        _ => ChildChange::Stopped { signal: change.status },
-    }))
+    let change = match wait_id(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT)? {
+        Some(end) => Some(end),
+        None => wait_id(libc::P_PID, pid, libc::WSTOPPED | libc::WCONTINUED)?,
+    };
+    Ok(change.map(|(_, change)| change))
 }
 
 /// Whether the child `pid` has ended or was reaped.
@@ -90,16 +77,16 @@ pub fn reap(pid: i32) -> io::Result<()> {
 pub fn reap_others(except: Option<i32>) -> io::Result<()> {
     // Each turn reaps a child, so the loop ends. If waitid returns the excepted zombie first, the loop stops; the other
     // zombies are reaped after the next SIGCHLD.
-    while let Some(ended) = wait_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT)?
-        && Some(ended.pid) != except
+    while let Some((pid, _)) = wait_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT)?
+        && Some(pid) != except
     {
-        reap(ended.pid)?;
+        reap(pid)?;
     }
     Ok(())
 }
 
 /// The raw `waitid` system call: it also returns the rusage, which the C library's wrapper hides.
-fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<Waited>> {
+fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<(i32, ChildChange)>> {
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: all-zero bytes are a valid rusage.
@@ -121,7 +108,13 @@ fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<Wa
     let pid = unsafe { info.si_pid() };
     // SAFETY: as above.
     let status = unsafe { info.si_status() };
-    Ok((pid != 0).then_some(Waited { pid, code: info.si_code, status, used }))
+    let change = match info.si_code {
+        libc::CLD_EXITED => ChildChange::Ended { status: ExitStatus::from_raw(status << 8), used },
+        libc::CLD_STOPPED | libc::CLD_TRAPPED => ChildChange::Stopped { signal: status },
+        libc::CLD_CONTINUED => ChildChange::Continued,
+        _ => ChildChange::Ended { status: ExitStatus::from_raw(status), used },
+    };
+    Ok((pid != 0).then_some((pid, change)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of CPU time are far below 2^52")]

@@ -135,33 +135,26 @@ impl Witness {
     pub fn kill_process(&self) -> io::Result<()> {
         self.process.signal(SIGKILL)
     }
-
-    /// Waits for the end, so that the process group is as empty as without runwrap.
-    fn kill_and_reap(&self) -> io::Result<()> {
-        self.kill_process()?;
-        readable_within(&self.process, DEATH_WAIT)?;
-        wait::reap(self.pid)
-    }
 }
 
 impl Drop for Witness {
+    /// Waits for the end, so that the process group is as empty as without runwrap.
     fn drop(&mut self) {
-        if let Err(error) = self.kill_and_reap() {
+        let killed = self.kill_process().and_then(|()| readable_within(&self.process, DEATH_WAIT));
+        if let Err(error) = killed.and_then(|_ended| wait::reap(self.pid)) {
             log::warn!(event = "witness_not_reaped", error:%; "");
         }
     }
 }
 
 /// Runs in the child: parent-death signal, own name, empty command line and environment.
-fn hide_identity((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
+fn hide_identity((start, end): (usize, usize), parent: Pid) -> Result<(), Errno> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(Errno::ESRCH);
     }
     set_name(c"rw-witness")?;
-    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(end.saturating_sub(start))) else {
-        return Err(Errno::EFAULT);
-    };
+    let length = end.saturating_sub(start);
     // SAFETY: the kernel placed arguments and environment there, at the end of the stack. The pages are the child's own
     // copy, and it reads neither.
     unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
