@@ -172,22 +172,16 @@ fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<F
 }
 
 fn in_memory(bytes: &[u8]) -> io::Result<File> {
-    let file = fs::memory_file("runwrap-journal")?;
-    file.write_all_at(bytes, 0)?;
-    Ok(file)
+    fs::memory_file("runwrap-journal", bytes)
 }
 
 /// One write per line: after a crash the line is whole, absent, or the torn last line.
 fn write_at(file: &File, line: &[u8], offset: usize) -> io::Result<()> {
-    if failpoint::fails("journal-write") {
-        return Err(io::Error::from(io::ErrorKind::StorageFull));
-    }
+    failpoint::may_fail("journal-write").map_err(|_| io::ErrorKind::StorageFull)?;
     file.write_all_at(line, offset as u64)
 }
 
 fn sync(file: &File) -> io::Result<()> {
-    if failpoint::fails("journal-sync") {
-        return Err(io::Error::other("fsync failed"));
-    }
+    failpoint::may_fail("journal-sync")?;
     file.sync_data()
 }
