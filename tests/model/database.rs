@@ -174,7 +174,7 @@ impl Record {
 // The words stand for the values: `Status` and `Reason` have no hash of their own.
 impl Hash for Record {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.status.as_str(), self.reason.map(Reason::as_str), self.presumed, self.overdue).hash(state);
+        (self.status.as_str(), self.reason.map(|reason| reason.to_string()), self.presumed, self.overdue).hash(state);
     }
 }
 
