@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::record_row::{RecordRow, clean};
 use super::run_row::{self, RunRow};
-use super::session::{Access, Class, Failure};
-use super::shape::{Column, Shape, without_nul};
+use super::session::{Access, Class, Column, Failure};
+use super::shape::{Shape, without_nul};
 use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{Transaction, locked};
