@@ -27,7 +27,7 @@ use protocol::Protocol;
 const STATES_MAX: usize = 500_000;
 
 #[test]
-fn the_protocol_keeps_its_promises_in_every_state() {
+fn protocol_holds_in_every_state() {
     let checked = Protocol::real().checker().spawn_bfs().join();
     checked.assert_properties();
     let states = checked.unique_state_count();
@@ -47,31 +47,31 @@ fn with(statements: Statements) -> Protocol {
 }
 
 #[test]
-fn an_update_by_id_alone_overwrites_the_truth() {
+fn update_by_id_alone_overwrites_a_true_end() {
     check_violation(with(Statements::ByIdAlone), TRUTH_STAYS);
 }
 
 #[test]
-fn a_recover_that_reads_and_then_writes_overwrites_the_truth() {
+fn recover_that_reads_then_writes_overwrites_a_true_end() {
     check_violation(with(Statements::ReadThenWrite), TRUTH_STAYS);
 }
 
 #[test]
-fn a_truth_that_needs_a_training_row_gets_lost_after_a_presumption() {
+fn end_that_requires_training_is_lost_after_a_presumption() {
     check_violation(with(Statements::GuardedByTraining), JOURNAL_ARRIVES);
 }
 
 #[test]
-fn a_record_that_is_inserted_without_a_key_is_doubled() {
+fn insert_without_a_key_duplicates_the_record() {
     check_violation(with(Statements::WithoutKey), ONE_RECORD);
 }
 
 #[test]
-fn a_trainer_without_a_parent_death_signal_trains_on_unseen() {
+fn trainer_without_parent_death_signal_runs_unwatched() {
     check_violation(Protocol { parent_death_signal: false, ..Protocol::real() }, TRAINER_IS_WATCHED);
 }
 
 #[test]
-fn a_recover_that_asks_for_no_lock_loses_what_a_living_run_journals() {
+fn recover_without_locks_loses_the_end_of_a_living_run() {
     check_violation(Protocol { locks: false, ..Protocol::real() }, JOURNAL_ARRIVES);
 }

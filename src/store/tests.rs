@@ -126,7 +126,7 @@ fn filled(path: &Path, count: u32) -> Store {
 }
 
 #[test]
-fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
+fn no_statement_reads_the_whole_table() {
     let of = |count: u32| {
         let directory = tempfile::tempdir().unwrap();
         everything(&mut filled(&directory.path().join("runs.db"), count))

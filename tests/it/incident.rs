@@ -72,7 +72,7 @@ fn recover_invents_no_end_and_finalize_overrides_it() {
         assert_eq!(json!(columns), json!(["failed", "stuck", true, null, null, {"loss": 0.027}]));
         let message = record["error_message"].as_str().unwrap();
         let why = "stuck: in training without a sign of life for 1day and nothing watched it; recovered by ";
-        assert!(message.starts_with(why) && message.ends_with("nobody knows when or how it ended"), "{message}");
+        assert!(message.starts_with(why) && message.ends_with("when and how it ended is unknown"), "{message}");
         assert!(looked_at(&site).ends_with(UNTOUCHED));
         assert_eq!(said(&site, &["recover", "--stuck-after", "24h"]), "");
 

@@ -91,7 +91,7 @@ fn places(last: usize) -> Vec<usize> {
 }
 
 #[test]
-fn places_are_the_first_the_last_and_some_between() {
+fn places_are_spread_from_first_to_last() {
     assert_eq!(places(0), Vec::<usize>::new());
     assert_eq!(places(1), [1]);
     assert_eq!(places(3), [1, 2, 3]);
@@ -181,13 +181,13 @@ fn check_killed(hit: Hit, call: &'static str, place: usize) {
 
 // Holds: failures/kill-syscall
 #[test]
-fn killed_at_any_call_of_the_supervisor_a_run_has_one_true_record() {
+fn sigkill_at_any_supervisor_call_leaves_one_true_record() {
     sweep(Hit::Supervisor, &EFFECTS, |call, place| check_killed(Hit::Supervisor, call, place));
 }
 
 // Holds: failures/kill-syscall
 #[test]
-fn killed_at_any_call_of_all_its_processes_a_run_has_one_true_record() {
+fn sigkill_at_any_call_of_any_process_leaves_one_true_record() {
     sweep(Hit::AllProcesses, &EFFECTS, |call, place| check_killed(Hit::AllProcesses, call, place));
 }
 
@@ -208,21 +208,21 @@ fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, said: &
 
 // Holds: failures/error-syscall
 #[test]
-fn an_error_at_any_write_of_the_supervisor_harms_neither_the_trainer_nor_its_record() {
+fn error_at_any_supervisor_write_spares_trainer_and_record() {
     let script = "echo out; : > ran; exit 3";
     sweep(Hit::Supervisor, &WRITES, |call, place| check_error(Hit::Supervisor, call, place, script, "out"));
 }
 
 // Holds: failures/error-syscall
 #[test]
-fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_record() {
+fn error_at_any_write_of_any_process_spares_trainer_and_record() {
     sweep(Hit::AllProcesses, &WRITES, |call, place| check_error(Hit::AllProcesses, call, place, SCRIPT, ""));
 }
 
 /// The config of the keeper is the first call, the beginning of the journal the second.
 // Holds: failures/journal-disk-error
 #[test]
-fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_is_warned() {
+fn journal_moves_to_a_second_file_without_a_warning() {
     let site = Site::sqlite();
     let script = "ls \"${RUNWRAP_REPORT%/*}\" >&2; : > ran; exit 3";
     let mut command = traced(&site, Hit::Supervisor, "pwrite64", Some("error=EIO:when=2"), script);
@@ -237,7 +237,7 @@ fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_i
 }
 
 #[test]
-fn the_release_binary_has_no_failpoints() {
+fn release_binary_has_no_failpoints() {
     let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     let (release, own) = (text(release_binary()), text(Path::new(env!("CARGO_BIN_EXE_runwrap"))));
     assert!(own.contains("RUNWRAP_FAILPOINTS"), "the search finds nothing where there is something");
@@ -248,7 +248,7 @@ fn the_release_binary_has_no_failpoints() {
 
 /// Each library would be loaded twice a run, by the supervisor and by the keeper: half as long as an fsync takes.
 #[test]
-fn the_release_binary_needs_no_library_but_the_c_library() {
+fn release_binary_links_only_the_c_library() {
     let output = Command::new("ldd").arg(release_binary()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();

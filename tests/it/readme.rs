@@ -84,7 +84,7 @@ fn newcomer(line: &str, copy: &Path, home: &Path) -> Output {
 }
 
 #[test]
-fn the_two_commands_of_a_newcomer_work_on_a_clean_copy() {
+fn try_it_commands_work_on_a_clean_copy() {
     let blocks = shell_blocks(&readme(), "Try it");
     assert_eq!(blocks.len(), 2);
     let copy = clean_copy();
@@ -127,7 +127,7 @@ fn path_with_runwrap_and_python(site: &Site) -> String {
 }
 
 #[test]
-fn the_commands_of_its_use_work_as_they_stand() {
+fn use_it_commands_work_as_written() {
     let readme = readme();
     let blocks = shell_blocks(&readme, "Use it");
     assert!(blocks[0].starts_with("runwrap -- python train.py"), "{blocks:?}");
@@ -162,7 +162,7 @@ fn the_commands_of_its_use_work_as_they_stand() {
 }
 
 #[test]
-fn what_a_command_reports_in_its_examples_is_in_the_record() {
+fn report_examples_reach_the_record() {
     let readme = readme();
     let site = Site::sqlite();
     let path = path_with_runwrap_and_python(&site);
@@ -179,7 +179,7 @@ fn what_a_command_reports_in_its_examples_is_in_the_record() {
 }
 
 #[test]
-fn its_configuration_file_is_one() {
+fn example_configuration_file_is_valid() {
     let site = Site::sqlite();
     let readme = readme();
     let [config] = blocks_of(&readme, "toml")[..] else { panic!("one configuration file") };
@@ -194,7 +194,7 @@ fn its_configuration_file_is_one() {
 }
 
 #[test]
-fn its_table_of_options_is_that_of_the_program() {
+fn table_of_options_matches_the_program() {
     let readme = readme();
     let rows: Vec<Vec<&str>> = readme
         .lines()
@@ -216,7 +216,7 @@ fn its_table_of_options_is_that_of_the_program() {
 }
 
 #[test]
-fn every_example_of_a_verb_is_understood() {
+fn every_verb_example_is_accepted() {
     let home = TempDir::new().unwrap();
     let readme = readme();
     let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();

@@ -32,7 +32,7 @@ fn names(directory: &Path) -> Vec<PathBuf> {
 
 // Holds: failures/state-foreign
 #[test]
-fn a_state_directory_of_another_user_is_not_used() {
+fn state_directory_of_another_user_is_not_used() {
     let site = Site::sqlite();
     let state_dir = if is_root() {
         let state_dir = site.state_dir();
@@ -54,7 +54,7 @@ fn a_state_directory_of_another_user_is_not_used() {
 
 /// The keeper gets every byte of a path.
 #[test]
-fn paths_that_are_not_utf_8_cost_the_run_nothing() {
+fn paths_that_are_not_utf8_work() {
     let name = |text: &[u8]| std::ffi::OsStr::from_bytes(text).to_owned();
     for variable in ["RUNWRAP_STATE_DIR", "RUNWRAP_LOG_FILE", "XDG_DATA_HOME", "XDG_STATE_HOME", "HOME"] {
         let site = Site::sqlite();
@@ -75,7 +75,7 @@ fn paths_that_are_not_utf_8_cost_the_run_nothing() {
 
 // Holds: failures/state-open
 #[test]
-fn a_state_directory_that_others_may_write_is_not_used() {
+fn state_directory_writable_by_others_is_not_used() {
     let site = Site::sqlite();
     fs::create_dir_all(site.state_dir()).unwrap();
     fs::set_permissions(site.state_dir(), Permissions::from_mode(0o777)).unwrap();
@@ -86,7 +86,7 @@ fn a_state_directory_that_others_may_write_is_not_used() {
 
 // Holds: failures/state-link
 #[test]
-fn a_link_planted_for_the_runs_is_not_followed() {
+fn link_in_place_of_the_runs_is_not_followed() {
     let site = Site::sqlite();
     let target = site.path().join("target");
     fs::create_dir(&target).unwrap();
@@ -99,7 +99,7 @@ fn a_link_planted_for_the_runs_is_not_followed() {
 
 // Holds: failures/state-link
 #[test]
-fn a_link_planted_for_the_log_is_not_followed() {
+fn link_in_place_of_the_log_is_not_followed() {
     let site = Site::sqlite();
     let target = site.path().join("target");
     fs::write(&target, "mine\n").unwrap();
@@ -128,7 +128,7 @@ fn dead_run(site: &Site) -> PathBuf {
 /// A later run found the lock of a killed process still held, since the kernel had not closed its files yet, and no process
 /// looked again.
 #[test]
-fn locks_freed_after_the_first_scan_are_seen_at_the_end_of_the_run() {
+fn locks_freed_after_the_first_scan_are_seen_at_the_end() {
     let site = Site::sqlite();
     let dead = dead_run(&site);
     let unborn = dead.with_file_name(".01900000-0000-7000-8000-000000000000");
@@ -153,7 +153,7 @@ fn locks_freed_after_the_first_scan_are_seen_at_the_end_of_the_run() {
 }
 
 #[test]
-fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
+fn link_among_the_runs_is_left_and_stops_no_other_run() {
     let site = Site::sqlite();
     let dead = dead_run(&site);
     let target = site.path().join("target");
@@ -171,7 +171,7 @@ fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
 
 // Holds: failures/journal-link
 #[test]
-fn a_link_planted_for_a_journal_is_not_followed() {
+fn link_in_place_of_a_journal_is_not_followed() {
     let site = Site::sqlite();
     let dead = dead_run(&site);
     let target = site.path().join("target");
@@ -187,7 +187,7 @@ fn a_link_planted_for_a_journal_is_not_followed() {
 
 // Holds: failures/journal-newer
 #[test]
-fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
+fn journal_of_a_newer_format_is_left_and_stops_no_other_run() {
     let site = Site::sqlite();
     let newer = dead_run(&site);
     let journal = newer.join("journal-1.jsonl");
@@ -210,7 +210,7 @@ fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
 
 // Holds: failures/journal-disk-full
 #[test]
-fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
+fn full_disk_under_the_journal_costs_one_warning() {
     let site = Site::sqlite();
     let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
     disk.fill();
@@ -223,7 +223,7 @@ fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
 
 // Holds: failures/journal-disk-full
 #[test]
-fn a_disk_that_fills_up_during_the_run_loses_nothing() {
+fn disk_that_fills_up_during_the_run_loses_nothing() {
     let site = Site::sqlite();
     let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
     // The trainer's last report does not fit any more.
@@ -240,7 +240,7 @@ fn a_disk_that_fills_up_during_the_run_loses_nothing() {
 
 // Holds: failures/database-disk-full
 #[test]
-fn a_disk_that_is_full_under_the_database_gets_the_record_when_there_is_room_again() {
+fn record_is_written_once_the_database_disk_has_room() {
     let site = Site::sqlite();
     let place = site.path().join("database");
     let Some(disk) = SmallDisk::mount(&place) else { return };

@@ -34,7 +34,7 @@ fn recover(site: &Site) -> Vec<Value> {
 
 // Holds: failures/both-sigkill
 #[test]
-fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
+fn recover_ends_a_dead_run_of_this_host_within_its_lease() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &["--heartbeat", "200ms"]);
         let recovered = recover(&site);
@@ -53,7 +53,7 @@ fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
 
 // Holds: failures/database-permanent
 #[test]
-fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_next_recover() {
+fn refused_end_is_reported_once_and_delivered_after_the_fix() {
     let site = Site::postgres();
     assert!(site.run(&[], "true").status.success());
     site.sql("ALTER TABLE training_records ADD CONSTRAINT no_failures CHECK (status <> 'failed')");
@@ -80,7 +80,7 @@ fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_
 
 // Holds: failures/host-lost
 #[test]
-fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run_out() {
+fn recover_ends_the_record_of_a_lost_host_after_its_lease() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &SHORT_LEASE);
         std::fs::remove_dir_all(site.state_dir()).unwrap();
@@ -98,7 +98,7 @@ fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run
 
 // Holds: failures/recover-race
 #[test]
-fn ten_recovers_at_once_repair_each_record_once() {
+fn ten_concurrent_recovers_repair_each_record_once() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &[]);
         let mut running: Vec<Running> =
@@ -126,7 +126,7 @@ fn recover_never_touches_a_living_run() {
 
 // Holds: failures/no-keeper
 #[test]
-fn a_supervisor_that_can_start_no_keeper_delivers_by_itself_at_the_end() {
+fn supervisor_without_a_keeper_delivers_at_the_end() {
     for site in [Site::sqlite(), Site::postgres()] {
         let mut command = site.shell(&["--start-timeout", "50ms"], "exit 3");
         let output = output(command.env("RUNWRAP_FAILPOINTS", "keeper-start=error"));
@@ -138,7 +138,7 @@ fn a_supervisor_that_can_start_no_keeper_delivers_by_itself_at_the_end() {
 
 // Holds: failures/journal-damage
 #[test]
-fn a_damaged_journal_is_put_aside_and_stops_no_other() {
+fn damaged_journal_is_quarantined_and_stops_no_other_run() {
     let site = Site::sqlite();
     vanish(&site, &[]);
     let damaged = site.run_directories().pop().unwrap();
@@ -172,7 +172,7 @@ fn everything_to_recover(site: &Site) {
 }
 
 #[test]
-fn a_dry_run_prints_what_recover_would_do_and_changes_nothing() {
+fn dry_run_prints_the_repairs_and_changes_nothing() {
     for site in [Site::sqlite(), Site::postgres()] {
         everything_to_recover(&site);
         let arguments = ["recover", "--stuck-after", "24h", "--dry-run"];
@@ -197,7 +197,7 @@ fn a_dry_run_prints_what_recover_would_do_and_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_leaves_a_damaged_journal_where_it_is() {
+fn dry_run_does_not_quarantine_a_damaged_journal() {
     let site = Site::sqlite();
     vanish(&site, &[]);
     let journal = site.run_directories()[0].join("journal-1.jsonl");
@@ -210,7 +210,7 @@ fn a_dry_run_leaves_a_damaged_journal_where_it_is() {
 
 // Holds: failures/recover-stuck
 #[test]
-fn ten_recovers_at_once_give_up_each_stuck_record_once() {
+fn ten_concurrent_recovers_give_up_each_stuck_record_once() {
     for site in [Site::sqlite(), Site::postgres()] {
         assert!(site.runwrap(&["migrate"]).stdout(Stdio::null()).status().unwrap().success());
         site.sql(
@@ -233,7 +233,7 @@ fn ten_recovers_at_once_give_up_each_stuck_record_once() {
 }
 
 #[test]
-fn the_model_s_file_on_this_host_proves_how_long_a_stuck_record_lived() {
+fn model_file_on_this_host_is_a_sign_of_life() {
     for site in [Site::sqlite(), Site::postgres()] {
         assert!(site.runwrap(&["migrate"]).stdout(Stdio::null()).status().unwrap().success());
         let model = site.path().join("m.pt");

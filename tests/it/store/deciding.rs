@@ -10,18 +10,18 @@ use super::conformance;
 use super::place::{Place, at, begin, object, presumption, progress, run, success};
 
 conformance!(
-    an_operator_ends_a_record_that_nothing_watched,
-    an_operator_s_word_is_truth,
-    every_word_of_an_operator_is_kept_with_what_was_before,
-    of_ten_operators_at_once_one_is_heard,
-    a_record_in_any_table_is_ended_by_hand,
-    a_record_that_is_not_there_is_missing,
-    a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life,
-    where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed,
-    what_is_watched_or_ended_or_young_is_not_stuck,
-    a_model_that_a_later_record_writes_too_proves_nothing,
-    a_stuck_record_in_any_table_is_given_up,
-    a_rehearsal_is_seen_by_itself_alone_and_leaves_nothing,
+    operator_ends_an_unwatched_record,
+    operators_end_is_a_true_end,
+    each_forced_end_is_kept_with_the_previous_values,
+    one_of_ten_concurrent_operators_ends_the_record,
+    record_in_any_table_is_ended_by_hand,
+    unknown_record_id_is_missing,
+    silent_record_ends_at_its_last_sign_of_life,
+    unproven_end_stays_empty_unless_now_is_assumed,
+    watched_ended_and_young_records_are_not_stuck,
+    model_path_of_a_later_record_proves_nothing,
+    stuck_record_in_any_table_is_given_up,
+    rehearsal_sees_its_own_changes_and_leaves_none,
 );
 
 /// Says that it ended well.
@@ -51,7 +51,7 @@ fn says(place: &Place, id: &str, expected: &[(&str, Value)]) {
     }
 }
 
-fn an_operator_ends_a_record_that_nothing_watched(place: &Place) {
+fn operator_ends_an_unwatched_record(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(
         "INSERT INTO training_records (status, train_start_time, train_metrics, version)
@@ -87,7 +87,7 @@ fn an_operator_ends_a_record_that_nothing_watched(place: &Place) {
 }
 
 // Holds: failures/operator-ends
-fn an_operator_s_word_is_truth(place: &Place) {
+fn operators_end_is_a_true_end(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     assert_eq!(close(place, "1", verdict()), Applied::Written);
@@ -111,7 +111,7 @@ fn an_operator_s_word_is_truth(place: &Place) {
     }
 }
 
-fn every_word_of_an_operator_is_kept_with_what_was_before(place: &Place) {
+fn each_forced_end_is_kept_with_the_previous_values(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     place.open().apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
@@ -128,7 +128,7 @@ fn every_word_of_an_operator_is_kept_with_what_was_before(place: &Place) {
 }
 
 // Holds: failures/operator-race
-fn of_ten_operators_at_once_one_is_heard(place: &Place) {
+fn one_of_ten_concurrent_operators_ends_the_record(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("INSERT INTO training_records (status) VALUES ('training')");
     let heard = thread::scope(|scope| {
@@ -139,7 +139,7 @@ fn of_ten_operators_at_once_one_is_heard(place: &Place) {
     assert_eq!((heard, place.count("runwrap_runs")), (1, 1));
 }
 
-fn a_record_in_any_table_is_ended_by_hand(place: &Place) {
+fn record_in_any_table_is_ended_by_hand(place: &Place) {
     let tables = [
         "id TEXT PRIMARY KEY, version TEXT, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT,
          train_duration TEXT, train_metrics TEXT, model_path VARCHAR(8), error_message VARCHAR(8)",
@@ -171,7 +171,7 @@ fn a_record_in_any_table_is_ended_by_hand(place: &Place) {
     }
 }
 
-fn a_record_that_is_not_there_is_missing(place: &Place) {
+fn unknown_record_id_is_missing(place: &Place) {
     begin(place, &Run { version: Some("v1".into()), ..run("cifar") });
     for id in ["2", "", "x", "99999999999999999999", "1; DROP TABLE training_records"] {
         assert_eq!(close(place, id, verdict()), Applied::Missing, "{id:?}");
@@ -200,7 +200,7 @@ fn stuck(place: &Place, silent_seconds: u32) -> Vec<(String, Option<String>)> {
 }
 
 // Holds: failures/recover-stuck
-fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Place) {
+fn silent_record_ends_at_its_last_sign_of_life(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("ALTER TABLE training_records ADD COLUMN updated_at TIMESTAMP");
     place.sql(
@@ -237,7 +237,7 @@ fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Plac
 }
 
 // Holds: failures/recover-stuck
-fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Place) {
+fn unproven_end_stays_empty_unless_now_is_assumed(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(
         "INSERT INTO training_records (status, train_start_time, created_at) VALUES
@@ -260,7 +260,7 @@ fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Pla
     }
 }
 
-fn what_is_watched_or_ended_or_young_is_not_stuck(place: &Place) {
+fn watched_ended_and_young_records_are_not_stuck(place: &Place) {
     let watched = run("watched");
     begin(place, &watched);
     let ended = run("ended");
@@ -284,7 +284,7 @@ fn what_is_watched_or_ended_or_young_is_not_stuck(place: &Place) {
     assert_eq!(give_up(place, "8", doubt()), Applied::Missing);
 }
 
-fn a_model_that_a_later_record_writes_too_proves_nothing(place: &Place) {
+fn model_path_of_a_later_record_proves_nothing(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(
         "INSERT INTO training_records (status, train_start_time, created_at, model_path) VALUES
@@ -298,7 +298,7 @@ fn a_model_that_a_later_record_writes_too_proves_nothing(place: &Place) {
     assert_eq!(stuck(place, 3600), ids.into_iter().zip(paths).collect::<Vec<_>>());
 }
 
-fn a_stuck_record_in_any_table_is_given_up(place: &Place) {
+fn stuck_record_in_any_table_is_given_up(place: &Place) {
     let tables = [
         "id TEXT PRIMARY KEY, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT, train_duration TEXT,
          error_message VARCHAR(8), updated_at VARCHAR(40), model_path VARCHAR(10)",
@@ -329,7 +329,7 @@ fn a_stuck_record_in_any_table_is_given_up(place: &Place) {
     }
 }
 
-fn a_rehearsal_is_seen_by_itself_alone_and_leaves_nothing(place: &Place) {
+fn rehearsal_sees_its_own_changes_and_leaves_none(place: &Place) {
     // The user's table alone: in a rehearsal even runwrap's own tables are made for nothing.
     place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT, train_start_time TIMESTAMP)");
     place.sql("INSERT INTO training_records VALUES (1, 'training', '2026-01-02 03:04:05')");

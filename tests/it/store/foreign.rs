@@ -8,17 +8,17 @@ use super::conformance;
 use super::place::{Place, at, begin, permanent, presumption, progress, run, success};
 
 conformance!(
-    a_table_as_sqlalchemy_makes_it,
-    an_incident_table_goes_on_with_its_versions,
-    zoned_times_and_jsonb,
-    everything_as_text,
-    a_table_with_id_and_status_alone,
-    a_uuid_id_without_a_default,
+    sqlalchemy_table_is_used_as_it_is,
+    incident_table_continues_its_versions,
+    zoned_times_and_jsonb_are_written,
+    text_columns_hold_every_value,
+    table_with_only_id_and_status_suffices,
+    uuid_id_without_default_becomes_the_run_id,
     short_columns_never_prevent_an_end,
-    a_table_without_a_status_is_refused,
-    a_column_that_must_not_be_null_is_named,
-    a_column_of_the_same_name_as_one_of_runwraps,
-    a_column_that_the_database_computes_is_read_and_not_written,
+    table_without_status_is_refused,
+    error_names_the_column_that_must_not_be_null,
+    columns_may_have_the_names_of_runwraps_own,
+    generated_column_is_read_and_never_written,
 );
 
 /// A whole life in a table, whatever it looks like. Returns the record's id.
@@ -61,7 +61,7 @@ fn says_everything(place: &Place, id: &str) {
     assert_eq!(shown["train_duration"].to_string().trim_matches('"'), "100");
 }
 
-fn a_table_as_sqlalchemy_makes_it(place: &Place) {
+fn sqlalchemy_table_is_used_as_it_is(place: &Place) {
     let id = if place.is_postgres() { "SERIAL PRIMARY KEY" } else { "INTEGER NOT NULL PRIMARY KEY" };
     let time = if place.is_postgres() { "TIMESTAMP WITHOUT TIME ZONE" } else { "DATETIME" };
     place.sql(&format!(
@@ -80,7 +80,7 @@ fn a_table_as_sqlalchemy_makes_it(place: &Place) {
 }
 
 /// A nightly trainer's table with an incident in it: v9 and v11 ended well, v12 is stuck.
-fn an_incident_table_goes_on_with_its_versions(place: &Place) {
+fn incident_table_continues_its_versions(place: &Place) {
     let (id, time) =
         if place.is_postgres() { ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE") } else { ("INTEGER", "TIMESTAMP") };
     place.sql(&format!(
@@ -97,7 +97,7 @@ fn an_incident_table_goes_on_with_its_versions(place: &Place) {
     assert_eq!(place.show("3")["train_metrics"], json!({"loss": 0.027}));
 }
 
-fn zoned_times_and_jsonb(place: &Place) {
+fn zoned_times_and_jsonb_are_written(place: &Place) {
     let (id, time, json) = if place.is_postgres() {
         ("BIGINT GENERATED ALWAYS AS IDENTITY", "TIMESTAMPTZ", "JSONB")
     } else {
@@ -118,7 +118,7 @@ fn zoned_times_and_jsonb(place: &Place) {
     assert_eq!((&shown["train_metrics"], &shown["version"]), (&json!({"a": 1, "b": 2}), &json!("v2")));
 }
 
-fn everything_as_text(place: &Place) {
+fn text_columns_hold_every_value(place: &Place) {
     place.sql(
         "CREATE TABLE training_records (
             id TEXT PRIMARY KEY, version TEXT, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT,
@@ -129,7 +129,7 @@ fn everything_as_text(place: &Place) {
     assert_eq!(place.show(&id)["run_id"], id.as_str());
 }
 
-fn a_table_with_id_and_status_alone(place: &Place) {
+fn table_with_only_id_and_status_suffices(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
     place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT NOT NULL)"));
     let id = live(place);
@@ -143,7 +143,7 @@ fn a_table_with_id_and_status_alone(place: &Place) {
     assert_eq!((adopted.record_id.0.as_str(), adopted.version), ("40", None));
 }
 
-fn a_uuid_id_without_a_default(place: &Place) {
+fn uuid_id_without_default_becomes_the_run_id(place: &Place) {
     let id = if place.is_postgres() { "UUID" } else { "CHAR(32)" };
     place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, version TEXT, status TEXT)"));
     let run = run("cifar");
@@ -179,13 +179,13 @@ fn short_columns_never_prevent_an_end(place: &Place) {
     }
 }
 
-fn a_table_without_a_status_is_refused(place: &Place) {
+fn table_without_status_is_refused(place: &Place) {
     place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, state TEXT)");
     let message = permanent(place.open().begin(&run("cifar"), None));
     assert!(message.contains("\"status\"") && message.contains("id, state"), "{message}");
 }
 
-fn a_column_that_must_not_be_null_is_named(place: &Place) {
+fn error_names_the_column_that_must_not_be_null(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
     place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT, owner TEXT NOT NULL)"));
     let message = permanent(place.open().begin(&run("cifar"), None));
@@ -193,7 +193,7 @@ fn a_column_that_must_not_be_null_is_named(place: &Place) {
     begin(place, &Run { set: vec![("owner".into(), "ann".into())], begun_at: at(3), ..run("cifar") });
 }
 
-fn a_column_of_the_same_name_as_one_of_runwraps(place: &Place) {
+fn columns_may_have_the_names_of_runwraps_own(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
     place.sql(&format!(
         "CREATE TABLE training_records (
@@ -213,7 +213,7 @@ fn a_column_of_the_same_name_as_one_of_runwraps(place: &Place) {
     );
 }
 
-fn a_column_that_the_database_computes_is_read_and_not_written(place: &Place) {
+fn generated_column_is_read_and_never_written(place: &Place) {
     let (id, time, json, seconds) = if place.is_postgres() {
         ("SERIAL", "TIMESTAMP", "JSONB", "EXTRACT(EPOCH FROM train_end_time - train_start_time)")
     } else {

@@ -269,12 +269,12 @@ fn row(entry: &Map<String, Value>) -> Row {
 }
 
 #[test]
-fn both_stores_and_the_rules_agree_on_every_story() {
+fn stores_and_rules_agree_on_every_run() {
     tell(&step().boxed(), &Just(None).boxed());
 }
 
 #[test]
-fn both_stores_and_the_rules_agree_on_every_story_of_a_row_that_nothing_watches() {
+fn stores_and_rules_agree_on_every_unwatched_row() {
     let step = step().prop_filter("nobody runs it", |step| !matches!(step, Step::Begin)).boxed();
     tell(&step, &times().prop_map(Some).boxed());
 }

@@ -21,7 +21,7 @@ fn refused(path: &Path) -> Result<usize, StoreError> {
 }
 
 #[test]
-fn the_directory_is_made_for_its_owner_alone() {
+fn database_directory_is_private() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a/b/runs.db");
     begin(&at(&path), &run("cifar"));
@@ -30,7 +30,7 @@ fn the_directory_is_made_for_its_owner_alone() {
 }
 
 #[test]
-fn a_place_that_cannot_hold_a_database_is_named() {
+fn error_names_a_path_that_cannot_hold_a_database() {
     let directory = tempfile::tempdir().unwrap();
     assert!(permanent(refused(directory.path())).contains("is a directory"));
     let file = directory.path().join("file");
@@ -40,7 +40,7 @@ fn a_place_that_cannot_hold_a_database_is_named() {
 }
 
 #[test]
-fn a_schema_is_refused_and_main_is_none() {
+fn schema_is_refused_except_main() {
     let place = Place::sqlite();
     let named = |table: &str| {
         let options = OpenOptions { table: table.into(), ..place.options() };
@@ -52,7 +52,7 @@ fn a_schema_is_refused_and_main_is_none() {
 
 /// Somebody holds the write lock for longer than a statement may take.
 #[test]
-fn a_busy_file_is_tried_again_later() {
+fn busy_file_is_a_transient_error() {
     let place = Place::sqlite();
     let run = run("cifar");
     begin(&place, &run);
@@ -73,7 +73,7 @@ fn a_busy_file_is_tried_again_later() {
 }
 
 #[test]
-fn two_hundred_writers_all_succeed() {
+fn two_hundred_concurrent_writers_succeed() {
     let place = Place::sqlite();
     place.open().migrate().unwrap();
     std::thread::scope(|scope| {
@@ -92,7 +92,7 @@ fn two_hundred_writers_all_succeed() {
 
 /// The form that SQLAlchemy writes and reads, and that compares as it stands.
 #[test]
-fn times_are_kept_as_applications_keep_them() {
+fn times_are_stored_as_sqlalchemy_stores_them() {
     let place = Place::sqlite();
     begin(&place, &run("cifar"));
     let kept = place.text("SELECT train_start_time AS x FROM training_records");
@@ -101,7 +101,7 @@ fn times_are_kept_as_applications_keep_them() {
 
 /// SQLite keeps anything in any column, also JSON in its own binary form.
 #[test]
-fn metrics_that_are_kept_as_something_else_prevent_no_end() {
+fn metrics_of_another_type_never_prevent_an_end() {
     let place = Place::sqlite();
     for known in ["13", "1.5", "X'80FF'", "'[1]'", "'no JSON'"] {
         let run = run("cifar");
@@ -121,7 +121,7 @@ fn metrics_that_are_kept_as_something_else_prevent_no_end() {
 /// That an update has changed no row does not say that there was none.
 // Holds: failures/sqlite-row-removed
 #[test]
-fn a_row_that_is_taken_away_as_it_ends_has_ended_once() {
+fn row_removed_by_a_trigger_has_ended_once() {
     let archive = "CREATE TABLE archive AS SELECT * FROM training_records WHERE FALSE;
         CREATE TRIGGER archives BEFORE UPDATE ON training_records WHEN NEW.status <> 'training' BEGIN
             INSERT INTO archive SELECT * FROM training_records WHERE id = OLD.id;

@@ -12,7 +12,7 @@ use crate::support::wait::wait_until;
 /// The end of a run waits while a heartbeat brings the run back from a presumption. It once judged the record by what it
 /// had said before the wait, `failed` and no longer presumed, took it for somebody else's, and left it in `training`.
 #[test]
-fn an_end_that_waited_for_a_heartbeat_is_written() {
+fn end_that_waited_for_a_heartbeat_is_written() {
     let place = Place::postgres();
     let run = run("cifar");
     begin(&place, &run);

@@ -35,7 +35,7 @@ fn three_rights_on_three_tables_are_enough() {
 }
 
 #[test]
-fn a_missing_right_says_what_to_grant() {
+fn error_names_the_missing_grant() {
     let place = Place::postgres();
     let stranger = seen_by(&place, "stranger");
     let message = permanent(stranger.open().begin(&run("cifar"), None));
@@ -46,7 +46,7 @@ fn a_missing_right_says_what_to_grant() {
 }
 
 #[test]
-fn a_schema_is_where_both_tables_are() {
+fn both_tables_are_created_in_the_named_schema() {
     let place = Place::postgres();
     let options = OpenOptions { table: "ml.\"Training Records\"".into(), ..place.options() };
     let message = permanent(open(&place.target, &options).unwrap().begin(&run("cifar"), None));
@@ -58,7 +58,7 @@ fn a_schema_is_where_both_tables_are() {
 
 /// An unqualified name is found along the search path, and runwrap's tables are beside it, not where the path begins.
 #[test]
-fn a_table_is_found_along_the_search_path() {
+fn table_is_found_along_the_search_path() {
     let place = Place::postgres();
     place.sql(
         "CREATE SCHEMA first; CREATE SCHEMA second;
@@ -72,7 +72,7 @@ fn a_table_is_found_along_the_search_path() {
 }
 
 #[test]
-fn heartbeats_touch_no_index_and_no_other_row() {
+fn heartbeats_update_in_place() {
     let place = Place::postgres();
     let run = run("cifar");
     begin(&place, &run);

@@ -18,7 +18,7 @@ fn cost(proxy: &Proxy, place: &Place, options: &OpenOptions, work: impl FnOnce(&
 
 /// Options as a keeper has them: what one attempt reads of the tables, the next one knows.
 #[test]
-fn a_run_costs_few_round_trips() {
+fn round_trips_of_a_run_are_bounded() {
     let server = Postgres::shared();
     let proxy = Proxy::before(server.port());
     let target = server.tcp_target(&server.new_database(), "127.0.0.1");

@@ -78,7 +78,7 @@ fn everything(place: &Place) {
 }
 
 #[test]
-fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
+fn no_statement_reads_the_whole_table() {
     let place = Place::postgres();
     place.open().migrate().unwrap();
     place.sql(FILL);
@@ -98,7 +98,7 @@ fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
 }
 
 #[test]
-fn no_statement_starts_processes_that_help_however_cheap_the_server_thinks_they_are() {
+fn no_statement_plans_parallel_workers() {
     let place = Place::postgres();
     place.open().migrate().unwrap();
     place.sql(FILL);

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::store::place::{Place, bad_input, begin, progress, run, success};
 
 #[test]
-fn an_enum_a_domain_and_a_numeric_are_cast_to() {
+fn enum_domain_and_numeric_columns_are_cast() {
     let place = Place::postgres();
     place.sql(
         "CREATE TYPE state AS ENUM ('training', 'completed', 'failed');
@@ -36,7 +36,7 @@ fn an_enum_a_domain_and_a_numeric_are_cast_to() {
 }
 
 #[test]
-fn a_value_that_its_column_does_not_take_is_the_users_mistake() {
+fn value_of_the_wrong_type_is_bad_input() {
     let place = Place::postgres();
     place.open().migrate().unwrap();
     place.sql("ALTER TABLE training_records ADD COLUMN epochs integer, ADD COLUMN code varchar(3)");
@@ -50,7 +50,7 @@ fn a_value_that_its_column_does_not_take_is_the_users_mistake() {
 
 /// The session's own settings must not change what is written or shown.
 #[test]
-fn a_server_far_from_greenwich_keeps_the_same_moments() {
+fn session_settings_do_not_change_stored_times() {
     let place = Place::postgres();
     let dbname = &place.postgres_target().dbname;
     place.sql(&format!(
@@ -74,7 +74,7 @@ fn a_server_far_from_greenwich_keeps_the_same_moments() {
 
 /// A row that came back under its old id can be ahead of the sequence.
 #[test]
-fn an_id_that_is_taken_is_passed_over() {
+fn taken_id_is_skipped() {
     let place = Place::postgres();
     let known = runwrap::record::Begun { record_id: runwrap::record::RecordId("1".into()), version: None };
     let mut store = place.open();
