@@ -1,10 +1,10 @@
-//! The protocol of supervisor, keeper, recoverer and database as a model, checked in every state that it can reach.
-//! `protocol` says what may happen, `state` what it changes, `database` what a statement does, `properties` what must
-//! hold, `situations` what must be reachable. A property that fails is reported with the actions that lead there.
+//! The protocol of supervisor, keeper, recoverer and database as a model, checked in every reachable state. `protocol` lists the
+//! actions, `state` applies them, `database` executes the statements, `properties` holds the invariants, `situations` the states
+//! that must be reachable. The checker reports a violated property with the actions that lead to it.
 //!
-//! The models that must fail keep the check honest: each makes one plausible mistake, and the checker has to find the
-//! property that it breaks. A change of the protocol in the crate is a change of `protocol` and `state` here; a change
-//! of the merge rules needs none, since `database` calls them.
+//! The broken models keep the check honest: each makes one plausible mistake, and the checker must find the violated property.
+//! A change of the protocol in the crate needs the same change in `protocol` and `state`; a change of the merge rules needs none,
+//! since `database` calls them.
 
 #[path = "model/database.rs"]
 mod database;
@@ -23,7 +23,7 @@ use database::Statements;
 use properties::{JOURNAL_ARRIVES, ONE_RECORD, TRAINER_IS_WATCHED, TRUTH_STAYS};
 use protocol::Protocol;
 
-/// A state space beyond this is no longer checked in a moment: something that is counted has crept in.
+/// A larger state space is too slow to check. It usually means that a new field counts something.
 const STATES_MAX: usize = 500_000;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Delivery after the run: the lingering keeper, and the backlog that a later run delivers.
+//! Delivery after a run: the lingering keeper, and the backlog, which a later run delivers.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -33,7 +33,7 @@ fn one_lingering_keeper_delivers_many_ended_runs() {
 // Holds: failures/linger-sigterm
 #[test]
 fn sigterm_ends_lingering_after_one_last_attempt() {
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
     wait_until("the keeper lingers", || site.log().contains("event=linger "));
     kill(site.keeper_after(None), "TERM");
@@ -45,20 +45,21 @@ fn sigterm_ends_lingering_after_one_last_attempt() {
 // Holds: failures/linger-over
 #[test]
 fn lingering_ends_after_the_linger_time() {
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     let options = [&IMPATIENT[..], &["--linger", "300ms"]].concat();
     assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
     site.quiet();
     assert_eq!(site.run_directories().len(), 1);
 }
 
-/// A site whose database accepts every connection and never answers.
+/// A site with a database that accepts every connection and never answers.
 fn hanging() -> (TcpListener, Site) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let url = format!("postgres://nobody@127.0.0.1:{}/none", listener.local_addr().unwrap().port());
+    let url = format!("postgres://ann@127.0.0.1:{}/none", listener.local_addr().unwrap().port());
     (listener, Site::with_url(&url))
 }
 
+/// An attempt that hangs makes the keeper execute itself again. The new image once started the time of `--linger` anew.
 // Holds: failures/linger-over
 #[test]
 fn lingering_ends_in_time_if_every_attempt_hangs() {
@@ -70,12 +71,13 @@ fn lingering_ends_in_time_if_every_attempt_hangs() {
     assert_eq!(site.run_directories().len(), 1);
 }
 
+/// The keeper's new image once did not know of a SIGTERM that the old one had received.
 // Holds: failures/linger-sigterm
 #[test]
 fn sigterm_during_a_hanging_attempt_ends_lingering() {
     let (_listener, site) = hanging();
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
-    wait_until("its attempt has begun", || site.log().contains("event=attempt "));
+    wait_until("the attempt begins", || site.log().contains("event=attempt "));
     kill(site.keeper_after(None), "TERM");
     site.quiet();
     assert!(site.log().contains("event=linger_gave_up"));
@@ -121,7 +123,9 @@ fn next_run_delivers_the_journals_of_earlier_runs() {
     site.quiet();
 }
 
-/// A container's processes are killed with the run, so the run waits for the delivery, within a bound.
+/// A container kills its keeper when the run ends, so the run waits for the delivery, for up to 1 s. A short run once
+/// ended before the delivery.
+// Holds: failures/container-next-run
 #[test]
 fn next_run_waits_for_the_backlog_within_a_bound() {
     let server = Postgres::private();

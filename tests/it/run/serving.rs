@@ -1,4 +1,4 @@
-//! `runwrap recover --every`: it survives outages of its database and ends at SIGTERM.
+//! `runwrap recover --every`: it survives outages of the database and ends at SIGTERM.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
@@ -60,14 +60,14 @@ fn service_survives_an_outage_and_reports_it_once() {
     wait_until("two rounds that failed", || site.log().matches("event=round_failed").count() >= 2);
     server.start();
     site.sql(STUCK);
-    // A crash costs a sequence some numbers.
+    // A sequence skips numbers after a crash of the server.
     assert!(service.line().contains(": training -> failed (stuck)"));
     service.signal("TERM");
     assert_eq!(service.end().code(), Some(0));
-    let said = std::fs::read_to_string(site.path().join("errors")).unwrap();
-    assert!(said.starts_with("runwrap: cannot "), "{said}");
-    let complaints: Vec<&str> = said.lines().filter(|line| !line.contains("hint: ")).collect();
-    assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{said}");
+    let messages = std::fs::read_to_string(site.path().join("errors")).unwrap();
+    assert!(messages.starts_with("runwrap: cannot "), "{messages}");
+    let complaints: Vec<&str> = messages.lines().filter(|line| !line.contains("hint: ")).collect();
+    assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{messages}");
 }
 
 // Holds: failures/service-misconfigured

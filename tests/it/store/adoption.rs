@@ -1,4 +1,4 @@
-//! `--record-id`: a row that the application has inserted becomes a run's.
+//! `--record-id`: a row that the application has inserted becomes the record of a run.
 
 use runwrap::record::{Applied, Change, RecordId, Run};
 use serde_json::json;

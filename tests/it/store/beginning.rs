@@ -1,4 +1,4 @@
-//! Beginning a run: once, whatever happens.
+//! `begin`: one row per run, one version per run. Must not test how a record changes afterwards: `merging` does.
 
 use std::thread;
 
@@ -100,11 +100,12 @@ fn counters_start_above_existing_rows(place: &Place) {
         place.sql(&format!("INSERT INTO training_records (version, status) VALUES ('{odd}', 'completed')"));
     }
     assert_eq!([version("a"), version("b"), version("a")], ["v13", "v13", "v14"]);
-    // The rows are looked at once. What the application inserts later is its own.
+    // The existing rows seed the counter once. A row that the application inserts later does not raise it.
     place.sql("INSERT INTO training_records (version, status) VALUES ('v40', 'completed')");
     assert_eq!([version("a"), version("new")], ["v15", "v13"]);
 }
 
+/// Text ids have no order that a version follows.
 fn counters_start_above_existing_rows_with_text_ids(place: &Place) {
     place.sql("CREATE TABLE training_records (id TEXT PRIMARY KEY, version TEXT, status TEXT)");
     place.sql(
@@ -139,7 +140,7 @@ fn adopted_version_raises_the_counter(place: &Place) {
     }
 }
 
-/// A run whose row was deleted comes back under its version, also in a database that has forgotten the counter.
+/// A run whose row was deleted returns with its version, also in a database that has lost its counter.
 fn restored_version_raises_the_counter(place: &Place) {
     let known = Begun { record_id: RecordId("30".into()), version: Some("v12".into()) };
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v1");
@@ -165,7 +166,7 @@ fn deleted_row_returns_with_its_id_and_version(place: &Place) {
     place.sql("DELETE FROM training_records WHERE version = 'v2'");
     let mut store = place.open();
     assert_eq!(store.apply(second.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Missing);
-    // Its version is not given away meanwhile.
+    // No other run gets its version meanwhile.
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v3");
     assert_eq!(store.begin(&second, None).unwrap(), begun);
     assert_eq!(store.apply(second.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
@@ -173,6 +174,7 @@ fn deleted_row_returns_with_its_id_and_version(place: &Place) {
     assert_eq!(place.count("training_records"), 3);
 }
 
+/// The journal holds the record's id and version, which `begin` receives.
 fn journaled_record_is_reused_if_runwrap_runs_lost_it(place: &Place) {
     let run = run("cifar");
     let begun = begin(place, &run);
@@ -205,7 +207,7 @@ fn refused_begin_leaves_no_row_and_no_version_gap(place: &Place) {
     let refused = Run { set: vec![("epochs".into(), "-1".into())], ..run("cifar") };
     assert!(matches!(store.begin(&refused, None), Err(StoreError::Permanent { .. })));
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (0, 0));
-    // The same connection goes on, and there is no gap.
+    // The connection is still usable, and no number was skipped.
     assert_eq!(store.begin(&run("cifar"), None).unwrap().version.unwrap(), "v1");
 }
 

@@ -1,4 +1,4 @@
-//! The user's table as applications make it: other types, fewer columns, more columns. It is used as it is.
+//! The user's table as applications create it: other types, fewer columns, more columns. runwrap uses it unchanged.
 
 use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, RecordId, Report, Run, Status};
 use runwrap::store::StoreError;
@@ -21,7 +21,7 @@ conformance!(
     generated_column_is_read_and_never_written,
 );
 
-/// A whole life in a table, whatever it looks like. Returns the record's id.
+/// One presumed and one completed run in a table of any shape. Returns the id of the completed record.
 fn live(place: &Place) -> String {
     let lost = run("cifar");
     begin(place, &lost);
@@ -43,9 +43,9 @@ fn live(place: &Place) -> String {
     id
 }
 
-/// What a record that `live` has made says, in the columns that runwrap knows.
+/// Asserts the values of a record that `live` has made, in the columns that runwrap knows.
 #[track_caller]
-fn says_everything(place: &Place, id: &str) {
+fn assert_every_column(place: &Place, id: &str) {
     let shown = place.show(id);
     let expected = [
         ("status", json!("completed")),
@@ -71,15 +71,15 @@ fn sqlalchemy_table_is_used_as_it_is(place: &Place) {
             error_message TEXT, created_at {time} NOT NULL, note TEXT)"
     ));
     let id = live(place);
-    says_everything(place, &id);
+    assert_every_column(place, &id);
     let shown = place.show(&id);
     assert_eq!((&shown["created_at"], &shown["note"]), (&json!("2026-01-02T03:04:05.678901Z"), &Value::Null));
     let lost = place.show("1");
-    let said = ["status", "train_duration", "train_end_time"].map(|name| lost[name].clone());
-    assert_eq!(json!(said), json!(["failed", 60, "2026-01-02T03:05:06.678901Z"]));
+    let values = ["status", "train_duration", "train_end_time"].map(|name| lost[name].clone());
+    assert_eq!(json!(values), json!(["failed", 60, "2026-01-02T03:05:06.678901Z"]));
 }
 
-/// A nightly trainer's table with an incident in it: v9 and v11 ended well, v12 is stuck.
+/// The table of a nightly training: v9 and v11 completed, v12 is stuck.
 fn incident_table_continues_its_versions(place: &Place) {
     let (id, time) =
         if place.is_postgres() { ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE") } else { ("INTEGER", "TIMESTAMP") };
@@ -125,7 +125,7 @@ fn text_columns_hold_every_value(place: &Place) {
             train_duration TEXT, train_metrics TEXT, model_path TEXT, error_message TEXT)",
     );
     let id = live(place);
-    says_everything(place, &id);
+    assert_every_column(place, &id);
     assert_eq!(place.show(&id)["run_id"], id.as_str());
 }
 
@@ -162,19 +162,19 @@ fn short_columns_never_prevent_an_end(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     let report = Report { model_path: Some("/a/very/long/path.pt".into()), ..Report::default() };
-    let told = Progress { report, ..Progress::default() };
+    let reported = Progress { report, ..Progress::default() };
     let ending =
         Ending { status: Status::Failed, reason: Reason::Exit, error_message: Some("ä".repeat(40)), ..success() };
     let mut store = place.open();
-    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(told.clone())).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(reported.clone())).unwrap(), Applied::Written);
     assert_eq!(store.apply(run.run_id, &Change::Presume(presumption(Proof::DeadJournal))).unwrap(), Applied::Written);
-    assert_eq!(store.apply(run.run_id, &Change::Finalize(told, ending)).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Finalize(reported, ending)).unwrap(), Applied::Written);
     let shown = place.show("1");
     assert_eq!(shown["status"], "failed");
     if place.is_postgres() {
         assert_eq!((&shown["model_path"], &shown["error_message"]), (&Value::Null, &json!("ä".repeat(30))));
     } else {
-        // SQLite does not keep to a declared length, and neither does runwrap there.
+        // SQLite does not enforce a declared length, so runwrap does not cut the text.
         assert_eq!(shown["model_path"], "/a/very/long/path.pt");
     }
 }
@@ -213,6 +213,7 @@ fn columns_may_have_the_names_of_runwraps_own(place: &Place) {
     );
 }
 
+/// An end once failed on a generated `train_duration`, since runwrap tried to write it.
 fn generated_column_is_read_and_never_written(place: &Place) {
     let (id, time, json, seconds) = if place.is_postgres() {
         ("SERIAL", "TIMESTAMP", "JSONB", "EXTRACT(EPOCH FROM train_end_time - train_start_time)")
@@ -226,7 +227,7 @@ fn generated_column_is_read_and_never_written(place: &Place) {
             train_metrics {json}, model_path TEXT, error_message TEXT)"
     ));
     let id = live(place);
-    says_everything(place, &id);
+    assert_every_column(place, &id);
     let set = Run { set: vec![("train_duration".into(), "1".into())], ..run("x") };
     assert!(super::place::bad_input(place.open().begin(&set, None)).contains("--set train_duration"));
 }

@@ -1,4 +1,4 @@
-//! The rules of merging, one by one, as the databases keep them. `model` drives all of them at random.
+//! The merge rules, one by one, as the databases apply them. `model` drives all of them at random.
 
 use std::thread;
 
@@ -67,11 +67,11 @@ fn end_writes_every_column_of_the_ending(place: &Place) {
     };
     assert_eq!(apply(place, &run, &Change::Finalize(progress(r#"{"loss": 0.5}"#), ending)), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "reason", "exit_code", "signal", "train_end_time", "train_duration", "error_message"];
-    let said = said.map(|name| shown[name].clone());
+    let values = ["status", "reason", "exit_code", "signal", "train_end_time", "train_duration", "error_message"];
+    let values = values.map(|name| shown[name].clone());
     let message = "asked to stop by SIGTERM: killed by SIGKILL";
     assert_eq!(
-        json!(said),
+        json!(values),
         json!(["failed", "cancelled", null, "SIGKILL", "2026-01-02T03:05:46.678901Z", 100, message])
     );
     let used = ["cpu_user_seconds", "cpu_system_seconds", "max_rss_bytes"].map(|name| shown[name].clone());
@@ -104,9 +104,9 @@ fn true_end_overrides_a_presumption(place: &Place) {
     assert_eq!(place.show("1")["presumed"], true);
     assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), success())), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "reason", "presumed", "error_message", "recovered_at", "recovered_by", "train_duration"];
-    let said = said.map(|name| shown[name].clone());
-    assert_eq!(json!(said), json!(["completed", "success", false, null, null, null, 100]));
+    let values = ["status", "reason", "presumed", "error_message", "recovered_at", "recovered_by", "train_duration"];
+    let values = values.map(|name| shown[name].clone());
+    assert_eq!(json!(values), json!(["completed", "success", false, null, null, null, 100]));
     assert_eq!(shown["train_metrics"], json!({"loss": 0.5}));
 }
 
@@ -121,10 +121,10 @@ fn only_an_overdue_run_is_presumed_lost(place: &Place) {
     place.set_heartbeat(run.run_id, -60);
     assert_eq!(apply(place, &run, &presumed), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "reason", "train_end_time", "train_duration", "error_message", "recovered_by"];
-    let said = said.map(|name| shown[name].clone());
+    let values = ["status", "reason", "train_end_time", "train_duration", "error_message", "recovered_by"];
+    let values = values.map(|name| shown[name].clone());
     let message = "presumed lost by ann@gpu-7";
-    assert_eq!(json!(said), json!(["failed", "lost", "2026-01-02T03:05:06.678901Z", 60, message, "ann@gpu-7"]));
+    assert_eq!(json!(values), json!(["failed", "lost", "2026-01-02T03:05:06.678901Z", 60, message, "ann@gpu-7"]));
     assert_eq!(shown["train_metrics"], json!({"loss": 0.5}));
     assert!(shown["recovered_at"].is_string());
     assert_eq!(apply(place, &run, &presumed), Applied::Kept);
@@ -133,8 +133,8 @@ fn only_an_overdue_run_is_presumed_lost(place: &Place) {
 fn dead_journal_is_presumed_lost_within_its_lease(place: &Place) {
     let run = begun(place);
     let seen = Presumption { seen_at: Some(at(90)), ..presumption(Proof::DeadJournal) };
-    let told = Progress { report: Report { error: Some("out of disk".into()), ..Report::default() }, ..progress("{}") };
-    assert_eq!(apply(place, &run, &Change::Heartbeat(told)), Applied::Written);
+    let report = Report { error: Some("out of disk".into()), ..Report::default() };
+    assert_eq!(apply(place, &run, &Change::Heartbeat(Progress { report, ..progress("{}") })), Applied::Written);
     assert_eq!(apply(place, &run, &Change::Presume(seen)), Applied::Written);
     let shown = place.show("1");
     assert_eq!((&shown["train_duration"], &shown["last_seen_at"]), (&json!(89), &shown["train_end_time"]));
@@ -159,8 +159,8 @@ fn row_closed_by_the_application_is_kept(place: &Place) {
     let failed = Ending { status: Status::Failed, reason: Reason::Exit, exit_code: Some(3), ..success() };
     assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), failed)), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "train_duration", "train_metrics", "reason", "exit_code"].map(|name| shown[name].clone());
-    assert_eq!(json!(said), json!(["completed", 7, null, "exit", 3]));
+    let values = ["status", "train_duration", "train_metrics", "reason", "exit_code"].map(|name| shown[name].clone());
+    assert_eq!(json!(values), json!(["completed", 7, null, "exit", 3]));
 }
 
 fn unknown_run_is_missing(place: &Place) {
@@ -178,7 +178,7 @@ fn heartbeat_without_news_does_not_write_the_users_row(place: &Place) {
     let run = begun(place);
     let heartbeat = Change::Heartbeat(progress(r#"{"b": 1.0, "a": {"d": 1, "c": 2}}"#));
     assert_eq!(apply(place, &run, &heartbeat), Applied::Written);
-    // Whoever writes the row now fails.
+    // From here on every UPDATE of the user's row fails.
     place.sql(if place.is_postgres() {
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''written''; END';
          CREATE TRIGGER refuse BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION refuse()"
@@ -207,8 +207,9 @@ fn true_end_wins_a_race_of_ends_presumptions_and_heartbeats(place: &Place) {
             }
         });
         let shown = place.show(&id);
-        let said = ["status", "reason", "presumed", "error_message", "train_duration"].map(|name| shown[name].clone());
-        assert_eq!(json!(said), json!(["completed", "success", false, null, 100]));
+        let values =
+            ["status", "reason", "presumed", "error_message", "train_duration"].map(|name| shown[name].clone());
+        assert_eq!(json!(values), json!(["completed", "success", false, null, 100]));
         assert_eq!(shown["train_metrics"]["end"], 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The tables come to be: once, by whoever is first, and with no more rights than it takes.
+//! Migrations: applied once, also by concurrent runs, and only if the options permit them.
 
 use std::thread;
 
@@ -48,7 +48,7 @@ fn no_migrate_error_names_the_migrate_verb(place: &Place) {
     store.begin(&run("cifar"), None).unwrap();
 }
 
-/// Takes the newest migration back: what an earlier runwrap left.
+/// Reverts the newest migration, as an earlier runwrap left the schema.
 fn downgrade(place: &Place) {
     place.sql(
         "DROP TABLE runwrap_versions; DROP INDEX runwrap_runs_named;

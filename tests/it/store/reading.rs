@@ -1,4 +1,4 @@
-//! `list` and `show`: what programs and people read.
+//! `list` and `show`: order, filters, ids and the keys of an entry.
 
 use runwrap::record::{Applied, Change, Decision, RecordId, Status};
 use runwrap::store::{Filter, RecordView};
@@ -63,6 +63,7 @@ fn unknown_id_is_not_found(place: &Place) {
     assert!(store.show("1").unwrap().is_some());
 }
 
+/// A value that is no id of the table's type makes a statement fail. This once aborted the transaction of the whole rehearsal.
 fn unknown_id_does_not_end_a_rehearsal(place: &Place) {
     begin(place, &run("a"));
     let mut store = place.open();

@@ -1,4 +1,4 @@
-//! What only SQLite has: a file, and processes that share it without a server.
+//! Features of SQLite alone: a file, and processes that share it without a server.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -34,7 +34,7 @@ fn error_names_a_path_that_cannot_hold_a_database() {
     let directory = tempfile::tempdir().unwrap();
     assert!(permanent(refused(directory.path())).contains("is a directory"));
     let file = directory.path().join("file");
-    fs::write(&file, "no database, but long enough to be looked at as if it were one; ".repeat(40)).unwrap();
+    fs::write(&file, "no database, but long enough for SQLite to read its header; ".repeat(40)).unwrap();
     assert!(permanent(refused(&file)).contains("not a database"));
     assert!(permanent(refused(&file.join("runs.db"))).contains("cannot make the directory"));
 }
@@ -50,7 +50,7 @@ fn schema_is_refused_except_main() {
     named("main.training_records").unwrap();
 }
 
-/// Somebody holds the write lock for longer than a statement may take.
+/// Another connection holds the write lock for longer than the statement timeout.
 #[test]
 fn busy_file_is_a_transient_error() {
     let place = Place::sqlite();
@@ -63,7 +63,7 @@ fn busy_file_is_a_transient_error() {
     let (run_id, ended) = (run.run_id, Change::Finalize(progress("{}"), success()));
     let mut store = open(&place.target, &options).unwrap();
     transient(store.apply(run_id, &ended));
-    // Readers are not kept waiting.
+    // Readers do not wait for the write lock.
     assert!(store.show("1").unwrap().is_some());
     holder.execute_batch("ROLLBACK").unwrap();
     let answer = attempt::within(Duration::from_secs(30), place.target.clone(), options, move |store| {
@@ -90,7 +90,7 @@ fn two_hundred_concurrent_writers_succeed() {
     assert_eq!(place.count("training_records WHERE status = 'completed'"), 200);
 }
 
-/// The form that SQLAlchemy writes and reads, and that compares as it stands.
+/// This form also compares correctly as text.
 #[test]
 fn times_are_stored_as_sqlalchemy_stores_them() {
     let place = Place::sqlite();
@@ -99,7 +99,8 @@ fn times_are_stored_as_sqlalchemy_stores_them() {
     assert_eq!(kept.unwrap(), "2026-01-02 03:04:05.678901");
 }
 
-/// SQLite keeps anything in any column, also JSON in its own binary form.
+/// SQLite stores any type in any column, also JSON in its own binary form. An end once failed on metrics that were no JSON
+/// object.
 #[test]
 fn metrics_of_another_type_never_prevent_an_end() {
     let place = Place::sqlite();
@@ -118,7 +119,7 @@ fn metrics_of_another_type_never_prevent_an_end() {
     }
 }
 
-/// That an update has changed no row does not say that there was none.
+/// An UPDATE can change no row although the row existed. The run was once begun again then, and so had two records.
 // Holds: failures/sqlite-row-removed
 #[test]
 fn row_removed_by_a_trigger_has_ended_once() {

@@ -48,7 +48,7 @@ fn value_of_the_wrong_type_is_bad_input() {
     assert_eq!(place.count("runwrap_runs"), 0);
 }
 
-/// The session's own settings must not change what is written or shown.
+/// A role's `TimeZone` and `DateStyle` change neither stored nor shown values.
 #[test]
 fn session_settings_do_not_change_stored_times() {
     let place = Place::postgres();
@@ -66,13 +66,13 @@ fn session_settings_do_not_change_stored_times() {
     let presumed = crate::store::place::presumption(runwrap::record::Proof::DeadJournal);
     assert_eq!(store.apply(run.run_id, &Change::Presume(presumed)).unwrap(), Applied::Written);
     let shown = place.show("1");
-    let said = ["train_start_time", "train_end_time", "train_duration"].map(|name| shown[name].clone());
-    assert_eq!(json!(said), json!(["2026-01-02T03:04:06.678901Z", "2026-01-02T03:05:06.678901Z", 60]));
+    let values = ["train_start_time", "train_end_time", "train_duration"].map(|name| shown[name].clone());
+    assert_eq!(json!(values), json!(["2026-01-02T03:04:06.678901Z", "2026-01-02T03:05:06.678901Z", 60]));
     let stored = place.text("SELECT to_char(train_start_time, 'HH24:MI:SS') AS x FROM training_records");
     assert_eq!(stored.unwrap(), "03:04:06");
 }
 
-/// A row that came back under its old id can be ahead of the sequence.
+/// A row that was inserted again under its old id can be ahead of the sequence.
 #[test]
 fn taken_id_is_skipped() {
     let place = Place::postgres();
