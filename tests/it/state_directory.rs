@@ -153,6 +153,7 @@ fn locks_freed_after_the_first_scan_are_seen_at_the_end() {
     assert_eq!(site.records().len(), 2);
 }
 
+// Holds: failures/journal-link
 #[test]
 fn link_among_the_runs_is_left_and_stops_no_other_run() {
     let site = Site::sqlite();
