@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_run_stops_no_other_and_an_unavailable_database_stops_the_round() {
+    fn refused_run_stops_no_other_and_an_outage_stops_the_round() {
         assert_eq!(ends_round(Outcome::Delivered), None);
         assert_eq!(ends_round(Outcome::Refused), None);
         assert_eq!(ends_round(Outcome::Unavailable), Some(RoundEnd::Unavailable));
