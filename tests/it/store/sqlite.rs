@@ -107,7 +107,7 @@ fn read_only_database_is_refused_before_it_is_opened() {
     }
 }
 
-/// Somebody holds the write lock for longer than a statement may take.
+/// Another connection holds the write lock for longer than the statement timeout.
 #[test]
 fn busy_file_is_a_transient_error() {
     let place = Place::sqlite();
