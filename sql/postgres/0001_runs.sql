@@ -8,7 +8,7 @@ CREATE TABLE IF NOT EXISTS {schema}.runwrap_migrations (
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- Reading what has been applied is everybody's right: it tells a program without other rights that all is there.
+-- Every role may read the applied migrations: a run without other rights sees that the schema is complete.
 GRANT SELECT ON {schema}.runwrap_migrations TO PUBLIC;
 
 CREATE TABLE {schema}.runwrap_runs (
@@ -17,7 +17,7 @@ CREATE TABLE {schema}.runwrap_runs (
     record_table text NOT NULL,
     -- As text, since the user's id may be of any type. NULL only inside the transaction that begins the run.
     record_id text,
-    -- What the row was called when the run began: it comes back under this version if somebody deletes it.
+    -- The version of the row at the begin of the run: a deleted row is inserted again with it.
     record_version text,
     name text NOT NULL,
     command jsonb NOT NULL,

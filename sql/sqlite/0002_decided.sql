@@ -8,7 +8,7 @@ CREATE TABLE runwrap_runs_new (
     record_table TEXT NOT NULL,
     -- As text, since the user's id may be of any type. NULL only inside the transaction that begins the run.
     record_id TEXT,
-    -- What the row was called when the run began: it comes back under this version if somebody deletes it.
+    -- The version of the row at the begin of the run: a deleted row is inserted again with it.
     record_version TEXT,
     name TEXT,
     command TEXT,

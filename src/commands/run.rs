@@ -15,7 +15,7 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, SupervisorOutcome, Undelivered, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -35,7 +35,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let gather = || begin(settings, command, run_id, name);
     // If the run has begun, the drop guard has finalized it before an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
-        Ok(Ok(SupervisorOutcome { end, undelivered })) => {
+        Ok(Ok((end, undelivered))) => {
             if let Some(undelivered) = undelivered {
                 deliver_alone(settings, &undelivered, report_path.as_deref());
             }
@@ -109,8 +109,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
     };
-    let (command, stderr_tail_bytes) = (command.to_vec(), settings.stderr_tail_bytes);
-    SupervisorConfig { command, config, limits, place, stderr_tail_bytes }
+    SupervisorConfig { command: command.to_vec(), config, limits, place, stderr_tail_bytes: settings.stderr_tail_bytes }
 }
 
 fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {

@@ -201,7 +201,7 @@ impl Backlog {
     }
 
     /// Inspects the directories again whose locks were held at the last scan: the kernel may have been closing the files of
-    /// a killed process then. Held by `locks_freed_after_the_first_scan_are_seen_at_the_end_of_the_run`.
+    /// a killed process then. Held by `locks_freed_after_the_first_scan_are_seen_at_the_end`.
     pub fn has_dead_again(&mut self) -> bool {
         let held = std::mem::take(&mut self.held);
         let Ok(home) = Home::open(&self.state_dir) else { return false };

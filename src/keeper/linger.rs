@@ -35,9 +35,8 @@ pub(super) fn start(config: &KeeperConfig) -> Option<PidFd> {
     let start = || {
         process::autoreap_children()?;
         let (written, nothing) = (config.write()?, File::open("/dev/null")?);
-        let environment: Vec<_> = std::env::vars_os().collect();
         let words = Role { lingers: true, ..Role::default() }.words();
-        let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
+        let pid = spawn::spawn_keeper(&words, &[nothing.as_fd(), written.as_fd()])?;
         log::info!(event = "linger_started", linger_pid = pid; "");
         PidFd::open(pid)
     };
@@ -129,7 +128,7 @@ impl Operator for LingeringKeeper {
         }
         if end == RoundEnd::Hung {
             let role = Role { lingers: true, failures, until: Some(self.until) };
-            return Err(spawn::replace_image(&role.words(), link::CONFIG_FD).into());
+            match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
         }
         Ok(true)
     }

@@ -180,8 +180,8 @@ impl KeeperMachine {
                 self.plan(now + backoff(self.role.failures, random));
                 return self.left_alone(now).into_iter().collect();
             }
-            StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
-            StoreError::Permanent { message, hint } => ToSupervisor::Failed { message, hint },
+            StoreError::BadInput { message, hint } => ToSupervisor::Failed { refused: true, message, hint },
+            StoreError::Permanent { message, hint } => ToSupervisor::Failed { refused: false, message, hint },
         };
         // If the end came meanwhile it gets one attempt. Otherwise a person must act first.
         self.due = (self.facts.ended && !attempted.ended).then_some(now);

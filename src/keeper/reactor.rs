@@ -61,7 +61,7 @@ struct Keeper {
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
 pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     // Before anything else is opened, which could get one of their numbers.
-    let link = Link::from_fd(inherit(link::LINK_FD)?);
+    let link = Link(inherit(link::LINK_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
     let (_open, config) = read_config()?;
     // Held while open: it marks the run as alive.
@@ -210,16 +210,13 @@ impl Keeper {
             KeeperAction::Remove => self.remove(),
             KeeperAction::ReplaceImage => {
                 log::warn!(event = "attempt_hung", failures = self.machine.role.failures; "");
-                return Err(spawn::replace_image(&self.machine.role.words(), link::LOCK_FD).into());
+                match spawn::replace_image(&self.machine.role.words(), link::LOCK_FD)? {}
             }
             KeeperAction::Linger => {
                 log::info!(event = "left_to_linger"; "");
                 // Closes journal and lock: any lingering keeper may deliver the run then.
-                return Err(spawn::replace_image(
-                    &Role { lingers: true, ..self.machine.role }.words(),
-                    link::CONFIG_FD,
-                )
-                .into());
+                let role = Role { lingers: true, ..self.machine.role };
+                match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
             }
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,

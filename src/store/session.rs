@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::StoreError;
-use super::shape::Column;
 use super::table::TableName;
 
 /// Rows of texts; every column is cast to text by its statement, or converted by the session.
@@ -77,6 +76,20 @@ pub(super) trait Session: Send {
 
     /// Runs one statement and returns the number of rows that it changed.
     fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure>;
+}
+
+/// A column of the user's table, from the database's catalog.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Lower case, without a modifier, and the type under a domain: `timestamp without time zone`.
+    pub(super) base_type: String,
+    /// The most characters that it takes, if it has a limit.
+    pub(super) length: Option<usize>,
+    /// The database fills it if an INSERT leaves it out.
+    pub(super) has_default: bool,
+    /// The database computes it from other columns: it cannot be written.
+    pub(super) is_computed: bool,
 }
 
 /// The constant differences between the databases.

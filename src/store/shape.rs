@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use super::reduction::shortened;
-use super::session::{Dialect, Rows};
+use super::session::{Column, Dialect, Rows};
 use super::table::TableName;
 use crate::record::{RecordId, Run};
 
@@ -23,20 +23,6 @@ const OWN_COLUMNS: [(&str, Option<&str>); 10] = [
 
 /// The types of an id, in either dialect, that are integers.
 const INTEGERS: [&str; 9] = ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
-
-/// A column of the user's table, from the database's catalog.
-#[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub(super) name: String,
-    /// Lower case, without a modifier, and the type under a domain: `timestamp without time zone`.
-    pub(super) base_type: String,
-    /// The most characters that it takes, if it has a limit.
-    pub(super) length: Option<usize>,
-    /// The database fills it if an INSERT leaves it out.
-    pub(super) has_default: bool,
-    /// The database computes it from other columns: it cannot be written.
-    pub(super) is_computed: bool,
-}
 
 /// All columns of the user's table, in its order.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::RecordView;
 use super::run_row::{Kind, RunRow, SHOWN_COLUMNS};
-use super::shape::{Column, Columns};
+use super::session::Column;
+use super::shape::Columns;
 use crate::record::{DatabaseClock, read_instant};
 
 /// Columns of the user's table that hold an instant whatever their declared type is.

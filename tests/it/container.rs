@@ -63,7 +63,7 @@ fn next_container_records_one_killed_after_its_grace() {
     container.signal("KILL");
     assert_eq!(running.end().code(), Some(137));
     site.quiet();
-    assert_eq!(end(&site.record())[0], "training", "nobody was left to say it");
+    assert_eq!(end(&site.record())[0], "training", "no process was left to write its end");
     let next = Container::of(&site, OBEDIENT).unwrap();
     let mut running = next.start();
     assert_eq!(running.line(), "ready");
@@ -130,7 +130,7 @@ fn short_run_delivers_what_a_killed_container_left() {
     assert_eq!(site.run_directories(), Vec::<std::path::PathBuf>::new());
 }
 
-/// Inside, both runs have the same process ids; only the kernel's lock tells a live run from a dead one.
+/// Inside, both runs have the same process ids; only the kernel's lock distinguishes a live run from a dead one.
 // Holds: failures/container-shared-volume
 #[test]
 fn live_run_in_another_container_is_left_alone() {

@@ -31,16 +31,16 @@ const EFFECTS: [&str; 14] = [
 ];
 /// System calls that fail on a failing disk.
 const WRITES: [&str; 4] = ["write", "pwrite64", "fsync", "fdatasync"];
-/// The places that are tried of one call, always with the first and the last.
+/// The tried places of one call, always with the first and the last.
 const PLACES_MAX: usize = 10;
-/// Ends with 3, after a sign that it ran, and makes none of the calls above: only runwrap's own processes are hit.
+/// Creates the file `ran` and exits with 3. It makes none of the calls above, so the fault hits runwrap's own processes only.
 const SCRIPT: &str = ": > ran; exit 3";
 
-/// The processes whose calls are hit.
+/// The processes that the fault hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hit {
     Supervisor,
-    /// Each thread of each process counts for itself: a keeper that replaces a killed one is killed again.
+    /// strace counts per thread: a keeper that replaces a killed one is killed again.
     AllProcesses,
 }
 
@@ -91,7 +91,7 @@ fn places(last: usize) -> Vec<usize> {
 }
 
 #[test]
-fn places_are_the_first_the_last_and_some_between() {
+fn places_are_spread_from_first_to_last() {
     assert_eq!(places(0), Vec::<usize>::new());
     assert_eq!(places(1), [1]);
     assert_eq!(places(3), [1, 2, 3]);
@@ -136,7 +136,7 @@ fn run_hit(command: &mut Command, site: &Site) -> (Option<i32>, String) {
     (status.code(), strace.line())
 }
 
-/// Ages the directories of unborn runs: a run removes only old ones.
+/// Ages the hidden directories, of runs that never began: a run removes only old ones.
 fn make_remains_old(site: &Site) {
     let script = "for path in \"$1\"/.*-*; do ! [ -e \"$path\" ] || touch -d '1 hour ago' \"$path\"; done";
     let mut aging = Command::new("sh");
@@ -148,7 +148,7 @@ fn make_remains_old(site: &Site) {
 fn reason_after_a_later_run(site: &Site) -> Option<String> {
     make_remains_old(site);
     assert!(site.run(&["--name", "later"], "true").status.success());
-    wait_until("the later run has tidied up", || site.run_directories().is_empty());
+    wait_until("the later run has removed all directories", || site.run_directories().is_empty());
     site.quiet();
     let records = site.records();
     let hit: Vec<_> = records.iter().filter(|record| record["name"] == "hit").collect();
@@ -181,26 +181,26 @@ fn check_killed(hit: Hit, call: &'static str, place: usize) {
 
 // Holds: failures/kill-syscall
 #[test]
-fn killed_at_any_call_of_the_supervisor_a_run_has_one_true_record() {
+fn sigkill_at_any_supervisor_call_leaves_one_true_record() {
     sweep(Hit::Supervisor, &EFFECTS, |call, place| check_killed(Hit::Supervisor, call, place));
 }
 
 // Holds: failures/kill-syscall
 #[test]
-fn killed_at_any_call_of_all_its_processes_a_run_has_one_true_record() {
+fn sigkill_at_any_call_of_any_process_leaves_one_true_record() {
     sweep(Hit::AllProcesses, &EFFECTS, |call, place| check_killed(Hit::AllProcesses, call, place));
 }
 
 /// An I/O error at odd places, a full disk at even ones.
-fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, said: &str) {
+fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, printed: &str) {
     let error = if place % 2 == 1 { "EIO" } else { "ENOSPC" };
     let site = Site::sqlite();
     let injection = format!("error={error}:when={place}");
     let (code, line) = run_hit(&mut traced(&site, hit, call, Some(&injection), script), &site);
     assert!(place > 1 || trace(&site).contains("(INJECTED)"), "no process was hit: {}", trace(&site));
-    assert_eq!((code, line.as_str()), (Some(3), said), "{call} {place} {error}");
-    // Each new thread is hit again at its own Nth call: the keeper may never succeed, and is killed at the end. A journal in
-    // memory is lost with it.
+    assert_eq!((code, line.as_str()), (Some(3), printed), "{call} {place} {error}");
+    // Each new thread is hit again at its own Nth call: the keeper may never succeed, and `run_hit` kills it at the end. A journal
+    // in memory is lost with it.
     let in_memory = hit == Hit::AllProcesses && site.log().contains("event=no_journal");
     let reason = reason_after_a_later_run(&site);
     assert!(reason.as_deref() == Some("exit") || (in_memory && reason.is_none()), "{call} {place} {error}: {reason:?}");
@@ -208,47 +208,48 @@ fn check_error(hit: Hit, call: &'static str, place: usize, script: &str, said: &
 
 // Holds: failures/error-syscall
 #[test]
-fn an_error_at_any_write_of_the_supervisor_harms_neither_the_trainer_nor_its_record() {
+fn error_at_any_supervisor_write_spares_trainer_and_record() {
     let script = "echo out; : > ran; exit 3";
     sweep(Hit::Supervisor, &WRITES, |call, place| check_error(Hit::Supervisor, call, place, script, "out"));
 }
 
 // Holds: failures/error-syscall
 #[test]
-fn an_error_at_any_write_of_all_our_processes_harms_neither_the_trainer_nor_its_record() {
+fn error_at_any_write_of_any_process_spares_trainer_and_record() {
     sweep(Hit::AllProcesses, &WRITES, |call, place| check_error(Hit::AllProcesses, call, place, SCRIPT, ""));
 }
 
-/// The config of the keeper is the first call, the beginning of the journal the second.
+/// The first call writes the keeper's configuration, the second `begin` to the journal. The move to a second file was once
+/// reported as a lost journal.
 // Holds: failures/journal-disk-error
 #[test]
-fn a_journal_that_finds_another_file_at_its_beginning_is_kept_there_and_nobody_is_warned() {
+fn journal_moves_to_a_second_file_without_a_warning() {
     let site = Site::sqlite();
     let script = "ls \"${RUNWRAP_REPORT%/*}\" >&2; : > ran; exit 3";
     let mut command = traced(&site, Hit::Supervisor, "pwrite64", Some("error=EIO:when=2"), script);
     let output = output(&mut command);
     assert!(trace(&site).contains("(INJECTED)"), "{}", trace(&site));
     assert_eq!(output.status.code(), Some(3));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("journal-1.jsonl\njournal-2.jsonl\nlock\nreport.jsonl\n"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("journal-1.jsonl\njournal-2.jsonl\nlock\nreport.jsonl\n"), "{stderr}");
     // A warning about the database is possible: strace slows a busy machine down.
-    assert!(!said.contains("cannot keep the journal"), "{said}");
+    assert!(!stderr.contains("cannot keep the journal"), "{stderr}");
     assert_eq!(reason_after_a_later_run(&site).as_deref(), Some("exit"));
 }
 
 #[test]
-fn the_release_binary_has_no_failpoints() {
+fn release_binary_has_no_failpoints() {
     let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
     let (release, own) = (text(release_binary()), text(Path::new(env!("CARGO_BIN_EXE_runwrap"))));
-    assert!(own.contains("RUNWRAP_FAILPOINTS"), "the search finds nothing where there is something");
+    assert!(own.contains("RUNWRAP_FAILPOINTS"), "the search does not work");
     for name in ["RUNWRAP_FAILPOINTS", "failpoint", "journal-begun", "before-spawn", "before-exec", "journal-sync"] {
         assert!(!release.contains(name), "{name}");
     }
 }
 
-/// Each library would be loaded twice a run, by the supervisor and by the keeper: half as long as an fsync takes.
+/// Supervisor and keeper each load a library, which takes half as long as an fsync. One function of libm was once loaded so.
 #[test]
-fn the_release_binary_needs_no_library_but_the_c_library() {
+fn release_binary_links_only_the_c_library() {
     let output = Command::new("ldd").arg(release_binary()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();

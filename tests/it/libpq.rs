@@ -1,4 +1,4 @@
-//! The binary connects by libpq's conventions: a password from each of its sources, which then is nowhere else, and a
+//! The binary connects by libpq's conventions: with a password from each source, which is then stored nowhere else, and with a
 //! client certificate.
 
 use std::fs::{self, Permissions};
@@ -144,7 +144,7 @@ fn password_of_each_source_connects_and_is_nowhere_else() {
     }
 }
 
-/// A run that the server refuses leaves a journal and many messages.
+/// A run with a refused password leaves a journal and many messages.
 #[test]
 fn wrong_password_is_in_no_message_journal_or_log() {
     let server = walled();
@@ -155,8 +155,8 @@ fn wrong_password_is_in_no_message_journal_or_log() {
         let limits = ["-v", "--finish-timeout", "100ms", "--linger", "0s", "--", "sh", "-c", "exit 3"];
         let output_of_run = output(&mut source.call(&site, &limits));
         assert_not_printed(&output_of_run);
-        let said = String::from_utf8(output_of_run.stderr).unwrap();
-        assert!(said.contains("28P01") && said.contains("hint: "), "{said}");
+        let stderr = String::from_utf8(output_of_run.stderr).unwrap();
+        assert!(stderr.contains("28P01") && stderr.contains("hint: "), "{stderr}");
         assert_eq!(output_of_run.status.code(), Some(3));
         site.quiet();
         assert_eq!(site.run_directories().len(), 1);
@@ -207,7 +207,7 @@ fn client_certificate_satisfies_cert_authentication() {
 
     let without = Site::with_url(&format!("{place} {trust}"));
     let refused = without.run(&["--require-database"], "echo ran");
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(125), &b""[..]), "{said}");
-    assert!(said.contains("certificate") && said.contains("hint: "), "{said}");
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!((refused.status.code(), &refused.stdout[..]), (Some(125), &b""[..]), "{stderr}");
+    assert!(stderr.contains("certificate") && stderr.contains("hint: "), "{stderr}");
 }

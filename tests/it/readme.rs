@@ -1,18 +1,16 @@
-//! The README's commands do what it says, on a copy of the tree without anything of its own built.
+//! The README's commands and examples work, on a clean copy of the tree.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use runwrap::config::options::{DefaultValue, OPTIONS, OptionRow};
+use runwrap::config::options::{OPTIONS, OptionRow};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::building::building;
 use crate::support::site::{Site, output};
-
-/// The longest that a first build may take here, in seconds.
-const BUILD_SECONDS_MAX: &str = "1800";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -29,8 +27,7 @@ fn shell_blocks(readme: &str, heading: &str) -> Vec<String> {
     blocks.map(|block| block.split("```").next().unwrap().trim().to_owned()).collect()
 }
 
-/// The files of the tree as a clone would have them, at a place that stays the same, so that what was built for the
-/// last copy need not be built again.
+/// The files of the tree as a clone would have them. The path is always the same, so that cargo reuses the last build.
 fn clean_copy() -> PathBuf {
     let copy = root().join("target/readme/clone");
     if copy.exists() {
@@ -47,8 +44,8 @@ fn clean_copy() -> PathBuf {
     copy
 }
 
-/// Where the copy is built. What was built of the dependencies for these tests is put there, once: only their versions and
-/// features decide about it, and a newcomer's minutes need not be spent on it again. Nothing of runwrap itself is.
+/// The target directory of the copy. The built dependencies of these tests are copied into it once, to save minutes; nothing of
+/// runwrap itself is.
 fn place_to_build() -> PathBuf {
     let place = root().join("target/readme/build");
     if !place.exists() {
@@ -63,15 +60,13 @@ fn place_to_build() -> PathBuf {
     place
 }
 
-/// Runs `line` in the copy, as a newcomer with an empty home would.
+/// Runs `line` in the copy, with an empty home.
 fn newcomer(line: &str, copy: &Path, home: &Path) -> Output {
     let variables = ["XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"];
-    let output = Command::new("timeout")
-        .args([BUILD_SECONDS_MAX, "bash", "-c", line])
+    let output = building(&["bash", "-c", line])
         .current_dir(copy)
         .envs(variables.map(|variable| (variable, home)))
         .env("CARGO_TARGET_DIR", place_to_build())
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     assert!(
@@ -84,17 +79,17 @@ fn newcomer(line: &str, copy: &Path, home: &Path) -> Output {
 }
 
 #[test]
-fn the_two_commands_of_a_newcomer_work_on_a_clean_copy() {
+fn try_it_commands_work_on_a_clean_copy() {
     let blocks = shell_blocks(&readme(), "Try it");
     assert_eq!(blocks.len(), 2);
     let copy = clean_copy();
     let home = TempDir::new().unwrap();
 
-    let said = String::from_utf8(newcomer(&blocks[0], &copy, home.path()).stdout).unwrap();
-    assert!(said.contains("epoch 30/30") && said.contains("saved demo-model.json"), "{said}");
+    let printed = String::from_utf8(newcomer(&blocks[0], &copy, home.path()).stdout).unwrap();
+    assert!(printed.contains("epoch 30/30") && printed.contains("saved demo-model.json"), "{printed}");
     let shown = |key: &str| {
-        let line = said.lines().find(|line| line.starts_with(&format!("{key}: ")));
-        line.unwrap_or_else(|| panic!("no {key} in {said}")).split_once(':').unwrap().1.trim().to_owned()
+        let line = printed.lines().find(|line| line.starts_with(&format!("{key}: ")));
+        line.unwrap_or_else(|| panic!("no {key} in {printed}")).split_once(':').unwrap().1.trim().to_owned()
     };
     assert_eq!(
         (shown("status"), shown("reason"), shown("version")),
@@ -104,7 +99,7 @@ fn the_two_commands_of_a_newcomer_work_on_a_clean_copy() {
     assert_eq!(shown("model_path"), copy.join("demo-model.json").to_str().unwrap());
     assert!(shown("train_metrics").contains("\"epoch\":30"));
 
-    // The second command runs the tests, and so this one: here they are built and named only, and of one small target.
+    // The second command runs the tests, this one included: here it builds and lists the tests of one small target only.
     assert_eq!(blocks[1], "scripts/test");
     let tests = newcomer("scripts/test --test tidy -- --list", &copy, home.path());
     assert!(String::from_utf8(tests.stdout).unwrap().contains("the_house_is_tidy: test"));
@@ -116,7 +111,7 @@ fn blocks_of<'a>(readme: &'a str, language: &str) -> Vec<&'a str> {
     readme.split(&fence).skip(1).map(|block| block.split("```").next().unwrap()).collect()
 }
 
-/// `runwrap` and `python` as the text calls them.
+/// A `PATH` with the commands `runwrap` and `python`.
 fn path_with_runwrap_and_python(site: &Site) -> String {
     let bin = site.path().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -127,7 +122,7 @@ fn path_with_runwrap_and_python(site: &Site) -> String {
 }
 
 #[test]
-fn the_commands_of_its_use_work_as_they_stand() {
+fn use_it_commands_work_as_written() {
     let readme = readme();
     let blocks = shell_blocks(&readme, "Use it");
     assert!(blocks[0].starts_with("runwrap -- python train.py"), "{blocks:?}");
@@ -147,22 +142,22 @@ fn the_commands_of_its_use_work_as_they_stand() {
         assert!(output.status.success(), "{block}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let said = shell(&blocks[0], "30s");
+    let printed = shell(&blocks[0], "30s");
     assert!(
-        said.starts_with("['--epochs', '3']\n") && said.contains("train  v1") && said.contains("exit_code:"),
-        "{said}"
+        printed.starts_with("['--epochs', '3']\n") && printed.contains("train  v1") && printed.contains("exit_code:"),
+        "{printed}"
     );
-    // A database that is not there makes the example wait as long as it says.
+    // Without a database the example waits for the whole `--finish-timeout`.
     assert_eq!(shell(&blocks[1], "0s"), "[]\n");
-    // The example of a log, with the beginning of a run that there was.
+    // The example of the log, with the id of the run above.
     let grep = blocks_of(&readme, "sh").into_iter().find(|block| block.starts_with("grep run_id=")).unwrap();
-    let run_id = said.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim();
+    let run_id = printed.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap().trim();
     let found = shell(&grep.replace("0198f3c1", &run_id[..8]), "30s");
     assert!(found.contains("event=attempt ") && found.contains("change=\"exit 0\""), "{found}");
 }
 
 #[test]
-fn what_a_command_reports_in_its_examples_is_in_the_record() {
+fn report_examples_reach_the_record() {
     let readme = readme();
     let site = Site::sqlite();
     let path = path_with_runwrap_and_python(&site);
@@ -179,7 +174,7 @@ fn what_a_command_reports_in_its_examples_is_in_the_record() {
 }
 
 #[test]
-fn its_configuration_file_is_one() {
+fn example_configuration_file_is_valid() {
     let site = Site::sqlite();
     let readme = readme();
     let [config] = blocks_of(&readme, "toml")[..] else { panic!("one configuration file") };
@@ -194,7 +189,7 @@ fn its_configuration_file_is_one() {
 }
 
 #[test]
-fn its_table_of_options_is_that_of_the_program() {
+fn table_of_options_matches_the_program() {
     let readme = readme();
     let rows: Vec<Vec<&str>> = readme
         .lines()
@@ -209,14 +204,14 @@ fn its_table_of_options_is_that_of_the_program() {
         let cells = rows.iter().find(named).unwrap_or_else(|| panic!("{flag} is not in the table"));
         assert_eq!(cells[1], row.variable.map_or("–".to_owned(), |variable| format!("`{variable}`")), "{flag}");
         assert!(cells[0].contains(row.value_name), "{flag}: {}", cells[0]);
-        if let DefaultValue::Text(default) = row.default {
+        if let Some(default) = row.default {
             assert_eq!(cells[2].trim_matches('`'), default, "{flag}");
         }
     }
 }
 
 #[test]
-fn every_example_of_a_verb_is_understood() {
+fn every_verb_example_is_accepted() {
     let home = TempDir::new().unwrap();
     let readme = readme();
     let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();

@@ -1,5 +1,5 @@
-//! Unusual state directories: of another user, with planted links, with journals of a newer runwrap, on a full disk. No link
-//! is followed, no foreign file is touched, and the run goes on, recorded.
+//! Unusual state directories: of another user, with planted links, with journals of a newer runwrap, on a full disk. runwrap
+//! follows no link, changes no foreign file, and records the run.
 
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -16,7 +16,7 @@ use crate::support::site::{Site, kill, output, start};
 use crate::support::tmpfs::SmallDisk;
 use crate::support::wait::wait_until;
 
-/// Runs a trainer that must not notice anything, and returns runwrap's messages.
+/// Asserts that a run is recorded and its trainer undisturbed. Returns runwrap's messages.
 #[track_caller]
 fn recorded(site: &Site) -> String {
     let output = site.run(&[], "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; echo ran; exit 3");
@@ -32,7 +32,7 @@ fn names(directory: &Path) -> Vec<PathBuf> {
 
 // Holds: failures/state-foreign
 #[test]
-fn a_state_directory_of_another_user_is_not_used() {
+fn state_directory_of_another_user_is_not_used() {
     let site = Site::sqlite();
     let state_dir = if is_root() {
         let state_dir = site.state_dir();
@@ -44,17 +44,17 @@ fn a_state_directory_of_another_user_is_not_used() {
     };
     let before = names(&state_dir);
     let output = site.run(&["--state-dir", state_dir.to_str().unwrap()], "exit 3");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let messages = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3));
-    assert_eq!(said.matches("belongs to user").count(), 1, "{said}");
+    assert_eq!(messages.matches("belongs to user").count(), 1, "{messages}");
     assert_eq!(site.record()["exit_code"], 3);
     let made: Vec<PathBuf> = names(&state_dir).into_iter().filter(|path| !before.contains(path)).collect();
     assert!(made.iter().all(|path| path.ends_with("runwrap.log")), "{made:?}");
 }
 
-/// The keeper gets every byte of a path.
+/// A run whose paths were not UTF-8 once had no keeper: its configuration was sent as text.
 #[test]
-fn paths_that_are_not_utf_8_cost_the_run_nothing() {
+fn paths_that_are_not_utf8_work() {
     let name = |text: &[u8]| std::ffi::OsStr::from_bytes(text).to_owned();
     for variable in ["RUNWRAP_STATE_DIR", "RUNWRAP_LOG_FILE", "XDG_DATA_HOME", "XDG_STATE_HOME", "HOME"] {
         let site = Site::sqlite();
@@ -68,38 +68,38 @@ fn paths_that_are_not_utf_8_cost_the_run_nothing() {
         running.signal("KILL");
         site.quiet();
         let list = output(&mut with(site.runwrap(&["list", "--json"])));
-        let said = String::from_utf8(list.stdout).unwrap();
-        assert!(said.contains("supervisor_killed"), "{variable}: {said}");
+        let printed = String::from_utf8(list.stdout).unwrap();
+        assert!(printed.contains("supervisor_killed"), "{variable}: {printed}");
     }
 }
 
 // Holds: failures/state-open
 #[test]
-fn a_state_directory_that_others_may_write_is_not_used() {
+fn state_directory_writable_by_others_is_not_used() {
     let site = Site::sqlite();
     fs::create_dir_all(site.state_dir()).unwrap();
     fs::set_permissions(site.state_dir(), Permissions::from_mode(0o777)).unwrap();
-    let said = recorded(&site);
-    assert_eq!(said.matches("may be written by others (chmod go-w").count(), 1, "{said}");
+    let messages = recorded(&site);
+    assert_eq!(messages.matches("may be written by others (chmod go-w").count(), 1, "{messages}");
     assert!(!site.state_dir().join("runs").exists());
 }
 
 // Holds: failures/state-link
 #[test]
-fn a_link_planted_for_the_runs_is_not_followed() {
+fn link_in_place_of_the_runs_is_not_followed() {
     let site = Site::sqlite();
     let target = site.path().join("target");
     fs::create_dir(&target).unwrap();
     fs::create_dir_all(site.state_dir()).unwrap();
     symlink(&target, site.state_dir().join("runs")).unwrap();
-    let said = recorded(&site);
-    assert_eq!(said.matches("cannot keep a journal").count(), 1, "{said}");
+    let messages = recorded(&site);
+    assert_eq!(messages.matches("cannot keep a journal").count(), 1, "{messages}");
     assert_eq!(names(&target), Vec::<PathBuf>::new());
 }
 
 // Holds: failures/state-link
 #[test]
-fn a_link_planted_for_the_log_is_not_followed() {
+fn link_in_place_of_the_log_is_not_followed() {
     let site = Site::sqlite();
     let target = site.path().join("target");
     fs::write(&target, "mine\n").unwrap();
@@ -110,7 +110,7 @@ fn a_link_planted_for_the_log_is_not_followed() {
     assert!(site.run_directories().is_empty());
 }
 
-/// Kills all processes of a run that has begun. Returns its directory.
+/// Kills all processes of a run after its `begin`. Returns its directory.
 fn dead_run(site: &Site) -> PathBuf {
     let mut command = site.shell(&["--name", "dead"], "exit 0");
     command.env("RUNWRAP_FAILPOINTS", "journal-begun=stop").stderr(Stdio::null());
@@ -125,10 +125,11 @@ fn dead_run(site: &Site) -> PathBuf {
     site.run_directories().into_iter().max().unwrap()
 }
 
-/// A later run found the lock of a killed process still held, since the kernel had not closed its files yet, and no process
-/// looked again.
+/// The kernel may free the locks of a killed process late. A later run once saw such a lock as held, took the dead run for alive,
+/// and left its journal, since no process scanned again.
+// Holds: failures/locks-late
 #[test]
-fn locks_freed_after_the_first_scan_are_seen_at_the_end_of_the_run() {
+fn locks_freed_after_the_first_scan_are_seen_at_the_end() {
     let site = Site::sqlite();
     let dead = dead_run(&site);
     let unborn = dead.with_file_name(".01900000-0000-7000-8000-000000000000");
@@ -152,8 +153,9 @@ fn locks_freed_after_the_first_scan_are_seen_at_the_end_of_the_run() {
     assert_eq!(site.records().len(), 2);
 }
 
+// Holds: failures/journal-link
 #[test]
-fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
+fn link_among_the_runs_is_left_and_stops_no_other_run() {
     let site = Site::sqlite();
     let dead = dead_run(&site);
     let target = site.path().join("target");
@@ -171,7 +173,7 @@ fn a_link_planted_among_the_runs_is_left_and_stops_no_other() {
 
 // Holds: failures/journal-link
 #[test]
-fn a_link_planted_for_a_journal_is_not_followed() {
+fn link_in_place_of_a_journal_is_not_followed() {
     let site = Site::sqlite();
     let dead = dead_run(&site);
     let target = site.path().join("target");
@@ -187,11 +189,11 @@ fn a_link_planted_for_a_journal_is_not_followed() {
 
 // Holds: failures/journal-newer
 #[test]
-fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
+fn journal_of_a_newer_format_is_left_and_stops_no_other_run() {
     let site = Site::sqlite();
     let newer = dead_run(&site);
     let journal = newer.join("journal-1.jsonl");
-    let mut line = b"{\"format\":999,\"nobody\":\"knows\"".to_vec();
+    let mut line = b"{\"format\":999,\"unknown\":\"value\"".to_vec();
     let crc = crc32fast::hash(&line);
     line.extend(format!(",\"crc\":\"{crc:08x}\"}}\n").into_bytes());
     fs::write(&journal, &line).unwrap();
@@ -210,20 +212,20 @@ fn a_journal_of_a_newer_format_is_left_as_it_is_and_stops_no_other() {
 
 // Holds: failures/journal-disk-full
 #[test]
-fn a_full_disk_under_the_journal_costs_one_warning_and_nothing_else() {
+fn full_disk_under_the_journal_costs_one_warning() {
     let site = Site::sqlite();
     let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
     disk.fill();
     let output = site.run(&[], "echo ran; exit 3");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(3), &b"ran\n"[..]));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.matches("cannot keep").count(), 1, "{said}");
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(messages.matches("cannot keep").count(), 1, "{messages}");
     assert_eq!(site.record()["exit_code"], 3);
 }
 
 // Holds: failures/journal-disk-full
 #[test]
-fn a_disk_that_fills_up_during_the_run_loses_nothing() {
+fn disk_that_fills_up_during_the_run_loses_nothing() {
     let site = Site::sqlite();
     let Some(disk) = SmallDisk::mount(&site.state_dir()) else { return };
     // The trainer's last report does not fit any more.
@@ -240,7 +242,7 @@ fn a_disk_that_fills_up_during_the_run_loses_nothing() {
 
 // Holds: failures/database-disk-full
 #[test]
-fn a_disk_that_is_full_under_the_database_gets_the_record_when_there_is_room_again() {
+fn record_is_written_once_the_database_disk_has_room() {
     let site = Site::sqlite();
     let place = site.path().join("database");
     let Some(disk) = SmallDisk::mount(&place) else { return };

@@ -1,6 +1,6 @@
-//! The database of the model: one row and a clock. What a statement does to the row is what the crate's own
-//! [`record::merge`](runwrap::record::merge) says, with small values; or, for the models that must fail, what a plausible
-//! mistake in the SQL would do. Must not know who sent a statement. Called by `protocol`.
+//! The database of the model: one row and a clock. A statement changes the row by the crate's own
+//! [`record::merge`](runwrap::record::merge), with small values; in a broken model, as a plausible mistake in the SQL would.
+//! Must not depend on the sender of a statement.
 
 use std::hash::{Hash, Hasher};
 
@@ -12,22 +12,22 @@ use runwrap::record::{
 use serde_json::Map;
 use uuid::Uuid;
 
-/// How the statements are written.
+/// How the statements change the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Statements {
-    /// As `record::merge` says: conditional on the state, in the statement itself.
+    /// By `record::merge`: conditional on the state, in the same transaction.
     AsMerged,
     /// `UPDATE … WHERE run_id = …`: no condition on the state.
     ByIdAlone,
-    /// `recover` looks for what is overdue, then updates what it found without asking again.
+    /// `recover` lists the overdue runs, then updates them without checking again.
     ReadThenWrite,
-    /// `UPDATE … WHERE status = 'training'`, the run's own journal no less than `recover`.
+    /// `UPDATE … WHERE status = 'training'`, also for the end from the run's own journal.
     GuardedByTraining,
-    /// `INSERT` without a key: beginning twice is two records.
+    /// `INSERT` without a key: two begins insert two records.
     WithoutKey,
 }
 
-/// What is sent to the database, each committed at once.
+/// A statement, which is one transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Statement {
     Begin,
@@ -39,7 +39,7 @@ pub(crate) enum Statement {
     PresumeDead,
 }
 
-/// The end of a run as its journal tells it.
+/// The end of a run in its journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     NotExecuted,
@@ -47,7 +47,7 @@ pub(crate) enum Outcome {
     SupervisorKilled,
 }
 
-/// As much of a row as decides what happens to it. Moments are only before or after: more than a lease ago, or not.
+/// The fields of a row that decide about a change. Times are reduced to one bit: more than a lease ago, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) status: Status,
@@ -61,7 +61,7 @@ pub(crate) struct Record {
 pub(crate) struct Database {
     pub(crate) up_for_a_lease: bool,
     pub(crate) record: Option<Record>,
-    /// How many rows the run has in the user's table.
+    /// The number of the run's rows in the user's table.
     pub(crate) records: u8,
 }
 
@@ -77,7 +77,7 @@ impl Database {
         Self { up_for_a_lease: true, record: None, records: 0 }
     }
 
-    /// A lease goes by without a sign of life, with the database up or down.
+    /// A lease passes without a heartbeat, with the database up or down.
     pub(crate) fn lease_passes(&mut self, up: bool) {
         self.up_for_a_lease = up;
         if let Some(record) = &mut self.record {
@@ -85,7 +85,7 @@ impl Database {
         }
     }
 
-    /// What `recover` on another host looks for.
+    /// Whether `recover` on another host lists the run.
     pub(crate) fn lists_as_overdue(&self) -> bool {
         self.record.is_some_and(|record| record.overdue)
             && self.merged(Statement::PresumeOverdue, self.record).1 == Applied::Written
@@ -120,18 +120,18 @@ impl Database {
 }
 
 impl Record {
-    /// An end that the run's own journal told.
+    /// Whether the end comes from the run's own journal.
     pub(crate) fn is_truth(self) -> bool {
         self.reason.is_some() && !self.presumed
     }
 
-    /// Whether it says what the journal says.
-    pub(crate) fn says(self, outcome: Outcome) -> bool {
+    /// Whether status and reason are those of `outcome`.
+    pub(crate) fn shows(self, outcome: Outcome) -> bool {
         let (status, reason, _) = ending_of(&outcome.trainer_exit(), None, false);
         (self.status, self.reason, self.presumed) == (status, Some(reason), false)
     }
 
-    /// What a statement without a condition on the state takes it for: anything goes.
+    /// The record as a statement without a condition on the state treats it: always in training.
     fn forgotten(self) -> Self {
         Self { status: Status::Training, reason: None, presumed: false, ..self }
     }
@@ -171,10 +171,10 @@ impl Record {
     }
 }
 
-// The words stand for the values: `Status` and `Reason` have no hash of their own.
+// `Status` and `Reason` implement no `Hash`: their texts are hashed.
 impl Hash for Record {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.status.as_str(), self.reason.map(Reason::as_str), self.presumed, self.overdue).hash(state);
+        (self.status.as_str(), self.reason.map(|reason| reason.to_string()), self.presumed, self.overdue).hash(state);
     }
 }
 

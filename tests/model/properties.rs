@@ -1,8 +1,8 @@
-//! What must hold of the protocol: in every state, in every step, and once nothing breaks any more.
+//! The properties of the protocol: in every state, in every step, and after the last fault.
 //!
-//! "Eventually" is asked in each state by letting the run [settle](settle): from here on nothing breaks, whoever can do
-//! something does it, and at the end somebody runs `recover`. An ending that depended on luck would be missing from there.
-//! Must not change what may happen: that is `protocol`. Called by the checker.
+//! "Eventually" is checked in each state by letting the run [settle](settle): from there on no fault occurs, each process takes
+//! its possible steps, and at the end `recover` runs. A run that ends only by luck violates the property.
+//! Must not list actions: `protocol` does.
 
 use runwrap::record::Status;
 use stateright::{Model, Property};
@@ -12,17 +12,17 @@ use crate::protocol::{Action, Protocol, candidates};
 use crate::situations::{deliveries, is_training, presumptions, truth};
 use crate::state::{Process, State, Supervisor, Trainer};
 
-pub(crate) const TRUTH_STAYS: &str = "truth is never overwritten";
+pub(crate) const TRUTH_STAYS: &str = "a true end is never overwritten";
 pub(crate) const COMPLETED_IS_PROVEN: &str = "completed only if the trainer exited 0";
 pub(crate) const ONE_RECORD: &str = "a run has one record at most";
 pub(crate) const END_AFTER_TRAINER: &str = "the journal has no end while the trainer runs";
-pub(crate) const TRAINER_IS_WATCHED: &str = "no trainer outlives those who watch it";
-pub(crate) const JOURNAL_ARRIVES: &str = "what was journaled arrives";
+pub(crate) const TRAINER_IS_WATCHED: &str = "no trainer outlives supervisor and keeper";
+pub(crate) const JOURNAL_ARRIVES: &str = "a journaled end reaches the record";
 pub(crate) const RECORD_ENDS: &str = "every record ends";
 pub(crate) const RECORD_ENDS_ELSEWHERE: &str = "every record ends, also if its host never comes back";
-pub(crate) const REMOVED_AFTER_DELIVERY: &str = "a journal is removed only once its end was delivered";
+pub(crate) const REMOVED_AFTER_DELIVERY: &str = "a journal is removed only after the delivery of its end";
 
-/// More steps than any run needs that nothing disturbs.
+/// More steps than an undisturbed run needs.
 const SETTLED_STEPS_MAX: usize = 64;
 
 impl Model for Protocol {
@@ -75,7 +75,7 @@ fn completed_is_proven(state: &State) -> bool {
     !completed || state.trainer == Trainer::Exited { code: 0 }
 }
 
-/// By its supervisor, by the keeper that will stop it, or by the kernel that is about to.
+/// The supervisor lives, or a keeper will stop the trainer, or the kernel is about to kill it.
 fn trainer_is_watched(model: Protocol, state: &State) -> bool {
     state.trainer != Trainer::Running
         || state.supervisor_lives()
@@ -85,10 +85,10 @@ fn trainer_is_watched(model: Protocol, state: &State) -> bool {
 
 fn journal_arrives(model: Protocol, state: &State) -> bool {
     let settled = settle(model, state);
-    settled.journal.ended.is_none_or(|outcome| settled.database.record.is_some_and(|record| record.says(outcome)))
+    settled.journal.ended.is_none_or(|outcome| settled.database.record.is_some_and(|record| record.shows(outcome)))
 }
 
-/// The state once nothing breaks any more: all that the protocol does by itself, then a `recover`.
+/// The state after the last fault: all steps that the protocol takes by itself, then `recover`.
 fn settle(model: Protocol, state: &State) -> State {
     let mut settled = state.clone();
     for _ in 0..SETTLED_STEPS_MAX {
@@ -98,7 +98,7 @@ fn settle(model: Protocol, state: &State) -> State {
     settled
 }
 
-/// The same where the host with the journal, and everything on it, is gone for ever.
+/// The same if the host is lost for ever, with the journal and all processes on it.
 fn settle_elsewhere(model: Protocol, state: &State) -> State {
     let mut lost = state.clone();
     lost.supervisor = Supervisor::Killed;
@@ -109,8 +109,8 @@ fn settle_elsewhere(model: Protocol, state: &State) -> State {
     settle(model, &lost)
 }
 
-/// What happens while nothing breaks, the first that can. Statements still in flight stay there: once one is executed that
-/// is a state of its own, which has to settle too.
+/// The steps without a fault; the first possible one is taken. Statements in flight stay in flight: the execution of one leads to
+/// another state, which must settle too.
 const TURNS: [Action; 17] = [
     Action::ParentDeathSignal,
     Action::SpawnTrainer,

@@ -1,6 +1,6 @@
-//! The protocol as a transition system: who may do what when, and what may go wrong at any moment. One run on one host,
-//! the database, and a `recover` here and one elsewhere. Nothing is counted: crashes, retries, heartbeats, outages and
-//! leases may come any number of times, and the state space is finite because none of them leaves a trace of its own.
+//! The protocol as a transition system: the steps of each process, and the faults, which may occur at any moment. One run on one
+//! host, the database, and a `recover` on this host and on another. Nothing is counted: crashes, retries, heartbeats, outages and
+//! leases may occur any number of times, and the state space is finite because none of them leaves a trace of its own.
 //!
 //! | in the model | in the crate |
 //! |---|---|
@@ -8,24 +8,24 @@
 //! | [`Delivery`](crate::state::Delivery), [`Action::Attempt`], [`Action::Answer`] | `delivery::Delivery::deliver`, `keeper::machine` |
 //! | [`Action::TakeOver`] | `keeper::takeover` |
 //! | [`Journal`](crate::state::Journal), [`Locks`](crate::state::Locks) | `journal` |
-//! | [`Database`](crate::database::Database) | `record::merge`, the very function |
+//! | [`Database`](crate::database::Database) | `record::merge`, the same function |
 //!
-//! A partition is any number of statements that stay in flight while leases pass. The trainer's exec and the line that
-//! tells of it are one step; `--start-timeout`, `--finish-timeout` and `--linger` may run out at any moment.
+//! A partition is any number of statements that stay in flight while leases pass. The trainer's exec and its event in the journal
+//! are one step; `--start-timeout`, `--finish-timeout` and `--linger` may run out at any moment.
 //! Left out: journals in memory, failing disks, permanent errors of the database, errors of the supervisor itself,
 //! `--require-database`.
-//! Must not judge: that is `properties`.
+//! Must not hold an invariant: `properties` does.
 
 use crate::database::{Statement, Statements};
 use crate::state::{Process, State};
 
-/// What is checked: the protocol, or one that differs in one point and must fail.
+/// The checked protocol: the real one, or a broken one that differs in one point.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
     pub(crate) statements: Statements,
     /// The kernel kills the trainer when the supervisor dies.
     pub(crate) parent_death_signal: bool,
-    /// Whoever takes a journal over takes its lock first.
+    /// A process locks a journal before it takes it over.
     pub(crate) locks: bool,
 }
 
@@ -44,26 +44,26 @@ pub(crate) enum Action {
     ParentDeathSignal,
     // The keeper or the recoverer, from the journal to the database.
     Attempt(Process),
-    /// The statement is executed, and the answer arrives.
+    /// The database executes the statement, and the answer arrives.
     Answer(Process),
-    /// The statement is executed, and the answer is lost.
+    /// The database executes the statement, and the answer is lost.
     AnswerLost(Process),
-    /// The deadline passes. The statement stays on its way.
+    /// The deadline passes. The statement stays in flight.
     Abandon(Process),
     Remove(Process),
     TakeOver,
     StartRecover,
-    /// `recover` on any host has seen that the lease has run out, and says so.
+    /// `recover` on any host has read that the lease has run out, and sends its statement.
     PresumeOverdue,
-    // What nobody asked for.
+    // Faults, and the database itself.
     Execute(Statement),
     KillSupervisor,
     /// Killed, or it has lingered long enough.
     KillKeeper,
     KillRecoverer,
-    /// The database is up, and hears nothing of the run for a lease.
+    /// The database is up, and receives no heartbeat for a lease.
     LeasePasses,
-    /// The database is down for a lease. A shorter outage is statements that stay on their way.
+    /// The database is down for a lease. A shorter outage only keeps statements in flight.
     Outage,
     DeleteRow,
 }
@@ -73,7 +73,7 @@ impl Protocol {
         Self { statements: Statements::AsMerged, parent_death_signal: true, locks: true }
     }
 
-    /// The state after `action`; `None` where it cannot happen.
+    /// The state after `action`; `None` if it is impossible.
     pub(crate) fn step(self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         let possible = match action {
@@ -103,7 +103,7 @@ impl Protocol {
         possible.then_some(next)
     }
 
-    /// All that happens to `state` in one step.
+    /// All possible steps from `state`.
     pub(crate) fn steps(self, state: &State) -> impl Iterator<Item = (Action, State)> {
         candidates(state).filter_map(move |action| self.step(state, action).map(|next| (action, next)))
     }
@@ -140,7 +140,7 @@ const ACTIONS: [Action; 27] = [
     Action::DeleteRow,
 ];
 
-/// All that could happen in `state`; [`Protocol::step`] knows what can.
+/// All actions, possible or not; [`Protocol::step`] decides.
 pub(crate) fn candidates(state: &State) -> impl Iterator<Item = Action> {
     ACTIONS.into_iter().chain(state.in_flight.iter().copied().map(Action::Execute))
 }

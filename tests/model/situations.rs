@@ -1,5 +1,5 @@
-//! Situations that the model has to reach, so that no property holds for want of a case.
-//! Must not judge: that is `properties`, which calls it.
+//! Situations that the model must reach, so that no property holds for want of a case. Must not hold an invariant: `properties`
+//! does.
 
 use runwrap::record::{Reason, Status};
 use stateright::Property;
@@ -19,13 +19,13 @@ pub(crate) fn presumptions() -> Vec<Property<Protocol>> {
                     && next.trainer == Trainer::Running
             })
         }),
-        sometimes("a heartbeat brings a lost run back", |model, state| {
+        sometimes("a heartbeat revokes a presumption", |model, state| {
             is_presumed(state)
                 && some_step(*model, state, |action, next| {
                     action == Action::Answer(Process::Keeper) && is_training(next)
                 })
         }),
-        sometimes("truth overrides a presumption", |model, state| {
+        sometimes("a true end overrides a presumption", |model, state| {
             is_presumed(state) && some_step(*model, state, |_, next| truth(next).is_some())
         }),
         sometimes("a presumption comes too late", |model, state| {
@@ -39,14 +39,14 @@ pub(crate) fn presumptions() -> Vec<Property<Protocol>> {
                     action == Action::Answer(Process::Recoverer) && is_presumed(next)
                 })
         }),
-        sometimes("a database that was down itself presumes nothing", |model, state| {
+        sometimes("a database that was down for a lease presumes nothing", |model, state| {
             !state.database.up_for_a_lease
                 && state.database.record.is_some_and(|record| record.overdue && record.status == Status::Training)
                 && some_step(*model, state, |action, next| {
                     action == Action::Execute(Statement::PresumeOverdue) && is_training(next)
                 })
         }),
-        sometimes("a late heartbeat revives a run that is gone", |model, state| {
+        sometimes("a late heartbeat revives a run whose journal is removed", |model, state| {
             is_presumed(state)
                 && state.journal.removed
                 && some_step(*model, state, |action, next| {
@@ -56,7 +56,7 @@ pub(crate) fn presumptions() -> Vec<Property<Protocol>> {
     ]
 }
 
-/// The journal's story reaches the database, by whomever.
+/// A keeper or a recoverer delivers the journal.
 pub(crate) fn deliveries() -> Vec<Property<Protocol>> {
     let sometimes = Property::<Protocol>::sometimes;
     vec![
@@ -109,7 +109,7 @@ fn is_presumed(state: &State) -> bool {
     state.database.record.is_some_and(|record| record.presumed)
 }
 
-/// The end that the run's own journal told, as the database says it.
+/// The status and reason in the database, if they come from the run's own journal.
 pub(crate) fn truth(state: &State) -> Option<(Status, Option<Reason>)> {
     state.database.record.filter(|record| record.is_truth()).map(|record| (record.status, record.reason))
 }

@@ -1,5 +1,5 @@
-//! What the processes, the run's directory and the database look like at a moment, and how each action changes it.
-//! Must not say which actions there are: that is `protocol`, which calls it.
+//! The state of the processes, the run's directory and the database, and the effect of each action on it. Must not list the
+//! actions: `protocol` does.
 
 use std::collections::BTreeSet;
 
@@ -12,23 +12,23 @@ pub(crate) struct State {
     pub(crate) supervisor: Supervisor,
     pub(crate) trainer: Trainer,
     pub(crate) keeper: Option<Delivery>,
-    /// `recover`, or the next run, with this host's state directory. It works on a dead journal only.
+    /// `recover`, or the next run, with this host's state directory. It delivers only journals of dead runs.
     pub(crate) recoverer: Option<Delivery>,
     pub(crate) journal: Journal,
     pub(crate) locks: Locks,
-    /// Statements nobody waits for any more: their sender died or gave up, and they may still be executed, at any time.
+    /// Statements without a waiting sender: it died or gave up. The database may still execute them, at any time.
     pub(crate) in_flight: BTreeSet<Statement>,
     pub(crate) database: Database,
-    /// Somebody has deleted the row; once in a run.
+    /// The row was deleted, at most once in a run.
     pub(crate) row_deleted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Supervisor {
-    /// Waiting for the record.
+    /// Waits for the record.
     Opening,
     Running,
-    /// The end is in the journal; waiting for the database to have it.
+    /// The end is in the journal; waits for its delivery.
     Finishing,
     Exited,
     Killed,
@@ -47,7 +47,7 @@ pub(crate) enum Trainer {
 pub(crate) struct Delivery {
     /// The database has acknowledged the beginning to this process.
     pub(crate) begun: bool,
-    /// The statement whose answer is waited for.
+    /// The statement that waits for its answer.
     pub(crate) attempt: Option<Statement>,
     /// The database has acknowledged the end.
     pub(crate) done: bool,
@@ -58,11 +58,11 @@ pub(crate) struct Delivery {
 pub(crate) struct Journal {
     pub(crate) started: bool,
     pub(crate) ended: Option<Outcome>,
-    /// What it told is kept here, for the properties; no process may read it any more.
+    /// The content stays here for the properties; no process can read it any more.
     pub(crate) removed: bool,
 }
 
-/// The two bytes of the lock file. The kernel frees what a process held when it dies.
+/// The two bytes of the lock file. The kernel frees the locks of a process that dies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Locks {
     pub(crate) writer: Option<Process>,
@@ -76,9 +76,9 @@ pub(crate) enum Process {
     Recoverer,
 }
 
-/// Each changes the state as its action does, and says whether the action could happen at all.
+/// Each action changes the state, and returns whether it was possible.
 impl State {
-    /// The journal is begun and locked, and nothing else has happened.
+    /// The journal has its first event and is locked.
     pub(crate) const fn first() -> Self {
         Self {
             supervisor: Supervisor::Opening,
@@ -100,7 +100,7 @@ impl State {
         }
     }
 
-    /// The supervisor takes the keeper's byte on its behalf, so that the run is alive from the keeper's first moment on.
+    /// The supervisor takes the keeper's lock for it, so that the run counts as alive before the keeper runs.
     pub(crate) fn start_keeper(&mut self) -> bool {
         let possible = self.supervisor_lives() && self.locks.keeper.is_none() && !self.journal.removed;
         self.keeper = Some(Delivery::default());
@@ -108,7 +108,7 @@ impl State {
         possible
     }
 
-    /// The record was begun, or `--start-timeout` ran out: the trainer waits for neither longer than that.
+    /// The record was inserted, or `--start-timeout` ran out.
     pub(crate) fn spawn_trainer(&mut self) -> bool {
         let possible = self.supervisor == Supervisor::Opening;
         self.supervisor = Supervisor::Running;
@@ -117,7 +117,7 @@ impl State {
         possible
     }
 
-    /// Or it was asked to stop before there was a trainer.
+    /// The exec failed, or a request to stop came before the trainer.
     pub(crate) fn spawn_fails(&mut self) -> bool {
         let possible = self.supervisor == Supervisor::Opening;
         self.supervisor = Supervisor::Finishing;
@@ -137,7 +137,7 @@ impl State {
         possible
     }
 
-    /// The drop guard: the end is on disk before the keeper, or anybody, is told of it.
+    /// The drop guard: the end is on disk before any other process learns of it.
     pub(crate) fn journal_end(&mut self) -> bool {
         let Trainer::Exited { code } = self.trainer else { return false };
         let possible = self.supervisor == Supervisor::Running;
@@ -154,7 +154,7 @@ impl State {
         possible
     }
 
-    /// The supervisor has gone and the journal has no end: take its lock, stop what is left of the trainer, write the end.
+    /// The supervisor is dead and the journal has no end: the keeper takes the lock, stops the trainer and writes the end.
     pub(crate) fn take_over(&mut self) -> bool {
         let possible = self.keeper.is_some()
             && !self.supervisor_lives()
@@ -168,7 +168,7 @@ impl State {
         possible
     }
 
-    /// Both bytes are free: nobody looks after the run, and nobody will while they are ours.
+    /// Both locks are free: the run has no process, and none can adopt it while the recoverer holds them.
     pub(crate) fn start_recover(&mut self, asks_for_locks: bool) -> bool {
         let free = self.locks.writer.is_none() && self.locks.keeper.is_none();
         let possible = (free || !asks_for_locks) && self.recoverer.is_none() && !self.journal.removed;
@@ -186,13 +186,13 @@ impl State {
         }
     }
 
-    /// What `process` has to say next: the beginning, then what the journal says.
+    /// The next statement of `process`: the begin, then the journal's end, a presumption or a heartbeat.
     fn next_statement(&self, process: Process, begun: bool) -> Option<Statement> {
         match (begun, self.journal.ended) {
             (false, _) => Some(Statement::Begin),
             (true, Some(outcome)) => Some(Statement::Finalize(outcome)),
             (true, None) if process == Process::Recoverer => Some(Statement::PresumeDead),
-            // A keeper that is alone has a journal to take over first.
+            // A keeper without a supervisor takes the journal over first.
             (true, None) => (self.journal.started && self.supervisor_lives()).then_some(Statement::Heartbeat),
         }
     }
@@ -207,7 +207,7 @@ impl State {
     pub(crate) fn answer(&mut self, process: Process, statements: Statements) -> bool {
         let Some(Delivery { attempt: Some(statement), .. }) = *self.delivery(process) else { return false };
         let applied = self.database.execute(statement, statements);
-        // A row that somebody deleted is begun again, whole.
+        // A deleted row is inserted again, whole.
         let begun = applied != Applied::Missing;
         let done = begun
             && match statement {
@@ -218,7 +218,7 @@ impl State {
         true
     }
 
-    /// Unknown, not failed: the same is sent again.
+    /// The outcome is unknown, not failed: the keeper sends the same statement again.
     pub(crate) fn answer_lost(&mut self, process: Process, statements: Statements) -> bool {
         let Some(Delivery { begun, attempt: Some(statement), done }) = *self.delivery(process) else { return false };
         self.database.execute(statement, statements);
@@ -226,7 +226,7 @@ impl State {
         true
     }
 
-    /// The keeper replaces its own image, and has forgotten that the run was begun.
+    /// The keeper executes itself again, and no longer knows that the run was begun.
     pub(crate) fn abandon(&mut self, process: Process) -> bool {
         let Some(Delivery { attempt: Some(statement), .. }) = *self.delivery(process) else { return false };
         self.in_flight.insert(statement);
@@ -260,7 +260,7 @@ impl State {
         self.locks.keeper.take_if(|holder| *holder == process);
     }
 
-    /// Between what it saw and what it does anything may happen: the statement has to ask again.
+    /// Anything can happen between the read and this statement, so the statement must check again.
     pub(crate) fn presume_overdue(&mut self) -> bool {
         self.database.lists_as_overdue() && self.in_flight.insert(Statement::PresumeOverdue)
     }
@@ -276,7 +276,7 @@ impl State {
         self.database != before
     }
 
-    /// Whoever deletes a record that has its end wants it gone.
+    /// A deleted record with a true end stays deleted: no process inserts it again.
     pub(crate) fn delete_row(&mut self) -> bool {
         self.database.records = 0;
         let deleted = self.database.record.take().is_some_and(|record| !record.is_truth());

@@ -34,7 +34,7 @@ fn layer(module: &str) -> Option<usize> {
 /// Returns the findings about a file.
 pub(crate) type Rule = fn(&Source) -> Vec<String>;
 
-pub(crate) const RULES: [Rule; 12] = [
+pub(crate) const RULES: [Rule; 13] = [
     imports_run_downwards,
     supervisor_has_no_database,
     kernel_only_under_sys,
@@ -46,6 +46,7 @@ pub(crate) const RULES: [Rule; 12] = [
     nothing_is_left_for_later,
     sql_lives_in_files,
     tests_do_not_sleep,
+    test_names_are_short,
     prose_names_its_subject,
 ];
 
@@ -165,7 +166,6 @@ fn tests_do_not_sleep(source: &Source) -> Vec<String> {
     sleeps.then(|| "sleeps: wait for a condition with a deadline".to_owned()).into_iter().collect()
 }
 
-/// Not yet among `RULES`: the names that are longer are being shortened.
 fn test_names_are_short(source: &Source) -> Vec<String> {
     let long = tests(source).into_iter().filter(|name| name.len() > TEST_NAME_LEN_MAX);
     long.map(|name| format!("test `{name}` has {} characters, more than {TEST_NAME_LEN_MAX}", name.len())).collect()

@@ -122,7 +122,7 @@ fn a_matching_name_does_not_deliver_a_foreign_journal() {
 }
 
 #[test]
-fn an_unavailable_database_ends_the_round_and_the_next_begins_with_another_run() {
+fn outage_ends_the_round_and_the_next_begins_with_another_run() {
     let place = Place::new();
     let names = [(); 3].map(|()| place.run(OURS, OURS).path().file_name().unwrap().to_owned());
     let operator =

@@ -40,7 +40,7 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 }
 
 #[test]
-fn a_file_stays_open_after_the_beginning_and_between_heartbeats_that_are_near() {
+fn sqlite_file_stays_open_between_close_heartbeats() {
     for (heartbeat, between) in [(SECOND, true), (30 * SECOND, false)] {
         let mut keeper = KeeperMachine::new(heartbeat, 3600 * SECOND, true, Role::default());
         keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
@@ -136,7 +136,7 @@ fn a_journal_in_memory_can_be_left_to_nobody() {
 }
 
 #[test]
-fn sigterm_while_the_supervisor_lives_loses_nothing_and_afterwards_is_one_last_try() {
+fn sigterm_leaves_one_last_attempt_after_the_supervisor() {
     let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, Role::default());
     keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Terminated, SECOND, 0.5), []);
@@ -160,7 +160,7 @@ fn event() -> impl Strategy<Value = KeeperEvent> {
 
 proptest! {
     #[test]
-    fn in_any_order_of_events_one_attempt_at_a_time_and_an_end_is_never_forgotten(
+    fn any_event_order_keeps_the_end_and_one_attempt_at_a_time(
         on_disk in any::<bool>(),
         events in prop::collection::vec((event(), 0..20_u32), 1..80),
     ) {

@@ -13,8 +13,7 @@ use serde_json::Value;
 
 use self::errors::Server;
 use super::StoreError;
-use super::session::{Access, Dialect, Failure, Migration, Rows, Session, Texts};
-use super::shape::Column;
+use super::session::{Access, Column, Dialect, Failure, Migration, Rows, Session, Texts};
 use super::statement::{fill, section};
 use super::table::{TableName, literal, quote};
 use crate::config::PostgresTarget;

@@ -68,7 +68,7 @@ fn end_arrives_after_an_outage_that_began_during_the_run() {
 // Holds: failures/refused-database
 #[test]
 fn require_database_starts_no_trainer_and_leaves_nothing() {
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     let output = site.run(&["--require-database", "--start-timeout", "200ms"], "touch started");
     assert_eq!(output.status.code(), Some(125));
     let said = String::from_utf8(output.stderr).unwrap();
@@ -171,7 +171,7 @@ fn failing_journal_without_a_keeper_still_records_the_run() {
 #[test]
 fn delivery_is_promised_only_of_a_journal_on_disk() {
     for (points, is_on_disk) in [("keeper-start=error", true), ("keeper-start=error,journal-write=error", false)] {
-        let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+        let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
         let mut command = site.shell(&["--start-timeout", "50ms", "--finish-timeout", "50ms"], "exit 3");
         let output = output(command.env("RUNWRAP_FAILPOINTS", points));
         assert_eq!(output.status.code(), Some(3), "{points}");
@@ -184,7 +184,7 @@ fn delivery_is_promised_only_of_a_journal_on_disk() {
 // Holds: failures/refused-no-directory
 #[test]
 fn refused_run_without_a_directory_leaves_no_report_file() {
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     std::fs::write(site.path().join("file"), "").unwrap();
     std::fs::create_dir(site.path().join("tmp")).unwrap();
     let options = ["--require-database", "--start-timeout", "50ms", "--state-dir", "file/state"];

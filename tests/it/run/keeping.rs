@@ -94,7 +94,7 @@ fn killed_keeper_is_replaced_each_time() {
 #[test]
 fn pipe_or_substitution_ends_with_the_supervisor() {
     // No server listens there, so the keeper lingers.
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     let output = site.run(&["--start-timeout", "100ms", "--finish-timeout", "100ms"], "echo hi");
     assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
     wait_until("one keeper lingers", || site.keepers().len() == 1);

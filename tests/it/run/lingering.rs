@@ -1,4 +1,4 @@
-//! Delivery after the run: the lingering keeper, and the backlog that a later run delivers.
+//! Delivery after a run: the lingering keeper, and the backlog, which a later run delivers.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -13,7 +13,7 @@ const IMPATIENT: [&str; 4] = ["--start-timeout", "50ms", "--finish-timeout", "50
 
 // Holds: failures/linger-many
 #[test]
-fn one_keeper_lingers_for_many_ended_runs_and_delivers_them_all() {
+fn one_lingering_keeper_delivers_many_ended_runs() {
     let server = Postgres::private();
     let site = Site::on(&server);
     server.stop();
@@ -32,8 +32,8 @@ fn one_keeper_lingers_for_many_ended_runs_and_delivers_them_all() {
 
 // Holds: failures/linger-sigterm
 #[test]
-fn sigterm_to_the_lingering_keeper_is_one_last_try_and_the_journal_stays() {
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+fn sigterm_ends_lingering_after_one_last_attempt() {
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
     wait_until("the keeper lingers", || site.log().contains("event=linger "));
     kill(site.keeper_after(None), "TERM");
@@ -44,24 +44,25 @@ fn sigterm_to_the_lingering_keeper_is_one_last_try_and_the_journal_stays() {
 
 // Holds: failures/linger-over
 #[test]
-fn linger_ends_by_itself() {
-    let site = Site::with_url("postgres://nobody@127.0.0.1:1/none");
+fn lingering_ends_after_the_linger_time() {
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
     let options = [&IMPATIENT[..], &["--linger", "300ms"]].concat();
     assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
     site.quiet();
     assert_eq!(site.run_directories().len(), 1);
 }
 
-/// A site whose database accepts every connection and never answers.
+/// A site with a database that accepts every connection and never answers.
 fn hanging() -> (TcpListener, Site) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let url = format!("postgres://nobody@127.0.0.1:{}/none", listener.local_addr().unwrap().port());
+    let url = format!("postgres://ann@127.0.0.1:{}/none", listener.local_addr().unwrap().port());
     (listener, Site::with_url(&url))
 }
 
+/// An attempt that hangs makes the keeper execute itself again. The new image once started the time of `--linger` anew.
 // Holds: failures/linger-over
 #[test]
-fn linger_ends_by_itself_also_where_every_attempt_hangs() {
+fn lingering_ends_in_time_if_every_attempt_hangs() {
     let (_listener, site) = hanging();
     let options = [&IMPATIENT[..], &["--linger", "300ms"]].concat();
     assert_eq!(site.run(&options, "exit 3").status.code(), Some(3));
@@ -70,12 +71,13 @@ fn linger_ends_by_itself_also_where_every_attempt_hangs() {
     assert_eq!(site.run_directories().len(), 1);
 }
 
+/// The keeper's new image once did not know of a SIGTERM that the old one had received.
 // Holds: failures/linger-sigterm
 #[test]
-fn sigterm_during_an_attempt_that_hangs_is_not_forgotten() {
+fn sigterm_during_a_hanging_attempt_ends_lingering() {
     let (_listener, site) = hanging();
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
-    wait_until("its attempt has begun", || site.log().contains("event=attempt "));
+    wait_until("the attempt begins", || site.log().contains("event=attempt "));
     kill(site.keeper_after(None), "TERM");
     site.quiet();
     assert!(site.log().contains("event=linger_gave_up"));
@@ -84,7 +86,7 @@ fn sigterm_during_an_attempt_that_hangs_is_not_forgotten() {
 
 // Holds: failures/linger-over
 #[test]
-fn a_journal_in_memory_is_given_up_after_linger_also_where_every_attempt_hangs() {
+fn journal_in_memory_is_given_up_if_every_attempt_hangs() {
     let (_listener, site) = hanging();
     std::fs::write(site.path().join("file"), "").unwrap();
     std::fs::create_dir(site.path().join("tmp")).unwrap();
@@ -109,7 +111,7 @@ fn leave_one(site: &Site, server: &Postgres) {
 
 // Holds: failures/linger-over
 #[test]
-fn the_next_run_delivers_what_an_earlier_one_left() {
+fn next_run_delivers_the_journals_of_earlier_runs() {
     let server = Postgres::private();
     let site = Site::on(&server);
     leave_one(&site, &server);
@@ -121,9 +123,11 @@ fn the_next_run_delivers_what_an_earlier_one_left() {
     site.quiet();
 }
 
-/// A container's processes are killed with the run, so the run waits for the delivery, within a bound.
+/// A container kills its keeper when the run ends, so the run waits for the delivery, for up to 1 s. A short run once
+/// ended before the delivery.
+// Holds: failures/container-next-run
 #[test]
-fn what_an_earlier_run_left_is_delivered_before_the_next_one_ends_unless_that_takes_long() {
+fn next_run_waits_for_the_backlog_within_a_bound() {
     let server = Postgres::private();
     let site = Site::on(&server);
     leave_one(&site, &server);
@@ -140,7 +144,7 @@ fn what_an_earlier_run_left_is_delivered_before_the_next_one_ends_unless_that_ta
 
 // Holds: failures/database-other
 #[test]
-fn a_journal_is_never_delivered_to_another_database() {
+fn journal_is_never_delivered_to_another_database() {
     let server = Postgres::private();
     let site = Site::on(&server);
     leave_one(&site, &server);
@@ -156,7 +160,7 @@ fn a_journal_is_never_delivered_to_another_database() {
 
 // Holds: failures/both-sigkill
 #[test]
-fn a_run_of_which_everybody_was_killed_is_lost_and_keeps_what_it_reported() {
+fn run_without_a_process_is_lost_and_keeps_its_metrics() {
     let site = Site::sqlite();
     let script = "echo '{\"metrics\": {\"epoch\": 1}}' >> $RUNWRAP_REPORT; for pid in $PPID $(pgrep -f '^runwrap keeper'); do \
                   tr '\\0' '\\n' < /proc/$pid/environ | grep -qx SITE=$SITE && kill -STOP $pid; done; kill -STOP $$";

@@ -1,4 +1,4 @@
-//! `runwrap recover`: the backlog of the state directory, runs whose lease has run out, and stuck rows.
+//! `runwrap recover`: the backlog of the state directory, runs with an expired lease, and stuck rows.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use crate::support::wait::wait_until;
 
 const SHORT_LEASE: [&str; 4] = ["--heartbeat", "200ms", "--lease", "1s"];
 
-/// Starts a run and kills all of its processes before one can write its end.
+/// Starts a run and kills all its processes before one can write the end.
 fn vanish(site: &Site, options: &[&str]) {
     let mut command =
         site.shell(options, "echo '{\"metrics\": {\"a\": 1}}' >> $RUNWRAP_REPORT; echo ready; exec sleep 60");
@@ -34,7 +34,7 @@ fn recover(site: &Site) -> Vec<Value> {
 
 // Holds: failures/both-sigkill
 #[test]
-fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
+fn recover_ends_a_dead_run_of_this_host_within_its_lease() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &["--heartbeat", "200ms"]);
         let recovered = recover(&site);
@@ -53,14 +53,14 @@ fn recover_ends_a_dead_run_of_this_host_without_waiting_for_its_lease() {
 
 // Holds: failures/database-permanent
 #[test]
-fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_next_recover() {
+fn refused_end_is_reported_once_and_delivered_after_the_fix() {
     let site = Site::postgres();
     assert!(site.run(&[], "true").status.success());
     site.sql("ALTER TABLE training_records ADD CONSTRAINT no_failures CHECK (status <> 'failed')");
     let ended = site.run(&[], "exit 3");
     assert_eq!(ended.status.code(), Some(3));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains("no_failures") && said.contains("runwrap: hint: "), "{said}");
+    let messages = String::from_utf8(ended.stderr).unwrap();
+    assert!(messages.contains("no_failures") && messages.contains("runwrap: hint: "), "{messages}");
     site.quiet();
     assert_eq!(site.log().matches("event=attempt_failed").count(), 1);
     let checked = output(&mut site.runwrap(&["check", "--json"]));
@@ -80,7 +80,7 @@ fn what_only_a_person_can_mend_is_said_once_named_by_check_and_delivered_by_the_
 
 // Holds: failures/host-lost
 #[test]
-fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run_out() {
+fn recover_ends_the_record_of_a_lost_host_after_its_lease() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &SHORT_LEASE);
         std::fs::remove_dir_all(site.state_dir()).unwrap();
@@ -98,15 +98,15 @@ fn recover_ends_the_record_of_a_host_that_never_came_back_once_its_lease_has_run
 
 // Holds: failures/recover-race
 #[test]
-fn ten_recovers_at_once_repair_each_record_once() {
+fn ten_concurrent_recovers_repair_each_record_once() {
     for site in [Site::sqlite(), Site::postgres()] {
         vanish(&site, &[]);
         let mut running: Vec<Running> =
             (0..10).map(|_| start(site.runwrap(&["recover"]).stdout(Stdio::piped()))).collect();
-        let said: Vec<String> = running.iter_mut().map(Running::line).filter(|line| !line.is_empty()).collect();
+        let printed: Vec<String> = running.iter_mut().map(Running::line).filter(|line| !line.is_empty()).collect();
         assert!(running.iter_mut().all(|recover| recover.end().success()));
-        assert_eq!(said.len(), 1, "{said:?}");
-        assert!(said[0].contains(": training -> failed (lost)"), "{said:?}");
+        assert_eq!(printed.len(), 1, "{printed:?}");
+        assert!(printed[0].contains(": training -> failed (lost)"), "{printed:?}");
     }
 }
 
@@ -126,7 +126,7 @@ fn recover_never_touches_a_living_run() {
 
 // Holds: failures/no-keeper
 #[test]
-fn a_supervisor_that_can_start_no_keeper_delivers_by_itself_at_the_end() {
+fn supervisor_without_a_keeper_delivers_at_the_end() {
     for site in [Site::sqlite(), Site::postgres()] {
         let mut command = site.shell(&["--start-timeout", "50ms"], "exit 3");
         let output = output(command.env("RUNWRAP_FAILPOINTS", "keeper-start=error"));
@@ -138,7 +138,7 @@ fn a_supervisor_that_can_start_no_keeper_delivers_by_itself_at_the_end() {
 
 // Holds: failures/journal-damage
 #[test]
-fn a_damaged_journal_is_put_aside_and_stops_no_other() {
+fn damaged_journal_is_quarantined_and_stops_no_other_run() {
     let site = Site::sqlite();
     vanish(&site, &[]);
     let damaged = site.run_directories().pop().unwrap();
@@ -154,7 +154,7 @@ fn a_damaged_journal_is_put_aside_and_stops_no_other() {
     assert!(site.log().contains("run_quarantined"));
 }
 
-/// A run whose processes were all killed, a run whose host never came back, and a row that nothing watches.
+/// Makes a run of a lost host, a run on this host whose processes were all killed, and a row without a run.
 fn everything_to_recover(site: &Site) {
     vanish(site, &SHORT_LEASE);
     std::fs::remove_dir_all(site.state_dir()).unwrap();
@@ -172,32 +172,32 @@ fn everything_to_recover(site: &Site) {
 }
 
 #[test]
-fn a_dry_run_prints_what_recover_would_do_and_changes_nothing() {
+fn dry_run_prints_the_repairs_and_changes_nothing() {
     for site in [Site::sqlite(), Site::postgres()] {
         everything_to_recover(&site);
         let arguments = ["recover", "--stuck-after", "24h", "--dry-run"];
-        let said = |arguments: &[&str]| String::from_utf8(output(&mut site.runwrap(arguments)).stdout).unwrap();
+        let printed = |arguments: &[&str]| String::from_utf8(output(&mut site.runwrap(arguments)).stdout).unwrap();
         let mut rehearsed = String::new();
         wait_until("the lease has run out", || {
-            rehearsed = said(&arguments);
+            rehearsed = printed(&arguments);
             rehearsed.lines().count() == 3
         });
         assert!(rehearsed.contains("record 3: training -> failed (stuck), ended - after -\n"), "{rehearsed}");
         let records = site.records();
-        assert_eq!(said(&arguments), rehearsed);
+        assert_eq!(printed(&arguments), rehearsed);
         assert!(records.iter().all(|record| record["status"] == "training"), "{records:?}");
         assert_eq!(site.sql("SELECT count(*) FROM runwrap_runs WHERE reason IS NULL"), "2\n");
         assert_eq!(site.run_directories().len(), 1);
 
-        assert_eq!(said(&arguments[..3]), rehearsed);
+        assert_eq!(printed(&arguments[..3]), rehearsed);
         assert!(site.records().iter().all(|record| record["presumed"] == json!(true)));
         assert!(site.run_directories().is_empty());
-        assert_eq!(said(&arguments[..3]), "");
+        assert_eq!(printed(&arguments[..3]), "");
     }
 }
 
 #[test]
-fn a_dry_run_leaves_a_damaged_journal_where_it_is() {
+fn dry_run_does_not_quarantine_a_damaged_journal() {
     let site = Site::sqlite();
     vanish(&site, &[]);
     let journal = site.run_directories()[0].join("journal-1.jsonl");
@@ -210,7 +210,7 @@ fn a_dry_run_leaves_a_damaged_journal_where_it_is() {
 
 // Holds: failures/recover-stuck
 #[test]
-fn ten_recovers_at_once_give_up_each_stuck_record_once() {
+fn ten_concurrent_recovers_give_up_each_stuck_record_once() {
     for site in [Site::sqlite(), Site::postgres()] {
         assert!(site.runwrap(&["migrate"]).stdout(Stdio::null()).status().unwrap().success());
         site.sql(
@@ -221,19 +221,19 @@ fn ten_recovers_at_once_give_up_each_stuck_record_once() {
         let arguments = ["recover", "--stuck-after", "1d"];
         let mut running: Vec<Running> =
             (0..10).map(|_| start(site.runwrap(&arguments).stdout(Stdio::piped()))).collect();
-        let said: Vec<String> = running
+        let printed: Vec<String> = running
             .iter_mut()
             .flat_map(|recover| [recover.line(), recover.line()])
             .filter(|line| !line.is_empty())
             .collect();
         assert!(running.iter_mut().all(|recover| recover.end().success()));
-        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(printed.len(), 2, "{printed:?}");
         assert_eq!(site.sql("SELECT count(*) FROM runwrap_runs"), "2\n");
     }
 }
 
 #[test]
-fn the_model_s_file_on_this_host_proves_how_long_a_stuck_record_lived() {
+fn model_file_on_this_host_is_a_sign_of_life() {
     for site in [Site::sqlite(), Site::postgres()] {
         assert!(site.runwrap(&["migrate"]).stdout(Stdio::null()).status().unwrap().success());
         let model = site.path().join("m.pt");

@@ -1,4 +1,4 @@
-//! `runwrap recover --every`: it survives outages of its database and ends at SIGTERM.
+//! `runwrap recover --every`: it survives outages of the database and ends at SIGTERM.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
@@ -25,7 +25,7 @@ fn next_message(manager: &UnixDatagram) -> String {
 
 // Holds: failures/service-sigterm
 #[test]
-fn a_service_recovers_again_and_again_says_that_it_lives_and_ends_at_sigterm() {
+fn service_repeats_notifies_the_watchdog_and_ends_at_sigterm() {
     let site = Site::sqlite();
     migrated(&site);
     let socket = site.path().join("notify");
@@ -47,7 +47,7 @@ fn a_service_recovers_again_and_again_says_that_it_lives_and_ends_at_sigterm() {
 
 // Holds: failures/service-outage
 #[test]
-fn a_service_outlives_an_outage_of_its_database_and_says_once_that_there_is_one() {
+fn service_survives_an_outage_and_reports_it_once() {
     let server = Postgres::private();
     let site = Site::on(&server);
     migrated(&site);
@@ -60,14 +60,14 @@ fn a_service_outlives_an_outage_of_its_database_and_says_once_that_there_is_one(
     wait_until("two rounds that failed", || site.log().matches("event=round_failed").count() >= 2);
     server.start();
     site.sql(STUCK);
-    // A crash costs a sequence some numbers.
+    // A sequence skips numbers after a crash of the server.
     assert!(service.line().contains(": training -> failed (stuck)"));
     service.signal("TERM");
     assert_eq!(service.end().code(), Some(0));
-    let said = std::fs::read_to_string(site.path().join("errors")).unwrap();
-    assert!(said.starts_with("runwrap: cannot "), "{said}");
-    let complaints: Vec<&str> = said.lines().filter(|line| !line.contains("hint: ")).collect();
-    assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{said}");
+    let messages = std::fs::read_to_string(site.path().join("errors")).unwrap();
+    assert!(messages.starts_with("runwrap: cannot "), "{messages}");
+    let complaints: Vec<&str> = messages.lines().filter(|line| !line.contains("hint: ")).collect();
+    assert_eq!(complaints.len(), std::collections::BTreeSet::from_iter(&complaints).len(), "{messages}");
 }
 
 /// Each round of a service left a hung thread and four descriptors behind.
@@ -100,7 +100,7 @@ fn service_accumulates_nothing_while_its_database_is_silent() {
 
 // Holds: failures/service-misconfigured
 #[test]
-fn a_service_ends_at_once_where_a_person_must_act_before_it_can_work() {
+fn service_exits_at_once_on_an_error_for_an_operator() {
     let site = Site::sqlite();
     std::fs::create_dir(site.path().join("runs.db")).unwrap();
     let output = output(&mut site.runwrap(&["recover", "--every", "1h"]));

@@ -275,7 +275,7 @@ fn script_around_runwrap_is_one_job_with_it() {
 fn ctrl_z_stops_a_job_waiting_for_the_database_at_once() {
     // A server that accepts and never answers.
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let site = Site::with_url(&format!("postgres://somebody@{}/runs", server.local_addr().unwrap()));
+    let site = Site::with_url(&format!("postgres://ann@{}/runs", server.local_addr().unwrap()));
     let mut terminal = Terminal::bash(&site, Some("--start-timeout 60s --finish-timeout 1s --linger 0s"));
     terminal.enter("$W sh -c 'echo on'");
     let _attempt = server.accept().unwrap();

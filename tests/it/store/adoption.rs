@@ -1,4 +1,4 @@
-//! `--record-id`: a row that the application has inserted becomes a run's.
+//! `--record-id`: a row that the application has inserted becomes the record of a run.
 
 use runwrap::record::{Applied, Change, RecordId, Run};
 use serde_json::json;
@@ -7,12 +7,12 @@ use super::conformance;
 use super::place::{Place, at, bad_input, begin, progress, run, success};
 
 conformance!(
-    an_inserted_row_becomes_the_runs,
-    what_the_user_gives_is_written_into_it,
-    a_row_that_is_not_there_is_refused,
-    a_row_that_has_ended_is_refused,
-    a_row_that_another_run_watches_is_refused,
-    adopting_twice_is_adopting_once,
+    inserted_row_becomes_the_runs_record,
+    given_values_are_written_into_the_adopted_row,
+    adopting_a_missing_row_is_refused,
+    adopting_an_ended_row_is_refused,
+    adopting_a_watched_row_is_refused,
+    second_adoption_changes_nothing,
 );
 
 fn adopter(id: &str) -> Run {
@@ -27,7 +27,7 @@ fn inserted(place: &Place) {
     );
 }
 
-fn an_inserted_row_becomes_the_runs(place: &Place) {
+fn inserted_row_becomes_the_runs_record(place: &Place) {
     inserted(place);
     let run = adopter("30");
     let begun = begin(place, &run);
@@ -43,7 +43,7 @@ fn an_inserted_row_becomes_the_runs(place: &Place) {
     assert_eq!(place.count("training_records"), 1);
 }
 
-fn what_the_user_gives_is_written_into_it(place: &Place) {
+fn given_values_are_written_into_the_adopted_row(place: &Place) {
     inserted(place);
     let set = vec![("train_metrics".into(), r#"{"b": 2}"#.into()), ("id".into(), "99".into())];
     let given = Run { version: Some("v40".into()), model_path: Some("/m/new.pt".into()), set, ..adopter("30") };
@@ -53,7 +53,7 @@ fn what_the_user_gives_is_written_into_it(place: &Place) {
     assert_eq!(shown["train_metrics"], json!({"b": 2}));
 }
 
-fn a_row_that_is_not_there_is_refused(place: &Place) {
+fn adopting_a_missing_row_is_refused(place: &Place) {
     inserted(place);
     for id in ["31", "abc", "", "99999999999999999999999", "30 OR 1=1"] {
         let message = bad_input(place.open().begin(&adopter(id), None));
@@ -62,21 +62,21 @@ fn a_row_that_is_not_there_is_refused(place: &Place) {
     assert_eq!(place.count("runwrap_runs"), 0);
 }
 
-fn a_row_that_has_ended_is_refused(place: &Place) {
+fn adopting_an_ended_row_is_refused(place: &Place) {
     inserted(place);
     place.sql("UPDATE training_records SET status = 'failed'");
     let message = bad_input(place.open().begin(&adopter("30"), None));
     assert!(message.contains("\"failed\""), "{message}");
 }
 
-fn a_row_that_another_run_watches_is_refused(place: &Place) {
+fn adopting_a_watched_row_is_refused(place: &Place) {
     let first = run("cifar");
     begin(place, &first);
     let message = bad_input(place.open().begin(&adopter("1"), None));
     assert!(message.contains(&first.run_id.to_string()), "{message}");
 }
 
-fn adopting_twice_is_adopting_once(place: &Place) {
+fn second_adoption_changes_nothing(place: &Place) {
     inserted(place);
     let run = Run { begun_at: at(9), ..adopter("30") };
     let first = begin(place, &run);

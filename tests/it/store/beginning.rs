@@ -1,4 +1,4 @@
-//! Beginning a run: once, whatever happens.
+//! `begin`: one row per run, one version per run. Must not test how a record changes afterwards: `merging` does.
 
 use std::thread;
 
@@ -10,29 +10,29 @@ use super::conformance;
 use super::place::{Place, at, bad_input, begin, progress, run, success};
 
 conformance!(
-    a_run_begins_with_one_row_that_says_everything,
-    beginning_twice_is_beginning_once,
-    twenty_runs_of_one_name_get_versions_without_gaps_or_twins,
-    twenty_deliveries_of_one_run_make_one_row,
-    names_count_for_themselves,
-    counters_start_above_the_rows_that_exist,
-    counters_start_above_the_rows_of_a_table_with_text_ids,
-    numbers_are_never_used_again,
-    an_adopted_version_raises_the_counter,
-    a_version_that_comes_back_raises_the_counter,
-    the_version_that_the_user_gives_stands,
-    a_row_that_was_deleted_comes_back_under_its_id_and_version,
-    what_the_journal_remembers_is_used_where_the_database_has_forgotten,
-    what_the_journal_remembers_comes_back_where_the_database_is_new,
-    a_run_that_is_sent_to_another_table_is_recorded_there,
-    a_refused_beginning_leaves_nothing_behind,
-    columns_can_be_set,
-    a_column_that_does_not_exist_is_named,
-    columns_of_runwraps_own_are_not_to_be_set,
-    nul_and_every_other_character_survive,
+    run_begins_with_one_complete_row,
+    second_begin_of_a_run_changes_nothing,
+    concurrent_runs_get_versions_without_gaps_or_duplicates,
+    concurrent_deliveries_of_one_run_insert_one_row,
+    each_name_has_its_own_counter,
+    counters_start_above_existing_rows,
+    counters_start_above_existing_rows_with_text_ids,
+    version_numbers_are_never_reused,
+    adopted_version_raises_the_counter,
+    restored_version_raises_the_counter,
+    given_version_is_kept_and_raises_the_counter,
+    deleted_row_returns_with_its_id_and_version,
+    journaled_record_is_reused_if_runwrap_runs_lost_it,
+    journaled_record_is_inserted_into_a_new_database,
+    run_sent_to_another_table_is_recorded_there,
+    refused_begin_leaves_no_row_and_no_version_gap,
+    set_writes_columns_of_every_type,
+    set_of_an_unknown_column_names_it,
+    set_refuses_columns_that_runwrap_writes,
+    nul_is_replaced_and_other_characters_survive,
 );
 
-fn a_run_begins_with_one_row_that_says_everything(place: &Place) {
+fn run_begins_with_one_complete_row(place: &Place) {
     let run = Run { model_path: Some("/models/a.pt".into()), ..run("cifar") };
     let begun = begin(place, &run);
     assert_eq!(begun, Begun { record_id: RecordId("1".into()), version: Some("v1".into()) });
@@ -54,7 +54,7 @@ fn a_run_begins_with_one_row_that_says_everything(place: &Place) {
     assert_eq!(Value::Object(shown), expected);
 }
 
-fn beginning_twice_is_beginning_once(place: &Place) {
+fn second_begin_of_a_run_changes_nothing(place: &Place) {
     let run = run("cifar");
     let first = begin(place, &run);
     assert_eq!(begin(place, &run), first);
@@ -64,7 +64,7 @@ fn beginning_twice_is_beginning_once(place: &Place) {
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
 }
 
-fn twenty_runs_of_one_name_get_versions_without_gaps_or_twins(place: &Place) {
+fn concurrent_runs_get_versions_without_gaps_or_duplicates(place: &Place) {
     begin(place, &run("other"));
     let mut versions: Vec<u32> = thread::scope(|scope| {
         let runs: Vec<_> = (0..20).map(|_| scope.spawn(|| begin(place, &run("cifar")))).collect();
@@ -75,7 +75,7 @@ fn twenty_runs_of_one_name_get_versions_without_gaps_or_twins(place: &Place) {
     assert_eq!(versions, (1..=20).collect::<Vec<u32>>());
 }
 
-fn twenty_deliveries_of_one_run_make_one_row(place: &Place) {
+fn concurrent_deliveries_of_one_run_insert_one_row(place: &Place) {
     let run = run("cifar");
     let begun: Vec<Begun> = thread::scope(|scope| {
         let deliveries: Vec<_> = (0..20).map(|_| scope.spawn(|| begin(place, &run))).collect();
@@ -85,7 +85,7 @@ fn twenty_deliveries_of_one_run_make_one_row(place: &Place) {
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
 }
 
-fn names_count_for_themselves(place: &Place) {
+fn each_name_has_its_own_counter(place: &Place) {
     let version = |name: &str| begin(place, &run(name)).version.unwrap();
     assert_eq!([version("a"), version("a"), version("b"), version("a")], ["v1", "v2", "v1", "v3"]);
     let long = "é".repeat(4000);
@@ -93,19 +93,20 @@ fn names_count_for_themselves(place: &Place) {
 }
 
 /// A row that no run describes has no name, and counts for every name.
-fn counters_start_above_the_rows_that_exist(place: &Place) {
+fn counters_start_above_existing_rows(place: &Place) {
     let version = |name: &str| begin(place, &run(name)).version.unwrap();
     place.open().migrate().unwrap();
     for odd in ["v9", "v11", "v12", "best", "v99x", "v12345678901", "V50", "v"] {
         place.sql(&format!("INSERT INTO training_records (version, status) VALUES ('{odd}', 'completed')"));
     }
     assert_eq!([version("a"), version("b"), version("a")], ["v13", "v13", "v14"]);
-    // The rows are looked at once. What the application inserts later is its own.
+    // The existing rows seed the counter once. A row that the application inserts later does not raise it.
     place.sql("INSERT INTO training_records (version, status) VALUES ('v40', 'completed')");
     assert_eq!([version("a"), version("new")], ["v15", "v13"]);
 }
 
-fn counters_start_above_the_rows_of_a_table_with_text_ids(place: &Place) {
+/// Text ids have no order that a version follows.
+fn counters_start_above_existing_rows_with_text_ids(place: &Place) {
     place.sql("CREATE TABLE training_records (id TEXT PRIMARY KEY, version TEXT, status TEXT)");
     place.sql(
         "INSERT INTO training_records VALUES ('z', 'v3', 'completed'), ('a', 'v12', 'failed'), ('m', 'best', NULL)",
@@ -114,7 +115,7 @@ fn counters_start_above_the_rows_of_a_table_with_text_ids(place: &Place) {
     assert_eq!([version("a"), version("a"), version("b")], ["v13", "v14", "v13"]);
 }
 
-fn numbers_are_never_used_again(place: &Place) {
+fn version_numbers_are_never_reused(place: &Place) {
     let version = |name: &str| begin(place, &run(name)).version.unwrap();
     assert_eq!([version("a"), version("a"), version("b")], ["v1", "v2", "v1"]);
     place.sql("DELETE FROM training_records; DELETE FROM runwrap_runs");
@@ -126,7 +127,7 @@ fn numbers_are_never_used_again(place: &Place) {
     assert_eq!(version("a"), "v4");
 }
 
-fn an_adopted_version_raises_the_counter(place: &Place) {
+fn adopted_version_raises_the_counter(place: &Place) {
     let version = |name: &str| begin(place, &run(name)).version.unwrap();
     assert_eq!(version("a"), "v1");
     for (number, label, next) in [(70, "v7", "v8"), (80, "v3", "v9"), (90, "best", "v10")] {
@@ -139,15 +140,15 @@ fn an_adopted_version_raises_the_counter(place: &Place) {
     }
 }
 
-/// A run whose row was deleted comes back under its version, also in a database that has forgotten the counter.
-fn a_version_that_comes_back_raises_the_counter(place: &Place) {
+/// A run whose row was deleted returns with its version, also in a database that has lost its counter.
+fn restored_version_raises_the_counter(place: &Place) {
     let known = Begun { record_id: RecordId("30".into()), version: Some("v12".into()) };
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v1");
     assert_eq!(place.open().begin(&run("cifar"), Some(&known)).unwrap(), known);
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v13");
 }
 
-fn the_version_that_the_user_gives_stands(place: &Place) {
+fn given_version_is_kept_and_raises_the_counter(place: &Place) {
     let given = |version: &str| Run { version: Some(version.into()), ..run("cifar") };
     assert_eq!(begin(place, &given("2026-01-final")).version.unwrap(), "2026-01-final");
     assert_eq!(begin(place, &given("v7")).version.unwrap(), "v7");
@@ -158,14 +159,14 @@ fn the_version_that_the_user_gives_stands(place: &Place) {
     assert_eq!(begin(place, &run("new")).version.unwrap(), "v4");
 }
 
-fn a_row_that_was_deleted_comes_back_under_its_id_and_version(place: &Place) {
+fn deleted_row_returns_with_its_id_and_version(place: &Place) {
     begin(place, &run("cifar"));
     let second = run("cifar");
     let begun = begin(place, &second);
     place.sql("DELETE FROM training_records WHERE version = 'v2'");
     let mut store = place.open();
     assert_eq!(store.apply(second.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Missing);
-    // Its version is not given away meanwhile.
+    // No other run gets its version meanwhile.
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v3");
     assert_eq!(store.begin(&second, None).unwrap(), begun);
     assert_eq!(store.apply(second.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
@@ -173,7 +174,8 @@ fn a_row_that_was_deleted_comes_back_under_its_id_and_version(place: &Place) {
     assert_eq!(place.count("training_records"), 3);
 }
 
-fn what_the_journal_remembers_is_used_where_the_database_has_forgotten(place: &Place) {
+/// The journal holds the record's id and version, which `begin` receives.
+fn journaled_record_is_reused_if_runwrap_runs_lost_it(place: &Place) {
     let run = run("cifar");
     let begun = begin(place, &run);
     place.sql("DELETE FROM runwrap_runs; DELETE FROM training_records");
@@ -181,14 +183,14 @@ fn what_the_journal_remembers_is_used_where_the_database_has_forgotten(place: &P
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (1, 1));
 }
 
-fn what_the_journal_remembers_comes_back_where_the_database_is_new(place: &Place) {
+fn journaled_record_is_inserted_into_a_new_database(place: &Place) {
     let known = Begun { record_id: RecordId("30".into()), version: Some("v12".into()) };
     assert_eq!(place.open().begin(&run("cifar"), Some(&known)).unwrap(), known);
     assert_eq!(place.show("30")["version"], "v12");
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v13");
 }
 
-fn a_run_that_is_sent_to_another_table_is_recorded_there(place: &Place) {
+fn run_sent_to_another_table_is_recorded_there(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     let options = OpenOptions { table: "second".into(), ..place.options() };
@@ -198,18 +200,18 @@ fn a_run_that_is_sent_to_another_table_is_recorded_there(place: &Place) {
     assert_eq!((place.count("second"), place.count("runwrap_runs")), (1, 1));
 }
 
-fn a_refused_beginning_leaves_nothing_behind(place: &Place) {
+fn refused_begin_leaves_no_row_and_no_version_gap(place: &Place) {
     let mut store = place.open();
     store.migrate().unwrap();
     place.sql("ALTER TABLE training_records ADD COLUMN epochs integer CHECK (epochs > 0)");
     let refused = Run { set: vec![("epochs".into(), "-1".into())], ..run("cifar") };
     assert!(matches!(store.begin(&refused, None), Err(StoreError::Permanent { .. })));
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (0, 0));
-    // The same connection goes on, and there is no gap.
+    // The connection is still usable, and no number was skipped.
     assert_eq!(store.begin(&run("cifar"), None).unwrap().version.unwrap(), "v1");
 }
 
-fn columns_can_be_set(place: &Place) {
+fn set_writes_columns_of_every_type(place: &Place) {
     place.open().migrate().unwrap();
     let (boolean, json) = if place.is_postgres() { ("boolean", "jsonb") } else { ("integer", "json") };
     place.sql(&format!(
@@ -237,14 +239,14 @@ fn columns_can_be_set(place: &Place) {
     assert!([json!(true), json!(1)].contains(&shown["tuned"]));
 }
 
-fn a_column_that_does_not_exist_is_named(place: &Place) {
+fn set_of_an_unknown_column_names_it(place: &Place) {
     let wrong = Run { set: vec![("epocs".into(), "1".into())], ..run("cifar") };
     let message = bad_input(place.open().begin(&wrong, None));
     assert!(message.contains("--set epocs") && message.contains("train_metrics"), "{message}");
     assert_eq!(place.count("runwrap_runs"), 0);
 }
 
-fn columns_of_runwraps_own_are_not_to_be_set(place: &Place) {
+fn set_refuses_columns_that_runwrap_writes(place: &Place) {
     for (column, hint) in [("version", "--model-version"), ("model_path", "--model-path"), ("status", "itself")] {
         let wrong = Run { set: vec![(column.into(), "x".into())], ..run("cifar") };
         let message = bad_input(place.open().begin(&wrong, None));
@@ -254,7 +256,7 @@ fn columns_of_runwraps_own_are_not_to_be_set(place: &Place) {
     bad_input(place.open().begin(&twice, None));
 }
 
-fn nul_and_every_other_character_survive(place: &Place) {
+fn nul_is_replaced_and_other_characters_survive(place: &Place) {
     let odd = "a\0b'\"\\;--{table}$1%s\n\t\u{7f}é😀";
     let run = Run {
         name: odd.into(),

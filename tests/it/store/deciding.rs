@@ -1,4 +1,4 @@
-//! Decisions about a record from outside, as the databases keep them. `model` drives the rules at random.
+//! Decisions of an operator and of `recover --stuck-after`, as the databases apply them. `model` drives the rules at random.
 
 use std::thread;
 
@@ -10,21 +10,21 @@ use super::conformance;
 use super::place::{Place, at, begin, object, presumption, progress, run, success};
 
 conformance!(
-    an_operator_ends_a_record_that_nothing_watched,
-    an_operator_s_word_is_truth,
-    every_word_of_an_operator_is_kept_with_what_was_before,
-    of_ten_operators_at_once_one_is_heard,
-    a_record_in_any_table_is_ended_by_hand,
-    a_record_that_is_not_there_is_missing,
-    a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life,
-    where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed,
-    what_is_watched_or_ended_or_young_is_not_stuck,
-    a_model_that_a_later_record_writes_too_proves_nothing,
-    a_stuck_record_in_any_table_is_given_up,
-    a_rehearsal_is_seen_by_itself_alone_and_leaves_nothing,
+    operator_ends_an_unwatched_record,
+    operators_end_is_a_true_end,
+    each_forced_end_is_kept_with_the_previous_values,
+    one_of_ten_concurrent_operators_ends_the_record,
+    record_in_any_table_is_ended_by_hand,
+    unknown_record_id_is_missing,
+    silent_record_ends_at_its_last_sign_of_life,
+    unproven_end_stays_empty_unless_now_is_assumed,
+    watched_ended_and_young_records_are_not_stuck,
+    model_path_of_a_later_record_proves_nothing,
+    stuck_record_in_any_table_is_given_up,
+    rehearsal_sees_its_own_changes_and_leaves_none,
 );
 
-/// Says that it ended well.
+/// An operator ends the record as completed.
 pub(crate) fn verdict() -> Verdict {
     Verdict {
         status: Status::Completed,
@@ -44,27 +44,27 @@ fn close(place: &Place, id: &str, verdict: Verdict) -> Applied {
 }
 
 #[track_caller]
-fn says(place: &Place, id: &str, expected: &[(&str, Value)]) {
+fn assert_shows(place: &Place, id: &str, expected: &[(&str, Value)]) {
     let shown = place.show(id);
     for (name, value) in expected {
         assert_eq!(&shown[*name], value, "{name}");
     }
 }
 
-fn an_operator_ends_a_record_that_nothing_watched(place: &Place) {
+fn operator_ends_an_unwatched_record(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(
         "INSERT INTO training_records (status, train_start_time, train_metrics, version)
          VALUES ('training', '2026-01-02 03:04:05.678901', '{\"loss\": 1, \"lr\": 2}', 'v7')",
     );
-    let said = Verdict {
+    let given = Verdict {
         metrics: Some(object(r#"{"loss": 0.5}"#)),
         model_path: Some("/m/1.pt".into()),
-        explanation: Some("it had ended, says its log".into()),
+        explanation: Some("it had ended by its log".into()),
         ..verdict()
     };
-    assert_eq!(close(place, "1", said), Applied::Written);
-    says(
+    assert_eq!(close(place, "1", given), Applied::Written);
+    assert_shows(
         place,
         "1",
         &[
@@ -74,20 +74,20 @@ fn an_operator_ends_a_record_that_nothing_watched(place: &Place) {
             ("train_duration", json!(101)),
             ("train_metrics", json!({"loss": 0.5, "lr": 2})),
             ("model_path", json!("/m/1.pt")),
-            ("error_message", json!("it had ended, says its log")),
+            ("error_message", json!("it had ended by its log")),
             ("recovered_by", json!("eve@desk")),
             ("presumed", json!(false)),
             ("name", Value::Null),
             ("heartbeat_at", Value::Null),
         ],
     );
-    // The row still has no name, and so it counts for every name.
+    // The row still has no name, so it seeds the counter of every name.
     assert_eq!(begin(place, &run("other")).version.unwrap(), "v8");
     assert_eq!(place.count("runwrap_runs"), 2);
 }
 
 // Holds: failures/operator-ends
-fn an_operator_s_word_is_truth(place: &Place) {
+fn operators_end_is_a_true_end(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     assert_eq!(close(place, "1", verdict()), Applied::Written);
@@ -96,22 +96,22 @@ fn an_operator_s_word_is_truth(place: &Place) {
     let mut store = place.open();
     assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Kept);
     assert_eq!(store.apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Kept);
-    says(place, "1", &[("status", json!("completed")), ("reason", json!("manual"))]);
+    assert_shows(place, "1", &[("status", json!("completed")), ("reason", json!("manual"))]);
     assert_eq!(close(place, "1", Verdict { force: true, ended_at: None, ..failed }), Applied::Written);
     let end = json!("2026-01-02T03:05:46.678901Z");
-    says(
+    assert_shows(
         place,
         "1",
         &[("status", json!("failed")), ("train_end_time", end), ("error_message", json!("ended by hand"))],
     );
-    // Neither of these can be, whoever says so.
+    // An end before the start, or in the future, is refused also with `force`.
     for ended_at in [at(-1), at(1 << 32)] {
-        let said = Verdict { force: true, ended_at: Some(ended_at), ..verdict() };
-        assert_eq!(close(place, "1", said), Applied::Kept);
+        let given = Verdict { force: true, ended_at: Some(ended_at), ..verdict() };
+        assert_eq!(close(place, "1", given), Applied::Kept);
     }
 }
 
-fn every_word_of_an_operator_is_kept_with_what_was_before(place: &Place) {
+fn each_forced_end_is_kept_with_the_previous_values(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     place.open().apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
@@ -128,18 +128,18 @@ fn every_word_of_an_operator_is_kept_with_what_was_before(place: &Place) {
 }
 
 // Holds: failures/operator-race
-fn of_ten_operators_at_once_one_is_heard(place: &Place) {
+fn one_of_ten_concurrent_operators_ends_the_record(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("INSERT INTO training_records (status) VALUES ('training')");
-    let heard = thread::scope(|scope| {
+    let written = thread::scope(|scope| {
         let close = || close(place, "1", verdict()) == Applied::Written;
         let operators: Vec<_> = (0..10).map(|_| scope.spawn(close)).collect();
-        operators.into_iter().map(|operator| operator.join().unwrap()).filter(|heard| *heard).count()
+        operators.into_iter().map(|operator| operator.join().unwrap()).filter(|written| *written).count()
     });
-    assert_eq!((heard, place.count("runwrap_runs")), (1, 1));
+    assert_eq!((written, place.count("runwrap_runs")), (1, 1));
 }
 
-fn a_record_in_any_table_is_ended_by_hand(place: &Place) {
+fn record_in_any_table_is_ended_by_hand(place: &Place) {
     let tables = [
         "id TEXT PRIMARY KEY, version TEXT, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT,
          train_duration TEXT, train_metrics TEXT, model_path VARCHAR(8), error_message VARCHAR(8)",
@@ -155,13 +155,13 @@ fn a_record_in_any_table_is_ended_by_hand(place: &Place) {
                 "UPDATE training_records SET train_start_time = '2026-01-02 03:04:05', train_metrics = '{\"a\": 1}'",
             );
         }
-        let said = Verdict {
+        let given = Verdict {
             metrics: Some(object(r#"{"b": 2}"#)),
             explanation: Some("a long explanation".into()),
             force: true,
             ..verdict()
         };
-        assert_eq!(close(place, "10", said), Applied::Written, "{columns}");
+        assert_eq!(close(place, "10", given), Applied::Written, "{columns}");
         let shown = place.show("10");
         assert_eq!(shown["status"], "completed");
         if columns.contains("train_start_time") {
@@ -171,7 +171,7 @@ fn a_record_in_any_table_is_ended_by_hand(place: &Place) {
     }
 }
 
-fn a_record_that_is_not_there_is_missing(place: &Place) {
+fn unknown_record_id_is_missing(place: &Place) {
     begin(place, &Run { version: Some("v1".into()), ..run("cifar") });
     for id in ["2", "", "x", "99999999999999999999", "1; DROP TABLE training_records"] {
         assert_eq!(close(place, id, verdict()), Applied::Missing, "{id:?}");
@@ -193,14 +193,14 @@ fn give_up(place: &Place, id: &str, doubt: Doubt) -> Applied {
     place.open().decide(&RecordId(id.into()), &Decision::GiveUp(doubt)).unwrap().applied
 }
 
-/// The ids of what is stuck, each with its model's path.
+/// The ids of the stuck records, each with its model's path.
 fn stuck(place: &Place, silent_seconds: u32) -> Vec<(String, Option<String>)> {
     let suspects = place.open().stuck(silent_seconds).unwrap();
     suspects.into_iter().map(|suspect| (suspect.record_id.0, suspect.model_path)).collect()
 }
 
 // Holds: failures/recover-stuck
-fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Place) {
+fn silent_record_ends_at_its_last_sign_of_life(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("ALTER TABLE training_records ADD COLUMN updated_at TIMESTAMP");
     place.sql(
@@ -208,13 +208,13 @@ fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Plac
          VALUES ('training', '2026-01-02 03:04:05.5', '2026-01-02 03:04:05', '2026-01-02 03:14:05.4', '{\"a\": 1}', 'slow')",
     );
     assert_eq!(stuck(place, 3600), [("1".to_owned(), None)]);
-    // An earlier sign changes nothing, and neither does one to come.
+    // A sign of life that is earlier than `updated_at`, or in the future, changes nothing.
     for seconds in [60, 1 << 32] {
         let doubt = Doubt { model_written_at: Some(at(seconds)), ..doubt() };
         assert_eq!(give_up(place, "1", doubt.clone()), Applied::Written);
         assert_eq!(give_up(place, "1", doubt), Applied::Kept);
         let message = "slow; stuck; its end is its last sign of life, how it ended is unknown";
-        says(
+        assert_shows(
             place,
             "1",
             &[
@@ -228,27 +228,31 @@ fn a_silent_record_is_given_up_and_its_end_is_its_last_sign_of_life(place: &Plac
                 ("recovered_by", json!("eve@desk")),
             ],
         );
-        // The application was alive after all: it may get stuck again, in the row that is there already.
+        // The application was alive: its record can get stuck again, and the row in `runwrap_runs` is reused.
         place.sql("UPDATE training_records SET status = 'training', train_end_time = NULL, error_message = 'slow'");
         assert_eq!(place.count("runwrap_runs"), 1);
     }
     assert_eq!(give_up(place, "1", Doubt { model_written_at: Some(at(3600)), ..doubt() }), Applied::Written);
-    says(place, "1", &[("train_end_time", json!("2026-01-02T04:04:05.678901Z")), ("train_duration", json!(3600))]);
+    assert_shows(
+        place,
+        "1",
+        &[("train_end_time", json!("2026-01-02T04:04:05.678901Z")), ("train_duration", json!(3600))],
+    );
 }
 
 // Holds: failures/recover-stuck
-fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Place) {
+fn unproven_end_stays_empty_unless_now_is_assumed(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(
         "INSERT INTO training_records (status, train_start_time, created_at) VALUES
             ('training', '2026-01-02 03:04:05', '2026-01-02 03:04:05'), ('training', NULL, '2026-01-02 03:04:05'),
             ('training', '2026-01-02 03:04:05', '2026-01-02 03:04:05')",
     );
-    // As old as the row itself: somebody wrote the model before.
+    // The model is as old as the row: an earlier training wrote it.
     assert_eq!(give_up(place, "1", Doubt { model_written_at: Some(at(0)), ..doubt() }), Applied::Written);
     let unknown = json!("stuck; when and how it ended is unknown");
     let expected = [("train_end_time", Value::Null), ("train_duration", Value::Null), ("error_message", unknown)];
-    says(place, "1", &expected);
+    assert_shows(place, "1", &expected);
     for id in ["2", "3"] {
         assert_eq!(give_up(place, id, Doubt { assume_now: true, ..doubt() }), Applied::Written);
         let shown = place.show(id);
@@ -260,7 +264,7 @@ fn where_nothing_proves_an_end_nobody_knows_it_unless_now_is_assumed(place: &Pla
     }
 }
 
-fn what_is_watched_or_ended_or_young_is_not_stuck(place: &Place) {
+fn watched_ended_and_young_records_are_not_stuck(place: &Place) {
     let watched = run("watched");
     begin(place, &watched);
     let ended = run("ended");
@@ -269,7 +273,7 @@ fn what_is_watched_or_ended_or_young_is_not_stuck(place: &Place) {
     let lost = run("lost");
     begin(place, &lost);
     place.open().apply(lost.run_id, &Change::Presume(presumption(Proof::DeadJournal))).unwrap();
-    // Its own clock is long past, and the database's has just seen it.
+    // The times in the user's rows are old, but the heartbeats, by the database's clock, are new.
     place.sql(
         "UPDATE training_records SET created_at = '2020-01-01', train_start_time = '2020-01-01';
          UPDATE training_records SET status = 'training' WHERE id = 2;
@@ -284,7 +288,7 @@ fn what_is_watched_or_ended_or_young_is_not_stuck(place: &Place) {
     assert_eq!(give_up(place, "8", doubt()), Applied::Missing);
 }
 
-fn a_model_that_a_later_record_writes_too_proves_nothing(place: &Place) {
+fn model_path_of_a_later_record_proves_nothing(place: &Place) {
     place.open().migrate().unwrap();
     place.sql(
         "INSERT INTO training_records (status, train_start_time, created_at, model_path) VALUES
@@ -298,7 +302,7 @@ fn a_model_that_a_later_record_writes_too_proves_nothing(place: &Place) {
     assert_eq!(stuck(place, 3600), ids.into_iter().zip(paths).collect::<Vec<_>>());
 }
 
-fn a_stuck_record_in_any_table_is_given_up(place: &Place) {
+fn stuck_record_in_any_table_is_given_up(place: &Place) {
     let tables = [
         "id TEXT PRIMARY KEY, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT, train_duration TEXT,
          error_message VARCHAR(8), updated_at VARCHAR(40), model_path VARCHAR(10)",
@@ -309,7 +313,7 @@ fn a_stuck_record_in_any_table_is_given_up(place: &Place) {
     for columns in tables {
         place.sql(&format!("DROP TABLE IF EXISTS training_records; CREATE TABLE training_records ({columns})"));
         place.sql("INSERT INTO training_records (id, status) VALUES ('10', 'training'), ('20', 'training')");
-        assert_eq!(stuck(place, 0), [], "nothing says how old they are");
+        assert_eq!(stuck(place, 0), [], "a record of unknown age is not stuck");
         if columns.contains("created_at") {
             place.sql("UPDATE training_records SET created_at = '2026-01-02' WHERE id = '10'");
         } else {
@@ -329,8 +333,8 @@ fn a_stuck_record_in_any_table_is_given_up(place: &Place) {
     }
 }
 
-fn a_rehearsal_is_seen_by_itself_alone_and_leaves_nothing(place: &Place) {
-    // The user's table alone: in a rehearsal even runwrap's own tables are made for nothing.
+fn rehearsal_sees_its_own_changes_and_leaves_none(place: &Place) {
+    // Only the user's table exists. The rehearsal creates runwrap's tables too, and rolls them back.
     place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT, train_start_time TIMESTAMP)");
     place.sql("INSERT INTO training_records VALUES (1, 'training', '2026-01-02 03:04:05')");
     let mut store = place.open();

@@ -1,4 +1,4 @@
-//! The user's table as applications make it: other types, fewer columns, more columns. It is used as it is.
+//! The user's table as applications create it: other types, fewer columns, more columns. runwrap uses it unchanged.
 
 use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, RecordId, Report, Run, Status};
 use runwrap::store::StoreError;
@@ -8,20 +8,20 @@ use super::conformance;
 use super::place::{Place, at, begin, permanent, presumption, progress, run, success};
 
 conformance!(
-    a_table_as_sqlalchemy_makes_it,
-    an_incident_table_goes_on_with_its_versions,
-    zoned_times_and_jsonb,
-    everything_as_text,
-    a_table_with_id_and_status_alone,
-    a_uuid_id_without_a_default,
+    sqlalchemy_table_is_used_as_it_is,
+    incident_table_continues_its_versions,
+    zoned_times_and_jsonb_are_written,
+    text_columns_hold_every_value,
+    table_with_only_id_and_status_suffices,
+    uuid_id_without_default_becomes_the_run_id,
     short_columns_never_prevent_an_end,
-    a_table_without_a_status_is_refused,
-    a_column_that_must_not_be_null_is_named,
-    a_column_of_the_same_name_as_one_of_runwraps,
-    a_column_that_the_database_computes_is_read_and_not_written,
+    table_without_status_is_refused,
+    error_names_the_column_that_must_not_be_null,
+    columns_may_have_the_names_of_runwraps_own,
+    generated_column_is_read_and_never_written,
 );
 
-/// A whole life in a table, whatever it looks like. Returns the record's id.
+/// One presumed and one completed run in a table of any shape. Returns the id of the completed record.
 fn live(place: &Place) -> String {
     let lost = run("cifar");
     begin(place, &lost);
@@ -43,9 +43,9 @@ fn live(place: &Place) -> String {
     id
 }
 
-/// What a record that `live` has made says, in the columns that runwrap knows.
+/// Asserts the values of a record that `live` has made, in the columns that runwrap knows.
 #[track_caller]
-fn says_everything(place: &Place, id: &str) {
+fn assert_every_column(place: &Place, id: &str) {
     let shown = place.show(id);
     let expected = [
         ("status", json!("completed")),
@@ -61,7 +61,7 @@ fn says_everything(place: &Place, id: &str) {
     assert_eq!(shown["train_duration"].to_string().trim_matches('"'), "100");
 }
 
-fn a_table_as_sqlalchemy_makes_it(place: &Place) {
+fn sqlalchemy_table_is_used_as_it_is(place: &Place) {
     let id = if place.is_postgres() { "SERIAL PRIMARY KEY" } else { "INTEGER NOT NULL PRIMARY KEY" };
     let time = if place.is_postgres() { "TIMESTAMP WITHOUT TIME ZONE" } else { "DATETIME" };
     place.sql(&format!(
@@ -71,16 +71,16 @@ fn a_table_as_sqlalchemy_makes_it(place: &Place) {
             error_message TEXT, created_at {time} NOT NULL, note TEXT)"
     ));
     let id = live(place);
-    says_everything(place, &id);
+    assert_every_column(place, &id);
     let shown = place.show(&id);
     assert_eq!((&shown["created_at"], &shown["note"]), (&json!("2026-01-02T03:04:05.678901Z"), &Value::Null));
     let lost = place.show("1");
-    let said = ["status", "train_duration", "train_end_time"].map(|name| lost[name].clone());
-    assert_eq!(json!(said), json!(["failed", 60, "2026-01-02T03:05:06.678901Z"]));
+    let values = ["status", "train_duration", "train_end_time"].map(|name| lost[name].clone());
+    assert_eq!(json!(values), json!(["failed", 60, "2026-01-02T03:05:06.678901Z"]));
 }
 
-/// A nightly trainer's table with an incident in it: v9 and v11 ended well, v12 is stuck.
-fn an_incident_table_goes_on_with_its_versions(place: &Place) {
+/// The table of a nightly training: v9 and v11 completed, v12 is stuck.
+fn incident_table_continues_its_versions(place: &Place) {
     let (id, time) =
         if place.is_postgres() { ("SERIAL", "TIMESTAMP WITHOUT TIME ZONE") } else { ("INTEGER", "TIMESTAMP") };
     place.sql(&format!(
@@ -97,7 +97,7 @@ fn an_incident_table_goes_on_with_its_versions(place: &Place) {
     assert_eq!(place.show("3")["train_metrics"], json!({"loss": 0.027}));
 }
 
-fn zoned_times_and_jsonb(place: &Place) {
+fn zoned_times_and_jsonb_are_written(place: &Place) {
     let (id, time, json) = if place.is_postgres() {
         ("BIGINT GENERATED ALWAYS AS IDENTITY", "TIMESTAMPTZ", "JSONB")
     } else {
@@ -118,18 +118,18 @@ fn zoned_times_and_jsonb(place: &Place) {
     assert_eq!((&shown["train_metrics"], &shown["version"]), (&json!({"a": 1, "b": 2}), &json!("v2")));
 }
 
-fn everything_as_text(place: &Place) {
+fn text_columns_hold_every_value(place: &Place) {
     place.sql(
         "CREATE TABLE training_records (
             id TEXT PRIMARY KEY, version TEXT, status VARCHAR(9), train_start_time TEXT, train_end_time TEXT,
             train_duration TEXT, train_metrics TEXT, model_path TEXT, error_message TEXT)",
     );
     let id = live(place);
-    says_everything(place, &id);
+    assert_every_column(place, &id);
     assert_eq!(place.show(&id)["run_id"], id.as_str());
 }
 
-fn a_table_with_id_and_status_alone(place: &Place) {
+fn table_with_only_id_and_status_suffices(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
     place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT NOT NULL)"));
     let id = live(place);
@@ -143,7 +143,7 @@ fn a_table_with_id_and_status_alone(place: &Place) {
     assert_eq!((adopted.record_id.0.as_str(), adopted.version), ("40", None));
 }
 
-fn a_uuid_id_without_a_default(place: &Place) {
+fn uuid_id_without_default_becomes_the_run_id(place: &Place) {
     let id = if place.is_postgres() { "UUID" } else { "CHAR(32)" };
     place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, version TEXT, status TEXT)"));
     let run = run("cifar");
@@ -162,13 +162,13 @@ fn short_columns_never_prevent_an_end(place: &Place) {
     let run = run("cifar");
     begin(place, &run);
     let report = Report { model_path: Some("/a/very/long/path.pt".into()), ..Report::default() };
-    let told = Progress { report, ..Progress::default() };
+    let reported = Progress { report, ..Progress::default() };
     let ending =
         Ending { status: Status::Failed, reason: Reason::Exit, error_message: Some("ä".repeat(40)), ..success() };
     let mut store = place.open();
-    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(told.clone())).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(reported.clone())).unwrap(), Applied::Written);
     assert_eq!(store.apply(run.run_id, &Change::Presume(presumption(Proof::DeadJournal))).unwrap(), Applied::Written);
-    assert_eq!(store.apply(run.run_id, &Change::Finalize(told, ending)).unwrap(), Applied::Written);
+    assert_eq!(store.apply(run.run_id, &Change::Finalize(reported, ending)).unwrap(), Applied::Written);
     let shown = place.show("1");
     assert_eq!(shown["status"], "failed");
     if place.is_postgres() {
@@ -177,18 +177,18 @@ fn short_columns_never_prevent_an_end(place: &Place) {
             (&Value::Null, &json!(format!("{}…{}", "ä".repeat(15), "ä".repeat(14))))
         );
     } else {
-        // SQLite does not keep to a declared length, and neither does runwrap there.
+        // SQLite does not enforce a declared length, so runwrap does not cut the text.
         assert_eq!(shown["model_path"], "/a/very/long/path.pt");
     }
 }
 
-fn a_table_without_a_status_is_refused(place: &Place) {
+fn table_without_status_is_refused(place: &Place) {
     place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, state TEXT)");
     let message = permanent(place.open().begin(&run("cifar"), None));
     assert!(message.contains("\"status\"") && message.contains("id, state"), "{message}");
 }
 
-fn a_column_that_must_not_be_null_is_named(place: &Place) {
+fn error_names_the_column_that_must_not_be_null(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
     place.sql(&format!("CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT, owner TEXT NOT NULL)"));
     let message = permanent(place.open().begin(&run("cifar"), None));
@@ -196,7 +196,7 @@ fn a_column_that_must_not_be_null_is_named(place: &Place) {
     begin(place, &Run { set: vec![("owner".into(), "ann".into())], begun_at: at(3), ..run("cifar") });
 }
 
-fn a_column_of_the_same_name_as_one_of_runwraps(place: &Place) {
+fn columns_may_have_the_names_of_runwraps_own(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
     place.sql(&format!(
         "CREATE TABLE training_records (
@@ -216,7 +216,8 @@ fn a_column_of_the_same_name_as_one_of_runwraps(place: &Place) {
     );
 }
 
-fn a_column_that_the_database_computes_is_read_and_not_written(place: &Place) {
+/// An end once failed on a generated `train_duration`, since runwrap tried to write it.
+fn generated_column_is_read_and_never_written(place: &Place) {
     let (id, time, json, seconds) = if place.is_postgres() {
         ("SERIAL", "TIMESTAMP", "JSONB", "EXTRACT(EPOCH FROM train_end_time - train_start_time)")
     } else {
@@ -229,7 +230,7 @@ fn a_column_that_the_database_computes_is_read_and_not_written(place: &Place) {
             train_metrics {json}, model_path TEXT, error_message TEXT)"
     ));
     let id = live(place);
-    says_everything(place, &id);
+    assert_every_column(place, &id);
     let set = Run { set: vec![("train_duration".into(), "1".into())], ..run("x") };
     assert!(super::place::bad_input(place.open().begin(&set, None)).contains("--set train_duration"));
 }

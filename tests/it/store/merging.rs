@@ -1,4 +1,4 @@
-//! The rules of merging, one by one, as the databases keep them. `model` drives all of them at random.
+//! The merge rules, one by one, as the databases apply them. `model` drives all of them at random.
 
 use std::thread;
 
@@ -12,18 +12,18 @@ use super::conformance;
 use super::place::{Place, at, begin, object, presumption, progress, run, success};
 
 conformance!(
-    a_heartbeat_brings_what_was_reported,
-    an_end_says_everything,
-    truth_is_never_overwritten,
-    truth_overrides_a_presumption,
+    heartbeat_writes_the_report,
+    end_writes_every_column_of_the_ending,
+    true_end_is_never_overwritten,
+    true_end_overrides_a_presumption,
     only_an_overdue_run_is_presumed_lost,
-    a_dead_journal_needs_no_lease,
-    a_heartbeat_brings_a_presumed_run_back,
-    a_row_that_the_application_closed_stands,
-    an_unknown_run_is_missing,
-    a_heartbeat_without_news_leaves_the_users_row_alone,
-    ends_and_presumptions_that_race_leave_the_truth,
-    odd_metrics_survive,
+    dead_journal_is_presumed_lost_within_its_lease,
+    heartbeat_revokes_a_presumption,
+    row_closed_by_the_application_is_kept,
+    unknown_run_is_missing,
+    heartbeat_without_news_does_not_write_the_users_row,
+    true_end_wins_a_race_of_ends_presumptions_and_heartbeats,
+    unusual_metrics_survive,
 );
 
 fn apply(place: &Place, run: &Run, change: &Change) -> Applied {
@@ -36,7 +36,7 @@ fn begun(place: &Place) -> Run {
     run
 }
 
-fn a_heartbeat_brings_what_was_reported(place: &Place) {
+fn heartbeat_writes_the_report(place: &Place) {
     let run = begun(place);
     assert_eq!(apply(place, &run, &Change::Heartbeat(progress(r#"{"loss": 0.5, "lr": 1}"#))), Applied::Written);
     let report = Report {
@@ -54,7 +54,7 @@ fn a_heartbeat_brings_what_was_reported(place: &Place) {
     assert_eq!((&shown["status"], &shown["last_seen_at"]), (&json!("training"), &json!("2026-01-02T03:05:06.678901Z")));
 }
 
-fn an_end_says_everything(place: &Place) {
+fn end_writes_every_column_of_the_ending(place: &Place) {
     let run = begun(place);
     let ending = Ending {
         status: Status::Failed,
@@ -67,11 +67,11 @@ fn an_end_says_everything(place: &Place) {
     };
     assert_eq!(apply(place, &run, &Change::Finalize(progress(r#"{"loss": 0.5}"#), ending)), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "reason", "exit_code", "signal", "train_end_time", "train_duration", "error_message"];
-    let said = said.map(|name| shown[name].clone());
+    let values = ["status", "reason", "exit_code", "signal", "train_end_time", "train_duration", "error_message"];
+    let values = values.map(|name| shown[name].clone());
     let message = "asked to stop by SIGTERM: killed by SIGKILL";
     assert_eq!(
-        json!(said),
+        json!(values),
         json!(["failed", "cancelled", null, "SIGKILL", "2026-01-02T03:05:46.678901Z", 100, message])
     );
     let used = ["cpu_user_seconds", "cpu_system_seconds", "max_rss_bytes"].map(|name| shown[name].clone());
@@ -79,7 +79,7 @@ fn an_end_says_everything(place: &Place) {
     assert!(!shown.contains_key("last_seen_seconds_ago"));
 }
 
-fn truth_is_never_overwritten(place: &Place) {
+fn true_end_is_never_overwritten(place: &Place) {
     let run = begun(place);
     assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), success())), Applied::Written);
     let before = place.show("1");
@@ -97,16 +97,16 @@ fn truth_is_never_overwritten(place: &Place) {
     assert_eq!(after, before);
 }
 
-fn truth_overrides_a_presumption(place: &Place) {
+fn true_end_overrides_a_presumption(place: &Place) {
     let run = begun(place);
     assert_eq!(apply(place, &run, &Change::Heartbeat(progress(r#"{"loss": 0.5}"#))), Applied::Written);
     assert_eq!(apply(place, &run, &Change::Presume(presumption(Proof::DeadJournal))), Applied::Written);
     assert_eq!(place.show("1")["presumed"], true);
     assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), success())), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "reason", "presumed", "error_message", "recovered_at", "recovered_by", "train_duration"];
-    let said = said.map(|name| shown[name].clone());
-    assert_eq!(json!(said), json!(["completed", "success", false, null, null, null, 100]));
+    let values = ["status", "reason", "presumed", "error_message", "recovered_at", "recovered_by", "train_duration"];
+    let values = values.map(|name| shown[name].clone());
+    assert_eq!(json!(values), json!(["completed", "success", false, null, null, null, 100]));
     assert_eq!(shown["train_metrics"], json!({"loss": 0.5}));
 }
 
@@ -121,27 +121,27 @@ fn only_an_overdue_run_is_presumed_lost(place: &Place) {
     place.set_heartbeat(run.run_id, -60);
     assert_eq!(apply(place, &run, &presumed), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "reason", "train_end_time", "train_duration", "error_message", "recovered_by"];
-    let said = said.map(|name| shown[name].clone());
+    let values = ["status", "reason", "train_end_time", "train_duration", "error_message", "recovered_by"];
+    let values = values.map(|name| shown[name].clone());
     let message = "presumed lost by ann@gpu-7";
-    assert_eq!(json!(said), json!(["failed", "lost", "2026-01-02T03:05:06.678901Z", 60, message, "ann@gpu-7"]));
+    assert_eq!(json!(values), json!(["failed", "lost", "2026-01-02T03:05:06.678901Z", 60, message, "ann@gpu-7"]));
     assert_eq!(shown["train_metrics"], json!({"loss": 0.5}));
     assert!(shown["recovered_at"].is_string());
     assert_eq!(apply(place, &run, &presumed), Applied::Kept);
 }
 
-fn a_dead_journal_needs_no_lease(place: &Place) {
+fn dead_journal_is_presumed_lost_within_its_lease(place: &Place) {
     let run = begun(place);
     let seen = Presumption { seen_at: Some(at(90)), ..presumption(Proof::DeadJournal) };
-    let told = Progress { report: Report { error: Some("out of disk".into()), ..Report::default() }, ..progress("{}") };
-    assert_eq!(apply(place, &run, &Change::Heartbeat(told)), Applied::Written);
+    let report = Report { error: Some("out of disk".into()), ..Report::default() };
+    assert_eq!(apply(place, &run, &Change::Heartbeat(Progress { report, ..progress("{}") })), Applied::Written);
     assert_eq!(apply(place, &run, &Change::Presume(seen)), Applied::Written);
     let shown = place.show("1");
     assert_eq!((&shown["train_duration"], &shown["last_seen_at"]), (&json!(89), &shown["train_end_time"]));
     assert_eq!(shown["error_message"], "out of disk; presumed lost by ann@gpu-7");
 }
 
-fn a_heartbeat_brings_a_presumed_run_back(place: &Place) {
+fn heartbeat_revokes_a_presumption(place: &Place) {
     let run = begun(place);
     assert_eq!(apply(place, &run, &Change::Presume(presumption(Proof::DeadJournal))), Applied::Written);
     assert_eq!(apply(place, &run, &Change::Heartbeat(Progress::default())), Applied::Written);
@@ -151,7 +151,7 @@ fn a_heartbeat_brings_a_presumed_run_back(place: &Place) {
     assert_eq!((&shown["status"], &shown["presumed"]), (&json!("training"), &json!(false)));
 }
 
-fn a_row_that_the_application_closed_stands(place: &Place) {
+fn row_closed_by_the_application_is_kept(place: &Place) {
     let run = begun(place);
     place.sql("UPDATE training_records SET status = 'completed', train_duration = 7");
     assert_eq!(apply(place, &run, &Change::Presume(presumption(Proof::DeadJournal))), Applied::Kept);
@@ -159,11 +159,11 @@ fn a_row_that_the_application_closed_stands(place: &Place) {
     let failed = Ending { status: Status::Failed, reason: Reason::Exit, exit_code: Some(3), ..success() };
     assert_eq!(apply(place, &run, &Change::Finalize(progress("{}"), failed)), Applied::Written);
     let shown = place.show("1");
-    let said = ["status", "train_duration", "train_metrics", "reason", "exit_code"].map(|name| shown[name].clone());
-    assert_eq!(json!(said), json!(["completed", 7, null, "exit", 3]));
+    let values = ["status", "train_duration", "train_metrics", "reason", "exit_code"].map(|name| shown[name].clone());
+    assert_eq!(json!(values), json!(["completed", 7, null, "exit", 3]));
 }
 
-fn an_unknown_run_is_missing(place: &Place) {
+fn unknown_run_is_missing(place: &Place) {
     let unknown = RunId(Uuid::now_v7());
     for change in [
         Change::Heartbeat(progress("{}")),
@@ -174,11 +174,11 @@ fn an_unknown_run_is_missing(place: &Place) {
     }
 }
 
-fn a_heartbeat_without_news_leaves_the_users_row_alone(place: &Place) {
+fn heartbeat_without_news_does_not_write_the_users_row(place: &Place) {
     let run = begun(place);
     let heartbeat = Change::Heartbeat(progress(r#"{"b": 1.0, "a": {"d": 1, "c": 2}}"#));
     assert_eq!(apply(place, &run, &heartbeat), Applied::Written);
-    // Whoever writes the row now fails.
+    // From here on every UPDATE of the user's row fails.
     place.sql(if place.is_postgres() {
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''written''; END';
          CREATE TRIGGER refuse BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION refuse()"
@@ -195,7 +195,7 @@ fn a_heartbeat_without_news_leaves_the_users_row_alone(place: &Place) {
 }
 
 // Holds: failures/end-race
-fn ends_and_presumptions_that_race_leave_the_truth(place: &Place) {
+fn true_end_wins_a_race_of_ends_presumptions_and_heartbeats(place: &Place) {
     for _ in 0..5 {
         let run = run("cifar");
         let id = begin(place, &run).record_id.0;
@@ -211,13 +211,14 @@ fn ends_and_presumptions_that_race_leave_the_truth(place: &Place) {
             }
         });
         let shown = place.show(&id);
-        let said = ["status", "reason", "presumed", "error_message", "train_duration"].map(|name| shown[name].clone());
-        assert_eq!(json!(said), json!(["completed", "success", false, null, 100]));
+        let values =
+            ["status", "reason", "presumed", "error_message", "train_duration"].map(|name| shown[name].clone());
+        assert_eq!(json!(values), json!(["completed", "success", false, null, 100]));
         assert_eq!(shown["train_metrics"]["end"], 1);
     }
 }
 
-fn odd_metrics_survive(place: &Place) {
+fn unusual_metrics_survive(place: &Place) {
     let run = begun(place);
     let odd = r#"{"": 1, "a.b": -0.0, "big": 1e308, "tiny": 5e-324, "int": 9007199254740993, "text": "it's \\ \"\n", "é😀": [[]]}"#;
     assert_eq!(apply(place, &run, &Change::Heartbeat(progress(odd))), Applied::Written);

@@ -1,4 +1,4 @@
-//! The tables come to be: once, by whoever is first, and with no more rights than it takes.
+//! Migrations: applied once, also by concurrent runs, and only if the options permit them.
 
 use std::thread;
 
@@ -9,18 +9,18 @@ use super::conformance;
 use super::place::{Place, bad_input, begin, permanent, progress, run, success};
 
 conformance!(
-    migrating_is_done_once,
-    a_hundred_at_once_on_an_empty_database_all_succeed,
-    without_leave_to_migrate_the_way_out_is_said,
-    an_older_schema_is_upgraded_with_its_rows_and_by_a_hundred_at_once,
-    what_is_printed_makes_what_is_needed,
-    a_newer_schema_is_used_unless_it_breaks,
-    several_tables_share_what_is_runwraps,
-    a_table_name_is_quoted,
-    a_table_name_that_is_none_is_refused,
+    migrations_are_applied_once,
+    hundred_concurrent_runs_begin_on_an_empty_database,
+    no_migrate_error_names_the_migrate_verb,
+    hundred_concurrent_runs_upgrade_an_older_schema,
+    printed_migrations_are_sufficient,
+    newer_schema_is_used_unless_it_is_breaking,
+    several_tables_share_runwraps_tables,
+    table_name_is_quoted,
+    invalid_table_name_is_refused,
 );
 
-fn migrating_is_done_once(place: &Place) {
+fn migrations_are_applied_once(place: &Place) {
     let mut store = place.open();
     assert_eq!((store.migrate().unwrap(), store.migrate().unwrap()), (4, 0));
     assert_eq!(place.open().migrate().unwrap(), 0);
@@ -30,7 +30,7 @@ fn migrating_is_done_once(place: &Place) {
     );
 }
 
-fn a_hundred_at_once_on_an_empty_database_all_succeed(place: &Place) {
+fn hundred_concurrent_runs_begin_on_an_empty_database(place: &Place) {
     thread::scope(|scope| {
         for number in 0..100 {
             scope.spawn(move || begin(place, &run(&format!("run {number}"))));
@@ -39,7 +39,7 @@ fn a_hundred_at_once_on_an_empty_database_all_succeed(place: &Place) {
     assert_eq!((place.count("training_records"), place.count("runwrap_migrations")), (100, 4));
 }
 
-fn without_leave_to_migrate_the_way_out_is_said(place: &Place) {
+fn no_migrate_error_names_the_migrate_verb(place: &Place) {
     let options = OpenOptions { migrate: false, ..place.options() };
     let mut store = open(&place.target, &options).unwrap();
     let message = permanent(store.begin(&run("cifar"), None));
@@ -48,7 +48,7 @@ fn without_leave_to_migrate_the_way_out_is_said(place: &Place) {
     store.begin(&run("cifar"), None).unwrap();
 }
 
-/// Takes the newest migration back: what an earlier runwrap left.
+/// Reverts the newest migration, as an earlier runwrap left the schema.
 fn downgrade(place: &Place) {
     place.sql(
         "DROP TABLE runwrap_versions; DROP INDEX runwrap_runs_named;
@@ -61,7 +61,7 @@ fn downgrade(place: &Place) {
     );
 }
 
-fn an_older_schema_is_upgraded_with_its_rows_and_by_a_hundred_at_once(place: &Place) {
+fn hundred_concurrent_runs_upgrade_an_older_schema(place: &Place) {
     let old = run("cifar");
     begin(place, &old);
     begin(place, &run("other"));
@@ -80,7 +80,7 @@ fn an_older_schema_is_upgraded_with_its_rows_and_by_a_hundred_at_once(place: &Pl
     assert_eq!((place.show("1")["status"].as_str(), place.count("runwrap_runs")), (Some("completed"), 102));
 }
 
-fn what_is_printed_makes_what_is_needed(place: &Place) {
+fn printed_migrations_are_sufficient(place: &Place) {
     place.sql(&migrations_sql(&place.target, &place.table).unwrap());
     let options = OpenOptions { migrate: false, ..place.options() };
     let mut store = open(&place.target, &options).unwrap();
@@ -88,7 +88,7 @@ fn what_is_printed_makes_what_is_needed(place: &Place) {
     assert_eq!(store.migrate().unwrap(), 0);
 }
 
-fn a_newer_schema_is_used_unless_it_breaks(place: &Place) {
+fn newer_schema_is_used_unless_it_is_breaking(place: &Place) {
     begin(place, &run("cifar"));
     let harmless = if place.is_postgres() { "FALSE" } else { "0" };
     place.sql(&format!("INSERT INTO runwrap_migrations (number, breaking) VALUES (98, {harmless})"));
@@ -99,7 +99,7 @@ fn a_newer_schema_is_used_unless_it_breaks(place: &Place) {
     assert!(message.contains("migration 99") && message.contains("later"), "{message}");
 }
 
-fn several_tables_share_what_is_runwraps(place: &Place) {
+fn several_tables_share_runwraps_tables(place: &Place) {
     let other = |table: &str, run: &Run| {
         let options = OpenOptions { table: table.into(), ..place.options() };
         open(&place.target, &options).unwrap().begin(run, None).unwrap()
@@ -112,7 +112,7 @@ fn several_tables_share_what_is_runwraps(place: &Place) {
     assert_eq!(place.show("1")["name"], "cifar");
 }
 
-fn a_table_name_is_quoted(place: &Place) {
+fn table_name_is_quoted(place: &Place) {
     let odd = r#""Training; ""Records"" it's""#;
     let options = OpenOptions { table: odd.into(), ..place.options() };
     let begun = open(&place.target, &options).unwrap().begin(&run("cifar"), None).unwrap();
@@ -120,7 +120,7 @@ fn a_table_name_is_quoted(place: &Place) {
     assert_eq!(place.count(odd), 1);
 }
 
-fn a_table_name_that_is_none_is_refused(place: &Place) {
+fn invalid_table_name_is_refused(place: &Place) {
     for table in ["", "a;b", "runwrap_runs"] {
         let options = OpenOptions { table: table.into(), ..place.options() };
         let refused = open(&place.target, &options).and_then(|mut store| store.begin(&run("x"), None));

@@ -1,5 +1,5 @@
-//! The conformance suite: what every store owes, each case run against both. What only one of them has, such as TLS,
-//! is in a module of its own. Must not start runwrap itself.
+//! The conformance suite: each case runs against both databases. `postgres` and `sqlite` test features that only one of them
+//! has. Must not start runwrap itself.
 
 mod adoption;
 mod beginning;

@@ -1,4 +1,4 @@
-//! Random stories of a run, told to `record::merge` and to both stores, which must say the same after every step.
+//! Random changes of a run, applied to `record::merge` and to both stores. After every step all three must agree.
 
 use std::cell::RefCell;
 
@@ -14,10 +14,10 @@ use serde_json::{Map, Value, json};
 
 use super::place::{Place, at, run};
 
-/// Stories told. Each is a run of its own in the same two databases.
+/// Random histories per test. Each is a run of its own in the same two databases.
 const STORIES: u32 = 48;
 
-/// What may happen next.
+/// One step of a history.
 #[derive(Clone, Debug)]
 enum Step {
     Begin,
@@ -76,25 +76,28 @@ fn presumption() -> impl Strategy<Value = Presumption> {
 }
 
 fn verdict() -> impl Strategy<Value = Decision> {
-    let said = (option_of(&["checked the logs"]), progress(), any::<bool>());
+    let given = (option_of(&["checked the logs"]), progress(), any::<bool>());
     // Before the start, after it, and an hour ahead.
-    (any::<bool>(), option_of(&[-5_i64, 40, 1 << 32]), said).prop_map(|(good, ended, (explanation, told, force))| {
-        Decision::Close(Verdict {
-            status: if good { Status::Completed } else { Status::Failed },
-            ended_at: ended.map(|seconds| if seconds > 99 { Utc::now() + TimeDelta::hours(1) } else { at(seconds) }),
-            explanation: explanation.map(str::to_owned),
-            metrics: told.report.metrics,
-            model_path: told.report.model_path,
-            force,
-            by: "eve".to_owned(),
-            at: at(0),
-            message: "ended by hand".to_owned(),
-        })
-    })
+    (any::<bool>(), option_of(&[-5_i64, 40, 1 << 32]), given).prop_map(
+        |(good, ended, (explanation, reported, force))| {
+            Decision::Close(Verdict {
+                status: if good { Status::Completed } else { Status::Failed },
+                ended_at: ended
+                    .map(|seconds| if seconds > 99 { Utc::now() + TimeDelta::hours(1) } else { at(seconds) }),
+                explanation: explanation.map(str::to_owned),
+                metrics: reported.report.metrics,
+                model_path: reported.report.model_path,
+                force,
+                by: "eve".to_owned(),
+                at: at(0),
+                message: "ended by hand".to_owned(),
+            })
+        },
+    )
 }
 
 fn doubt() -> impl Strategy<Value = Decision> {
-    // Everything is silent for an hour by now, and nothing for a century.
+    // Every record has been silent for an hour, and none for a century.
     let silent = proptest::sample::select(&[3600_u32, u32::MAX][..]);
     (silent, option_of(&[0_i64, 30, 1 << 32]), any::<bool>()).prop_map(|(silent_seconds, written, assume_now)| {
         Decision::GiveUp(Doubt {
@@ -107,7 +110,7 @@ fn doubt() -> impl Strategy<Value = Decision> {
     })
 }
 
-/// When an application says that its row started, was made and was written.
+/// The application's `train_start_time`, `created_at` and `updated_at`.
 fn times() -> impl Strategy<Value = [Option<DateTime<Utc>>; 3]> {
     let seconds = (option_of(&[1_i64]), 0..3_i64, option_of(&[0_i64, 2, 60, 1 << 32]));
     seconds.prop_map(|(started, created, updated)| [started, Some(created), updated].map(|seconds| seconds.map(at)))
@@ -127,8 +130,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One store and what its row must be.
-struct Told<'a> {
+/// One store, and the row that the rules expect in it.
+struct Subject<'a> {
     place: &'a Place,
     store: &'a mut Store,
     run: &'a Run,
@@ -136,7 +139,7 @@ struct Told<'a> {
     expected: Option<Row>,
 }
 
-impl Told<'_> {
+impl Subject<'_> {
     fn begin(&mut self) {
         self.record_id = self.store.begin(self.run, None).unwrap().record_id;
         self.expected = merge(self.expected.take(), &Change::Begin(self.run.clone()), clock()).0;
@@ -190,7 +193,7 @@ impl Told<'_> {
         format!("id = {}", self.record_id)
     }
 
-    /// The application makes a record by itself.
+    /// The application inserts a record without runwrap.
     fn insert(&mut self, times: [Option<DateTime<Utc>>; 3]) {
         let [started, created, updated] = times
             .map(|time| time.map_or("NULL".to_owned(), |time| format!("'{}'", time.format("%Y-%m-%d %H:%M:%S%.6f"))));
@@ -209,7 +212,7 @@ impl Told<'_> {
     fn compare(&mut self) {
         let shown = self.shown();
         let mut expected = self.expected.clone();
-        // Which moment it was is the database's own affair.
+        // The database's clock sets these times: only their presence is compared.
         if let (Some(shown), Some(expected)) = (&shown, &mut expected) {
             assert_eq!(shown.watch.is_some(), expected.watch.is_some());
             if let (Some(shown), Some(expected)) = (shown.watch, expected.watch.as_mut()) {
@@ -269,18 +272,18 @@ fn row(entry: &Map<String, Value>) -> Row {
 }
 
 #[test]
-fn both_stores_and_the_rules_agree_on_every_story() {
-    tell(&step().boxed(), &Just(None).boxed());
+fn stores_and_rules_agree_on_every_run() {
+    check_histories(&step().boxed(), &Just(None).boxed());
 }
 
 #[test]
-fn both_stores_and_the_rules_agree_on_every_story_of_a_row_that_nothing_watches() {
-    let step = step().prop_filter("nobody runs it", |step| !matches!(step, Step::Begin)).boxed();
-    tell(&step, &times().prop_map(Some).boxed());
+fn stores_and_rules_agree_on_every_unwatched_row() {
+    let step = step().prop_filter("no run begins", |step| !matches!(step, Step::Begin)).boxed();
+    check_histories(&step, &times().prop_map(Some).boxed());
 }
 
-/// Tells stories of `step`s, of a run or of a row that the application has inserted with these times.
-fn tell(step: &BoxedStrategy<Step>, inserted: &BoxedStrategy<Option<[Option<DateTime<Utc>>; 3]>>) {
+/// Checks histories of `step`s, of a run or of a row that the application has inserted with these times.
+fn check_histories(step: &BoxedStrategy<Step>, inserted: &BoxedStrategy<Option<[Option<DateTime<Utc>>; 3]>>) {
     let places = [Place::sqlite(), Place::postgres()];
     places[1].wait_until_up_for_a_second();
     let stores = RefCell::new(places.each_ref().map(|place| {
@@ -294,14 +297,14 @@ fn tell(step: &BoxedStrategy<Step>, inserted: &BoxedStrategy<Option<[Option<Date
             let run = Run { lease_seconds: 1, model_path: Some("/m/0".to_owned()), ..run("story") };
             for (place, store) in places.iter().zip(stores.borrow_mut().iter_mut()) {
                 let record_id = RecordId(String::new());
-                let mut told = Told { place, store, run: &run, record_id, expected: None };
+                let mut subject = Subject { place, store, run: &run, record_id, expected: None };
                 match inserted {
-                    None => told.begin(),
-                    Some(times) => told.insert(times),
+                    None => subject.begin(),
+                    Some(times) => subject.insert(times),
                 }
                 for step in &steps {
-                    told.step(step);
-                    told.compare();
+                    subject.step(step);
+                    subject.compare();
                 }
             }
             Ok(())

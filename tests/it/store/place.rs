@@ -1,5 +1,5 @@
-//! Where a case of the conformance suite keeps its records: either database behind the same few calls, so that a case
-//! is written once. Must not assert anything. Called by every case.
+//! A database for a case of the conformance suite: either kind behind the same few calls, so that a case is written once.
+//! Must not assert anything about a record.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::support::postgres::{Postgres, connect};
 
-/// A database of one's own.
+/// A database that no other case uses.
 pub(crate) struct Place {
     pub(crate) target: DatabaseTarget,
     pub(crate) table: String,
@@ -32,7 +32,7 @@ impl Place {
         Self::at(Postgres::shared().database())
     }
 
-    /// A place that is there already, or will be made, or is not to be.
+    /// A database that may or may not exist.
     pub(crate) fn at(target: DatabaseTarget) -> Self {
         Self { target, table: "training_records".into(), _directory: None }
     }
@@ -76,7 +76,7 @@ impl Place {
         open(&self.target, &self.options()).unwrap()
     }
 
-    /// Statements from outside, as an application or a person would run them.
+    /// Runs statements on a connection of its own, as an application does.
     pub(crate) fn sql(&self, statements: &str) {
         match &self.target {
             DatabaseTarget::Sqlite(path) => {
@@ -122,7 +122,7 @@ impl Place {
         self.sql(&format!("UPDATE runwrap_runs SET heartbeat_at = {moment} WHERE run_id = '{run_id}'"));
     }
 
-    /// A server that has been up for less than the lease presumes nothing: here the lease is a second.
+    /// Waits for 1 s of uptime: a server that has been up for less than the lease, here 1 s, presumes nothing.
     pub(crate) fn wait_until_up_for_a_second(&self) {
         if let DatabaseTarget::Postgres(target) = &self.target {
             let wait =
@@ -137,7 +137,7 @@ impl Place {
     }
 }
 
-/// A moment, `seconds` after all tests began.
+/// An instant, `seconds` after the begin of each test's run.
 pub(crate) fn at(seconds: i64) -> DateTime<Utc> {
     "2026-01-02T03:04:05.678901Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::seconds(seconds)
 }

@@ -1,4 +1,4 @@
-//! `list` and `show`: what programs and people read.
+//! `list` and `show`: order, filters, ids and the keys of an entry.
 
 use runwrap::record::{Applied, Change, Decision, RecordId, Status};
 use runwrap::store::{Filter, RecordView};
@@ -8,12 +8,12 @@ use super::conformance;
 use super::place::{Place, begin, progress, run, success};
 
 conformance!(
-    a_list_is_newest_first_and_filtered,
-    a_row_that_nothing_watches_is_listed_too,
-    a_record_is_shown_by_either_id,
-    an_id_of_nothing_is_not_found,
-    an_id_of_nothing_ends_no_rehearsal,
-    an_empty_database_lists_nothing,
+    list_is_filtered_and_newest_first,
+    unwatched_row_is_listed,
+    show_accepts_record_id_and_run_id,
+    unknown_id_is_not_found,
+    unknown_id_does_not_end_a_rehearsal,
+    empty_database_lists_nothing,
 );
 
 fn listed(place: &Place, filter: &Filter) -> Vec<String> {
@@ -21,7 +21,7 @@ fn listed(place: &Place, filter: &Filter) -> Vec<String> {
     entries.iter().map(|RecordView(entry)| entry["id"].to_string()).collect()
 }
 
-fn a_list_is_newest_first_and_filtered(place: &Place) {
+fn list_is_filtered_and_newest_first(place: &Place) {
     let first = run("a");
     begin(place, &first);
     begin(place, &run("b"));
@@ -35,7 +35,7 @@ fn a_list_is_newest_first_and_filtered(place: &Place) {
     assert_eq!(listed(place, &Filter { name: Some("a' OR ''='".into()), ..all }), [""; 0]);
 }
 
-fn a_row_that_nothing_watches_is_listed_too(place: &Place) {
+fn unwatched_row_is_listed(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2026-01-02 03:04:05.5')");
     let RecordView(entry) = place.open().list(&Filter { limit: 1, ..Filter::default() }).unwrap().remove(0);
@@ -45,7 +45,7 @@ fn a_row_that_nothing_watches_is_listed_too(place: &Place) {
     assert_eq!((keys[0].as_str(), keys[10].as_str()), ("id", "run_id"));
 }
 
-fn a_record_is_shown_by_either_id(place: &Place) {
+fn show_accepts_record_id_and_run_id(place: &Place) {
     let run = run("a");
     let id = begin(place, &run).record_id.0;
     place.set_heartbeat(run.run_id, -90);
@@ -54,7 +54,7 @@ fn a_record_is_shown_by_either_id(place: &Place) {
     assert!((90..150).contains(&shown["last_seen_seconds_ago"].as_i64().unwrap()));
 }
 
-fn an_id_of_nothing_is_not_found(place: &Place) {
+fn unknown_id_is_not_found(place: &Place) {
     begin(place, &run("a"));
     let mut store = place.open();
     for id in ["2", "", "x", "1 OR 1=1", "99999999999999999999", "a\0", "01234567-89ab-7def-8123-456789abcdef"] {
@@ -63,7 +63,8 @@ fn an_id_of_nothing_is_not_found(place: &Place) {
     assert!(store.show("1").unwrap().is_some());
 }
 
-fn an_id_of_nothing_ends_no_rehearsal(place: &Place) {
+/// A value that is no id of the table's type makes a statement fail. This once aborted the transaction of the whole rehearsal.
+fn unknown_id_does_not_end_a_rehearsal(place: &Place) {
     begin(place, &run("a"));
     let mut store = place.open();
     store.rehearse();
@@ -78,6 +79,6 @@ fn an_id_of_nothing_ends_no_rehearsal(place: &Place) {
     assert_eq!(listed(place, &Filter { limit: 9, ..Filter::default() }), ["1"]);
 }
 
-fn an_empty_database_lists_nothing(place: &Place) {
+fn empty_database_lists_nothing(place: &Place) {
     assert_eq!(listed(place, &Filter { limit: 9, ..Filter::default() }), [""; 0]);
 }

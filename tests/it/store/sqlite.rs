@@ -1,4 +1,4 @@
-//! What only SQLite has: a file, and processes that share it without a server.
+//! Features of SQLite alone: a file, and processes that share it without a server.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,7 @@ fn refused(path: &Path) -> Result<usize, StoreError> {
 }
 
 #[test]
-fn the_directory_is_made_for_its_owner_alone() {
+fn database_directory_is_private() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a/b/runs.db");
     begin(&at(&path), &run("cifar"));
@@ -34,17 +34,17 @@ fn the_directory_is_made_for_its_owner_alone() {
 }
 
 #[test]
-fn a_place_that_cannot_hold_a_database_is_named() {
+fn error_names_a_path_that_cannot_hold_a_database() {
     let directory = tempfile::tempdir().unwrap();
     assert!(permanent(refused(directory.path())).contains("is a directory"));
     let file = directory.path().join("file");
-    fs::write(&file, "no database, but long enough to be looked at as if it were one; ".repeat(40)).unwrap();
+    fs::write(&file, "no database, but long enough for SQLite to read its header; ".repeat(40)).unwrap();
     assert!(permanent(refused(&file)).contains("not a database"));
     assert!(permanent(refused(&file.join("runs.db"))).contains("cannot make the directory"));
 }
 
 #[test]
-fn a_schema_is_refused_and_main_is_none() {
+fn schema_is_refused_except_main() {
     let place = Place::sqlite();
     let named = |table: &str| {
         let options = OpenOptions { table: table.into(), ..place.options() };
@@ -107,9 +107,9 @@ fn read_only_database_is_refused_before_it_is_opened() {
     }
 }
 
-/// Somebody holds the write lock for longer than a statement may take.
+/// Another connection holds the write lock for longer than the statement timeout.
 #[test]
-fn a_busy_file_is_tried_again_later() {
+fn busy_file_is_a_transient_error() {
     let place = Place::sqlite();
     let run = run("cifar");
     begin(&place, &run);
@@ -120,7 +120,7 @@ fn a_busy_file_is_tried_again_later() {
     let (run_id, ended) = (run.run_id, Change::Finalize(progress("{}"), success()));
     let mut store = open(&place.target, &options).unwrap();
     transient(store.apply(run_id, &ended));
-    // Readers are not kept waiting.
+    // Readers do not wait for the write lock.
     assert!(store.show("1").unwrap().is_some());
     holder.execute_batch("ROLLBACK").unwrap();
     let answer = place.within(Duration::from_secs(30), options, move |store| store.apply(run_id, &ended));
@@ -128,7 +128,7 @@ fn a_busy_file_is_tried_again_later() {
 }
 
 #[test]
-fn two_hundred_writers_all_succeed() {
+fn two_hundred_concurrent_writers_succeed() {
     let place = Place::sqlite();
     place.open().migrate().unwrap();
     std::thread::scope(|scope| {
@@ -145,18 +145,19 @@ fn two_hundred_writers_all_succeed() {
     assert_eq!(place.count("training_records WHERE status = 'completed'"), 200);
 }
 
-/// The form that SQLAlchemy writes and reads, and that compares as it stands.
+/// This form also compares correctly as text.
 #[test]
-fn times_are_kept_as_applications_keep_them() {
+fn times_are_stored_as_sqlalchemy_stores_them() {
     let place = Place::sqlite();
     begin(&place, &run("cifar"));
     let kept = place.text("SELECT train_start_time AS x FROM training_records");
     assert_eq!(kept.unwrap(), "2026-01-02 03:04:05.678901");
 }
 
-/// SQLite keeps anything in any column, also JSON in its own binary form.
+/// SQLite stores any type in any column, also JSON in its own binary form. An end once failed on metrics that were no JSON
+/// object.
 #[test]
-fn metrics_that_are_kept_as_something_else_prevent_no_end() {
+fn metrics_of_another_type_never_prevent_an_end() {
     let place = Place::sqlite();
     for known in ["13", "1.5", "X'80FF'", "'[1]'", "'no JSON'"] {
         let run = run("cifar");
@@ -173,10 +174,10 @@ fn metrics_that_are_kept_as_something_else_prevent_no_end() {
     }
 }
 
-/// That an update has changed no row does not say that there was none.
+/// An UPDATE can change no row although the row existed. The run was once begun again then, and so had two records.
 // Holds: failures/sqlite-row-removed
 #[test]
-fn a_row_that_is_taken_away_as_it_ends_has_ended_once() {
+fn row_removed_by_a_trigger_has_ended_once() {
     let archive = "CREATE TABLE archive AS SELECT * FROM training_records WHERE FALSE;
         CREATE TRIGGER archives BEFORE UPDATE ON training_records WHEN NEW.status <> 'training' BEGIN
             INSERT INTO archive SELECT * FROM training_records WHERE id = OLD.id;

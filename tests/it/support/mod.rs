@@ -1,6 +1,7 @@
 //! Real servers, containers, terminals and sites for the tests, which end with the tests. Must not assert anything about
 //! runwrap.
 
+pub(crate) mod building;
 pub(crate) mod container;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;

@@ -2,8 +2,9 @@
 //! failpoints are needed, which it lacks.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+
+use crate::support::building::building;
 
 pub(crate) fn release_binary() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -12,8 +13,8 @@ pub(crate) fn release_binary() -> &'static Path {
 
 fn build() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--release", "--quiet"]).env("CARGO_TARGET_DIR", root.join("target"));
-    assert!(cargo.current_dir(root).stdin(Stdio::null()).status().unwrap().success(), "cargo build --release");
+    let mut cargo = building(&[env!("CARGO"), "build", "--release", "--quiet"]);
+    cargo.env("CARGO_TARGET_DIR", root.join("target"));
+    assert!(cargo.current_dir(root).status().unwrap().success(), "cargo build --release");
     root.join("target/release/runwrap")
 }

@@ -1,4 +1,4 @@
-//! What only PostgreSQL has: connections of every kind, rights, schemas, types, a pooler, a server that hangs.
+//! Features of PostgreSQL alone: connections of every kind, rights, schemas, types, a pooler, a server that hangs.
 
 mod certificates;
 mod connecting;

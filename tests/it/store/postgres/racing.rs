@@ -1,4 +1,4 @@
-//! Writers that meet in one run, made to meet at the worst moment.
+//! Concurrent writers of one run, at the worst moment.
 
 use std::thread;
 
@@ -9,10 +9,10 @@ use crate::store::place::{Place, begin, presumption, progress, run, success};
 use crate::support::postgres::connect;
 use crate::support::wait::wait_until;
 
-/// The end of a run waits while a heartbeat brings the run back from a presumption. It once judged the record by what it
-/// had said before the wait, `failed` and no longer presumed, took it for somebody else's, and left it in `training`.
+/// The end waits for the row's lock while a heartbeat revokes a presumption. The end was once decided by the values from before
+/// the wait: `failed` and not presumed looked like an end by the application, and the record stayed in `training`.
 #[test]
-fn an_end_that_waited_for_a_heartbeat_is_written() {
+fn end_that_waited_for_a_heartbeat_is_written() {
     let place = Place::postgres();
     let run = run("cifar");
     begin(&place, &run);

@@ -1,4 +1,4 @@
-//! What runwrap may do: as little as SELECT, INSERT and UPDATE on three tables, in whatever schema they are.
+//! Rights and schemas: SELECT, INSERT and UPDATE on three tables suffice, in any schema.
 
 use runwrap::config::PostgresTarget;
 use runwrap::record::{Applied, Change};
@@ -6,7 +6,7 @@ use runwrap::store::{OpenOptions, Store, open};
 
 use crate::store::place::{Place, begin, permanent, progress, run, success};
 
-/// Makes a role that may connect and nothing else, and the place as it sees it.
+/// Creates a role that may only connect, and returns the place with this role as its user.
 fn seen_by(place: &Place, role: &str) -> Place {
     let target = PostgresTarget { user: role.into(), ..place.postgres_target().clone() };
     let dbname = &target.dbname;
@@ -29,13 +29,13 @@ fn three_rights_on_three_tables_are_enough() {
     let worker = seen_by(&place, "worker");
     place.sql("GRANT SELECT, INSERT, UPDATE ON training_records, runwrap_runs, runwrap_versions TO worker");
     live(&mut worker.open());
-    // Even where the right to read what has been applied was taken away.
+    // Also without the right to read the applied migrations.
     place.sql("REVOKE SELECT ON runwrap_migrations FROM PUBLIC");
     live(&mut worker.open());
 }
 
 #[test]
-fn a_missing_right_says_what_to_grant() {
+fn error_names_the_missing_grant() {
     let place = Place::postgres();
     let stranger = seen_by(&place, "stranger");
     let message = permanent(stranger.open().begin(&run("cifar"), None));
@@ -46,7 +46,7 @@ fn a_missing_right_says_what_to_grant() {
 }
 
 #[test]
-fn a_schema_is_where_both_tables_are() {
+fn both_tables_are_created_in_the_named_schema() {
     let place = Place::postgres();
     let options = OpenOptions { table: "ml.\"Training Records\"".into(), ..place.options() };
     let message = permanent(open(&place.target, &options).unwrap().begin(&run("cifar"), None));
@@ -56,9 +56,9 @@ fn a_schema_is_where_both_tables_are() {
     assert_eq!((place.count("ml.\"Training Records\""), place.count("ml.runwrap_runs")), (1, 1));
 }
 
-/// An unqualified name is found along the search path, and runwrap's tables are beside it, not where the path begins.
+/// runwrap's tables are created beside the user's table, not in the first schema of the path.
 #[test]
-fn a_table_is_found_along_the_search_path() {
+fn table_is_found_along_the_search_path() {
     let place = Place::postgres();
     place.sql(
         "CREATE SCHEMA first; CREATE SCHEMA second;
@@ -71,8 +71,9 @@ fn a_table_is_found_along_the_search_path() {
     assert_eq!((place.count("second.training_records"), place.count("second.runwrap_runs")), (1, 1));
 }
 
+/// PostgreSQL counts them as HOT updates: no index changes.
 #[test]
-fn heartbeats_touch_no_index_and_no_other_row() {
+fn heartbeats_update_in_place() {
     let place = Place::postgres();
     let run = run("cifar");
     begin(&place, &run);

@@ -16,9 +16,9 @@ fn cost(proxy: &Proxy, place: &Place, options: &OpenOptions, work: impl FnOnce(&
     proxy.round_trips() - before
 }
 
-/// Options as a keeper has them: what one attempt reads of the tables, the next one knows.
+/// With the options of a keeper: its attempts share the shape of the tables, which only the first one reads.
 #[test]
-fn a_run_costs_few_round_trips() {
+fn round_trips_of_a_run_are_bounded() {
     let server = Postgres::shared();
     let proxy = Proxy::before(server.port());
     let target = server.tcp_target(&server.new_database(), "127.0.0.1");
@@ -26,7 +26,7 @@ fn a_run_costs_few_round_trips() {
     let mut hosts = target.hosts.clone();
     hosts[0].port = proxy.port();
     let place = Place::at_postgres(PostgresTarget { hosts, ..target });
-    // The tables are made, and the name has its counter.
+    // Creates the tables and the counter of the name.
     place.open().begin(&run("cifar"), None).unwrap();
 
     let options = place.options();
@@ -45,7 +45,7 @@ fn a_run_costs_few_round_trips() {
     let ended = Change::Finalize(Progress { report, ..progress("{}") }, ending);
     let end = cost(&|store| _ = store.apply(run.run_id, &ended).unwrap());
     assert!(end <= 6, "end: {end}");
-    // The counter itself works: every statement of this transaction is one.
+    // Proves that the proxy counts: each statement of this transaction is one round trip.
     let again = cost(&|store| _ = store.begin(&run, None).unwrap());
     assert!((3..=5).contains(&again), "begin again: {again}");
 }

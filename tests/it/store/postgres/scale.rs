@@ -1,4 +1,4 @@
-//! What a statement reads of a large table, by the server's own count.
+//! The rows that a statement reads of a large table, by the server's own statistics.
 
 use runwrap::record::{Change, Decision, Doubt, RecordId, Status};
 use runwrap::store::{Filter, Scope};
@@ -7,7 +7,7 @@ use crate::store::place::{Place, at, begin, progress, run, success};
 use crate::support::postgres::Postgres;
 use crate::support::wait::wait_until;
 
-/// More than everything below should read together, and far less than one of the tables.
+/// More rows than `everything` should read, and far fewer than one of the tables has.
 const READ_MAX: u64 = 3_000;
 
 /// Finished records, of a hundred names.
@@ -21,7 +21,7 @@ pub(crate) const FILL: &str = "
     SELECT gen_random_uuid(), 'training_records', n, 'v' || (n / 100 + 1), 'model-' || (n % 100), 'success', now(), now(), 300, '0'
     FROM generate_series(1, 20000) AS n";
 
-/// Waits until every other session has ended, which is when it tells the server what it has read.
+/// Waits until every other session has ended: a session reports its statistics at its end.
 fn quiet(place: &Place) {
     let others =
         "SELECT count(*) AS x FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
@@ -39,7 +39,7 @@ fn rows_read(place: &Place) -> Vec<(String, u64)> {
         .collect()
 }
 
-/// A life, and everything that is asked regularly.
+/// Two runs from begin to end, and every regular query.
 fn everything(place: &Place) {
     let (first, second) = (run("model-7"), run("a new name"));
     let mut store = place.open();
@@ -51,7 +51,7 @@ fn everything(place: &Place) {
     for filter in [
         Filter { status: Some(Status::Training), ..all.clone() },
         Filter { status: Some(Status::Failed), ..named.clone() },
-        Filter { name: Some("nobody".into()), ..all.clone() },
+        Filter { name: Some("unknown".into()), ..all.clone() },
         named,
         all,
     ] {
@@ -78,11 +78,11 @@ fn everything(place: &Place) {
 }
 
 #[test]
-fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
+fn no_statement_reads_the_whole_table() {
     let place = Place::postgres();
     place.open().migrate().unwrap();
     place.sql(FILL);
-    // Whoever is first after so many rows counts them.
+    // The first run after so many inserted rows seeds the counters from them.
     let first = run("first");
     begin(&place, &first);
     place.open().apply(first.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
@@ -97,8 +97,10 @@ fn no_statement_of_a_run_or_of_recover_reads_the_whole_table() {
     }
 }
 
+/// Also if the server takes workers for cheap. On a table that was never analysed, starting workers once took longer than the
+/// statement.
 #[test]
-fn no_statement_starts_processes_that_help_however_cheap_the_server_thinks_they_are() {
+fn no_statement_plans_parallel_workers() {
     let place = Place::postgres();
     place.open().migrate().unwrap();
     place.sql(FILL);
@@ -114,7 +116,7 @@ fn no_statement_starts_processes_that_help_however_cheap_the_server_thinks_they_
         place.sql(&format!("ALTER DATABASE {name} SET {setting}"));
     }
     everything(&place);
-    // A plan is written down before its statement is answered, and of nobody else on this server.
+    // The server logs a plan before it answers the statement, and only the sessions of this database log plans.
     let log = std::fs::read_to_string(Postgres::shared().directory().join("log")).unwrap();
     for part in ["ORDER BY id DESC", "runwrap_versions"] {
         assert!(log.lines().any(|line| line.contains(part)), "{part}");

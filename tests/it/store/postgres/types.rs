@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::store::place::{Place, bad_input, begin, progress, run, success};
 
 #[test]
-fn an_enum_a_domain_and_a_numeric_are_cast_to() {
+fn enum_domain_and_numeric_columns_are_cast() {
     let place = Place::postgres();
     place.sql(
         "CREATE TYPE state AS ENUM ('training', 'completed', 'failed');
@@ -36,7 +36,7 @@ fn an_enum_a_domain_and_a_numeric_are_cast_to() {
 }
 
 #[test]
-fn a_value_that_its_column_does_not_take_is_the_users_mistake() {
+fn value_of_the_wrong_type_is_bad_input() {
     let place = Place::postgres();
     place.open().migrate().unwrap();
     place.sql("ALTER TABLE training_records ADD COLUMN epochs integer, ADD COLUMN code varchar(3)");
@@ -48,9 +48,9 @@ fn a_value_that_its_column_does_not_take_is_the_users_mistake() {
     assert_eq!(place.count("runwrap_runs"), 0);
 }
 
-/// The session's own settings must not change what is written or shown.
+/// A role's `TimeZone` and `DateStyle` change neither stored nor shown values.
 #[test]
-fn a_server_far_from_greenwich_keeps_the_same_moments() {
+fn session_settings_do_not_change_stored_times() {
     let place = Place::postgres();
     let dbname = &place.postgres_target().dbname;
     place.sql(&format!(
@@ -66,15 +66,15 @@ fn a_server_far_from_greenwich_keeps_the_same_moments() {
     let presumed = crate::store::place::presumption(runwrap::record::Proof::DeadJournal);
     assert_eq!(store.apply(run.run_id, &Change::Presume(presumed)).unwrap(), Applied::Written);
     let shown = place.show("1");
-    let said = ["train_start_time", "train_end_time", "train_duration"].map(|name| shown[name].clone());
-    assert_eq!(json!(said), json!(["2026-01-02T03:04:06.678901Z", "2026-01-02T03:05:06.678901Z", 60]));
+    let values = ["train_start_time", "train_end_time", "train_duration"].map(|name| shown[name].clone());
+    assert_eq!(json!(values), json!(["2026-01-02T03:04:06.678901Z", "2026-01-02T03:05:06.678901Z", 60]));
     let stored = place.text("SELECT to_char(train_start_time, 'HH24:MI:SS') AS x FROM training_records");
     assert_eq!(stored.unwrap(), "03:04:06");
 }
 
-/// A row that came back under its old id can be ahead of the sequence.
+/// A row that was inserted again under its old id can be ahead of the sequence.
 #[test]
-fn an_id_that_is_taken_is_passed_over() {
+fn taken_id_is_skipped() {
     let place = Place::postgres();
     let known = runwrap::record::Begun { record_id: runwrap::record::RecordId("1".into()), version: None };
     let mut store = place.open();
