@@ -19,8 +19,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,9 +28,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::config::{DatabaseTarget, any_path};
 use crate::record::{Begun, RunId};
 use crate::sys::fs::{memory_file, read_from_start};
-use crate::sys::link::{MESSAGE_BYTES_MAX, Socket};
 
-pub use crate::sys::link::Message;
+pub use crate::sys::link::{Link, Message};
 
 /// The keeper's end of the link.
 pub const LINK_FD: RawFd = 3;
@@ -68,9 +66,7 @@ pub struct KeeperConfig {
 impl KeeperConfig {
     /// Writes the config to a memory file.
     pub fn write(&self) -> io::Result<File> {
-        let file = memory_file("runwrap-config")?;
-        file.write_all_at(&serde_json::to_vec(self)?, 0)?;
-        Ok(file)
+        memory_file("runwrap-config", &serde_json::to_vec(self)?)
     }
 
     /// Reads the config from its start.
@@ -91,16 +87,11 @@ pub enum ToKeeper {
 pub enum ToSupervisor {
     /// The database has the record.
     Recorded(Begun),
-    /// The run's options contradict the database.
-    Refused {
-        #[serde(serialize_with = "shortened")]
-        message: String,
-        #[serde(serialize_with = "shortened")]
-        hint: String,
-    },
     /// The database refuses the record until a person acts. The keeper retries only at the next heartbeat and at the
     /// end.
     Failed {
+        /// The run's options contradict the database.
+        refused: bool,
         #[serde(serialize_with = "shortened")]
         message: String,
         #[serde(serialize_with = "shortened")]
@@ -120,46 +111,6 @@ fn shortened<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error
     }
 }
 
-pub struct Link(Socket);
-
-impl Link {
-    /// The ends of the supervisor and of its keeper.
-    pub fn pair() -> io::Result<(Self, Self)> {
-        let (supervisor, keeper) = Socket::pair()?;
-        Ok((Self(supervisor), Self(keeper)))
-    }
-
-    #[must_use]
-    pub const fn from_fd(fd: OwnedFd) -> Self {
-        Self(Socket::from_fd(fd))
-    }
-
-    /// Sends `message`. Returns false if it is too long, or if the peer has closed or does not read.
-    pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
-        let bytes = serde_json::to_vec(message)?;
-        if bytes.len() > MESSAGE_BYTES_MAX {
-            log::warn!(event = "message_too_long", bytes = bytes.len(); "");
-            return Ok(false);
-        }
-        self.0.send(&bytes)
-    }
-
-    /// Receives the next message.
-    pub fn recv<T: for<'de> Deserialize<'de>>(&self) -> io::Result<Message<T>> {
-        Ok(match self.0.recv()? {
-            Message::Received(bytes) => Message::Received(serde_json::from_slice(&bytes)?),
-            Message::Nothing => Message::Nothing,
-            Message::Closed => Message::Closed,
-        })
-    }
-}
-
-impl AsFd for Link {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,16 +121,11 @@ mod tests {
         let (supervisor, keeper) = Link::pair().unwrap();
         for text in ["\u{1}", "😀", "\"", "x"] {
             let long = || text.repeat(1_000_000);
-            for message in [
-                ToSupervisor::Refused { message: long(), hint: long() },
-                ToSupervisor::Failed { message: long(), hint: long() },
-            ] {
-                assert!(keeper.send(&message).unwrap());
-                let Message::Received(received) = supervisor.recv::<ToSupervisor>().unwrap() else { panic!("{text}") };
-                let (ToSupervisor::Refused { message, .. } | ToSupervisor::Failed { message, .. }) = received else {
-                    panic!("{text}")
-                };
-                assert_eq!(message, format!("{}…", text.repeat(1000)));
+            for refused in [false, true] {
+                assert!(keeper.send(&ToSupervisor::Failed { refused, message: long(), hint: long() }).unwrap());
+                let short = || format!("{}…", text.repeat(1000));
+                let expected = ToSupervisor::Failed { refused, message: short(), hint: short() };
+                assert_eq!(supervisor.recv().unwrap(), Message::Received(expected));
             }
         }
     }

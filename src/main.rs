@@ -8,6 +8,6 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(invocation) => commands::execute(invocation),
         Err(cli::EarlyExit::Output(text)) => commands::print(&text),
-        Err(cli::EarlyExit::Usage(error)) => commands::fail_usage(&error.message, &error.hint),
+        Err(cli::EarlyExit::Usage { message, hint }) => commands::fail_usage(&message, &hint),
     }
 }

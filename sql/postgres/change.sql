@@ -1,9 +1,17 @@
 -- Statements of a change. The order of locks is the same for all: runs by their ids, then nothing.
 
 -- name: lock_run
+-- A run owns its record until a later run describes the same one: after a restore or in a new table the number is another run's.
 SELECT
     CAST(clock_timestamp() AS text),
     CAST(pg_postmaster_start_time() AS text),
+    CAST(NOT EXISTS (
+        SELECT
+        FROM {schema}.runwrap_runs AS later
+        WHERE later.record_table = runwrap_runs.record_table
+            AND later.record_id = runwrap_runs.record_id
+            AND later.run_id > runwrap_runs.run_id
+    ) AS text),
     {columns}
 FROM {schema}.runwrap_runs
 WHERE run_id = $1

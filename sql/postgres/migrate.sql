@@ -24,14 +24,27 @@ FROM (
     LEFT JOIN pg_catalog.pg_class ON pg_class.oid = relation.oid
     LEFT JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
 ) AS place
-LEFT JOIN (
-    pg_catalog.pg_attribute
-    JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
-) ON attrelid = place.relation AND attnum > 0 AND NOT attisdropped
+LEFT JOIN pg_catalog.pg_attribute ON attrelid = place.relation AND attnum > 0 AND NOT attisdropped
 LEFT JOIN LATERAL (
+    -- A domain may be of a domain; the length is that of any of them.
+    WITH RECURSIVE domains AS (
+        SELECT
+            atttypid AS type,
+            atttypmod AS modifier,
+            1 AS depth
+        UNION ALL
+        SELECT
+            typbasetype,
+            typtypmod,
+            depth + 1
+        FROM domains
+        JOIN pg_catalog.pg_type ON pg_type.oid = domains.type
+        WHERE typtype = 'd'
+    )
     SELECT
-        CASE typtype WHEN 'd' THEN typbasetype ELSE atttypid END AS base,
-        CASE typtype WHEN 'd' THEN typtypmod ELSE atttypmod END AS modifier
+        (array_agg(type ORDER BY depth DESC))[1] AS base,
+        max(modifier) AS modifier
+    FROM domains
 ) AS typed ON TRUE
 ORDER BY attnum
 

@@ -3,6 +3,8 @@
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL statement_timeout = {timeout_ms};
 SET LOCAL lock_timeout = {timeout_ms};
+-- A frozen client holds its locks no longer than this.
+SET LOCAL idle_in_transaction_session_timeout = {timeout_ms};
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL DateStyle = 'ISO';
 -- Each statement finds a few rows by an index, if there is one. Without statistics the planner may guess otherwise, and JIT or

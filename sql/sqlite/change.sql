@@ -1,9 +1,17 @@
 -- Statements of a change. BEGIN IMMEDIATE is lock enough.
 
 -- name: lock_run
+-- A run owns its record until a later run describes the same one: after a restore or in a new table the number is another run's.
 SELECT
     strftime('%Y-%m-%d %H:%M:%f', 'now'),
     '1970-01-01 00:00:00',
+    iif(EXISTS (
+        SELECT 1
+        FROM {schema}.runwrap_runs AS later
+        WHERE later.record_table = runwrap_runs.record_table
+            AND later.record_id = runwrap_runs.record_id
+            AND later.run_id > runwrap_runs.run_id
+    ), 'false', 'true'),
     {columns}
 FROM {schema}.runwrap_runs
 WHERE run_id = $1

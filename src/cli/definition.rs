@@ -3,10 +3,11 @@
 
 use std::ffi::OsString;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 
-use crate::config::options::{OPTIONS, OptionKind, OptionRow, OptionScope};
+use crate::config::options::{OPTIONS, OptionKind, OptionRow};
+use crate::config::read_duration;
 use crate::record::Status;
 
 use super::{help, values};
@@ -14,7 +15,7 @@ use super::{help, values};
 const DATABASE_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
 
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
-    row.scope == OptionScope::DatabaseVerbs && DATABASE_VERBS.contains(&verb)
+    row.in_verbs && DATABASE_VERBS.contains(&verb)
 }
 
 /// Describes the arguments of a verb only once it was typed, or its help is asked for: a run must not pay for them.
@@ -26,9 +27,7 @@ pub(super) fn command() -> Command {
         .num_args(1..)
         .value_parser(value_parser!(OsString))
         .help("The command to run, with its arguments");
-    let verb = |name: &'static str, about: &'static str, arguments: fn(Command) -> Command| {
-        Command::new(name).about(about).defer(arguments)
-    };
+    let verb = |name, about, arguments: fn(Command) -> Command| Command::new(name).about(about).defer(arguments);
     Command::new("runwrap")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a training command and keeps one database record of it, whatever ends the run")
@@ -40,36 +39,30 @@ pub(super) fn command() -> Command {
         .arg(trainer)
         .subcommands([
             verb("list", "List the records, newest first", list),
-            verb("show", "Show everything known of one record", show),
+            verb("show", "Show everything known of one record", |verb| database(verb).args([id(), json()])),
             verb("check", "Report inconsistent records and how to repair them; exit 1 if there are any", check),
             verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
             verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),
-            verb("migrate", "Create or upgrade the tables", migrate),
+            verb("migrate", "Create or upgrade the tables", |verb| {
+                database(verb).arg(switch("print", "Print the SQL, and change nothing"))
+            }),
             verb("completions", "Print a completion script for a shell", completions),
         ])
 }
 
 fn list(verb: Command) -> Command {
-    let status = value("status", "STATUS", "Only records with this status").value_parser(
-        PossibleValuesParser::new([Status::Training, Status::Completed, Status::Failed].map(Status::as_str))
-            .map(|word| Status::parse(&word)),
-    );
+    let status = value("status", "STATUS", "Only records with this status")
+        .value_parser(PossibleValuesParser::new(["training", "completed", "failed"]).map(|word| Status::parse(&word)));
     let limit = value("limit", "N", "At most this many records")
         .value_parser(value_parser!(u32).range(1..))
         .default_value("50");
     database(verb).args([status, value("name", "NAME", "Only records with this name"), limit, json()])
 }
 
-fn show(verb: Command) -> Command {
-    database(verb).args([id(), json()])
-}
-
 fn check(verb: Command) -> Command {
-    let stuck_after =
-        value("stuck-after", "DUR", "Report an unwatched record in training after this time without a sign of life")
-            .value_parser(values::parsed(values::duration))
-            .default_value("24h");
+    let stuck_after = stuck_after("Report an unwatched record in training after this time without a sign of life")
+        .default_value("24h");
     let fix = switch("fix", "Repair what follows from the record itself");
     let live = switch(
         "live",
@@ -80,12 +73,7 @@ fn check(verb: Command) -> Command {
 
 fn recover(verb: Command) -> Command {
     let dry_run = switch("dry-run", "Print what would be done, and do nothing");
-    let stuck_after = value(
-        "stuck-after",
-        "DUR",
-        "Also end unwatched records in training after this time without a sign of life: 24h",
-    )
-    .value_parser(values::parsed(values::duration));
+    let stuck_after = stuck_after("Also end unwatched records in training after this time without a sign of life: 24h");
     let assume_end = value("assume-end", "END", "The end of such a record if nothing proves it [default: unknown]")
         .value_parser(PossibleValuesParser::new(["unknown", "now"]).map(|word| word == "now"))
         .requires("stuck-after");
@@ -96,10 +84,9 @@ fn recover(verb: Command) -> Command {
 }
 
 fn finalize(verb: Command) -> Command {
-    let status = value("status", "STATUS", "How the run ended").required(true).value_parser(
-        PossibleValuesParser::new([Status::Completed, Status::Failed].map(Status::as_str))
-            .map(|word| word == Status::Completed.as_str()),
-    );
+    let status = value("status", "STATUS", "How the run ended")
+        .required(true)
+        .value_parser(PossibleValuesParser::new(["completed", "failed"]).map(|word| word == "completed"));
     let ended_at = value("ended-at", "TIME", "When it ended: 2025-11-27T01:20:52Z; UTC unless it has a zone")
         .value_parser(values::parsed(values::instant));
     let metrics =
@@ -108,10 +95,6 @@ fn finalize(verb: Command) -> Command {
     let model_path = value("model-path", "PATH", "Path of the model");
     let force = switch("force", "Override an end that is already known");
     database(verb).args([id(), status, ended_at, reason, metrics, model_path, force])
-}
-
-fn migrate(verb: Command) -> Command {
-    database(verb).arg(switch("print", "Print the SQL, and change nothing"))
 }
 
 fn report(verb: Command) -> Command {
@@ -140,7 +123,12 @@ fn database(verb: Command) -> Command {
 }
 
 fn value(long: &'static str, value_name: &'static str, help: &'static str) -> Arg {
-    Arg::new(long).long(long).value_name(value_name).value_parser(values::lossy()).help(help)
+    let lossy = OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned());
+    Arg::new(long).long(long).value_name(value_name).value_parser(lossy).help(help)
+}
+
+fn stuck_after(help: &'static str) -> Arg {
+    value("stuck-after", "DUR", help).value_parser(values::parsed(read_duration))
 }
 
 fn switch(long: &'static str, help: &'static str) -> Arg {
@@ -159,10 +147,11 @@ fn json() -> Arg {
 fn flag(row: &'static OptionRow) -> Option<Arg> {
     let long = row.flag?.trim_start_matches('-');
     let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help::of_row(row));
+    let arg = arg.value_parser(value_parser!(OsString));
     Some(if row.kind == OptionKind::Switch {
-        arg.action(ArgAction::SetTrue).overrides_with(row.key)
+        arg.action(ArgAction::Set).num_args(0).default_missing_value("true").overrides_with(row.key)
     } else {
-        arg.value_name(row.value_name).action(ArgAction::Append).value_parser(value_parser!(OsString))
+        arg.value_name(row.value_name).action(ArgAction::Append)
     })
 }
 

@@ -1,7 +1,5 @@
 //! The texts of `--help` that are not in the table of options.
 
-use std::fmt::Write;
-
 use crate::config::options::OptionRow;
 
 pub(super) const USAGE: &str = "runwrap [OPTIONS] -- COMMAND [ARG]...\n       runwrap VERB [OPTIONS]";
@@ -38,12 +36,7 @@ Examples:
 
 /// The help of an option, with its default and its variable.
 pub(super) fn of_row(row: &OptionRow) -> String {
-    let mut text = row.help.to_owned();
-    let default = row.default.shown().map(|default| format!("default: {default}"));
-    let variable = row.variable.map(|variable| format!("env:{variable}"));
-    for note in [default, variable].into_iter().flatten() {
-        // Writing to a String cannot fail.
-        write!(text, " [{note}]").ok();
-    }
-    text
+    let default = row.default.or(row.computed_default).map(|default| format!(" [default: {default}]"));
+    let variable = row.variable.map(|variable| format!(" [env:{variable}]"));
+    [Some(row.help.to_owned()), default, variable].into_iter().flatten().collect()
 }

@@ -9,21 +9,25 @@ mod values;
 use std::ffi::OsString;
 
 use clap::ArgMatches;
-use clap::error::ErrorKind;
 
 use crate::commands::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::{Layer, Origin};
 use crate::store::Filter;
 
-pub use usage::UsageError;
-
 /// The program ends without an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EarlyExit {
     /// Help, the version or a completion script, for stdout.
     Output(String),
-    Usage(UsageError),
+    /// An error of the command line.
+    Usage { message: String, hint: String },
+}
+
+impl EarlyExit {
+    fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: hint.into() }
+    }
 }
 
 /// Parses a command line, the program's name first.
@@ -44,10 +48,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         arguments.push(OsString::from("--help"));
     }
     let matches = definition::command().try_get_matches_from(&arguments).map_err(|error| {
-        if error.kind() == ErrorKind::DisplayHelp || error.kind() == ErrorKind::DisplayVersion {
-            EarlyExit::Output(error.render().to_string())
+        if error.use_stderr() {
+            usage::explain(&error, &arguments)
         } else {
-            EarlyExit::Usage(usage::explain(&error, &arguments))
+            EarlyExit::Output(error.render().to_string())
         }
     })?;
     let mut flags = Layer::default();
@@ -56,7 +60,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         let command: Vec<OsString> = matches.get_many("command").into_iter().flatten().cloned().collect();
         return match command.first() {
             Some(program) if !program.is_empty() => Ok(Invocation { flags, action: Action::Run { command } }),
-            Some(_) | None => Err(EarlyExit::Usage(usage::no_command())),
+            Some(_) | None => Err(usage::no_command()),
         };
     };
     refuse_misplaced(&flags, verb)?;
@@ -68,14 +72,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 fn collect(matches: &ArgMatches, is_taken: impl Fn(&OptionRow) -> bool, flags: &mut Layer) {
     for row in OPTIONS.into_iter().filter(|row| is_taken(row)) {
         let Some(flag) = row.flag else { continue };
-        if row.kind == OptionKind::Switch {
-            if matches.get_flag(row.key) && !flags.has(row) {
-                flags.add(row, OsString::from("true"), Origin::Flag(flag));
-            }
-            continue;
-        }
         for text in matches.get_many::<OsString>(row.key).into_iter().flatten() {
-            flags.add(row, text.clone(), Origin::Flag(flag));
+            if row.kind != OptionKind::Switch || !flags.has(row) {
+                flags.add(row, text.clone(), Origin::Flag(flag));
+            }
         }
     }
 }
@@ -83,13 +83,9 @@ fn collect(matches: &ArgMatches, is_taken: impl Fn(&OptionRow) -> bool, flags: &
 /// Refuses an option before a verb that does not take it; clap would ignore it.
 fn refuse_misplaced(flags: &Layer, verb: &str) -> Result<(), EarlyExit> {
     let misplaced = OPTIONS.into_iter().find(|row| flags.has(row) && !definition::takes(verb, row));
-    match misplaced.and_then(|row| row.flag) {
-        None => Ok(()),
-        Some(flag) => {
-            let hint = format!("leave it out; to run a program named {verb}, write -- before it");
-            Err(EarlyExit::Usage(UsageError::new(format!("{verb} does not take {flag}"), hint)))
-        }
-    }
+    let Some(flag) = misplaced.and_then(|row| row.flag) else { return Ok(()) };
+    let hint = format!("leave it out; to run a program named {verb}, write -- before it");
+    Err(EarlyExit::usage(format!("{verb} does not take {flag}"), hint))
 }
 
 fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {

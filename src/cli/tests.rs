@@ -118,8 +118,8 @@ fn finalize_parses_and_checks_its_arguments() {
         ("runwrap finalize 30", "the following required arguments were not provided: --status <STATUS>"),
         ("runwrap finalize --status failed", "the following required arguments were not provided: <ID>"),
     ] {
-        let Err(EarlyExit::Usage(error)) = parse(words(line)) else { panic!("{line}") };
-        assert!(error.message.starts_with(message), "{}", error.message);
+        let Err(EarlyExit::Usage { message: given, .. }) = parse(words(line)) else { panic!("{line}") };
+        assert!(given.starts_with(message), "{given}");
     }
 }
 
@@ -141,7 +141,7 @@ fn recover_parses_and_checks_its_arguments() {
         "--every 1ms",
         "--every 1m --dry-run",
     ] {
-        assert!(matches!(parse(words(&format!("runwrap recover {line}"))), Err(EarlyExit::Usage(_))), "{line}");
+        assert!(matches!(parse(words(&format!("runwrap recover {line}"))), Err(EarlyExit::Usage { .. })), "{line}");
     }
 }
 

@@ -7,28 +7,17 @@ use std::ffi::OsString;
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::definition;
+use super::{EarlyExit, definition};
 use crate::config::{InvalidValue, nearest};
 
-/// An error of the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsageError {
-    pub message: String,
-    pub hint: String,
-}
+const NO_COMMAND_HINT: &str = "write runwrap -- COMMAND [ARG]..., or see runwrap --help";
 
-impl UsageError {
-    pub(super) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: hint.into() }
-    }
-}
-
-pub(super) fn no_command() -> UsageError {
-    UsageError::new("there is no command to run", "write runwrap -- COMMAND [ARG]..., or see runwrap --help")
+pub(super) fn no_command() -> EarlyExit {
+    EarlyExit::usage("there is no command to run", NO_COMMAND_HINT)
 }
 
 /// clap's `error` on `arguments`.
-pub(super) fn explain(error: &Error, arguments: &[OsString]) -> UsageError {
+pub(super) fn explain(error: &Error, arguments: &[OsString]) -> EarlyExit {
     let verb = verb(error, arguments);
     let word = text(error, ContextKind::InvalidSubcommand).or_else(|| text(error, ContextKind::InvalidArg));
     match (error.kind(), word) {
@@ -38,7 +27,7 @@ pub(super) fn explain(error: &Error, arguments: &[OsString]) -> UsageError {
         {
             unknown_verb(&word, arguments)
         }
-        _ => UsageError::new(message(error), hint(error, verb)),
+        _ => EarlyExit::usage(message(error), hint(error, verb)),
     }
 }
 
@@ -66,7 +55,7 @@ fn hint(error: &Error, verb: Option<String>) -> String {
 }
 
 /// A word that is no verb: most often a command without `--` before it.
-fn unknown_verb(word: &str, arguments: &[OsString]) -> UsageError {
+fn unknown_verb(word: &str, arguments: &[OsString]) -> EarlyExit {
     if word.trim().is_empty() {
         return no_command();
     }
@@ -80,7 +69,7 @@ fn unknown_verb(word: &str, arguments: &[OsString]) -> UsageError {
         Some(verb) => format!("did you mean {verb}? Else {}", with_separator(&meant, index)),
         None => with_separator(&meant, index),
     };
-    UsageError::new(format!("there is no verb {}", quoted(word)), hint)
+    EarlyExit::usage(format!("there is no verb {}", quoted(word)), hint)
 }
 
 /// The command line with a `--` at `index`.
@@ -93,7 +82,7 @@ fn with_separator(arguments: &[OsString], index: usize) -> String {
         command = line.split_whitespace().collect();
     }
     if command.is_empty() {
-        return no_command().hint;
+        return NO_COMMAND_HINT.to_owned();
     }
     let options = options.iter().skip(1).map(|word| quoted(word));
     let words = options.chain(["--".to_owned()]).chain(command.into_iter().map(quoted));
@@ -116,13 +105,11 @@ fn may_be_secret(word: &str) -> bool {
 
 /// The verb whose arguments clap was reading: from the usage line, `Usage: runwrap list [OPTIONS]`, which errors about values lack.
 fn verb(error: &Error, arguments: &[OsString]) -> Option<String> {
-    match error.get(ContextKind::Usage) {
-        Some(usage) => {
-            let usage = usage.to_string();
-            verbs().into_iter().find(|verb| usage.split_whitespace().nth(2) == Some(verb))
-        }
-        None => verbs().into_iter().find(|verb| arguments.iter().any(|argument| argument == verb.as_str())),
-    }
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string);
+    verbs().into_iter().find(|verb| match &usage {
+        Some(usage) => usage.split_whitespace().nth(2) == Some(verb),
+        None => arguments.iter().any(|argument| argument == verb.as_str()),
+    })
 }
 
 fn verbs() -> Vec<String> {

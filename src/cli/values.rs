@@ -9,8 +9,6 @@ use serde_json::{Map, Value};
 use crate::config::{InvalidValue, read_duration};
 use crate::record::{parse_metrics, read_instant};
 
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-
 /// A parser that reads a value with `read`; invalid UTF-8 is replaced.
 pub(super) fn parsed<T: Clone + Send + Sync + 'static>(
     read: fn(&str) -> Result<T, InvalidValue>,
@@ -18,19 +16,14 @@ pub(super) fn parsed<T: Clone + Send + Sync + 'static>(
     OsStringValueParser::new().try_map(move |text| read(&text.to_string_lossy()))
 }
 
-/// A parser of any text; invalid UTF-8 is replaced.
-pub(super) fn lossy() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned())
-}
-
-pub(super) fn duration(text: &str) -> Result<Duration, InvalidValue> {
-    read_duration(text)
-}
-
 /// The pause of `recover --every`.
 pub(super) fn pause(text: &str) -> Result<Duration, InvalidValue> {
     let pause = read_duration(text)?;
-    if pause < PAUSE_MIN { Err(InvalidValue::new("it is too short", "write at least 1s")) } else { Ok(pause) }
+    if pause < Duration::from_secs(1) {
+        Err(InvalidValue::new("it is too short", "write at least 1s"))
+    } else {
+        Ok(pause)
+    }
 }
 
 pub(super) fn instant(text: &str) -> Result<DateTime<Utc>, InvalidValue> {

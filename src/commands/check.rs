@@ -110,7 +110,7 @@ impl Check<'_> {
 
     fn report(&mut self, record_id: &Value, finding: &Finding, fixed: bool) -> Result<(), CommandError> {
         self.open += u64::from(!fixed);
-        let kind = finding.kind.as_str();
+        let kind = finding.kind.to_string();
         let repair = match &finding.repair {
             Repair::Derived if fixed => "done",
             Repair::Derived => "runwrap check --fix",

@@ -60,7 +60,7 @@ impl CommandError {
             }
             Self::Left { .. } => Some("read the cause of each in the log (--log-file), repair it and recover again"),
             Self::Refused { .. } => Some("repair the causes above, then recover again"),
-            Self::Config(error) => Some(error.hint()),
+            Self::Config(error) => Some(&error.hint),
             Self::Service(_) => Some("unset NOTIFY_SOCKET, which only a service manager may set"),
             Self::Keeper(_) | Self::Stdout(_) => None,
         }

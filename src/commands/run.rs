@@ -16,7 +16,7 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId};
-use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, SupervisorOutcome, Undelivered, supervise};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
@@ -32,11 +32,11 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
     log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
     let supervision = supervision(settings, command, run_id);
-    let report_path = supervision.report_path.clone();
+    let report_path = supervision.config.report_path.clone();
     let gather = || begin(settings, command, run_id, name);
     // If the run has begun, the drop guard has finalized it before an error or a panic arrives here.
     match catch_unwind(AssertUnwindSafe(|| supervise(supervision, gather))) {
-        Ok(Ok(SupervisorOutcome { end, undelivered })) => {
+        Ok(Ok((end, undelivered))) => {
             if let Some(undelivered) = undelivered {
                 deliver_alone(settings, &undelivered, report_path.as_deref());
             }
@@ -96,7 +96,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         state_dir: settings.state_dir.clone(),
         has_directory: place.is_some(),
         journal_number: None,
-        report_path: report_path.clone(),
+        report_path,
         log_file: settings.log_file.clone(),
         heartbeat: settings.heartbeat,
         linger: settings.linger,
@@ -110,14 +110,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
     };
-    SupervisorConfig {
-        command: command.to_vec(),
-        config,
-        limits,
-        place,
-        stderr_tail_bytes: settings.stderr_tail_bytes,
-        report_path,
-    }
+    SupervisorConfig { command: command.to_vec(), config, limits, place, stderr_tail_bytes: settings.stderr_tail_bytes }
 }
 
 fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {

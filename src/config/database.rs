@@ -7,14 +7,11 @@
 //! | `sqlite:rel/x.db`, `sqlite:/abs/x.db` | that path; nothing in it is decoded |
 //! | `sqlite:///rel/x.db`, `sqlite:////abs/x.db` | SQLAlchemy's rule: three slashes and a relative path, four and an absolute one |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::env::Env;
-use super::error::nearest;
-use super::values::absolute;
-use crate::libpq::{self, ClientEnv, ConninfoError, PostgresTarget, any_path};
+use crate::libpq::{self, Env, InvalidValue, PostgresTarget, any_path, nearest, refuse};
 
 /// A database, ready to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,40 +41,38 @@ impl DatabaseTarget {
 const FORMS: &str = "write postgres://USER@HOST/DATABASE, key=value pairs as for libpq, or sqlite:PATH";
 
 /// The database that `text` names in `env`.
-pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget, ConninfoError> {
+pub(super) fn parse_database(text: &str, env: &Env<'_>) -> Result<DatabaseTarget, InvalidValue> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(ConninfoError::new("it is empty", FORMS));
+        return refuse("it is empty", FORMS);
     }
     if text.contains('\0') {
-        return Err(ConninfoError::new("it holds a NUL", FORMS));
+        return refuse("it holds a NUL", FORMS);
     }
-    let client_env = ClientEnv {
-        variable: env.variable,
-        read: env.read,
-        is_dir: env.is_dir,
-        cwd: env.cwd,
-        user_name: &|| (env.account)().name,
-        user_home: &|| (env.account)().home,
-    };
     let postgres = |target: PostgresTarget| DatabaseTarget::Postgres(Box::new(target));
     let Some((scheme, rest)) = split_scheme(text) else {
         if text.contains('=') {
-            return libpq::target_from_pairs(text, &client_env).map(postgres);
+            return libpq::target_from_pairs(text, env).map(postgres);
         }
         let hint = "write sqlite:PATH for a file, postgres:///NAME for a database of the local server";
-        return Err(ConninfoError::new("it has no scheme", hint));
+        return refuse("it has no scheme", hint);
     };
     let scheme = scheme.to_ascii_lowercase();
     let (scheme, has_driver) = scheme.split_once('+').map_or((scheme.as_str(), false), |(scheme, _)| (scheme, true));
     match scheme {
         "sqlite" => parse_sqlite(rest, env).map(DatabaseTarget::Sqlite),
         "postgres" | "postgresql" => match rest.strip_prefix("//") {
-            Some(rest) => libpq::target_from_url(rest, has_driver, &client_env).map(postgres),
-            None => Err(ConninfoError::new(format!("{scheme}: is not followed by //"), FORMS)),
+            Some(rest) => libpq::target_from_url(rest, has_driver, env).map(postgres),
+            None => refuse(format!("{scheme}: is not followed by //"), FORMS),
         },
-        "jdbc" => Err(ConninfoError::new("it is a JDBC URL", "leave out the jdbc: in front")),
-        other => Err(unknown_scheme(other, rest)),
+        "jdbc" => refuse("it is a JDBC URL", "leave out the jdbc: in front"),
+        // It may be a password, as in `hunter2:x`.
+        _ if !rest.starts_with("//") => refuse("it names no database that runwrap supports", FORMS),
+        other => {
+            let known = nearest(other, ["postgres", "postgresql", "sqlite"]);
+            let hint = known.map_or_else(|| FORMS.to_owned(), |known| format!("did you mean {known}:?"));
+            refuse(format!("{other}:// is not supported"), hint)
+        }
     }
 }
 
@@ -89,56 +84,44 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
         .then_some((scheme, rest))
 }
 
-/// Names the scheme only if `//` follows: `hunter2:x` may be a password.
-fn unknown_scheme(scheme: &str, rest: &str) -> ConninfoError {
-    if !rest.starts_with("//") {
-        return ConninfoError::new("it names no database that runwrap supports", FORMS);
-    }
-    let known = nearest(scheme, ["postgres", "postgresql", "sqlite"]);
-    let hint = known.map_or_else(|| FORMS.to_owned(), |known| format!("did you mean {known}:?"));
-    ConninfoError::new(format!("{scheme}:// is not supported"), hint)
-}
-
 /// The absolute path of the file that `sqlite:` + `rest` names.
-fn parse_sqlite(rest: &str, env: &Env<'_>) -> Result<PathBuf, ConninfoError> {
-    let refused = |cause: &str, hint: &str| Err(ConninfoError::new(cause, hint));
-    let how = "write sqlite:PATH, with an absolute or a relative path";
+fn parse_sqlite(rest: &str, env: &Env<'_>) -> Result<PathBuf, InvalidValue> {
+    const HINT: &str = "write sqlite:PATH, with an absolute or a relative path";
     if rest.is_empty() {
-        return Ok(env.data_dir().join("runwrap.db"));
+        return Ok(env.xdg("XDG_DATA_HOME", ".local/share").join("runwrap.db"));
     }
     let path = match rest.strip_prefix("//") {
         None => rest,
         // SQLAlchemy's database in memory.
         Some("" | "/") => ":memory:",
         Some(after) => match after.strip_prefix('/') {
-            None => return refused("two slashes are followed by a host, and SQLite has none", how),
+            None => return refuse("two slashes are followed by a host, and SQLite has none", HINT),
             Some(path) if path.contains('?') => {
-                return refused("a file of SQLite takes no parameters", "leave out the ? and the text after it");
+                return refuse("a file of SQLite takes no parameters", "leave out the ? and the text after it");
             }
             Some(path) => path,
         },
     };
     if path.contains(":memory:") {
-        let cause = "a database in memory ends with the process that wrote to it";
-        return refused(cause, "name a file: sqlite:PATH");
+        return refuse("a database in memory ends with the process that wrote to it", "name a file: sqlite:PATH");
     }
     if path.starts_with("file:") {
-        return refused("SQLite's file: form is not supported", how);
+        return refuse("SQLite's file: form is not supported", HINT);
     }
     if path.ends_with('/') {
-        return refused("it names a directory", "add the name of the file");
+        return refuse("it names a directory", "add the name of the file");
     }
-    Ok(absolute(env.cwd, Path::new(path)))
+    Ok(env.absolute(path))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::env::fake::FakeEnv as World;
     use super::*;
+    use crate::libpq::fake::FakeEnv as World;
 
     const PASSWORD: &str = "hunter2";
 
-    fn parse(text: &str, world: &World) -> Result<DatabaseTarget, ConninfoError> {
+    fn parse(text: &str, world: &World) -> Result<DatabaseTarget, InvalidValue> {
         world.with(|env| parse_database(text, env))
     }
 

@@ -1,9 +1,7 @@
-//! The errors of the configuration, one shape for every option and layer: the value and its origin, the cause and a hint.
+//! The error of the configuration, one shape for every option and layer: the value and its origin, the cause and a hint.
 //! Must not hold a password.
 
 use thiserror::Error;
-
-pub use crate::libpq::nearest;
 
 /// A value that cannot be used. Nothing has been started when it arises.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -12,33 +10,13 @@ pub struct ConfigError {
     /// The option with its origin: `RUNWRAP_HEARTBEAT=30`, `--table`, `lease = 5 in /etc/x.toml`.
     subject: String,
     cause: String,
-    hint: String,
-}
-
-/// A text that is not a value of its type. Displays as the cause.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{cause}")]
-pub struct InvalidValue {
-    pub cause: String,
+    /// What to do next.
     pub hint: String,
-}
-
-impl InvalidValue {
-    #[must_use]
-    pub fn new(cause: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { cause: cause.into(), hint: hint.into() }
-    }
 }
 
 impl ConfigError {
     #[must_use]
     pub fn new(subject: impl Into<String>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { subject: subject.into(), cause: cause.into(), hint: hint.into() }
-    }
-
-    /// What to do next.
-    #[must_use]
-    pub fn hint(&self) -> &str {
-        &self.hint
     }
 }

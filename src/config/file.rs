@@ -5,9 +5,10 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::error::{ConfigError, nearest};
+use super::error::ConfigError;
 use super::layers::{Layer, Origin};
 use super::options::{OPTIONS, OptionKind, OptionRow};
+use crate::libpq::{InvalidValue, nearest, refuse};
 
 /// The layer in `content`, the text of the file at `path`.
 ///
@@ -23,51 +24,49 @@ pub(super) fn parse(path: &Path, content: &str) -> Result<Layer, ConfigError> {
     })?;
     let mut layer = Layer::default();
     for (key, value) in &table {
-        let row = row_of(path, key)?;
-        if layer.has(row) {
-            let hint = format!("keep one of {} and {}", row.key, row.key.replace('_', "-"));
-            return Err(ConfigError::new(format!("{key} in {file}"), "it is given twice", hint));
-        }
-        layer.add(row, text_of(path, key, row, value)?, Origin::File { path: path.to_owned(), key: key.clone() });
+        let (row, text) = entry(key, value, &layer)
+            .map_err(|InvalidValue { cause, hint }| ConfigError::new(format!("{key} in {file}"), cause, hint))?;
+        layer.add(row, text, Origin::File { path: path.to_owned(), key: key.clone() });
     }
     Ok(layer)
 }
 
-fn row_of(path: &Path, key: &str) -> Result<&'static OptionRow, ConfigError> {
-    let in_file = || OPTIONS.into_iter().filter(|row| row.in_file);
-    let wanted = key.replace('-', "_");
-    if let Some(row) = in_file().find(|row| row.key == wanted) {
-        return Ok(row);
+/// The row of `key`, and its value as text, as in the other layers. `earlier` holds the entries above it.
+fn entry(key: &str, value: &Value, earlier: &Layer) -> Result<(&'static OptionRow, OsString), InvalidValue> {
+    let row = row_of(key)?;
+    if earlier.has(row) {
+        return refuse("it is given twice", format!("keep one of {} and {}", row.key, row.key.replace('_', "-")));
     }
-    let subject = format!("{key} in {}", path.display());
-    if OPTIONS.into_iter().any(|row| row.key == wanted) {
-        return Err(ConfigError::new(
-            subject,
-            "it belongs to one run and cannot be in the file",
-            format!("give it as --{wanted}").replace('_', "-"),
-        ));
-    }
-    let hint = match nearest(&wanted, in_file().map(|row| row.key)) {
-        Some(known) => format!("did you mean {known}?"),
-        None => format!("the keys are {}", in_file().map(|row| row.key).collect::<Vec<_>>().join(", ")),
-    };
-    Err(ConfigError::new(subject, "it is not an option", hint))
-}
-
-/// The value as text, as in the other layers.
-fn text_of(path: &Path, key: &str, row: &OptionRow, value: &Value) -> Result<OsString, ConfigError> {
+    let text = || value.as_str().map(str::to_owned);
     let (text, expected) = match row.kind {
         OptionKind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
         OptionKind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes: 4096"),
-        OptionKind::Duration => (value.as_str().map(str::to_owned), "a text with a unit: \"30s\""),
-        OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Repeated => {
-            (value.as_str().map(str::to_owned), "a text in quotes")
-        }
+        OptionKind::Duration => (text(), "a text with a unit: \"30s\""),
+        OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Repeated => (text(), "a text in quotes"),
     };
-    text.map(OsString::from).ok_or_else(|| {
-        let cause = format!("its type is {}", value.type_str());
-        ConfigError::new(format!("{key} in {}", path.display()), cause, format!("write {expected}"))
-    })
+    match text {
+        Some(text) => Ok((row, text.into())),
+        None => refuse(format!("its type is {}", value.type_str()), format!("write {expected}")),
+    }
+}
+
+fn row_of(key: &str) -> Result<&'static OptionRow, InvalidValue> {
+    let wanted = key.replace('-', "_");
+    let in_file = || OPTIONS.into_iter().filter(|row| row.in_file).map(|row| row.key);
+    match OPTIONS.into_iter().find(|row| row.key == wanted) {
+        Some(row) if row.in_file => Ok(row),
+        Some(_) => {
+            let hint = format!("give it as --{wanted}").replace('_', "-");
+            refuse("it belongs to one run and cannot be in the file", hint)
+        }
+        None => {
+            let hint = match nearest(&wanted, in_file()) {
+                Some(known) => format!("did you mean {known}?"),
+                None => format!("the keys are {}", in_file().collect::<Vec<_>>().join(", ")),
+            };
+            refuse("it is not an option", hint)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -78,7 +77,7 @@ mod tests {
     #[track_caller]
     fn refused(content: &str, wanted: &[&str]) {
         let error = parse(Path::new("/c.toml"), content).unwrap_err();
-        let said = format!("{error}\n{}", error.hint());
+        let said = format!("{error}\n{}", error.hint);
         assert!(wanted.iter().all(|part| said.contains(part)), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
     }

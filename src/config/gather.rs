@@ -1,14 +1,14 @@
 //! Reads the environment, the configuration file and the current directory. The only part of `config` that touches the
 //! system. Must not decide anything: `settings` does.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::env::{Env, UserAccount};
 use super::error::ConfigError;
-use super::layers::{Layer, Layers};
+use super::layers::{Layer, Layers, RawValue};
 use super::settings::{Settings, resolve};
 use super::{file, options, values};
+use crate::libpq::{Env, UserAccount};
 
 /// The settings of flags, environment and configuration file. `read` must be bounded in size and time: a value may name
 /// an endless device, or a pipe without a writer.
@@ -26,31 +26,27 @@ pub fn load(
         ConfigError::new("the current directory", format!("it cannot be read: {error}"), "change to one that exists")
     })?;
     let env = Env { variable: &|name| std::env::var_os(name), read, is_dir: &Path::is_dir, cwd: &cwd, account };
-    let environment = Layer::of_environment(env.variable);
-    let mut layers = Layers { flags, environment, file: Layer::default() };
-    layers.file = file_layer(&layers, &env)?;
+    let mut layers = Layers(vec![flags, Layer::of_environment(env.variable)]);
+    layers.0.push(file_layer(&layers, &env)?);
     resolve(&layers, &env)
 }
 
 /// The layer of the configuration file. A named file must exist; the default one need not.
 fn file_layer(layers: &Layers, env: &Env<'_>) -> Result<Layer, ConfigError> {
-    let row = &options::CONFIG;
-    let named = layers.value(row)?;
-    let path: PathBuf = match named {
-        Some(raw) => values::path(row, raw, env.cwd)?,
-        None => env.config_dir().join("config.toml"),
+    let named = layers.value(&options::CONFIG)?;
+    let path = match named {
+        Some(raw) => raw.read(|text| values::path(text, env))?,
+        None => env.xdg("XDG_CONFIG_HOME", ".config").join("config.toml"),
     };
     match (env.read)(&path) {
         Ok(content) => file::parse(&path, &content),
-        Err(error) if named.is_none() && is_absent(&error) => Ok(Layer::default()),
+        Err(error) if named.is_none() && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Layer::default())
+        }
         Err(error) => {
-            let subject = named.map_or_else(|| path.display().to_string(), |raw| raw.subject(row));
+            let subject = named.map_or_else(|| path.display().to_string(), RawValue::subject);
             let hint = "make the file readable, or name another with --config";
             Err(ConfigError::new(subject, format!("cannot read the configuration file: {error}"), hint))
         }
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

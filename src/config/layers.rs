@@ -1,11 +1,11 @@
 //! The layers of raw values, each value with its origin. Must not interpret a value: `values` does.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use super::error::ConfigError;
 use super::options::{OPTIONS, OptionKind, OptionRow};
+use crate::libpq::InvalidValue;
 
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,44 +24,37 @@ pub enum Origin {
 /// A value as the user gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawValue {
+    pub row: &'static OptionRow,
     pub text: OsString,
     pub origin: Origin,
 }
 
-/// All values of one layer, by the key of their row.
+/// All values of one layer, in the order given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Layer(BTreeMap<&'static str, Vec<RawValue>>);
+pub struct Layer(Vec<RawValue>);
 
-/// The layers in which a user can give a value, in order of precedence.
-#[derive(Clone, Debug, Default)]
-pub struct Layers {
-    pub flags: Layer,
-    pub environment: Layer,
-    pub file: Layer,
-}
+/// The layers in which a user can give a value, the strongest first.
+pub(super) struct Layers(pub(super) Vec<Layer>);
 
 impl Layer {
     /// The options in the environment. An empty variable counts as unset.
-    #[must_use]
-    pub fn of_environment(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        let mut layer = Self::default();
-        for row in OPTIONS {
-            let Some(name) = row.variable else { continue };
-            if let Some(text) = variable(name).filter(|text| !text.is_empty()) {
-                layer.add(row, text, Origin::Environment(name));
-            }
-        }
-        layer
+    pub(super) fn of_environment(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let given = |row: &'static OptionRow| {
+            let name = row.variable?;
+            let text = variable(name).filter(|text| !text.is_empty())?;
+            Some(RawValue { row, text, origin: Origin::Environment(name) })
+        };
+        Self(OPTIONS.into_iter().filter_map(given).collect())
     }
 
-    pub fn add(&mut self, row: &OptionRow, text: OsString, origin: Origin) {
-        self.0.entry(row.key).or_default().push(RawValue { text, origin });
+    pub fn add(&mut self, row: &'static OptionRow, text: OsString, origin: Origin) {
+        self.0.push(RawValue { row, text, origin });
     }
 
     /// All values of `row` in this layer, in order.
     #[must_use]
-    pub fn all(&self, row: &OptionRow) -> &[RawValue] {
-        self.0.get(row.key).map_or(&[], Vec::as_slice)
+    pub fn all(&self, row: &OptionRow) -> Vec<&RawValue> {
+        self.0.iter().filter(|raw| raw.row.key == row.key).collect()
     }
 
     #[must_use]
@@ -71,46 +64,45 @@ impl Layer {
 }
 
 impl Layers {
-    #[must_use]
-    pub const fn strongest_first(&self) -> [&Layer; 3] {
-        [&self.flags, &self.environment, &self.file]
+    /// The values of `row` in the strongest layer that has any.
+    pub(super) fn strongest(&self, row: &OptionRow) -> Vec<&RawValue> {
+        self.0.iter().map(|layer| layer.all(row)).find(|all| !all.is_empty()).unwrap_or_default()
     }
 
     /// The value of `row` in the strongest layer that has one.
     ///
     /// # Errors
     /// That layer has more than one.
-    pub fn value(&self, row: &OptionRow) -> Result<Option<&RawValue>, ConfigError> {
-        let given = self.strongest_first().into_iter().map(|layer| layer.all(row)).find(|all| !all.is_empty());
-        match given {
-            None | Some([]) => Ok(None),
-            Some([one]) => Ok(Some(one)),
-            Some([_, second, ..]) => Err(second.refused(row, "it is given twice", "give it once")),
+    pub(super) fn value(&self, row: &OptionRow) -> Result<Option<&RawValue>, ConfigError> {
+        match self.strongest(row)[..] {
+            [_, second, ..] => Err(ConfigError::new(second.subject(), "it is given twice", "give it once")),
+            [one] => Ok(Some(one)),
+            [] => Ok(None),
         }
     }
 }
 
 impl RawValue {
     /// Option, origin and value for a message, without a secret's value.
-    #[must_use]
-    pub fn subject(&self, row: &OptionRow) -> String {
-        let show = row.kind != OptionKind::Secret;
+    pub(super) fn subject(&self) -> String {
+        let show = self.row.kind != OptionKind::Secret;
         let text = shortened(&self.text);
         match &self.origin {
-            Origin::Flag(flag) if show && row.kind != OptionKind::Switch => format!("{flag} {text}"),
-            Origin::Flag(flag) => (*flag).to_owned(),
+            Origin::Flag(flag) if show && self.row.kind != OptionKind::Switch => format!("{flag} {text}"),
             Origin::Environment(name) if show => format!("{name}={text}"),
-            Origin::Environment(name) => (*name).to_owned(),
+            Origin::Flag(name) | Origin::Environment(name) => (*name).to_owned(),
             Origin::File { path, key } if show => format!("{key} = {text} in {}", path.display()),
             Origin::File { path, key } => format!("{key} in {}", path.display()),
-            Origin::Default => format!("the default of {}", row.key),
+            Origin::Default => format!("the default of {}", self.row.key),
         }
     }
 
-    /// The error about this value.
-    #[must_use]
-    pub fn refused(&self, row: &OptionRow, cause: impl Into<String>, hint: impl Into<String>) -> ConfigError {
-        ConfigError::new(self.subject(row), cause, hint)
+    /// The typed value.
+    pub(super) fn read<'a, T>(
+        &'a self,
+        read: impl FnOnce(&'a OsStr) -> Result<T, InvalidValue>,
+    ) -> Result<T, ConfigError> {
+        read(&self.text).map_err(|InvalidValue { cause, hint }| ConfigError::new(self.subject(), cause, hint))
     }
 }
 

@@ -2,7 +2,7 @@
 //! come from here and cannot disagree. Data only: `values` reads the values, `cli` turns rows into flags.
 
 /// One option.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct OptionRow {
     /// The key in the configuration file, and the option's name in the code. The file may have `-` for `_`.
     pub key: &'static str,
@@ -16,8 +16,12 @@ pub struct OptionRow {
     pub kind: OptionKind,
     /// The value's placeholder in the help. Empty for a switch.
     pub value_name: &'static str,
-    pub default: DefaultValue,
-    pub scope: OptionScope,
+    /// The default, read as if the user had given this text.
+    pub default: Option<&'static str>,
+    /// The help's description of a default that is computed at run time.
+    pub computed_default: Option<&'static str>,
+    /// Whether the verbs that open a database take it too, before and after the verb.
+    pub in_verbs: bool,
     pub heading: &'static str,
     pub help: &'static str,
 }
@@ -38,30 +42,6 @@ pub enum OptionKind {
     Repeated,
 }
 
-/// The value of an option that was not given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DefaultValue {
-    None,
-    /// Read as if the user had given this text.
-    Text(&'static str),
-    /// Computed at run time; the help shows this description.
-    Described(&'static str),
-}
-
-/// Which command lines take an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OptionScope {
-    /// Only a run: `runwrap [OPTIONS] -- COMMAND`.
-    Run,
-    /// Also the verbs that open a database, before and after the verb.
-    DatabaseVerbs,
-}
-
-pub const RECORD: &str = "The record";
-pub const DATABASE: &str = "The database";
-pub const TIME: &str = "Time limits";
-pub const PLACES: &str = "Files and messages";
-
 const ROW: OptionRow = OptionRow {
     key: "",
     flag: None,
@@ -70,28 +50,29 @@ const ROW: OptionRow = OptionRow {
     in_file: true,
     kind: OptionKind::Text,
     value_name: "",
-    default: DefaultValue::None,
-    scope: OptionScope::Run,
-    heading: RECORD,
+    default: None,
+    computed_default: None,
+    in_verbs: false,
+    heading: "The record",
     help: "",
 };
 
-const DATABASE_ROW: OptionRow = OptionRow { scope: OptionScope::DatabaseVerbs, heading: DATABASE, ..ROW };
-const TIME_ROW: OptionRow = OptionRow { kind: OptionKind::Duration, value_name: "DUR", heading: TIME, ..ROW };
+const DATABASE_ROW: OptionRow = OptionRow { in_verbs: true, heading: "The database", ..ROW };
+const TIME_ROW: OptionRow = OptionRow { kind: OptionKind::Duration, value_name: "DUR", heading: "Time limits", ..ROW };
 const PLACES_ROW: OptionRow =
-    OptionRow { scope: OptionScope::DatabaseVerbs, heading: PLACES, kind: OptionKind::Path, ..ROW };
+    OptionRow { in_verbs: true, heading: "Files and messages", kind: OptionKind::Path, ..ROW };
 
 pub const NAME: OptionRow = OptionRow {
     short: Some('n'),
     value_name: "NAME",
-    default: DefaultValue::Described("the script's or program's name"),
+    computed_default: Some("the script's or program's name"),
     help: "What this run trains",
     ..ROW.named("name", "--name", "RUNWRAP_NAME")
 };
 
 pub const MODEL_VERSION: OptionRow = OptionRow {
     value_name: "V",
-    default: DefaultValue::Described("the next vN of the name"),
+    computed_default: Some("the next vN of the name"),
     help: "The version column of the record",
     ..ROW.named("model_version", "--model-version", "RUNWRAP_MODEL_VERSION")
 };
@@ -132,7 +113,7 @@ pub const MODEL_PATH: OptionRow = OptionRow {
 pub const STDERR_TAIL: OptionRow = OptionRow {
     kind: OptionKind::Bytes,
     value_name: "BYTES",
-    default: DefaultValue::Text("4096"),
+    default: Some("4096"),
     help: "Bytes of the end of stderr that a failed run keeps in error_message, if stderr is a regular file",
     ..ROW.named("stderr_tail", "--stderr-tail", "RUNWRAP_STDERR_TAIL")
 };
@@ -140,7 +121,7 @@ pub const STDERR_TAIL: OptionRow = OptionRow {
 pub const DATABASE_URL: OptionRow = OptionRow {
     kind: OptionKind::Secret,
     value_name: "URL",
-    default: DefaultValue::Described("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
+    computed_default: Some("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
     help: "postgres://…, postgresql://…, postgresql+driver://…, key=value pairs as for libpq, or sqlite:PATH",
     ..DATABASE_ROW.named("database_url", "--database-url", "RUNWRAP_DATABASE_URL")
 };
@@ -154,7 +135,7 @@ pub const DATABASE_URL_FILE: OptionRow = OptionRow {
 
 pub const TABLE: OptionRow = OptionRow {
     value_name: "NAME",
-    default: DefaultValue::Text("training_records"),
+    default: Some("training_records"),
     help: "The table of the records: NAME or SCHEMA.NAME",
     ..DATABASE_ROW.named("table", "--table", "RUNWRAP_TABLE")
 };
@@ -167,57 +148,57 @@ pub const NO_MIGRATE: OptionRow = OptionRow {
 
 pub const REQUIRE_DATABASE: OptionRow = OptionRow {
     kind: OptionKind::Switch,
-    heading: DATABASE,
+    in_verbs: false,
     help: "Exit 125 without starting the command if its record cannot be inserted",
-    ..ROW.named("require_database", "--require-database", "RUNWRAP_REQUIRE_DATABASE")
+    ..DATABASE_ROW.named("require_database", "--require-database", "RUNWRAP_REQUIRE_DATABASE")
 };
 
 pub const TIMEOUT: OptionRow = OptionRow {
-    default: DefaultValue::Described("none"),
+    computed_default: Some("none"),
     help: "Send SIGTERM to the command after this time, and exit 124",
     ..TIME_ROW.named("timeout", "--timeout", "RUNWRAP_TIMEOUT")
 };
 
 pub const KILL_AFTER: OptionRow = OptionRow {
-    default: DefaultValue::Text("30s"),
+    default: Some("30s"),
     help: "Send SIGKILL this long after the SIGTERM of --timeout; when given, also this long after a relayed stop signal",
     ..TIME_ROW.named("kill_after", "--kill-after", "RUNWRAP_KILL_AFTER")
 };
 
 pub const HEARTBEAT: OptionRow = OptionRow {
-    default: DefaultValue::Text("30s"),
+    default: Some("30s"),
     help: "Interval at which the record receives a sign of life and the reported metrics",
     ..TIME_ROW.named("heartbeat", "--heartbeat", "RUNWRAP_HEARTBEAT")
 };
 
 pub const LEASE: OptionRow = OptionRow {
-    default: DefaultValue::Text("5m"),
+    default: Some("5m"),
     help: "Time after its last heartbeat at which a run may be presumed lost",
     ..TIME_ROW.named("lease", "--lease", "RUNWRAP_LEASE")
 };
 
 pub const START_TIMEOUT: OptionRow = OptionRow {
-    default: DefaultValue::Text("5s"),
-    scope: OptionScope::DatabaseVerbs,
+    default: Some("5s"),
+    in_verbs: true,
     help: "How long the start, or a verb, may wait for the database",
     ..TIME_ROW.named("start_timeout", "--start-timeout", "RUNWRAP_START_TIMEOUT")
 };
 
 pub const FINISH_TIMEOUT: OptionRow = OptionRow {
-    default: DefaultValue::Text("30s"),
+    default: Some("30s"),
     help: "How long the exit may wait for the database",
     ..TIME_ROW.named("finish_timeout", "--finish-timeout", "RUNWRAP_FINISH_TIMEOUT")
 };
 
 pub const LINGER: OptionRow = OptionRow {
-    default: DefaultValue::Text("24h"),
+    default: Some("24h"),
     help: "How long delivery goes on in the background after the exit if the database does not answer",
     ..TIME_ROW.named("linger", "--linger", "RUNWRAP_LINGER")
 };
 
 pub const STATE_DIR: OptionRow = OptionRow {
     value_name: "DIR",
-    default: DefaultValue::Described("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
+    computed_default: Some("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
     help: "Directory of the journals, kept until the database has acknowledged them",
     ..PLACES_ROW.named("state_dir", "--state-dir", "RUNWRAP_STATE_DIR")
 };
@@ -225,14 +206,14 @@ pub const STATE_DIR: OptionRow = OptionRow {
 pub const CONFIG: OptionRow = OptionRow {
     in_file: false,
     value_name: "FILE",
-    default: DefaultValue::Described("$XDG_CONFIG_HOME/runwrap/config.toml"),
+    computed_default: Some("$XDG_CONFIG_HOME/runwrap/config.toml"),
     help: "The configuration file; it must exist if this option names it",
     ..PLACES_ROW.named("config", "--config", "RUNWRAP_CONFIG")
 };
 
 pub const LOG_FILE: OptionRow = OptionRow {
     value_name: "FILE",
-    default: DefaultValue::Described("runwrap.log in the state directory"),
+    computed_default: Some("runwrap.log in the state directory"),
     help: "The log of each attempt on the database and of each recovery",
     ..PLACES_ROW.named("log_file", "--log-file", "RUNWRAP_LOG_FILE")
 };
@@ -282,17 +263,6 @@ pub const OPTIONS: [&OptionRow; 24] = [
 impl OptionRow {
     const fn named(self, key: &'static str, flag: &'static str, variable: &'static str) -> Self {
         Self { key, flag: Some(flag), variable: Some(variable), ..self }
-    }
-}
-
-impl DefaultValue {
-    /// The default as the help shows it.
-    #[must_use]
-    pub const fn shown(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Text(text) | Self::Described(text) => Some(text),
-        }
     }
 }
 

@@ -2,31 +2,24 @@
 //! Pure: the environment comes in as [`Env`].
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::choose_database;
-use super::database::DatabaseTarget;
-use super::env::Env;
+use super::database::{DatabaseTarget, parse_database};
 use super::error::ConfigError;
 use super::layers::{Layers, Origin, RawValue};
-use super::options::{self, DefaultValue, OPTIONS, OptionRow};
-use super::values::{self, DurationBounds};
+use super::options::{self, OPTIONS, OptionRow};
+use super::values;
+use crate::libpq::{Env, InvalidValue, refuse};
 
 const STDERR_TAIL_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Columns of the user's table that runwrap writes; `--set` must not change them.
-const WRITTEN_COLUMNS: [&str; 8] = [
-    "version",
-    "status",
-    "train_start_time",
-    "train_end_time",
-    "train_duration",
-    "train_metrics",
-    "model_path",
-    "error_message",
-];
+const MILLISECOND: Duration = Duration::from_millis(1);
+const DAY: Duration = Duration::from_hours(24);
+/// Below the overflow of any clock.
+const TRAINER_MAX: Duration = DAY.saturating_mul(3650);
 
 /// The values of all options.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,110 +75,97 @@ pub enum Verbosity {
 ///
 /// # Errors
 /// The first value that cannot be used.
-pub fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, ConfigError> {
-    let resolver = Resolver { layers, env };
-    let heartbeat = resolver.duration(&options::HEARTBEAT, DurationBounds::HEARTBEAT)?;
-    let require_database = resolver.switch(&options::REQUIRE_DATABASE)?;
-    let state_dir = resolver.path(&options::STATE_DIR)?.unwrap_or_else(|| env.state_dir());
+pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, ConfigError> {
+    let path = |text: &OsStr| values::path(text, env);
+    let origin =
+        |row: &OptionRow| (row.key, layers.strongest(row).first().map_or(Origin::Default, |raw| raw.origin.clone()));
+    let heartbeat = layers.duration(&options::HEARTBEAT, Duration::from_millis(100)..=DAY)?;
+    let require_database = layers.switch(&options::REQUIRE_DATABASE)?;
+    let state_dir =
+        layers.optional(&options::STATE_DIR, path)?.unwrap_or_else(|| env.xdg("XDG_STATE_HOME", ".local/state"));
     Ok(Settings {
-        name: resolver.label(&options::NAME)?,
-        model_version: resolver.label(&options::MODEL_VERSION)?,
-        database: choose_database::choose(layers, env)?,
-        table: resolver.read(&options::TABLE, values::table)?,
-        record_id: resolver.label(&options::RECORD_ID)?,
-        set: resolver.set()?,
-        metrics_file: resolver.text_path(&options::METRICS_FILE)?,
-        model_path: resolver.path_or_url(&options::MODEL_PATH)?,
-        timeout: resolver
-            .optional(&options::TIMEOUT, |row, raw| values::duration(row, raw, DurationBounds::TRAINER))?,
-        kill_after: resolver.duration(&options::KILL_AFTER, DurationBounds::TRAINER)?,
+        name: layers.optional(&options::NAME, values::label)?,
+        model_version: layers.optional(&options::MODEL_VERSION, values::label)?,
+        database: layers.database(env)?,
+        table: layers.read(&options::TABLE, values::table)?,
+        record_id: layers.optional(&options::RECORD_ID, values::label)?,
+        set: layers.set()?,
+        metrics_file: layers.optional(&options::METRICS_FILE, |text| values::text_path(text, env))?,
+        model_path: layers.optional(&options::MODEL_PATH, |text| values::path_or_url(text, env))?,
+        timeout: layers.optional(&options::TIMEOUT, |text| values::duration(text, MILLISECOND..=TRAINER_MAX))?,
+        kill_after: layers.duration(&options::KILL_AFTER, MILLISECOND..=TRAINER_MAX)?,
         kill_after_given: layers.value(&options::KILL_AFTER)?.is_some(),
         heartbeat,
-        lease: resolver.lease(heartbeat)?,
-        start_timeout: resolver.duration(&options::START_TIMEOUT, DurationBounds::START)?,
-        finish_timeout: resolver.duration(&options::FINISH_TIMEOUT, DurationBounds::FINISH)?,
-        linger: resolver.duration(&options::LINGER, DurationBounds::LINGER)?,
+        lease: layers.lease(heartbeat)?,
+        start_timeout: layers.duration(&options::START_TIMEOUT, MILLISECOND..=DAY)?,
+        // 0 does not wait: the keeper or the next run delivers.
+        finish_timeout: layers.duration(&options::FINISH_TIMEOUT, Duration::ZERO..=DAY)?,
+        linger: layers.duration(&options::LINGER, Duration::ZERO..=DAY.saturating_mul(365))?,
         require_database,
-        stderr_tail_bytes: resolver
-            .read(&options::STDERR_TAIL, |row, raw| values::bytes(row, raw, STDERR_TAIL_BYTES_MAX))?,
-        log_file: resolver.path(&options::LOG_FILE)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
+        stderr_tail_bytes: layers.read(&options::STDERR_TAIL, |text| values::bytes(text, STDERR_TAIL_BYTES_MAX))?,
+        log_file: layers.optional(&options::LOG_FILE, path)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
         state_dir,
-        migrate: !resolver.switch(&options::NO_MIGRATE)?,
-        verbosity: resolver.verbosity()?,
-        origins: resolver.origins(),
+        migrate: !layers.switch(&options::NO_MIGRATE)?,
+        verbosity: layers.verbosity()?,
+        origins: OPTIONS.into_iter().map(origin).collect(),
     })
 }
 
-struct Resolver<'a> {
-    layers: &'a Layers,
-    env: &'a Env<'a>,
-}
-
-impl Resolver<'_> {
+impl Layers {
     fn optional<T>(
         &self,
         row: &'static OptionRow,
-        read: impl Fn(&OptionRow, &RawValue) -> Result<T, ConfigError>,
+        read: impl FnOnce(&OsStr) -> Result<T, InvalidValue>,
     ) -> Result<Option<T>, ConfigError> {
-        let default = match row.default {
-            DefaultValue::Text(text) => Some(RawValue { text: OsString::from(text), origin: Origin::Default }),
-            DefaultValue::None | DefaultValue::Described(_) => None,
-        };
-        self.layers.value(row)?.or(default.as_ref()).map(|raw| read(row, raw)).transpose()
+        let default = row.default.map(|text| RawValue { row, text: text.into(), origin: Origin::Default });
+        self.value(row)?.or(default.as_ref()).map(|raw| raw.read(read)).transpose()
     }
 
     /// The value of a row that has a default.
     fn read<T>(
         &self,
         row: &'static OptionRow,
-        read: impl Fn(&OptionRow, &RawValue) -> Result<T, ConfigError>,
+        read: impl FnOnce(&OsStr) -> Result<T, InvalidValue>,
     ) -> Result<T, ConfigError> {
-        let missing = || ConfigError::new(row.key, "it has no value", "set it");
-        self.optional(row, read)?.ok_or_else(missing)
+        self.optional(row, read)?.ok_or_else(|| ConfigError::new(row.key, "it has no value", "set it"))
     }
 
-    fn duration(&self, row: &'static OptionRow, bounds: DurationBounds) -> Result<Duration, ConfigError> {
-        self.read(row, |row, raw| values::duration(row, raw, bounds))
-    }
-
-    fn label(&self, row: &'static OptionRow) -> Result<Option<String>, ConfigError> {
-        self.optional(row, values::label)
-    }
-
-    fn path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
-        self.optional(row, |row, raw| values::path(row, raw, self.env.cwd))
-    }
-
-    /// A path that the journal keeps as text: invalid UTF-8 would name another file.
-    fn text_path(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
-        self.optional(row, |row, raw| {
-            let path = values::path(row, raw, self.env.cwd)?;
-            let hint = "choose a path in UTF-8";
-            if path.to_str().is_some() { Ok(path) } else { Err(raw.refused(row, "its path is not valid UTF-8", hint)) }
-        })
-    }
-
-    /// A URL such as `s3://bucket/model.pt` stays as it is.
-    fn path_or_url(&self, row: &'static OptionRow) -> Result<Option<PathBuf>, ConfigError> {
-        self.optional(row, |row, raw| match raw.text.to_str() {
-            Some(text) if text.contains("://") => Ok(PathBuf::from(text)),
-            Some(_) | None => values::path(row, raw, self.env.cwd),
-        })
+    fn duration(&self, row: &'static OptionRow, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
+        self.read(row, |text| values::duration(text, range))
     }
 
     fn switch(&self, row: &'static OptionRow) -> Result<bool, ConfigError> {
         Ok(self.optional(row, values::switch)?.unwrap_or(false))
     }
 
+    /// The database that the strongest layer names.
+    fn database(&self, env: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
+        for layer in &self.0 {
+            let given = [layer.all(&options::DATABASE_URL), layer.all(&options::DATABASE_URL_FILE)].concat();
+            match given[..] {
+                [] => {}
+                [raw] if raw.row.key == options::DATABASE_URL.key => {
+                    return raw.read(|text| parse_database(values::utf8(text)?, env));
+                }
+                [raw] => return raw.read(|text| parse_database(&url_in_file(text, env)?, env)),
+                [one, other, ..] => {
+                    let both = format!("{} and {}", one.subject(), other.subject());
+                    return Err(ConfigError::new(both, "they name two databases at once", "keep one of them"));
+                }
+            }
+        }
+        parse_database("sqlite:", env)
+            .map_err(|InvalidValue { cause, hint }| ConfigError::new("the default database", cause, hint))
+    }
+
     /// The strongest layer that has either option decides.
     fn verbosity(&self) -> Result<Verbosity, ConfigError> {
-        for layer in self.layers.strongest_first() {
-            let on = |row: &OptionRow| layer.all(row).last().map(|raw| values::switch(row, raw)).transpose();
+        for layer in &self.0 {
+            let on = |row| layer.all(row).last().map(|raw| raw.read(values::switch)).transpose();
             match (on(&options::VERBOSE)?, on(&options::QUIET)?) {
                 (None, None) => {}
                 (Some(true), Some(true)) => {
-                    let quiet =
-                        layer.all(&options::QUIET).iter().map(|raw| raw.subject(&options::QUIET)).collect::<String>();
+                    let quiet = layer.all(&options::QUIET).into_iter().map(RawValue::subject).collect::<String>();
                     return Err(ConfigError::new(quiet, "verbose is on in the same layer", "keep one of them"));
                 }
                 (Some(true), _) => return Ok(Verbosity::Verbose),
@@ -197,54 +177,55 @@ impl Resolver<'_> {
     }
 
     fn lease(&self, heartbeat: Duration) -> Result<Duration, ConfigError> {
-        let lease = self.duration(&options::LEASE, DurationBounds::LEASE)?;
-        let whole_seconds = Duration::from_secs(lease.as_secs() + u64::from(lease.subsec_nanos() > 0));
+        let lease = self.duration(&options::LEASE, Duration::from_secs(1)..=DAY.saturating_mul(30))?;
         if lease > heartbeat {
-            return Ok(whole_seconds);
+            return Ok(Duration::from_secs(lease.as_secs() + u64::from(lease.subsec_nanos() > 0)));
         }
-        let (heartbeat_text, lease_text) = (humantime::format_duration(heartbeat), humantime::format_duration(lease));
-        let cause = format!("a lease of {lease_text} runs out before the next heartbeat, after {heartbeat_text}");
-        let subject = match (self.layers.value(&options::LEASE)?, self.layers.value(&options::HEARTBEAT)?) {
-            (Some(raw), _) => raw.subject(&options::LEASE),
-            (None, Some(raw)) => raw.subject(&options::HEARTBEAT),
-            (None, None) => options::LEASE.key.to_owned(),
-        };
+        let [heartbeat, lease] = [heartbeat, lease].map(humantime::format_duration);
+        let cause = format!("a lease of {lease} runs out before the next heartbeat, after {heartbeat}");
+        let given = [&options::LEASE, &options::HEARTBEAT].into_iter().find_map(|row| self.strongest(row).pop());
+        let subject = given.map_or_else(|| options::LEASE.key.to_owned(), RawValue::subject);
         Err(ConfigError::new(subject, cause, "set a lease several times as long as the heartbeat"))
     }
 
     fn set(&self) -> Result<Vec<(String, String)>, ConfigError> {
-        let row = &options::SET;
-        let mut columns: Vec<(String, String)> = Vec::new();
-        for raw in self.layers.flags.all(row) {
-            let Some((column, value)) =
-                values::text(row, raw)?.split_once('=').filter(|(column, _)| !column.is_empty())
-            else {
-                return Err(raw.refused(row, "it is not COLUMN=VALUE", "write --set team=fraud"));
-            };
-            if WRITTEN_COLUMNS.contains(&column) {
-                let hint = match column {
-                    "version" => "use --model-version",
-                    "model_path" => "use --model-path",
-                    "train_metrics" => "use --metrics-file, or runwrap report",
-                    _ => "leave it out",
-                };
-                return Err(raw.refused(row, format!("runwrap itself writes {column}"), hint));
-            }
-            if columns.iter().any(|(other, _)| other == column) {
-                return Err(raw.refused(row, format!("{column} is set twice"), "keep one of them"));
-            }
-            columns.push((column.to_owned(), value.to_owned()));
+        let mut columns = Vec::new();
+        for raw in self.strongest(&options::SET) {
+            columns.push(raw.read(|text| further_column(text, &columns))?);
         }
         Ok(columns)
     }
+}
 
-    fn origins(&self) -> BTreeMap<&'static str, Origin> {
-        let origin = |row: &'static OptionRow| {
-            let given = self.layers.strongest_first().into_iter().find_map(|layer| layer.all(row).first());
-            (row.key, given.map_or(Origin::Default, |raw| raw.origin.clone()))
-        };
-        OPTIONS.into_iter().map(origin).collect()
+/// `COLUMN=VALUE`, a column that is not in `earlier`, and that runwrap does not write.
+fn further_column(text: &OsStr, earlier: &[(String, String)]) -> Result<(String, String), InvalidValue> {
+    let Some((column, value)) = values::utf8(text)?.split_once('=').filter(|(column, _)| !column.is_empty()) else {
+        return refuse("it is not COLUMN=VALUE", "write --set team=fraud");
+    };
+    if earlier.iter().any(|(other, _)| other == column) {
+        return refuse(format!("{column} is set twice"), "keep one of them");
     }
+    let hint = match column {
+        "version" => "use --model-version",
+        "model_path" => "use --model-path",
+        "train_metrics" => "use --metrics-file, or runwrap report",
+        "status" | "train_start_time" | "train_end_time" | "train_duration" | "error_message" => "leave it out",
+        _ => return Ok((column.to_owned(), value.to_owned())),
+    };
+    refuse(format!("runwrap itself writes {column}"), hint)
+}
+
+/// The URL in the file `name`, without the newlines at its end.
+fn url_in_file(name: &OsStr, env: &Env<'_>) -> Result<String, InvalidValue> {
+    let content = (env.read)(&values::path(name, env)?).or_else(|error| {
+        refuse(format!("cannot read the file: {error}"), "name a readable file that holds the database URL")
+    })?;
+    // Some editors begin a file with a byte order mark.
+    let text = content.trim_start_matches('\u{FEFF}').trim_end_matches(['\r', '\n']);
+    if text.contains('\n') {
+        return refuse("the file has more than one line", "keep only the database URL in it");
+    }
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

@@ -103,6 +103,13 @@ impl Delivery {
     /// # Errors
     /// The store's. Repeating the delivery is safe.
     pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
+        if self.last && !self.begun {
+            return store.together(|store| self.deliver_steps(store));
+        }
+        self.deliver_steps(store)
+    }
+
+    fn deliver_steps(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         let mut begun = None;
         if !self.begun {
             failpoint::reached("inserting");

@@ -4,13 +4,15 @@
 //! A run's directory is named `RUN_ID.TAG`. The tag is a hash of the database's identity: a reader that delivers to one
 //! database skips the directories of others without opening them. The tag only excludes; the journal names the database.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Damage, RunState, read_lines};
+use super::{Damage, RunState};
 use crate::record::RunId;
 use crate::sys::fs::{Directory, read_from_start};
 use crate::sys::lock::{is_held, try_lock};
@@ -20,9 +22,10 @@ const REPORT: &str = "report.jsonl";
 const QUARANTINE: &str = "quarantine";
 
 /// The byte of the lock file that the journal's writer holds.
-const WRITER: std::ops::Range<i64> = 0..1;
+const WRITER: Range<i64> = 0..1;
 /// The byte that the keeper holds.
-const KEEPER: std::ops::Range<i64> = 1..2;
+const KEEPER: Range<i64> = 1..2;
+const BOTH: Range<i64> = 0..2;
 
 /// How long a supervisor may take to make a run's directory, also if it is stopped meanwhile.
 const UNBORN_MAX: Duration = Duration::from_mins(1);
@@ -63,27 +66,23 @@ pub struct RunNames {
 }
 
 /// The name of the directory of the run `run_id`, which is meant for the database `identity`.
-#[must_use]
-pub fn run_name(run_id: RunId, identity: &str) -> OsString {
+pub(crate) fn run_name(run_id: RunId, identity: &str) -> OsString {
     format!("{run_id}.{}", tag(identity)).into()
 }
 
 /// The tag of the database `identity` in names.
-#[must_use]
-pub fn tag(identity: &str) -> String {
+pub(crate) fn tag(identity: &str) -> String {
     format!("{:08x}", crc32fast::hash(identity.as_bytes()))
 }
 
 /// Whether the directory `name` may hold a run for the database with this tag. A name without a tag may.
-#[must_use]
-pub fn may_be_for(name: &OsStr, tag: &str) -> bool {
+pub(crate) fn may_be_for(name: &OsStr, tag: &str) -> bool {
     let name = name.as_encoded_bytes();
     name.iter().position(|byte| *byte == b'.').is_none_or(|dot| name.get(dot + 1..) == Some(tag.as_bytes()))
 }
 
 /// The id of the run in the directory `name`.
-#[must_use]
-pub fn run_id_of(name: &OsStr) -> Option<RunId> {
+pub(crate) fn run_id_of(name: &OsStr) -> Option<RunId> {
     name.to_str()?.split('.').next()?.parse().ok().map(RunId)
 }
 
@@ -121,11 +120,10 @@ impl Home {
     /// Takes the lock of the lingering keeper for the database `identity`; `None` while another one holds it.
     pub fn lock_for_lingering(&self, identity: &str) -> io::Result<Option<File>> {
         let lock = self.root.create_or_open(&format!("linger-{}.lock", tag(identity)))?;
-        Ok(if try_lock(&lock, &WRITER)? { Some(lock) } else { None })
+        Ok(try_lock(&lock, &WRITER)?.then_some(lock))
     }
 
     /// Whether the run `name` is still there.
-    #[must_use]
     pub fn has_run(&self, name: &OsStr) -> bool {
         self.runs.contains(name)
     }
@@ -156,8 +154,7 @@ impl Home {
             return Ok(false);
         }
         // Its maker holds the lock as soon as the file exists.
-        if directory.contains(OsStr::new(LOCK)) && !try_lock(&directory.open_file(LOCK)?, &(WRITER.start..KEEPER.end))?
-        {
+        if directory.contains(OsStr::new(LOCK)) && !try_lock(&directory.open_file(LOCK)?, &BOTH)? {
             return Ok(false);
         }
         for file in directory.names()? {
@@ -199,13 +196,11 @@ impl Home {
 }
 
 impl RunDirectory {
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// `RUNWRAP_REPORT`: the trainer appends to it.
-    #[must_use]
     pub fn report_path(&self) -> PathBuf {
         self.path().join(REPORT)
     }
@@ -214,11 +209,8 @@ impl RunDirectory {
     /// its own copy: the byte is held from the keeper's first moment on.
     pub fn lock_for_keeper(&self) -> io::Result<File> {
         let lock = self.directory.open_file(LOCK)?;
-        if try_lock(&lock, &KEEPER)? {
-            Ok(lock)
-        } else {
-            Err(io::Error::new(io::ErrorKind::WouldBlock, "another keeper still holds its lock"))
-        }
+        let held = || io::Error::new(io::ErrorKind::WouldBlock, "another keeper still holds its lock");
+        try_lock(&lock, &KEEPER)?.then_some(lock).ok_or_else(held)
     }
 
     /// Takes the writer's byte; false while the supervisor or another process holds it.
@@ -233,8 +225,7 @@ impl RunDirectory {
 
     /// Tries to take both bytes.
     pub fn lock_state(&self) -> io::Result<LockState> {
-        let both = WRITER.start..KEEPER.end;
-        Ok(if try_lock(&self.lock, &both)? { LockState::Taken } else { LockState::Held })
+        Ok(if try_lock(&self.lock, &BOTH)? { LockState::Taken } else { LockState::Held })
     }
 
     /// Makes the journal file `number`, which must not exist.
@@ -249,15 +240,11 @@ impl RunDirectory {
 
     /// Reads the journal that counts: the one with the highest number that has a beginning.
     pub fn read(&self) -> io::Result<Result<(RunState, File, u32), Damage>> {
-        let mut numbers: Vec<u32> = self.directory.names()?.iter().filter_map(|name| journal_number(name)).collect();
-        numbers.sort_unstable();
+        let numbers: BTreeSet<u32> = self.directory.names()?.iter().filter_map(|name| journal_number(name)).collect();
         for number in numbers.into_iter().rev() {
             let file = self.directory.open_file(&journal_name(number))?;
-            match read_lines(&read_from_start(&file)?) {
-                Ok((entries, _)) => match RunState::from_entries(&entries) {
-                    Some(state) => return Ok(Ok((state, file, number))),
-                    None => return Ok(Err(Damage::Empty)),
-                },
+            match RunState::from_lines(&read_from_start(&file)?) {
+                Ok((state, _)) => return Ok(Ok((state, file, number))),
                 // Its writer died before the first line was complete: the previous file is whole.
                 Err(Damage::Empty) => {}
                 Err(damage) => return Ok(Err(damage)),
@@ -273,8 +260,7 @@ fn hidden(name: &OsStr) -> OsString {
 }
 
 /// Whether the directory `name` is of a run that is not published yet.
-#[must_use]
-pub fn is_hidden(name: &OsStr) -> bool {
+pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
@@ -287,9 +273,8 @@ fn journal_number(name: &OsStr) -> Option<u32> {
 }
 
 /// Reads the journal behind an inherited descriptor.
-pub fn read_run_state(file: &File) -> io::Result<RunState> {
-    let (entries, _) = read_lines(&read_from_start(file)?).map_err(io::Error::other)?;
-    RunState::from_entries(&entries).ok_or_else(|| io::Error::other(Damage::Empty))
+pub(crate) fn read_run_state(file: &File) -> io::Result<RunState> {
+    RunState::from_lines(&read_from_start(file)?).map(|(state, _)| state).map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use super::report::Snapshot;
 use crate::record::{Begun, Run, TrainerExit, Usage};
 
 /// The format that this program writes.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JournalEntry {
+pub(crate) struct JournalEntry {
     pub seq: u64,
     /// Boot time since the run began, in microseconds.
     pub elapsed_us: u64,
@@ -25,7 +25,7 @@ pub struct JournalEntry {
 /// The events of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum RunEvent {
+pub(crate) enum RunEvent {
     /// The run begins. Always the first event.
     Begin(Box<Begin>),
     /// The database has the record.
@@ -70,13 +70,11 @@ pub struct Ended {
 
 impl Begin {
     /// Boot time since the run began, in microseconds. `boot_time` is the clock's present value.
-    #[must_use]
     pub fn elapsed_us(&self, boot_time: Duration) -> u64 {
         u64::try_from(boot_time.as_micros()).unwrap_or(u64::MAX).saturating_sub(self.begun_boot_us)
     }
 
     /// The time `elapsed_us` after the beginning, UTC.
-    #[must_use]
     pub fn moment(&self, elapsed_us: u64) -> DateTime<Utc> {
         let elapsed = chrono::TimeDelta::microseconds(i64::try_from(elapsed_us).unwrap_or(i64::MAX));
         self.run.begun_at.checked_add_signed(elapsed).unwrap_or(DateTime::<Utc>::MAX_UTC)

@@ -1,5 +1,6 @@
 //! Encodes and decodes journal lines, and validates a whole file of them. Pure.
 
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{FORMAT, JournalEntry, RunEvent};
@@ -24,20 +25,16 @@ pub(super) fn encode(entry: &JournalEntry) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The entries of a journal and their total size in bytes. A last line without newline is not included.
-///
-/// # Errors
-/// See [`Damage`].
-pub fn read_lines(bytes: &[u8]) -> Result<(Vec<JournalEntry>, usize), Damage> {
+/// The entries of a journal, at least a beginning, and their total size in bytes. A last line without newline is not
+/// included.
+pub(super) fn read_lines(bytes: &[u8]) -> Result<(Vec<JournalEntry>, usize), Damage> {
     let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
     let mut entries = Vec::new();
     for (index, line) in bytes[..complete].split_inclusive(|byte| *byte == b'\n').enumerate() {
         let entry = decode(line, index)?;
         if u64::try_from(index) != Ok(entry.seq) || (index == 0) != matches!(entry.event, RunEvent::Begin(_)) {
-            return Err(Damage::Line {
-                line: index + 1,
-                cause: "wrong sequence number or a misplaced beginning".to_owned(),
-            });
+            let cause = "wrong sequence number or a misplaced beginning".to_owned();
+            return Err(Damage::Line { line: index + 1, cause });
         }
         entries.push(entry);
     }
@@ -53,22 +50,12 @@ fn decode(line: &[u8], index: usize) -> Result<JournalEntry, Damage> {
     if line[body.len()..] != *expected.as_bytes() {
         return Err(damaged("wrong checksum".to_owned()));
     }
-    let json = [body, b"}"].concat();
-    if index == 0 {
-        refuse_newer(&json)?;
-    }
     // By way of a value: the buffer of an internally tagged enum takes no number of arbitrary precision from the text itself.
-    let value = serde_json::from_slice::<serde_json::Value>(&json).map_err(|error| damaged(error.to_string()))?;
-    serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
-}
-
-/// Checked first: a newer format may have changed every other field.
-fn refuse_newer(json: &[u8]) -> Result<(), Damage> {
-    let value: serde_json::Value =
-        serde_json::from_slice(json).map_err(|error| Damage::Line { line: 1, cause: error.to_string() })?;
-    match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(format) if format > u64::from(FORMAT) => Err(Damage::NewerFormat { format }),
-        Some(_) | None => Ok(()),
+    let value: Value = serde_json::from_slice(&[body, b"}"].concat()).map_err(|error| damaged(error.to_string()))?;
+    // A newer format may have changed every other field.
+    match value.get("format").and_then(Value::as_u64) {
+        Some(format) if index == 0 && format > u64::from(FORMAT) => Err(Damage::NewerFormat { format }),
+        Some(_) | None => serde_json::from_value(value).map_err(|error| damaged(error.to_string())),
     }
 }
 

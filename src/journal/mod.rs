@@ -39,10 +39,12 @@ mod run_state;
 mod stderr;
 mod writer;
 
-pub use directory::{Home, LockState, RunDirectory, is_hidden, may_be_for, read_run_state, run_id_of, run_name, tag};
-pub use event::{Begin, Ended, FORMAT, JournalEntry, RunEvent};
-pub use line::{Damage, read_lines};
-pub use report::{ReportReader, Snapshot, discard_temporary_report, read_metrics_file, snapshot, temporary_report};
-pub use run_state::{RunState, Started, StopRequest};
-pub use stderr::StderrTail;
-pub use writer::{Appended, JournalFile, Medium, Writer};
+pub(crate) use directory::{
+    Home, LockState, RunDirectory, is_hidden, may_be_for, read_run_state, run_id_of, run_name, tag,
+};
+pub(crate) use event::{Begin, Ended, FORMAT, JournalEntry, RunEvent};
+pub(crate) use line::Damage;
+pub(crate) use report::{ReportReader, discard_temporary_report, snapshot, temporary_report};
+pub(crate) use run_state::RunState;
+pub(crate) use stderr::StderrTail;
+pub(crate) use writer::{Appended, JournalFile, Medium, Writer};

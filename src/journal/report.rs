@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::record::{METRICS_BYTES_MAX, Report, ReportAccumulator, RunId, parse_metrics, parse_report};
+use crate::record::{METRICS_BYTES_MAX, Report, RunId, parse_metrics, parse_report};
 use crate::sys::fs::open_plain;
 
 /// The limit per heartbeat.
@@ -30,8 +30,7 @@ pub struct Snapshot {
 }
 
 /// The snapshot of `path`; `None` if it is not a regular file.
-#[must_use]
-pub fn snapshot(path: &Path) -> Option<Snapshot> {
+pub(crate) fn snapshot(path: &Path) -> Option<Snapshot> {
     let metadata = open_plain(path).ok()?.metadata().ok()?;
     let modified_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());
     Some(Snapshot { inode: metadata.ino(), size_bytes: metadata.size(), modified_ns })
@@ -41,7 +40,7 @@ pub fn snapshot(path: &Path) -> Option<Snapshot> {
 ///
 /// # Errors
 /// The file is not a valid JSON object. It may be incomplete; the next read may succeed.
-pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Option<Map<String, Value>>> {
+pub(crate) fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Option<Map<String, Value>>> {
     let now = snapshot(path);
     if now.is_none() || now == before {
         return Ok(None);
@@ -55,7 +54,7 @@ pub fn read_metrics_file(path: &Path, before: Option<Snapshot>) -> io::Result<Op
 ///
 /// # Errors
 /// The file cannot be created.
-pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
+pub(crate) fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
     let path = std::env::temp_dir().join(format!("runwrap-{run_id}.jsonl"));
     let with_path = |error| io::Error::other(format!("{}: {error}", path.display()));
     File::options().append(true).create_new(true).mode(0o600).open(&path).map_err(with_path)?;
@@ -63,7 +62,7 @@ pub fn temporary_report(run_id: RunId) -> io::Result<PathBuf> {
 }
 
 /// Removes that file once its run is delivered or abandoned. A failure is only logged.
-pub fn discard_temporary_report(path: &Path) {
+pub(crate) fn discard_temporary_report(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -74,25 +73,25 @@ pub fn discard_temporary_report(path: &Path) {
 /// Reads a growing report file, each line once. A file that was truncated or replaced (`open(…, "w")`, rename) is read
 /// from its start.
 #[derive(Debug, Default)]
-pub struct ReportReader {
+pub(crate) struct ReportReader {
     offset_bytes: u64,
     /// The last bytes before the offset: the fingerprint of the file.
     fingerprint: Vec<u8>,
     lines: u64,
     skipped: u64,
-    accumulator: ReportAccumulator,
+    report: Report,
+    metrics_bytes: usize,
 }
 
 impl ReportReader {
     /// Everything reported so far.
-    #[must_use]
-    pub const fn report(&self) -> &Report {
-        self.accumulator.report()
+    pub(crate) const fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Reads the lines appended since the last call, at most 16 MiB. If `finished`, the trainer has ended: reads to the
     /// end, and a last line without newline counts. Invalid lines are skipped; the first 20 are logged.
-    pub fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
+    pub(crate) fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
         let skipped_before = self.skipped;
         let result = self.read_pieces(path, finished);
         if self.skipped > skipped_before.max(LOGGED_LINES_MAX) {
@@ -160,7 +159,8 @@ impl ReportReader {
 
     fn add_line(&mut self, line: &[u8]) {
         self.lines += 1;
-        let Err(error) = parse_report(line).and_then(|report| self.accumulator.absorb(report)) else { return };
+        let absorbed = parse_report(line).and_then(|later| self.report.absorb_counted(later, &mut self.metrics_bytes));
+        let Err(error) = absorbed else { return };
         self.skipped += 1;
         if self.skipped <= LOGGED_LINES_MAX {
             log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");

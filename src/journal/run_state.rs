@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Begin, Ended, JournalEntry, RunEvent, read_metrics_file};
+use super::line::{Damage, read_lines};
+use super::report::read_metrics_file;
+use super::{Begin, Ended, JournalEntry, RunEvent};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -36,20 +38,20 @@ pub struct StopRequest {
 }
 
 impl RunState {
-    /// Folds `entries`; `None` if the first is not a beginning.
-    #[must_use]
-    pub fn from_entries(entries: &[JournalEntry]) -> Option<Self> {
-        let (first, rest) = entries.split_first()?;
-        let RunEvent::Begin(begin) = &first.event else { return None };
-        let mut state = Self {
-            begin: (**begin).clone(),
-            recorded: None,
-            started: None,
-            stop: None,
-            ended: None,
-            events: 1,
-            last_elapsed_us: first.elapsed_us,
-        };
+    /// The state after the first event.
+    pub(super) fn new(begin: Begin) -> Self {
+        Self { begin, recorded: None, started: None, stop: None, ended: None, events: 1, last_elapsed_us: 0 }
+    }
+
+    /// The state that a journal describes, and the size of its whole lines in bytes.
+    pub(super) fn from_lines(bytes: &[u8]) -> Result<(Self, usize), Damage> {
+        let (entries, complete_bytes) = read_lines(bytes)?;
+        Ok((Self::from_entries(&entries).ok_or(Damage::Empty)?, complete_bytes))
+    }
+
+    fn from_entries(entries: &[JournalEntry]) -> Option<Self> {
+        let (JournalEntry { event: RunEvent::Begin(begin), .. }, rest) = entries.split_first()? else { return None };
+        let mut state = Self::new((**begin).clone());
         for entry in rest {
             state.apply(entry);
         }
@@ -57,7 +59,7 @@ impl RunState {
     }
 
     /// Applies the next event.
-    pub fn apply(&mut self, entry: &JournalEntry) {
+    pub(super) fn apply(&mut self, entry: &JournalEntry) {
         self.events += 1;
         self.last_elapsed_us = self.last_elapsed_us.max(entry.elapsed_us);
         match &entry.event {
@@ -65,12 +67,9 @@ impl RunState {
             RunEvent::Begin(_) => {}
             RunEvent::Recorded(begun) => self.recorded = Some(begun.clone()),
             RunEvent::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
-            RunEvent::StopRequested { signal, .. } => {
-                self.stop.get_or_insert_with(|| StopRequest { signal: signal.clone(), timed_out: false });
-            }
-            RunEvent::TimedOut { signal } => {
-                let stop = self.stop.get_or_insert_with(|| StopRequest { signal: signal.clone(), timed_out: true });
-                stop.timed_out = true;
+            RunEvent::StopRequested { signal, .. } | RunEvent::TimedOut { signal } => {
+                let stop = self.stop.get_or_insert_with(|| StopRequest { signal: signal.clone(), timed_out: false });
+                stop.timed_out |= matches!(entry.event, RunEvent::TimedOut { .. });
             }
             RunEvent::Ended(ended) => self.ended = Some((ended.clone(), entry.elapsed_us)),
         }
@@ -78,7 +77,6 @@ impl RunState {
 
     /// The present content of `--metrics-file`, if this run has written it. An invalid file is logged: it may be
     /// incomplete.
-    #[must_use]
     pub fn metrics_file(&self) -> Option<Map<String, Value>> {
         let path = self.begin.metrics_file.as_deref()?;
         read_metrics_file(Path::new(path), self.begin.metrics_file_before).unwrap_or_else(|error| {
@@ -90,7 +88,6 @@ impl RunState {
 
     /// The progress to deliver. `seen_us` is the time of the last sign of life, `report` everything that the trainer
     /// has reported.
-    #[must_use]
     pub fn progress(&self, seen_us: u64, mut report: Report) -> Progress {
         if let Some((Ended { metrics: Some(metrics), .. }, _)) = &self.ended {
             // If both together exceed the limit, the file's metrics are dropped and the reported ones kept.
@@ -109,7 +106,6 @@ impl RunState {
     }
 
     /// The ending; `None` before the end. `reported_error` is the error that the trainer reported.
-    #[must_use]
     pub fn ending(&self, reported_error: Option<&str>) -> Option<Ending> {
         let (ended, elapsed_us) = self.ended.as_ref()?;
         let stop = self.stop.as_ref();

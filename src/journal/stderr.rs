@@ -10,23 +10,21 @@ use crate::sys::fs::open_plain;
 
 /// The position of the trainer's output in stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StderrTail {
+pub(crate) struct StderrTail {
     from_bytes: u64,
     limit_bytes: u64,
 }
 
 impl StderrTail {
     /// Records the present size of stderr; `None` if it is not a regular file or the limit is 0.
-    #[must_use]
-    pub fn begin(limit_bytes: u64) -> Option<Self> {
+    pub(crate) fn begin(limit_bytes: u64) -> Option<Self> {
         let stderr = File::from(io::stderr().as_fd().try_clone_to_owned().ok()?);
         let metadata = stderr.metadata().ok()?;
         (metadata.is_file() && limit_bytes > 0).then_some(Self { from_bytes: metadata.len(), limit_bytes })
     }
 
     /// The last `limit_bytes` written since. One small read, whatever the size of the file.
-    #[must_use]
-    pub fn read(&self) -> Option<String> {
+    pub(crate) fn read(&self) -> Option<String> {
         // Opened anew: the inherited descriptor may be write-only.
         let file = open_plain("/proc/self/fd/2".as_ref()).ok()?;
         let (written, cut) = self.read_from(file).ok()??;

@@ -34,9 +34,8 @@ pub(super) fn start(config: &KeeperConfig) -> io::Result<Option<PidFd>> {
     process::autoreap_children()?;
     let written = config.write()?;
     let nothing = File::open("/dev/null")?;
-    let environment: Vec<_> = std::env::vars_os().collect();
     let words = Role { lingers: true, ..Role::default() }.words();
-    let pid = spawn::spawn_keeper(&words, &environment, &[nothing.as_fd(), written.as_fd()])?;
+    let pid = spawn::spawn_keeper(&words, &[nothing.as_fd(), written.as_fd()])?;
     log::info!(event = "linger_started", run_id:% = config.run_id, linger_pid = pid; "");
     PidFd::open(pid)
 }
@@ -154,7 +153,7 @@ impl Operator for LingeringKeeper {
         if end == RoundEnd::Hung {
             let until_ms = u64::try_from(self.until.as_millis()).ok();
             let role = Role { lingers: true, failures, until_ms };
-            return Err(spawn::replace_image(&role.words(), link::CONFIG_FD).into());
+            match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
         }
         Ok(true)
     }

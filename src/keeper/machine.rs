@@ -228,8 +228,8 @@ impl KeeperMachine {
                     (true | false, _) => Vec::new(),
                 };
             }
-            StoreError::BadInput { message, hint } => ToSupervisor::Refused { message, hint },
-            StoreError::Permanent { message, hint } => ToSupervisor::Failed { message, hint },
+            StoreError::BadInput { message, hint } => ToSupervisor::Failed { refused: true, message, hint },
+            StoreError::Permanent { message, hint } => ToSupervisor::Failed { refused: false, message, hint },
         };
         // If the end came meanwhile it gets one attempt. Otherwise a person must act first.
         self.due = (self.facts.ended && !attempted.ended).then_some(now);

@@ -71,7 +71,7 @@ struct Keeper {
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
 pub(super) fn run(role: Role, prepare: impl FnOnce(&KeeperConfig)) -> Result<(), KeeperError> {
     // Before anything else is opened, which could get one of their numbers.
-    let link = Link::from_fd(inherit(link::LINK_FD)?);
+    let link = Link(inherit(link::LINK_FD)?);
     let config_file = File::from(inherit(link::CONFIG_FD)?);
     let journal = File::from(inherit(link::JOURNAL_FD)?);
     let config = KeeperConfig::read(&config_file)?;
@@ -256,12 +256,12 @@ impl Keeper {
             KeeperAction::ReplaceImage => {
                 let failures = self.machine.failures();
                 log::warn!(event = "attempt_hung", run_id:% = self.config.run_id, failures; "");
-                return Err(spawn::replace_image(&self.role(false).words(), link::LOCK_FD).into());
+                match spawn::replace_image(&self.role(false).words(), link::LOCK_FD)? {}
             }
             KeeperAction::Linger => {
                 log::info!(event = "left_to_linger", run_id:% = self.config.run_id; "");
                 // Closes journal and lock: any lingering keeper may deliver the run then.
-                return Err(spawn::replace_image(&self.role(true).words(), link::CONFIG_FD).into());
+                match spawn::replace_image(&self.role(true).words(), link::CONFIG_FD)? {}
             }
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,

@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use crate::journal::{self, RunDirectory, RunEvent, Writer};
 use crate::record::{Reason, TrainerExit};
-use crate::sys::pidfd::{PidFd, ProcessExit};
+use crate::sys::pidfd::PidFd;
 use crate::sys::{clock, failpoint, leftovers, poll, signals};
 
 /// How long the kernel may take to close the supervisor's files.
@@ -64,12 +65,12 @@ fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
         // Its new parent may reap it at any moment.
         poll::pause(STEP)?;
     }
-    Ok(match reported {
-        Some(ProcessExit::Exited { code }) => TrainerExit::Exited { code },
-        Some(ProcessExit::Signaled { signal }) if signal != signals::SIGKILL => {
+    Ok(match reported.map(|status| (status.code(), status.signal())) {
+        Some((Some(code), _)) => TrainerExit::Exited { code },
+        Some((None, Some(signal))) if signal != signals::SIGKILL => {
             TrainerExit::Signaled { signal, name: signals::name(signal), oom: false }
         }
-        Some(ProcessExit::Signaled { .. }) | None => {
+        Some((None, _)) | None => {
             let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
             TrainerExit::Unknown { reason: Reason::SupervisorKilled, message }
         }
@@ -88,9 +89,7 @@ fn take_lock(directory: &RunDirectory) -> io::Result<()> {
 }
 
 fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
-    if failpoint::fails("leftovers") {
-        return Err(io::Error::other("failpoint"));
-    }
+    failpoint::may_fail("leftovers")?;
     if leftovers::signal_all(run_id, group, &[signals::SIGTERM, signals::SIGCONT])? == 0 {
         return Ok(());
     }

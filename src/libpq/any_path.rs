@@ -1,18 +1,17 @@
 //! A path in JSON as its bytes, because a file name need not be UTF-8. Only for messages between processes of one version
 //! of runwrap. Pure.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// For `#[serde(with = …)]`.
 ///
 /// # Errors
 /// The serializer's.
 pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(path.as_os_str().as_bytes())
+    path.as_os_str().serialize(serializer)
 }
 
 /// For `#[serde(with = …)]`.
@@ -20,22 +19,19 @@ pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::
 /// # Errors
 /// The deserializer's.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-    Vec::deserialize(deserializer).map(|bytes| OsString::from_vec(bytes).into())
+    OsString::deserialize(deserializer).map(PathBuf::from)
 }
 
 /// The same for an optional path.
 pub mod optional {
-    use super::{Deserialize, Deserializer, OsStrExt, OsString, OsStringExt, PathBuf, Serializer};
+    use super::{Deserialize, Deserializer, OsStr, OsString, PathBuf, Serialize, Serializer};
 
     /// For `#[serde(with = …)]`.
     ///
     /// # Errors
     /// The serializer's.
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
-        match path {
-            Some(path) => serializer.serialize_some(path.as_os_str().as_bytes()),
-            None => serializer.serialize_none(),
-        }
+        path.as_ref().map(AsRef::<OsStr>::as_ref).serialize(serializer)
     }
 
     /// For `#[serde(with = …)]`.
@@ -43,7 +39,6 @@ pub mod optional {
     /// # Errors
     /// The deserializer's.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-        let bytes: Option<Vec<u8>> = Option::deserialize(deserializer)?;
-        Ok(bytes.map(|bytes| OsString::from_vec(bytes).into()))
+        Option::<OsString>::deserialize(deserializer).map(|path| path.map(PathBuf::from))
     }
 }

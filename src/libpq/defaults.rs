@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::env::ClientEnv;
+use super::env::Env;
 use super::target::{ChannelBinding, SslMode, TargetSessionAttrs};
 
 pub(super) const PORT: u16 = 5432;
@@ -19,7 +19,7 @@ const SYSTEM_DIRECTORY: &str = "/etc/postgresql-common";
 
 /// The host if none is set: the first socket directory that exists. Whether a socket is in it does not count, because
 /// a journal is delivered only to the database that it names, and that name must not change while the server is down.
-pub(super) fn socket_directory(env: &ClientEnv<'_>) -> &'static str {
+pub(super) fn socket_directory(env: &Env<'_>) -> &'static str {
     let exists = |directory: &&str| (env.is_dir)(Path::new(directory));
     SOCKET_DIRECTORIES.into_iter().find(exists).unwrap_or(SOCKET_DIRECTORIES[0])
 }
@@ -29,32 +29,17 @@ pub(super) fn passfile_host(host: &str) -> &str {
     if SOCKET_DIRECTORIES.contains(&host) { "localhost" } else { host }
 }
 
-/// `$HOME` if absolute, else the home directory in the password database. Without either there are no default files:
-/// in a shared directory any user could plant them.
-pub(super) fn home(env: &ClientEnv<'_>) -> Option<PathBuf> {
-    let absolute = |home: &PathBuf| home.is_absolute();
-    (env.variable)("HOME").map(PathBuf::from).filter(absolute).or_else(|| (env.user_home)().filter(absolute))
-}
-
-pub(super) fn passfile(home: &Path) -> PathBuf {
-    home.join(".pgpass")
-}
-
-/// The directory of the three TLS files below.
-pub(super) fn tls_directory(home: &Path) -> PathBuf {
-    home.join(".postgresql")
-}
-
+/// In the home directory.
+pub(super) const PASSFILE: &str = ".pgpass";
+/// In the home directory, with the three files below.
+pub(super) const TLS_DIRECTORY: &str = ".postgresql";
 pub(super) const ROOT_CERTIFICATE: &str = "root.crt";
 pub(super) const CLIENT_CERTIFICATE: &str = "postgresql.crt";
 pub(super) const CLIENT_KEY: &str = "postgresql.key";
 
 /// The service files, in the order in which they are searched.
-pub(super) fn service_files(env: &ClientEnv<'_>) -> Vec<PathBuf> {
-    let own = match env.text("PGSERVICEFILE") {
-        Some(file) => Some(env.absolute(file)),
-        None => home(env).map(|home| home.join(".pg_service.conf")),
-    };
+pub(super) fn service_files(env: &Env<'_>) -> Vec<PathBuf> {
+    let own = env.text("PGSERVICEFILE").map(|file| env.absolute(file)).or_else(|| env.in_home(".pg_service.conf"));
     let system = env.absolute(env.text("PGSYSCONFDIR").as_deref().unwrap_or(SYSTEM_DIRECTORY));
     own.into_iter().chain([system.join("pg_service.conf")]).collect()
 }
@@ -120,7 +105,8 @@ mod tests {
         ] {
             env.variables.insert("HOME", variable);
             env.user_home = user_home;
-            assert_eq!(env.with(home), expected.map(PathBuf::from), "{variable}, {user_home:?}");
+            let home = env.with(|env| env.in_home(".x"));
+            assert_eq!(home, expected.map(|home| Path::new(home).join(".x")), "{variable}, {user_home:?}");
             let target = target(&env);
             assert_eq!(target.passfile.is_some(), expected.is_some());
             assert_eq!(target.tls_directory.is_some(), expected.is_some());

@@ -1,54 +1,77 @@
-//! The environment of a PostgreSQL client, as functions: a test can be any environment. Pure.
+//! The environment as functions: a test can be any environment. Owns the rules for variables and the home directory.
+//! Pure.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The environment that completes a connection string.
+/// The effective user, from the password database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserAccount {
+    pub uid: u32,
+    /// `None` if the user has no entry, as in a container with an arbitrary user id.
+    pub name: Option<String>,
+    pub home: Option<PathBuf>,
+}
+
+/// Variables, files, directory and user of this process.
 #[derive(Clone, Copy)]
-pub struct ClientEnv<'a> {
+pub struct Env<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<OsString>,
     /// The text of a small file.
     pub read: &'a dyn Fn(&Path) -> io::Result<String>,
     pub is_dir: &'a dyn Fn(&Path) -> bool,
     /// Absolute.
     pub cwd: &'a Path,
-    /// The name of the effective user in the password database, which may be a directory server: ask it last.
-    pub user_name: &'a dyn Fn() -> Option<String>,
-    /// The home directory of the effective user in the password database.
-    pub user_home: &'a dyn Fn() -> Option<PathBuf>,
+    /// Ask it last: the password database may be a directory server's.
+    pub account: &'a dyn Fn() -> UserAccount,
 }
 
-impl ClientEnv<'_> {
+impl Env<'_> {
     /// A variable as text; an empty one counts as unset.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         (self.variable)(name).map(|text| text.to_string_lossy().into_owned()).filter(|text| !text.is_empty())
     }
 
-    /// `path` seen from the current directory, without `.` in it.
-    pub(super) fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
+    /// A variable as a path; a relative one counts as unset.
+    pub(crate) fn directory(&self, variable: &str) -> Option<PathBuf> {
+        (self.variable)(variable).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// `$HOME` if absolute, else the home directory in the password database. Without either there are no default files:
+    /// in a shared directory any user could plant them.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.directory("HOME").or_else(|| (self.account)().home.filter(|home| home.is_absolute()))
+    }
+
+    pub(super) fn in_home(&self, name: &str) -> Option<PathBuf> {
+        self.home().map(|home| home.join(name))
+    }
+
+    /// `path` seen from the current directory, without `.` in it. `..` stays: its target depends on symbolic links.
+    pub(crate) fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.cwd.join(path).components().collect()
     }
 }
 
-/// A client environment of a test's own.
+/// An environment for tests.
 #[cfg(test)]
-pub(super) mod fake {
+pub(crate) mod fake {
     use std::collections::BTreeMap;
 
     use super::*;
 
-    pub(in crate::libpq) struct FakeEnv {
-        pub(in crate::libpq) variables: BTreeMap<&'static str, &'static str>,
-        pub(in crate::libpq) files: BTreeMap<&'static str, &'static str>,
-        pub(in crate::libpq) directories: Vec<&'static str>,
-        pub(in crate::libpq) user_name: Option<&'static str>,
-        pub(in crate::libpq) user_home: Option<&'static str>,
+    pub(crate) struct FakeEnv {
+        pub(crate) variables: BTreeMap<&'static str, &'static str>,
+        pub(crate) files: BTreeMap<&'static str, &'static str>,
+        pub(crate) directories: Vec<&'static str>,
+        pub(crate) user_name: Option<&'static str>,
+        pub(crate) user_home: Option<&'static str>,
     }
 
     impl FakeEnv {
-        /// User `ml` with the home directory `/home/ml`, in the current directory `/here`, without any file.
-        pub(in crate::libpq) fn new(variables: &[(&'static str, &'static str)]) -> Self {
+        /// User `ml`, id 1000, with the home directory `/home/ml`, in the directory `/here`, without any file.
+        pub(crate) fn new(variables: &[(&'static str, &'static str)]) -> Self {
             Self {
                 variables: variables.iter().copied().collect(),
                 files: BTreeMap::new(),
@@ -58,13 +81,14 @@ pub(super) mod fake {
             }
         }
 
-        pub(in crate::libpq) fn with_file(mut self, path: &'static str, content: &'static str) -> Self {
+        pub(crate) fn with_file(mut self, path: &'static str, content: &'static str) -> Self {
             self.files.insert(path, content);
             self
         }
 
-        pub(in crate::libpq) fn with<T>(&self, examine: impl FnOnce(&ClientEnv<'_>) -> T) -> T {
-            examine(&ClientEnv {
+        pub(crate) fn with<T>(&self, examine: impl FnOnce(&Env<'_>) -> T) -> T {
+            let (name, home) = (self.user_name.map(str::to_owned), self.user_home.map(PathBuf::from));
+            examine(&Env {
                 variable: &|name| self.variables.get(name).map(OsString::from),
                 read: &|path| {
                     let content = path.to_str().and_then(|path| self.files.get(path));
@@ -72,8 +96,7 @@ pub(super) mod fake {
                 },
                 is_dir: &|path| self.directories.iter().any(|directory| Path::new(directory) == path),
                 cwd: Path::new("/here"),
-                user_name: &|| self.user_name.map(str::to_owned),
-                user_home: &|| self.user_home.map(PathBuf::from),
+                account: &|| UserAccount { uid: 1000, name: name.clone(), home: home.clone() },
             })
         }
     }

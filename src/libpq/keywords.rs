@@ -1,6 +1,6 @@
 //! libpq's parameters, and how far runwrap supports each. Data, and the lookup.
 
-use super::error::{ConninfoError, nearest};
+use super::error::{InvalidValue, nearest, refuse};
 
 /// The parameters that runwrap honours, and their environment variables.
 pub(super) const SUPPORTED: [(&str, &str); 17] = [
@@ -77,7 +77,7 @@ pub(super) fn unsupported_variables() -> impl Iterator<Item = &'static str> {
 
 /// The keyword `name`, the parameter at `position` (from 1) of its text; `None` if the parameter is ignored.
 /// An unknown name is repeated only if it resembles a known one: otherwise it may be part of a password with a blank.
-pub(super) fn find(name: &str, position: usize, driver: bool) -> Result<Option<&'static str>, ConninfoError> {
+pub(super) fn find(name: &str, position: usize, driver: bool) -> Result<Option<&'static str>, InvalidValue> {
     if let Some((keyword, _)) = SUPPORTED.iter().find(|(keyword, _)| *keyword == name) {
         return Ok(Some(keyword));
     }
@@ -87,16 +87,12 @@ pub(super) fn find(name: &str, position: usize, driver: bool) -> Result<Option<&
     }
     let unsupported = UNSUPPORTED.iter().map(|(keyword, _)| *keyword);
     if let Some(keyword) = unsupported.clone().find(|keyword| *keyword == name) {
-        return Err(ConninfoError::new(format!("runwrap cannot honour {keyword}"), "leave this parameter out"));
+        return refuse(format!("runwrap cannot honour {keyword}"), "leave this parameter out");
     }
     let known = SUPPORTED.iter().map(|(keyword, _)| *keyword).chain(unsupported).chain(ignored());
-    Err(match nearest(name, known) {
-        Some(meant) => {
-            ConninfoError::new(format!("there is no parameter \"{name}\""), format!("did you mean {meant}?"))
-        }
-        None => ConninfoError::new(
-            format!("parameter {position} in it is unknown to libpq"),
-            "use libpq's names (host, port, user, dbname, sslmode, …), and quote a value with blanks in it",
-        ),
-    })
+    if let Some(meant) = nearest(name, known) {
+        return refuse(format!("there is no parameter \"{name}\""), format!("did you mean {meant}?"));
+    }
+    let hint = "use libpq's names (host, port, user, dbname, sslmode, …), and quote a value with blanks in it";
+    refuse(format!("parameter {position} in it is unknown to libpq"), hint)
 }

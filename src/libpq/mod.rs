@@ -20,8 +20,10 @@ mod url;
 #[cfg(test)]
 mod tests;
 
-pub use env::ClientEnv;
-pub use error::{ConninfoError, nearest};
+#[cfg(test)]
+pub(crate) use env::fake;
+pub use env::{Env, UserAccount};
+pub use error::{InvalidValue, nearest, refuse};
 pub use passfile::{SecretFile, password};
 pub use resolve::{target_from_pairs, target_from_url};
 pub use target::{ChannelBinding, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};

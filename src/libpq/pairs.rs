@@ -1,23 +1,23 @@
 //! `key=value` connection strings: libpq's rules for blanks, quotes and backslashes. Pure.
 
-use super::error::ConninfoError;
+use super::error::{InvalidValue, refuse};
 use super::keywords;
 use super::parameters::Parameters;
 
-pub(super) fn parse(text: &str) -> Result<Parameters, ConninfoError> {
+pub(super) fn parse(text: &str) -> Result<Parameters, InvalidValue> {
     let mut parameters = Parameters::default();
     let mut rest = text.trim_start();
     let mut position = 0;
     while !rest.is_empty() {
         position += 1;
-        let Some((name, after)) = rest.split_once('=') else {
-            return Err(no_equals_sign(position));
+        let pair = rest.split_once('=').map(|(name, after)| (name.trim_end(), after.trim_start()));
+        let Some((name, after)) = pair.filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
+        else {
+            let hint =
+                "write key=value pairs with a blank between them, and quote a value with blanks in it: key='a b'";
+            return refuse(format!("parameter {position} in it has no ="), hint);
         };
-        let name = name.trim_end();
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            return Err(no_equals_sign(position));
-        }
-        let (value, after) = value(after.trim_start(), position)?;
+        let (value, after) = value(after, position)?;
         if let Some(keyword) = keywords::find(name, position, false)? {
             parameters.set(keyword, value);
         }
@@ -26,13 +26,8 @@ pub(super) fn parse(text: &str) -> Result<Parameters, ConninfoError> {
     Ok(parameters)
 }
 
-fn no_equals_sign(position: usize) -> ConninfoError {
-    let hint = "write key=value pairs with a blank between them, and quote a value with blanks in it: key='a b'";
-    ConninfoError::new(format!("parameter {position} in it has no ="), hint)
-}
-
 /// The value at the start of `text`, and the text after it. A backslash escapes the next character, in quotes too.
-fn value(text: &str, position: usize) -> Result<(String, &str), ConninfoError> {
+fn value(text: &str, position: usize) -> Result<(String, &str), InvalidValue> {
     let quoted = text.starts_with('\'');
     let mut value = String::new();
     let mut characters = text.char_indices().skip(usize::from(quoted));
@@ -45,10 +40,7 @@ fn value(text: &str, position: usize) -> Result<(String, &str), ConninfoError> {
         }
     }
     if quoted {
-        return Err(ConninfoError::new(
-            format!("the quote of parameter {position} is not closed"),
-            "add the missing '",
-        ));
+        return refuse(format!("the quote of parameter {position} is not closed"), "add the missing '");
     }
     Ok((value, ""))
 }

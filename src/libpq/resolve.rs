@@ -1,10 +1,11 @@
 //! From a connection string to a [`PostgresTarget`]: completes the parameters by service, environment and defaults, and
 //! reads the value of each. Pure.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::env::ClientEnv;
-use super::error::ConninfoError;
+use super::env::Env;
+use super::error::{InvalidValue, refuse};
 use super::parameters::Parameters;
 use super::target::{PostgresHost, PostgresTarget, Secret, SslMode};
 use super::tls::SYSTEM_ROOTS;
@@ -14,7 +15,7 @@ use super::{defaults, pairs, service, url};
 ///
 /// # Errors
 /// The first parameter or variable that cannot be used.
-pub fn target_from_pairs(text: &str, env: &ClientEnv<'_>) -> Result<PostgresTarget, ConninfoError> {
+pub fn target_from_pairs(text: &str, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
     target(pairs::parse(text)?, env)
 }
 
@@ -22,12 +23,12 @@ pub fn target_from_pairs(text: &str, env: &ClientEnv<'_>) -> Result<PostgresTarg
 ///
 /// # Errors
 /// The first parameter or variable that cannot be used.
-pub fn target_from_url(text: &str, driver: bool, env: &ClientEnv<'_>) -> Result<PostgresTarget, ConninfoError> {
+pub fn target_from_url(text: &str, driver: bool, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
     target(url::parse(text, driver)?, env)
 }
 
 /// The precedence is the text, the service, the environment, the defaults.
-fn target(given: Parameters, env: &ClientEnv<'_>) -> Result<PostgresTarget, ConninfoError> {
+fn target(given: Parameters, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
     let mut parameters = given;
     if let Some(name) = parameters.text("service").or_else(|| env.text("PGSERVICE")) {
         parameters.complete(service::find(&name, env)?);
@@ -35,21 +36,20 @@ fn target(given: Parameters, env: &ClientEnv<'_>) -> Result<PostgresTarget, Conn
     parameters.complete(Parameters::from_environment(env)?);
     // Some of PostgreSQL's tools expand such a name. Here it would show a password in the database's identity.
     if parameters.get("dbname").is_some_and(|dbname| dbname.contains("://") || dbname.contains('=')) {
-        return Err(ConninfoError::new("its dbname is a connection string", "write only the database's name"));
+        return refuse("its dbname is a connection string", "write only the database's name");
     }
-    let user = parameters.text("user").or_else(|| (env.user_name)()).ok_or_else(|| {
-        ConninfoError::new("it names no user, and this process has no user name", "write USER@ before the host")
+    let user = parameters.text("user").or_else(|| (env.account)().name).ok_or_else(|| {
+        InvalidValue::new("it names no user, and this process has no user name", "write USER@ before the host")
     })?;
-    let home = defaults::home(env);
     let (sslmode, sslrootcert) = verification(&parameters, env)?;
     let path = |keyword: &str| parameters.get(keyword).map(|path| env.absolute(path));
     Ok(PostgresTarget {
         hosts: hosts(&parameters, env)?,
         password: parameters.text("password").map(Secret::new),
-        passfile: path("passfile").or_else(|| home.as_deref().map(defaults::passfile)),
+        passfile: path("passfile").or_else(|| env.in_home(defaults::PASSFILE)),
         dbname: parameters.text("dbname").unwrap_or_else(|| user.clone()),
         sslmode,
-        tls_directory: home.as_deref().map(defaults::tls_directory),
+        tls_directory: env.in_home(defaults::TLS_DIRECTORY),
         sslrootcert,
         sslcert: path("sslcert"),
         sslkey: path("sslkey"),
@@ -67,79 +67,62 @@ fn target(given: Parameters, env: &ClientEnv<'_>) -> Result<PostgresTarget, Conn
 }
 
 /// Pairs the lists as libpq does: as many ports as hosts, or one for all. With `hostaddr`, `host` is not resolved.
-fn hosts(parameters: &Parameters, env: &ClientEnv<'_>) -> Result<Vec<PostgresHost>, ConninfoError> {
+fn hosts(parameters: &Parameters, env: &Env<'_>) -> Result<Vec<PostgresHost>, InvalidValue> {
     let [names, addresses, ports] = ["host", "hostaddr", "port"].map(|keyword| parameters.list(keyword));
-    let count = names.len().max(addresses.len()).max(1);
-    let differ = |list: &[&str]| !list.is_empty() && list.len() != count;
+    let count = names.len().max(addresses.len());
+    let differ = |list: &[&str]| list != [""] && list.len() != count;
     if differ(&names) || differ(&addresses) {
-        let hint = "write as many host addresses as hosts";
-        return Err(ConninfoError::new("host and hostaddr are lists of different lengths", hint));
+        return refuse("host and hostaddr are lists of different lengths", "write as many host addresses as hosts");
     }
     if ports.len() != 1 && differ(&ports) {
-        let hint = "write one port, or one for each host";
-        return Err(ConninfoError::new("host and port are lists of different lengths", hint));
+        return refuse("host and port are lists of different lengths", "write one port, or one for each host");
     }
-    (0..count)
-        .map(|index| {
-            let given = |list: &[&str]| list.get(index).copied().unwrap_or("").to_owned();
-            let port = ports.get(index).or(ports.first()).copied().unwrap_or("");
-            host(given(&names), given(&addresses), port, parameters, env)
-        })
-        .collect()
+    let nth = |index| [&names, &addresses, &ports].map(|list| *list.get(index).or(list.first()).unwrap_or(&""));
+    (0..count).map(|index| host(nth(index), parameters, env)).collect()
 }
 
 /// One host. An empty text is unset.
 fn host(
-    name: String,
-    address: String,
-    port: &str,
+    [name, address, port]: [&str; 3],
     parameters: &Parameters,
-    env: &ClientEnv<'_>,
-) -> Result<PostgresHost, ConninfoError> {
-    let mut hostaddr = None;
-    if !address.is_empty() {
-        let hint = "write a name as host, not as hostaddr";
-        let refused = |_| parameters.refused("hostaddr", "is not an IP address", hint);
-        hostaddr = Some(address.parse().map_err(refused)?);
-    }
-    let (host, hostaddr) = match (name.is_empty(), hostaddr) {
-        (false, hostaddr) => (name, hostaddr),
-        (true, Some(_)) => (address, None),
-        (true, None) => (defaults::socket_directory(env).to_owned(), None),
+    env: &Env<'_>,
+) -> Result<PostgresHost, InvalidValue> {
+    let hint = "write a name as host, not as hostaddr";
+    let hostaddr: Option<IpAddr> = match address {
+        "" => None,
+        _ => Some(address.parse().map_err(|_| parameters.refused("hostaddr", "is not an IP address", hint))?),
     };
+    let given = [name, address].into_iter().find(|text| !text.is_empty());
+    let host = given.unwrap_or_else(|| defaults::socket_directory(env)).to_owned();
     if host.starts_with('@') {
-        let cause = "a socket in the abstract namespace is not supported";
-        return Err(ConninfoError::new(cause, "name the directory of a socket"));
+        return refuse("a socket in the abstract namespace is not supported", "name the directory of a socket");
     }
     if host.contains('@') {
-        return Err(ConninfoError::new("a host holds an @", "write %40 for an @ in a password"));
+        return refuse("a host holds an @", "write %40 for an @ in a password");
     }
-    let port = match port.parse() {
-        _ if port.is_empty() => defaults::PORT,
-        Ok(0) | Err(_) => {
-            let hint = "write the port after the host's colon; write %3A for a : and %2F for a / in a password";
-            return Err(parameters.refused("port", "is not a number from 1 to 65535", hint));
-        }
-        Ok(port) => port,
+    let hint = "write the port after the host's colon; write %3A for a : and %2F for a / in a password";
+    let refused = || parameters.refused("port", "is not a number from 1 to 65535", hint);
+    let port = match port {
+        "" => defaults::PORT,
+        _ => port.parse().ok().filter(|port| *port > 0).ok_or_else(refused)?,
     };
-    Ok(PostgresHost { host, hostaddr, port })
+    Ok(PostgresHost { host, hostaddr: hostaddr.filter(|_| !name.is_empty()), port })
 }
 
 /// `sslmode` and `sslrootcert`. The system's roots permit nothing weaker than `verify-full`: they sign any host.
-fn verification(parameters: &Parameters, env: &ClientEnv<'_>) -> Result<(SslMode, Option<PathBuf>), ConninfoError> {
+fn verification(parameters: &Parameters, env: &Env<'_>) -> Result<(SslMode, Option<PathBuf>), InvalidValue> {
     let mode = parameters.choice("sslmode", "disable, allow, prefer, require, verify-ca, verify-full")?;
     match (parameters.get("sslrootcert"), mode) {
         (Some(SYSTEM_ROOTS), None | Some(SslMode::VerifyFull)) => Ok((SslMode::VerifyFull, Some(SYSTEM_ROOTS.into()))),
         (Some(SYSTEM_ROOTS), Some(_)) => {
-            let cause = "sslrootcert=system goes only with sslmode=verify-full";
-            Err(ConninfoError::new(cause, "write sslmode=verify-full"))
+            refuse("sslrootcert=system goes only with sslmode=verify-full", "write sslmode=verify-full")
         }
         (file, mode) => Ok((mode.unwrap_or(defaults::SSLMODE), file.map(|path| env.absolute(path)))),
     }
 }
 
 /// Seconds. Zero and less are unlimited in libpq; here the deadline of the whole attempt limits them.
-fn connect_timeout(parameters: &Parameters) -> Result<Option<u32>, ConninfoError> {
+fn connect_timeout(parameters: &Parameters) -> Result<Option<u32>, InvalidValue> {
     let Some(text) = parameters.get("connect_timeout") else { return Ok(None) };
     let seconds: i64 = text
         .trim()

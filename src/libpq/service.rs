@@ -2,38 +2,34 @@
 
 use std::io::ErrorKind;
 
-use super::env::ClientEnv;
-use super::error::ConninfoError;
+use super::env::Env;
+use super::error::{InvalidValue, refuse};
 use super::parameters::Parameters;
 use super::{defaults, keywords};
 
 /// The parameters of `service` in the first service file that defines it.
-pub(super) fn find(service: &str, env: &ClientEnv<'_>) -> Result<Parameters, ConninfoError> {
+pub(super) fn find(service: &str, env: &Env<'_>) -> Result<Parameters, InvalidValue> {
     let files = defaults::service_files(env);
     for file in &files {
         let content = match (env.read)(file) {
             Ok(content) => content,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
             Err(error) => {
-                let cause = format!("cannot read {}: {error}", file.display());
-                return Err(ConninfoError::new(cause, "make the service file readable"));
+                return refuse(format!("cannot read {}: {error}", file.display()), "make the service file readable");
             }
         };
-        let in_file =
-            |error: ConninfoError| ConninfoError { cause: format!("{}: {}", file.display(), error.cause), ..error };
+        let in_file = |error| InvalidValue { cause: format!("{}: {error}", file.display()), ..error };
         if let Some(parameters) = section(&content, service).map_err(in_file)? {
             return Ok(parameters);
         }
     }
     let searched: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
-    Err(ConninfoError::new(
-        format!("there is no service \"{service}\""),
-        format!("define [{service}] in one of {}", searched.join(" and ")),
-    ))
+    let hint = format!("define [{service}] in one of {}", searched.join(" and "));
+    refuse(format!("there is no service \"{service}\""), hint)
 }
 
 /// The parameters of the first section `service`; `None` if there is none. The first value of a parameter counts.
-fn section(content: &str, service: &str) -> Result<Option<Parameters>, ConninfoError> {
+fn section(content: &str, service: &str) -> Result<Option<Parameters>, InvalidValue> {
     let lines = content.lines().map(str::trim).enumerate().map(|(index, line)| (index + 1, line));
     let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     if !lines.any(|(_, line)| line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) == Some(service)) {
@@ -42,12 +38,10 @@ fn section(content: &str, service: &str) -> Result<Option<Parameters>, ConninfoE
     let mut parameters = Parameters::default();
     for (number, line) in lines.take_while(|(_, line)| !line.starts_with('[')) {
         let Some((name, value)) = line.split_once('=') else {
-            let hint = format!("correct line {number}: name=value");
-            return Err(ConninfoError::new(format!("line {number} has no ="), hint));
+            return refuse(format!("line {number} has no ="), format!("correct line {number}: name=value"));
         };
         if name == "service" {
-            let hint = "leave this line out: services do not nest";
-            return Err(ConninfoError::new(format!("line {number} names another service"), hint));
+            return refuse(format!("line {number} names another service"), "leave this line out: services do not nest");
         }
         if let Some(keyword) = keywords::find(name, number, false)?.filter(|keyword| parameters.get(keyword).is_none())
         {

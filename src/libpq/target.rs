@@ -96,11 +96,7 @@ impl TargetSessionAttrs {
     /// The server must be asked for its state. `prefer-standby` accepts any server after one round over all hosts.
     #[must_use]
     pub fn needs_state(self, is_first_round: bool) -> bool {
-        match self {
-            Self::Any => false,
-            Self::PreferStandby => is_first_round,
-            Self::ReadWrite | Self::ReadOnly | Self::Primary | Self::Standby => true,
-        }
+        self != Self::Any && (self != Self::PreferStandby || is_first_round)
     }
 
     /// Whether a server in this state satisfies the attribute.

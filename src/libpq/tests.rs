@@ -4,14 +4,14 @@ use proptest::prelude::*;
 
 use super::env::fake::FakeEnv;
 use super::{
-    ChannelBinding, ConninfoError, PostgresTarget, Secret, SslMode, TargetSessionAttrs, target_from_pairs,
+    ChannelBinding, InvalidValue, PostgresTarget, Secret, SslMode, TargetSessionAttrs, target_from_pairs,
     target_from_url,
 };
 
 const PASSWORD: &str = "hunter2";
 
 /// A URL if it begins with `postgres://`, or with `driver://` for one of a Python driver; else pairs.
-fn parse(text: &str, env: &FakeEnv) -> Result<PostgresTarget, ConninfoError> {
+fn parse(text: &str, env: &FakeEnv) -> Result<PostgresTarget, InvalidValue> {
     env.with(|env| {
         if let Some(text) = text.strip_prefix("postgres://") {
             target_from_url(text, false, env)

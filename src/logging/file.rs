@@ -7,7 +7,6 @@
 //! the lock, lines still go to the full file, up to twice its limit; beyond that they are dropped. Held by
 //! `processes_that_append_and_rotate_at_once_tear_no_line`.
 
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -19,13 +18,7 @@ use crate::sys::fs::open_to_append;
 pub(super) struct LogFile {
     path: PathBuf,
     bytes_max: u64,
-    file: Option<Opened>,
-}
-
-struct Opened {
-    file: File,
-    /// Device and inode.
-    identity: (u64, u64),
+    file: Option<File>,
 }
 
 impl LogFile {
@@ -33,60 +26,38 @@ impl LogFile {
         Self { path: path.to_owned(), bytes_max, file: None }
     }
 
-    /// Opens the file that the path names now; creates it and its directory if missing.
+    /// Opens the file that the path names now, and reads its metadata. Creates it and its directory if missing.
     ///
     /// # Errors
     /// The file cannot be opened, or is a symbolic link.
-    pub(super) fn open(&mut self) -> io::Result<()> {
-        self.current().map(drop)
-    }
-
-    /// The file that the path names now, and its metadata.
-    fn current(&mut self) -> io::Result<(&File, Metadata)> {
-        let named = fs::symlink_metadata(&self.path).ok();
-        let opened = self.file.take().zip(named).filter(|(opened, named)| opened.identity == identity(named));
-        let (opened, metadata) = if let Some(both) = opened {
-            both
-        } else {
-            let file = open(&self.path)?;
-            let metadata = file.metadata()?;
-            (Opened { file, identity: identity(&metadata) }, metadata)
-        };
-        Ok((&self.file.insert(opened).file, metadata))
-    }
-
-    /// Renames a full file, unless another process does or has done so.
-    fn rotate_if_full(&mut self) -> io::Result<()> {
-        let bytes_max = self.bytes_max;
-        let (file, metadata) = self.current()?;
-        if metadata.len() < bytes_max {
-            return Ok(());
-        }
-        if file.try_lock().is_err() {
-            // The holder of the lock may be stopped: the size limit must hold nonetheless.
-            let is_over_bound = metadata.len() >= 2 * bytes_max;
-            return if is_over_bound { Err(ErrorKind::FileTooLarge.into()) } else { Ok(()) };
-        }
-        // Check again under the lock: another process may have rotated in between, and then the path names the new
-        // file, which must not replace the old one.
-        let named = fs::symlink_metadata(&self.path).ok();
-        if named.as_ref().map(identity) == Some(identity(&metadata)) {
-            #[expect(clippy::disallowed_methods, reason = "a rename that a crash undoes loses nothing")]
-            fs::rename(&self.path, older(&self.path))?;
-        }
-        self.file = None;
-        Ok(())
+    pub(super) fn open(&mut self) -> io::Result<(&File, Metadata)> {
+        let named = identity(fs::symlink_metadata(&self.path));
+        let opened = self.file.take().filter(|file| named.is_some() && identity(file.metadata()) == named);
+        let file = opened.map_or_else(|| open(&self.path), Ok)?;
+        let metadata = file.metadata()?;
+        Ok((self.file.insert(file), metadata))
     }
 }
 
 impl Write for LogFile {
-    /// Appends a whole line in one write.
+    /// Appends a whole line in one write. Renames a full file first, unless another process does or has done so.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let bytes_max = self.bytes_max;
-        let (mut file, metadata) = self.current()?;
+        let (mut file, metadata) = self.open()?;
         if metadata.is_file() && metadata.len() >= bytes_max {
-            self.rotate_if_full()?;
-            file = self.current()?.0;
+            if file.try_lock().is_ok() {
+                // Check again under the lock: another process may have rotated in between, and then the path names the
+                // new file, which must not replace the old one.
+                if identity(fs::symlink_metadata(&self.path)) == identity(Ok(metadata)) {
+                    #[expect(clippy::disallowed_methods, reason = "a rename that a crash undoes loses nothing")]
+                    fs::rename(&self.path, self.path.with_added_extension("1"))?;
+                }
+                self.file = None;
+            } else if metadata.len() >= 2 * bytes_max {
+                // The holder of the lock may be stopped: the size limit must hold nonetheless.
+                return Err(ErrorKind::FileTooLarge.into());
+            }
+            (file, _) = self.open()?;
         }
         file.write(line)
     }
@@ -96,21 +67,16 @@ impl Write for LogFile {
     }
 }
 
-fn identity(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
+/// Device and inode.
+fn identity(metadata: io::Result<Metadata>) -> Option<(u64, u64)> {
+    metadata.ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+    if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
     open_to_append(path)
-}
-
-fn older(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".1");
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -129,7 +95,7 @@ mod tests {
         for line in ["first line\n", "second\n", "third\n", "fourth\n"] {
             log.write_all(line.as_bytes()).unwrap();
         }
-        assert_eq!(fs::read_to_string(older(&path)).unwrap(), "second\nthird\n");
+        assert_eq!(fs::read_to_string(path.with_added_extension("1")).unwrap(), "second\nthird\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "fourth\n");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
@@ -197,7 +163,8 @@ mod tests {
 
     /// The number of lines in the log and its predecessor, all of them whole.
     fn whole_lines(path: &Path) -> usize {
-        let text = fs::read_to_string(older(path)).unwrap() + &fs::read_to_string(path).unwrap_or_default();
+        let text =
+            fs::read_to_string(path.with_added_extension("1")).unwrap() + &fs::read_to_string(path).unwrap_or_default();
         for line in text.lines() {
             assert!(
                 line.starts_with("begin ") && line.ends_with(" end") && line.matches("begin").count() == 1,
@@ -248,6 +215,6 @@ mod tests {
         assert!(whole_lines(&path) > 10);
         // Each writer may add one line after it has checked the size.
         let slack = (WRITERS * 200) as u64;
-        assert!(fs::metadata(older(&path)).unwrap().len() < 2 * BYTES_MAX + slack);
+        assert!(fs::metadata(path.with_added_extension("1")).unwrap().len() < 2 * BYTES_MAX + slack);
     }
 }

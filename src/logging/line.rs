@@ -11,22 +11,13 @@ use crate::output::{format_message, printable, shortened};
 /// `pid=7 event=… key=value … message="…"` on one line, without control characters. `run_id` is added to records
 /// without one.
 pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
-    let mut line = format!("pid={}", process::id());
-    let mut add = |key: &str, value: &str| {
-        line.extend([" ", key, "=", &quoted(value)]);
-    };
-    let fields = fields(record);
-    for (key, value) in &fields {
-        add(key, value);
-    }
+    let mut fields = fields(record);
     if let Some(run_id) = run_id.filter(|_| fields.iter().all(|(key, _)| key != "run_id")) {
-        add("run_id", run_id);
+        fields.push(("run_id".to_owned(), run_id.to_owned()));
     }
-    let message = record.args().to_string();
-    if !message.is_empty() {
-        add("message", &message);
-    }
-    line
+    let message = Some(record.args().to_string()).filter(|message| !message.is_empty());
+    fields.extend(message.map(|message| ("message".to_owned(), message)));
+    format!("pid={} {}", process::id(), pairs(&fields))
 }
 
 /// `runwrap: ` and the message, then the hint. A record without a message shows its fields except the hint. No trailing
@@ -36,8 +27,7 @@ pub(super) fn for_stderr(record: &Record<'_>) -> String {
     let hint = hints.first().map(|(_, value)| value.as_str());
     let mut message = record.args().to_string();
     if message.is_empty() {
-        let pairs: Vec<String> = others.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect();
-        message = pairs.join(" ");
+        message = pairs(&others);
     }
     let mut text = format_message(&message, hint);
     text.pop();
@@ -58,6 +48,10 @@ fn fields(record: &Record<'_>) -> Vec<(String, String)> {
     // `Fields` never fails; an unreadable value drops one field.
     record.key_values().visit(&mut fields).ok();
     fields.0
+}
+
+fn pairs(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(key, value)| format!("{key}={}", quoted(value))).collect::<Vec<_>>().join(" ")
 }
 
 /// A plain word unquoted, anything else in double quotes, shortened if too long.

@@ -36,7 +36,7 @@ const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 static RUN_ID: OnceLock<String> = OnceLock::new();
 
 /// Adds `run_id` to every line of this process in the log file. Only the first call has an effect.
-pub fn set_run_id(run_id: &impl ToString) {
+pub(crate) fn set_run_id(run_id: &impl ToString) {
     RUN_ID.get_or_init(|| run_id.to_string());
 }
 
@@ -44,9 +44,9 @@ pub fn set_run_id(run_id: &impl ToString) {
 ///
 /// # Errors
 /// The log file cannot be opened. stderr works nonetheless, and each line tries to open the file again.
-pub fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
+pub(crate) fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
-    let opened = file.as_mut().map_or(Ok(()), LogFile::open);
+    let opened = file.as_mut().map_or(Ok(()), |file| file.open().map(drop));
     let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
     // Fails only if a logger is installed already; that one stays.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {

@@ -2,34 +2,22 @@
 
 use chrono::DateTime;
 
-const MINUTE_SECONDS: u64 = 60;
-const HOUR_SECONDS: u64 = 60 * MINUTE_SECONDS;
-const DAY_SECONDS: u64 = 24 * HOUR_SECONDS;
-
 /// Whole seconds as `7h 20m 52s`: every unit that is not zero, with days as the largest; `0s` for zero.
-#[must_use]
-pub fn duration(seconds: u64) -> String {
-    let units = [
-        (seconds / DAY_SECONDS, "d"),
-        (seconds % DAY_SECONDS / HOUR_SECONDS, "h"),
-        (seconds % HOUR_SECONDS / MINUTE_SECONDS, "m"),
-        (seconds % MINUTE_SECONDS, "s"),
-    ];
+pub(crate) fn duration(seconds: u64) -> String {
+    let units = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
     let parts: Vec<String> =
         units.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
 /// An age in its largest unit: `12s ago`, `3h ago`. A negative age counts as zero: the clocks of two machines differ.
-#[must_use]
-pub fn ago(seconds: i64) -> String {
+pub(crate) fn ago(seconds: i64) -> String {
     let age = duration(u64::try_from(seconds).unwrap_or(0));
     format!("{} ago", age.split(' ').next().unwrap_or_default())
 }
 
 /// An RFC 3339 time as `2026-08-01 10:00:00` in UTC; any other text as it is.
-#[must_use]
-pub fn utc(text: &str) -> String {
+pub(crate) fn utc(text: &str) -> String {
     DateTime::parse_from_rfc3339(text)
         .map_or_else(|_| text.to_owned(), |time| time.to_utc().format("%Y-%m-%d %H:%M:%S").to_string())
 }

@@ -8,15 +8,14 @@ use super::printable::printable_json;
 use super::streams::print;
 
 /// `value` as indented JSON that is safe on a terminal, with a final line feed.
-#[must_use]
-pub fn json(value: &Value) -> String {
+pub(crate) fn json(value: &Value) -> String {
     format!("{}\n", printable_json(&format!("{value:#}")))
 }
 
 /// A JSON array printed element by element, if it may be too large for memory. Call `end` also after an error: the output
 /// is then still valid JSON.
 #[derive(Debug, Default)]
-pub struct JsonArray {
+pub(crate) struct JsonArray {
     elements: u64,
 }
 
@@ -25,7 +24,7 @@ impl JsonArray {
     ///
     /// # Errors
     /// Those of stdout.
-    pub fn element(&mut self, value: &Value) -> io::Result<()> {
+    pub(crate) fn element(&mut self, value: &Value) -> io::Result<()> {
         print(&self.format_element(value))
     }
 
@@ -33,7 +32,7 @@ impl JsonArray {
     ///
     /// # Errors
     /// Those of stdout.
-    pub fn end(self) -> io::Result<()> {
+    pub(crate) fn end(self) -> io::Result<()> {
         print(if self.elements == 0 { "[]\n" } else { "\n]\n" })
     }
 

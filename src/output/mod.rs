@@ -8,9 +8,9 @@ mod progress;
 mod streams;
 mod table;
 
-pub use human::{ago, duration, utc};
-pub use json::{JsonArray, json};
-pub use printable::{printable, shortened};
-pub use progress::ProgressBar;
-pub use streams::{format_message, print, report_error};
-pub use table::{key_values, table};
+pub(crate) use human::{ago, duration, utc};
+pub(crate) use json::{JsonArray, json};
+pub(crate) use printable::{printable, shortened};
+pub(crate) use progress::ProgressBar;
+pub(crate) use streams::{format_message, print, report_error};
+pub(crate) use table::{key_values, table};

@@ -1,51 +1,37 @@
 //! Escapes text of databases, servers and trainers, so that it cannot control the reader's terminal. Pure.
 
-use std::borrow::Cow;
-use std::fmt::Write;
-
 /// `text` with an escape for every control character, and for those that hide or reorder text.
-#[must_use]
-pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
+pub(crate) fn printable(text: &str) -> String {
+    escaped(text, |character| character.escape_default().collect())
+}
+
+/// Rendered JSON with its unsafe characters as `\uXXXX`; JSON itself escapes only those below U+0020. Line feeds stay.
+pub(super) fn printable_json(json: &str) -> String {
+    // All unsafe characters have at most four hexadecimal digits.
+    escaped(json, |character| if character == '\n' { "\n".into() } else { format!("\\u{:04x}", u32::from(character)) })
+}
+
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> String {
+    let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_unsafe(character) {
-            shown.extend(character.escape_default());
+            shown.push_str(&escape(character));
         } else {
             shown.push(character);
         }
     }
-    Cow::Owned(shown)
+    shown
 }
 
 /// Limit on a value in the log, and on a line of a message. An error of a server may have megabytes.
 const CHARACTERS_MAX: usize = 2048;
 
 /// The beginning of `text` up to the limit, and `…` if it was cut.
-#[must_use]
-pub fn shortened(text: &str) -> (&str, &'static str) {
+pub(crate) fn shortened(text: &str) -> (&str, &'static str) {
     match text.char_indices().nth(CHARACTERS_MAX) {
         Some((end, _)) => (&text[..end], "…"),
         None => (text, ""),
     }
-}
-
-/// Rendered JSON with its unsafe characters as `\uXXXX`; JSON itself escapes only those below U+0020. Line feeds stay.
-#[must_use]
-pub(super) fn printable_json(json: &str) -> String {
-    let mut shown = String::with_capacity(json.len());
-    for character in json.chars() {
-        if is_unsafe(character) && character != '\n' {
-            // All unsafe characters have at most four hexadecimal digits.
-            let escaped = write!(shown, "\\u{:04x}", u32::from(character));
-            debug_assert!(escaped.is_ok(), "writing to a String cannot fail");
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
 }
 
 /// Control characters (C0, DEL, C1), line and paragraph separators, and marks of text direction.

@@ -2,11 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
-const BAR_WIDTH: u64 = 30;
-
 /// A bar on the last line of a terminal.
 #[derive(Debug)]
-pub struct ProgressBar {
+pub(crate) struct ProgressBar {
     total: Option<u64>,
     visible: bool,
 }
@@ -16,19 +14,19 @@ impl ProgressBar {
     ///
     /// # Errors
     /// Those of `total`.
-    pub fn start<E>(wanted: bool, total: impl FnOnce() -> Result<Option<u64>, E>) -> Result<Self, E> {
+    pub(crate) fn start<E>(wanted: bool, total: impl FnOnce() -> Result<Option<u64>, E>) -> Result<Self, E> {
         let visible = wanted && io::stderr().is_terminal();
         let total = if visible { total()? } else { None };
         Ok(Self { total, visible })
     }
 
     /// Draws the bar after `done` records.
-    pub fn show(&self, done: u64) {
+    pub(crate) fn show(&self, done: u64) {
         self.draw(&bar(done, self.total));
     }
 
     /// Clears the line for other output.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.draw("");
     }
 
@@ -45,9 +43,8 @@ fn bar(done: u64, total: Option<u64>) -> String {
     let Some(total) = total.filter(|total| *total > 0).map(|total| total.max(done)) else {
         return format!("{done} records");
     };
-    let filled = usize::try_from(done.saturating_mul(BAR_WIDTH) / total).unwrap_or_default();
-    let empty = usize::try_from(BAR_WIDTH).unwrap_or_default().saturating_sub(filled);
-    format!("[{}{}] {}% of {total} records", "#".repeat(filled), "-".repeat(empty), done.saturating_mul(100) / total)
+    let filled = usize::try_from(done.saturating_mul(30) / total).unwrap_or_default();
+    format!("[{:-<30}] {}% of {total} records", "#".repeat(filled), done.saturating_mul(100) / total)
 }
 
 #[cfg(test)]

@@ -8,19 +8,18 @@ use super::printable::{printable, shortened};
 ///
 /// # Errors
 /// Any other error of stdout, such as a full disk.
-pub fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     write_until_closed(&mut io::stdout().lock(), text)
 }
 
 /// Writes an error and its hint to stderr. Ignores errors of stderr: no other channel is left.
-pub fn report_error(message: &str, hint: Option<&str>) {
+pub(crate) fn report_error(message: &str, hint: Option<&str>) {
     let text = format_message(message, hint);
     io::stderr().lock().write_all(text.as_bytes()).ok();
 }
 
 /// `message` and `hint`, each line prefixed `runwrap: `; one string for one write to stderr.
-#[must_use]
-pub fn format_message(message: &str, hint: Option<&str>) -> String {
+pub(crate) fn format_message(message: &str, hint: Option<&str>) -> String {
     let mut text = String::new();
     for line in message.lines() {
         let (line, ellipsis) = shortened(line);

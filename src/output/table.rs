@@ -1,41 +1,30 @@
 //! Tables and aligned `key: value` lists. Pure.
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{Table, presets};
 
 use super::printable::printable;
 
 /// Rows under a header: aligned columns two spaces apart, without borders and trailing blanks.
-#[must_use]
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.iter().copied());
-    for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell).into_owned()));
-    }
+    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| printable(cell))));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        column.set_cell_alignment(CellAlignment::Left);
     }
-    let mut text = String::new();
-    for line in table.lines() {
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    table.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
 /// One `key:  value` a line, values aligned, also the further lines of a value.
-#[must_use]
-pub fn key_values(pairs: &[(String, String)]) -> String {
+pub(crate) fn key_values(pairs: &[(String, String)]) -> String {
     let width = pairs.iter().map(|(key, _)| key.chars().count()).max().unwrap_or(0) + 3;
     let mut text = String::new();
     for (key, value) in pairs {
         let mut label = format!("{}:", printable(key));
         for line in value.split('\n') {
             let line = format!("{label:width$}{}", printable(line));
-            text.push_str(line.trim_end());
-            text.push('\n');
+            text = text + line.trim_end() + "\n";
             label.clear();
         }
     }

@@ -1,14 +1,18 @@
 //! Findings about a record, from its own columns, and their repairs. Pure: the caller computes ages by the database's
 //! clock.
 
+use std::fmt;
+
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
+use serde::Serialize;
 
 use super::{Reason, Status};
 
 /// Durations rounded to whole seconds in either direction are correct.
 const ROUNDING_MICROS: i64 = 1_000_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     Stuck,
     MissingEnd,
@@ -20,19 +24,10 @@ pub enum FindingKind {
     Undelivered,
 }
 
-impl FindingKind {
+impl fmt::Display for FindingKind {
     /// The name in the output of `check`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Stuck => "stuck",
-            Self::MissingEnd => "missing-end",
-            Self::MissingDuration => "missing-duration",
-            Self::DurationMismatch => "duration-mismatch",
-            Self::EndBeforeStart => "end-before-start",
-            Self::UnknownStatus => "unknown-status",
-            Self::Undelivered => "undelivered",
-        }
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(out)
     }
 }
 
@@ -89,8 +84,7 @@ pub enum Repair {
 
 /// All findings about the record `id`. An unwatched record is stuck after `stuck_after_seconds` without a sign of life;
 /// `stuck_after` is that option as typed.
-#[must_use]
-pub fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_after: &str) -> Vec<Finding> {
+pub(crate) fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_after: &str) -> Vec<Finding> {
     let value = record.status.as_deref().map_or("NULL", str::trim_end);
     match Status::parse(value) {
         Some(Status::Training) => record.stuck(id, stuck_after_seconds, stuck_after).into_iter().collect(),
@@ -110,8 +104,7 @@ const SECONDS_MAX: f64 = 1e12;
 const YEAR_MAX: i32 = 9999;
 
 /// The end computed from a start and a duration; `None` if it is out of range.
-#[must_use]
-pub fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<DateTime<Utc>> {
+pub(super) fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<DateTime<Utc>> {
     let seconds = Some(duration_seconds).filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))?;
     #[expect(clippy::cast_possible_truncation, reason = "bounded by SECONDS_MAX")]
     let elapsed = TimeDelta::microseconds((seconds * 1e6).round() as i64);
@@ -119,8 +112,7 @@ pub fn derived_end(started_at: DateTime<Utc>, duration_seconds: f64) -> Option<D
 }
 
 /// Whether a duration differs from the time between start and end by more than a rounding second.
-#[must_use]
-pub fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
+pub(super) fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
     #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and a saturated value is off")]
     let micros = (duration_seconds * 1e6).round() as i64;
     elapsed.num_microseconds().is_none_or(|elapsed| micros.saturating_sub(elapsed).saturating_abs() > ROUNDING_MICROS)
@@ -129,23 +121,21 @@ pub fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
 impl Examined {
     fn stuck(&self, id: &str, stuck_after_seconds: f64, stuck_after: &str) -> Option<Finding> {
         let silent = self.silent_seconds.is_some_and(|seconds| seconds > stuck_after_seconds);
-        let found = |detail: String, repair: String| {
-            Some(Finding { kind: FindingKind::Stuck, detail, repair: Repair::Do(repair) })
-        };
-        match self.watch {
+        let (detail, repair) = match self.watch {
             Watched::Living { overdue: true } => {
-                found("its run gave no sign of life within its lease".into(), "runwrap recover".into())
+                ("its run gave no sign of life within its lease".to_owned(), "runwrap recover".to_owned())
             }
-            Watched::Never | Watched::Ended { reason: Reason::Stuck } if silent => found(
+            Watched::Never | Watched::Ended { reason: Reason::Stuck } if silent => (
                 format!("in training without a sign of life for {stuck_after}, and nothing watches it"),
                 format!("runwrap recover --stuck-after {stuck_after}"),
             ),
-            Watched::Ended { reason } if silent => found(
-                format!("in training again, although its run has ended ({})", reason.as_str()),
+            Watched::Ended { reason } if silent => (
+                format!("in training again, although its run has ended ({reason})"),
                 format!("runwrap finalize {id} --status completed|failed"),
             ),
-            Watched::Never | Watched::Living { overdue: false } | Watched::Ended { .. } => None,
-        }
+            Watched::Never | Watched::Living { overdue: false } | Watched::Ended { .. } => return None,
+        };
+        Some(Finding { kind: FindingKind::Stuck, detail, repair: Repair::Do(repair) })
     }
 
     /// A record that never started needs no end and no duration; neither does a presumed end.
@@ -162,25 +152,19 @@ impl Examined {
             };
             find(FindingKind::MissingEnd, format!("{status_name} without an end time"), repair);
         }
+        let missing = format!("{status_name} without a duration");
         match (self.started_at, self.ended_at, self.duration_seconds) {
             (Cell::Is(started_at), Cell::Is(ended_at), _) if ended_at < started_at => {
-                find(
-                    FindingKind::EndBeforeStart,
-                    format!("ended at {ended_at}, before its start at {started_at}"),
-                    by_hand(),
-                );
+                let detail = format!("ended at {ended_at}, before its start at {started_at}");
+                find(FindingKind::EndBeforeStart, detail, by_hand());
             }
             (Cell::Is(started_at), Cell::Is(ended_at), Cell::Is(seconds)) if is_off(ended_at - started_at, seconds) => {
                 let elapsed = (ended_at - started_at).num_seconds();
                 let detail = format!("its duration is {seconds} s, and from start to end it is {elapsed} s");
                 find(FindingKind::DurationMismatch, detail, Repair::Derived);
             }
-            (Cell::Is(_), Cell::Is(_), Cell::Null) => {
-                find(FindingKind::MissingDuration, format!("{status_name} without a duration"), Repair::Derived);
-            }
-            (_, _, Cell::Null) if missing_counts => {
-                find(FindingKind::MissingDuration, format!("{status_name} without a duration"), by_hand());
-            }
+            (Cell::Is(_), Cell::Is(_), Cell::Null) => find(FindingKind::MissingDuration, missing, Repair::Derived),
+            (_, _, Cell::Null) if missing_counts => find(FindingKind::MissingDuration, missing, by_hand()),
             _ => {}
         }
         found

@@ -4,8 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
+use super::consistency::{derived_end, is_off};
 use super::merge::elapsed;
-use super::{Applied, DatabaseClock, Reason, Row, Status, derived_end, is_off, merge_metrics};
+use super::{Applied, DatabaseClock, Reason, Row, Status};
 
 /// An end may lie this far ahead of the database's clock: clocks of two machines differ.
 const AHEAD_SECONDS_MAX: i64 = 60;
@@ -57,38 +58,24 @@ pub struct Doubt {
     pub message: String,
 }
 
-impl Doubt {
-    /// What `error_message` gains: the end is a sign of life; the end was assumed; the end is unknown.
-    fn messages(&self) -> [String; 3] {
-        [
-            "its end is its last sign of life, how it ended is unknown",
-            "when and how it ended is unknown, its end is the time of the recovery",
-            "when and how it ended is unknown",
-        ]
-        .map(|end| format!("{}; {end}", self.message))
-    }
-}
-
 /// Returns the row after `decision`, and the result. `None` is a record that does not exist.
 #[must_use]
 pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (Option<Row>, Applied) {
     let Some(row) = row else { return (None, Applied::Missing) };
-    match decision {
-        Decision::Close(verdict) if row.may_be_closed(verdict, clock) => {
-            (Some(row.closed(verdict, clock)), Applied::Written)
-        }
-        Decision::GiveUp(doubt) if may_be_stuck(&row, doubt.silent_seconds, clock) => {
-            (Some(row.given_up(doubt, clock)), Applied::Written)
+    let decided = match decision {
+        Decision::Close(verdict) => row.may_be_closed(verdict, clock).then(|| row.clone().closed(verdict, clock)),
+        Decision::GiveUp(doubt) => {
+            may_be_stuck(&row, doubt.silent_seconds, clock).then(|| row.clone().given_up(doubt, clock))
         }
         Decision::Derive => row.derived(),
-        Decision::Close(_) | Decision::GiveUp(_) => (Some(row), Applied::Kept),
-    }
+    };
+    let applied = if decided.is_some() { Applied::Written } else { Applied::Kept };
+    (decided.or(Some(row)), applied)
 }
 
 /// Whether a record is in training, unwatched, and silent for more than `silent_seconds`. A row that was given up and that the
 /// application opened again may be given up again.
-#[must_use]
-pub fn may_be_stuck(row: &Row, silent_seconds: u32, clock: DatabaseClock) -> bool {
+pub(crate) fn may_be_stuck(row: &Row, silent_seconds: u32, clock: DatabaseClock) -> bool {
     let silent = TimeDelta::seconds(i64::from(silent_seconds));
     row.is_training()
         && row.watch.is_none()
@@ -108,15 +95,11 @@ impl Row {
     fn closed(mut self, verdict: &Verdict, clock: DatabaseClock) -> Self {
         let last_seen_at = self.watch.map(|watch| watch.last_seen_at).filter(|_| self.train_end_time.is_none());
         self.end(verdict.ended_at.or(last_seen_at));
-        self.error_message = match (&verdict.explanation, verdict.status) {
-            (Some(explanation), _) => Some(explanation.clone()),
-            (None, Status::Completed) => None,
-            (None, Status::Failed | Status::Training) => {
-                self.error_message.filter(|_| !self.presumed).or_else(|| Some(verdict.message.clone()))
-            }
-        };
+        let known = self.error_message.filter(|_| !self.presumed).unwrap_or_else(|| verdict.message.clone());
+        let of_failure = (verdict.status != Status::Completed).then_some(known);
+        self.error_message = verdict.explanation.clone().or(of_failure);
         if let Some(metrics) = &verdict.metrics {
-            self.train_metrics = Some(merge_metrics(self.train_metrics.as_ref(), metrics));
+            self.train_metrics.get_or_insert_default().extend(metrics.clone());
         }
         self.model_path = verdict.model_path.clone().or(self.model_path);
         self.status = Some(verdict.status);
@@ -128,43 +111,33 @@ impl Row {
     }
 
     fn given_up(mut self, doubt: &Doubt, clock: DatabaseClock) -> Self {
-        let [known, assumed, unknown] = doubt.messages();
         let signs =
             [self.updated_at, doubt.model_written_at].map(|sign| sign.filter(|at| self.proves_life(*at, clock)));
-        let (ended_at, message) = match self.train_end_time.or(signs[0].max(signs[1])) {
-            Some(ended_at) => (Some(ended_at), known),
-            None if doubt.assume_now => (Some(clock.now), assumed),
-            None => (None, unknown),
+        let (ended_at, end) = match self.train_end_time.or(signs[0].max(signs[1])) {
+            Some(ended_at) => (Some(ended_at), "its end is its last sign of life, how it ended is unknown"),
+            None if doubt.assume_now => {
+                (Some(clock.now), "when and how it ended is unknown, its end is the time of the recovery")
+            }
+            None => (None, "when and how it ended is unknown"),
         };
         self.end(ended_at);
-        self.status = Some(Status::Failed);
-        self.append_message(&message);
-        self.reason = Some(Reason::Stuck);
-        self.presumed = true;
-        self.recovered_at = Some(clock.now);
-        self.recovered_by = Some(doubt.by.clone());
-        self
+        self.presumed_failed(Reason::Stuck, &format!("{}; {end}", doubt.message), clock, &doubt.by)
     }
 
     /// A missing end follows from start and duration; a duration that is missing or more than a second off, from start and end.
-    fn derived(mut self) -> (Option<Self>, Applied) {
+    fn derived(&self) -> Option<Self> {
         let has_ended = matches!(self.status, Some(Status::Completed | Status::Failed)) && self.is_legible;
-        let Some(started_at) = self.train_start_time.filter(|_| has_ended) else {
-            return (Some(self), Applied::Kept);
-        };
-        match (self.train_end_time, self.train_duration) {
-            (None, Some(seconds)) => match derived_end(started_at, seconds) {
-                Some(ended_at) => self.train_end_time = Some(ended_at),
-                None => return (Some(self), Applied::Kept),
-            },
+        let started_at = self.train_start_time.filter(|_| has_ended)?;
+        let (ended_at, seconds) = match (self.train_end_time, self.train_duration) {
+            (None, Some(seconds)) => (derived_end(started_at, seconds)?, seconds),
             (Some(ended_at), known)
                 if ended_at >= started_at && known.is_none_or(|seconds| is_off(ended_at - started_at, seconds)) =>
             {
-                self.train_duration = Some(elapsed(started_at, ended_at));
+                (ended_at, elapsed(started_at, ended_at))
             }
-            (None, None) | (Some(_), _) => return (Some(self), Applied::Kept),
-        }
-        (Some(self), Applied::Written)
+            (None, None) | (Some(_), _) => return None,
+        };
+        Some(Self { train_end_time: Some(ended_at), train_duration: Some(seconds), ..self.clone() })
     }
 
     /// The row's own evidence of its beginning.

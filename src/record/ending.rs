@@ -34,24 +34,14 @@ pub struct Ending {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TrainerExit {
-    Exited {
-        code: i32,
-    },
+    /// It exited by itself.
+    Exited { code: i32 },
     /// `name` is the signal's name (`SIGKILL`). `oom`: the kernel counted an out-of-memory kill during the run.
-    Signaled {
-        signal: i32,
-        name: String,
-        oom: bool,
-    },
+    Signaled { signal: i32, name: String, oom: bool },
     /// The exec failed; `message` names the command and the error.
-    NotExecuted {
-        message: String,
-    },
+    NotExecuted { message: String },
     /// The supervisor was killed or failed, as `reason` says; the exit status is unknown.
-    Unknown {
-        reason: Reason,
-        message: String,
-    },
+    Unknown { reason: Reason, message: String },
 }
 
 /// Status, reason and message of a run. `stop_signal` is the first stop request, `timed_out` whether `--timeout` ran
@@ -78,8 +68,7 @@ pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool)
 }
 
 /// Whole seconds, truncated, never negative.
-#[must_use]
-pub fn elapsed_seconds(elapsed: TimeDelta) -> i64 {
+pub(crate) fn elapsed_seconds(elapsed: TimeDelta) -> i64 {
     elapsed.num_seconds().max(0)
 }
 

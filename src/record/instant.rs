@@ -3,8 +3,7 @@
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
 /// Parses a timestamp; without a zone it is UTC.
-#[must_use]
-pub fn read_instant(text: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn read_instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(zoned) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%F %T%.f%#z")) {
         return Some(zoned.to_utc());
     }

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 /// Whether two values are equal: the order of keys does not count, and numbers are compared by value, with every digit.
-#[must_use]
-pub fn same_json(left: &Value, right: &Value) -> bool {
+pub(crate) fn same_json(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => decimal(&left.to_string()) == decimal(&right.to_string()),
         (Value::Array(left), Value::Array(right)) => {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Ending, Progress, Reason, Row, Run, Status, Watch, elapsed_seconds, merge_metrics};
+use super::{Ending, Progress, Reason, Row, Run, Status, Watch, elapsed_seconds};
 
 /// An event of a run that its record must show.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,24 +66,22 @@ pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option
             Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_) => (None, Applied::Missing),
         };
     };
-    match (row.watch, change) {
-        (_, Change::Begin(_)) => (Some(row), Applied::Kept),
-        (None, Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_)) => (Some(row), Applied::Missing),
-        (Some(_), Change::Heartbeat(_) | Change::Finalize(..)) if row.is_truth() => (Some(row), Applied::Kept),
-        (Some(watch), Change::Heartbeat(progress)) => (Some(row.alive(watch, progress, clock)), Applied::Written),
-        (Some(watch), Change::Finalize(progress, ending)) => {
-            (Some(row.ended(watch, progress, ending)), Applied::Written)
-        }
+    let (row, applied) = match (row.watch, change) {
+        (_, Change::Begin(_)) => (row, Applied::Kept),
+        (None, Change::Heartbeat(_) | Change::Finalize(..) | Change::Presume(_)) => (row, Applied::Missing),
+        (Some(_), Change::Heartbeat(_) | Change::Finalize(..)) if row.is_truth() => (row, Applied::Kept),
+        (Some(watch), Change::Heartbeat(progress)) => (row.alive(watch, progress, clock), Applied::Written),
+        (Some(watch), Change::Finalize(progress, ending)) => (row.ended(watch, progress, ending), Applied::Written),
         (Some(watch), Change::Presume(presumption)) if row.may_be_presumed(watch, presumption.proof, clock) => {
-            (Some(row.presumed_lost(watch, presumption, clock)), Applied::Written)
+            (row.presumed_lost(watch, presumption, clock), Applied::Written)
         }
-        (Some(_), Change::Presume(_)) => (Some(row), Applied::Kept),
-    }
+        (Some(_), Change::Presume(_)) => (row, Applied::Kept),
+    };
+    (Some(row), applied)
 }
 
 /// Whether the lease of a run has expired. A database that started less than a lease ago could not receive heartbeats before.
-#[must_use]
-pub fn is_overdue(watch: Watch, clock: DatabaseClock) -> bool {
+pub(crate) fn is_overdue(watch: Watch, clock: DatabaseClock) -> bool {
     let lease = TimeDelta::seconds(i64::from(watch.lease_seconds));
     clock.now > watch.heartbeat_at + lease && clock.now >= clock.up_since + lease
 }
@@ -92,33 +90,16 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
     Row {
         status: Some(Status::Training),
         train_start_time: Some(run.begun_at),
-        train_end_time: None,
-        train_duration: None,
-        train_metrics: None,
         model_path: run.model_path.clone(),
-        error_message: None,
-        created_at: None,
-        updated_at: None,
         is_legible: true,
-        reason: None,
-        exit_code: None,
-        signal: None,
-        stop_signal: None,
-        pid: None,
-        usage: None,
-        presumed: false,
         watch: Some(Watch { heartbeat_at: clock.now, last_seen_at: run.begun_at, lease_seconds: run.lease_seconds }),
-        recovered_at: None,
-        recovered_by: None,
+        ..Row::default()
     }
 }
 
 impl Row {
     fn may_be_presumed(&self, watch: Watch, proof: Proof, clock: DatabaseClock) -> bool {
-        let proven = match proof {
-            Proof::DeadJournal => true,
-            Proof::Lease => is_overdue(watch, clock),
-        };
+        let proven = proof == Proof::DeadJournal || is_overdue(watch, clock);
         proven && self.is_training() && self.reason.is_none()
     }
 
@@ -160,7 +141,7 @@ impl Row {
         let report = &progress.report;
         self.train_start_time = progress.started_at.or(self.train_start_time);
         if let Some(metrics) = &report.metrics {
-            self.train_metrics = Some(merge_metrics(self.train_metrics.as_ref(), metrics));
+            self.train_metrics.get_or_insert_default().extend(metrics.clone());
         }
         self.model_path = report.model_path.clone().or(self.model_path.take());
     }
@@ -178,24 +159,24 @@ impl Row {
     fn presumed_lost(mut self, watch: Watch, presumption: &Presumption, clock: DatabaseClock) -> Self {
         let watch = watch.seen(presumption.seen_at);
         let ended_at = watch.last_seen_at;
-        self.status = Some(Status::Failed);
         self.train_end_time = Some(ended_at);
         self.train_duration = self.train_start_time.map(|started_at| elapsed(started_at, ended_at));
-        self.append_message(&presumption.message);
-        self.reason = Some(Reason::Lost);
-        self.presumed = true;
         self.watch = Some(watch);
-        self.recovered_at = Some(clock.now);
-        self.recovered_by = Some(presumption.recovered_by.clone());
-        self
+        self.presumed_failed(Reason::Lost, &presumption.message, clock, &presumption.recovered_by)
     }
 
-    /// Appends to `error_message`; what it said before stays.
-    pub(super) fn append_message(&mut self, message: &str) {
-        self.error_message = Some(match self.error_message.take() {
+    /// Fails by presumption. `message` is appended to the known `error_message`.
+    pub(super) fn presumed_failed(mut self, reason: Reason, message: &str, clock: DatabaseClock, by: &str) -> Self {
+        self.status = Some(Status::Failed);
+        self.error_message = Some(match self.error_message {
             None => message.to_owned(),
             Some(known) => format!("{known}; {message}"),
         });
+        self.reason = Some(reason);
+        self.presumed = true;
+        self.recovered_at = Some(clock.now);
+        self.recovered_by = Some(by.to_owned());
+        self
     }
 }
 

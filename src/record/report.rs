@@ -2,6 +2,7 @@
 //! `NaN`, stray NULs, lone surrogates) and converts it to JSON that every database accepts. Pure; `journal::report`
 //! reads the files.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -12,9 +13,6 @@ pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
 /// The nesting limit. serde_json stops at 128, and journal and record nest the metrics in further objects: deeper
 /// metrics could be written but not read back.
 const DEPTH_MAX: usize = 100;
-
-/// Some programs start a file with it.
-const BYTE_ORDER_MARK: char = '\u{FEFF}';
 
 /// Everything that a trainer has reported. `None` means not reported, and never erases an earlier value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,55 +45,35 @@ impl Report {
     /// # Errors
     /// [`LineError::TooLong`] if the metrics together would exceed [`METRICS_BYTES_MAX`]; `self` is then unchanged.
     pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
-        let mut accumulator = ReportAccumulator::from(std::mem::take(self));
-        let result = accumulator.absorb(later);
-        *self = accumulator.report;
-        result
-    }
-}
-
-/// Merges many reports, each at the cost of its own size instead of the total size.
-#[derive(Clone, Debug, Default)]
-pub struct ReportAccumulator {
-    report: Report,
-    /// The approximate size of the metrics as JSON. The limit needs no exact size.
-    metrics_bytes: usize,
-}
-
-impl From<Report> for ReportAccumulator {
-    fn from(report: Report) -> Self {
-        let metrics_bytes = report.metrics.iter().flatten().map(|(key, value)| entry_bytes(key, value)).sum();
-        Self { report, metrics_bytes }
-    }
-}
-
-impl ReportAccumulator {
-    /// Everything merged so far.
-    #[must_use]
-    pub const fn report(&self) -> &Report {
-        &self.report
+        let mut metrics_bytes = self.metrics.as_ref().map_or(0, metrics_bytes);
+        self.absorb_counted(later, &mut metrics_bytes)
     }
 
-    /// See [`Report::absorb`].
+    /// As [`Report::absorb`], but at the cost of the later report's size: `known_bytes` is the size of the known metrics,
+    /// at first 0.
     ///
     /// # Errors
     /// See [`Report::absorb`].
-    pub fn absorb(&mut self, later: Report) -> Result<(), LineError> {
+    pub fn absorb_counted(&mut self, later: Self, known_bytes: &mut usize) -> Result<(), LineError> {
         if let Some(metrics) = later.metrics {
-            let known = self.report.metrics.get_or_insert_default();
-            let added: usize = metrics.iter().map(|(key, value)| entry_bytes(key, value)).sum();
+            let known = self.metrics.get_or_insert_default();
             let replaced: usize = metrics.keys().filter_map(|key| Some(entry_bytes(key, known.get(key)?))).sum();
-            let bytes = self.metrics_bytes + added - replaced;
+            let bytes = *known_bytes + metrics_bytes(&metrics) - replaced;
             if bytes > METRICS_BYTES_MAX {
                 return Err(LineError::TooLong { bytes });
             }
-            self.metrics_bytes = bytes;
+            *known_bytes = bytes;
             known.extend(metrics);
         }
-        self.report.model_path = later.model_path.or(self.report.model_path.take());
-        self.report.error = later.error.or(self.report.error.take());
+        self.model_path = later.model_path.or(self.model_path.take());
+        self.error = later.error.or(self.error.take());
         Ok(())
     }
+}
+
+/// The approximate size of the metrics as JSON. The limit needs no exact size.
+fn metrics_bytes(metrics: &Map<String, Value>) -> usize {
+    metrics.iter().map(|(key, value)| entry_bytes(key, value)).sum()
 }
 
 /// The size of a key and its value as JSON, with punctuation.
@@ -103,85 +81,55 @@ fn entry_bytes(key: &str, value: &Value) -> usize {
     key.len() + value.to_string().len() + 4
 }
 
-/// `known`, with every top-level key of `later` replacing its own.
-#[must_use]
-pub fn merge_metrics(known: Option<&Map<String, Value>>, later: &Map<String, Value>) -> Map<String, Value> {
-    let mut merged = known.cloned().unwrap_or_default();
-    merged.extend(later.iter().map(|(key, value)| (key.clone(), value.clone())));
-    merged
-}
-
 /// Parses one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
 ///
 /// # Errors
 /// See [`LineError`].
-pub fn parse_report(line: &[u8]) -> Result<Report, LineError> {
+pub(crate) fn parse_report(line: &[u8]) -> Result<Report, LineError> {
     let mut object = parse_metrics(line)?;
-    let metrics = match object.remove("metrics") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(metrics)) => Some(metrics),
-        Some(_) => return Err(LineError::WrongType { field: "metrics", expected: "an object" }),
+    let report = Report {
+        metrics: field(&mut object, "metrics", "an object")?,
+        model_path: field(&mut object, "model_path", "a string")?,
+        error: field(&mut object, "error", "a string")?,
     };
-    let model_path = text(&mut object, "model_path")?;
-    let error = text(&mut object, "error")?;
-    if metrics.is_none() && model_path.is_none() && error.is_none() {
-        return Err(LineError::Empty);
-    }
-    Ok(Report { metrics, model_path, error })
+    if report == Report::default() { Err(LineError::Empty) } else { Ok(report) }
+}
+
+/// Takes a field out of a report; null counts as absent.
+fn field<T: DeserializeOwned>(
+    object: &mut Map<String, Value>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<Option<T>, LineError> {
+    let value = object.remove(field).unwrap_or_default();
+    serde_json::from_value(value).map_err(|_| LineError::WrongType { field, expected })
 }
 
 /// Parses a JSON object as a trainer writes it, within [`METRICS_BYTES_MAX`].
 ///
 /// # Errors
 /// See [`LineError`].
-pub fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
+pub(crate) fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
     if text.len() > METRICS_BYTES_MAX {
         return Err(LineError::TooLong { bytes: text.len() });
     }
-    let strict = strict_json(String::from_utf8_lossy(text).trim_start_matches(BYTE_ORDER_MARK));
-    if nesting_depth(&strict) > DEPTH_MAX {
+    // Some programs start a file with a byte order mark.
+    let (strict, depth) = strict_json(String::from_utf8_lossy(text).trim_start_matches('\u{FEFF}'));
+    if depth > DEPTH_MAX {
         return Err(LineError::TooDeep);
     }
     let value = serde_json::from_str(&strict).map_err(|error| LineError::NotJson { cause: error.to_string() })?;
-    match without_nul(value) {
-        Value::Object(object) => Ok(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(LineError::NotAnObject)
-        }
-    }
-}
-
-fn text(object: &mut Map<String, Value>, field: &'static str) -> Result<Option<String>, LineError> {
-    match object.remove(field) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(LineError::WrongType { field, expected: "a string" }),
-    }
-}
-
-/// The nesting depth of objects and arrays in JSON or malformed JSON.
-fn nesting_depth(strict: &str) -> usize {
-    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
-    for byte in strict.bytes() {
-        match byte {
-            b'"' if !escaped => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        escaped = in_string && byte == b'\\' && !escaped;
-        deepest = deepest.max(depth);
-    }
-    deepest
+    if let Value::Object(object) = value { Ok(object) } else { Err(LineError::NotAnObject) }
 }
 
 /// Converts Python's `NaN`, `Infinity` and `-Infinity` to strings, and lone surrogate escapes and NULs in strings to
-/// U+FFFD. NULs elsewhere become blanks: a file that was truncated while being written starts with them.
-fn strict_json(text: &str) -> String {
+/// U+FFFD. NULs elsewhere become blanks: a file that was truncated while being written starts with them. Also returns how
+/// deep objects and arrays are nested.
+fn strict_json(text: &str) -> (String, usize) {
     const WORDS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
     let mut strict = String::with_capacity(text.len());
     let mut rest = text;
-    let mut in_string = false;
+    let (mut in_string, mut depth, mut deepest) = (false, 0_usize, 0);
     while let Some(character) = rest.chars().next() {
         let length = if in_string && character == '\\' {
             escape(rest, &mut strict)
@@ -189,7 +137,13 @@ fn strict_json(text: &str) -> String {
             strict.extend(["\"", *word, "\""]);
             word.len()
         } else {
-            in_string ^= character == '"';
+            match character {
+                '"' => in_string = !in_string,
+                '[' | '{' if !in_string => depth += 1,
+                ']' | '}' if !in_string => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            deepest = deepest.max(depth);
             strict.push(match character {
                 '\0' if in_string => '\u{FFFD}',
                 '\0' => ' ',
@@ -199,11 +153,11 @@ fn strict_json(text: &str) -> String {
         };
         rest = &rest[length..];
     }
-    strict
+    (strict, deepest)
 }
 
-/// Copies the escape at the start of `rest` and returns its length in bytes. A surrogate without its pair becomes
-/// U+FFFD.
+/// Copies the escape at the start of `rest` and returns its length in bytes. A NUL and a surrogate without its pair
+/// become U+FFFD.
 fn escape(rest: &str, strict: &mut String) -> usize {
     let unit = |at: usize| {
         let digits = rest.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -211,7 +165,7 @@ fn escape(rest: &str, strict: &mut String) -> usize {
     };
     let length = match (unit(0), unit(6)) {
         (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
-        (Some(0xD800..=0xDFFF), _) => {
+        (Some(0 | 0xD800..=0xDFFF), _) => {
             strict.push('\u{FFFD}');
             return 6;
         }
@@ -220,18 +174,6 @@ fn escape(rest: &str, strict: &mut String) -> usize {
     };
     strict.push_str(&rest[..length]);
     length
-}
-
-fn without_nul(value: Value) -> Value {
-    let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{FFFD}") } else { text };
-    match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nul).collect()),
-        Value::Object(object) => {
-            Value::Object(object.into_iter().map(|(key, value)| (clean(key), without_nul(value))).collect())
-        }
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
-    }
 }
 
 #[cfg(test)]
@@ -308,22 +250,22 @@ mod tests {
 
     #[test]
     fn replacing_lines_stay_within_the_limit() {
-        let mut accumulator = ReportAccumulator::default();
+        let (mut known, mut known_bytes) = (Report::default(), 0);
         let large = Value::String("x".repeat(METRICS_BYTES_MAX / 2));
         let line = |key: &str, value: &Value| Report {
             metrics: json!({key: value}).as_object().cloned(),
             ..Report::default()
         };
-        accumulator.absorb(line("large", &large)).unwrap();
+        known.absorb_counted(line("large", &large), &mut known_bytes).unwrap();
         for step in 0..100_000 {
-            accumulator.absorb(line("step", &json!(step))).unwrap();
+            known.absorb_counted(line("step", &json!(step)), &mut known_bytes).unwrap();
         }
         for _ in 0..10 {
-            accumulator.absorb(line("large", &large)).unwrap();
+            known.absorb_counted(line("large", &large), &mut known_bytes).unwrap();
         }
-        assert!(accumulator.absorb(line("larger", &large)).is_err());
-        assert_eq!(accumulator.report().metrics.as_ref().unwrap()["step"], 99_999);
-        assert_eq!(ReportAccumulator::from(accumulator.report().clone()).metrics_bytes, accumulator.metrics_bytes);
+        assert!(known.absorb_counted(line("larger", &large), &mut known_bytes).is_err());
+        let metrics = known.metrics.unwrap();
+        assert_eq!((&metrics["step"], metrics_bytes(&metrics)), (&json!(99_999), known_bytes));
     }
 
     #[test]
@@ -343,7 +285,7 @@ mod tests {
         fn no_line_panics_and_valid_json_is_kept(text in any::<String>(), number in any::<f64>()) {
             let _ignored_error = parse_report(text.as_bytes()).err();
             let line = json!({"metrics": {text.replace('\0', ""): number}});
-            let strict = strict_json(&line.to_string());
+            let (strict, _) = strict_json(&line.to_string());
             prop_assert_eq!(serde_json::from_str::<Value>(&strict).unwrap(), line);
         }
     }

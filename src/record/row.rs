@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Reason, Status, Usage};
 
 /// A record: its row in the user's table, and the newest row of `runwrap_runs` that describes it. Fields of a missing run are `None`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// `None`: NULL, or a word of the application's own.
     pub status: Option<Status>,

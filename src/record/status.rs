@@ -1,6 +1,8 @@
 //! The statuses and reasons of a record, and their names in the database. Must not decide when one applies: that is
 //! `ending` and `merge`.
 
+use std::fmt;
+
 use serde::de::value::{BorrowedStrDeserializer, Error};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,7 @@ impl Status {
     /// Parses the value of a `status` column; `None` for a value that is not runwrap's.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        parse(name)
+        Self::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
     }
 }
 
@@ -64,36 +66,19 @@ pub enum Reason {
     Manual,
 }
 
-impl Reason {
+impl fmt::Display for Reason {
     /// The value in the `reason` column.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Exit => "exit",
-            Self::Signal => "signal",
-            Self::Cancelled => "cancelled",
-            Self::Oom => "oom",
-            Self::Timeout => "timeout",
-            Self::Spawn => "spawn",
-            Self::SupervisorKilled => "supervisor_killed",
-            Self::SupervisorError => "supervisor_error",
-            Self::Lost => "lost",
-            Self::Stuck => "stuck",
-            Self::Manual => "manual",
-        }
-    }
-
-    /// Parses the value of a `reason` column.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        parse(name)
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(out)
     }
 }
 
-/// Parses by the names that serde derives; a test compares them with `as_str`.
-fn parse<'de, T: Deserialize<'de>>(name: &'de str) -> Option<T> {
-    T::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
+impl Reason {
+    /// Parses the value of a `reason` column.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
+    }
 }
 
 #[cfg(test)]
@@ -118,8 +103,8 @@ mod tests {
     #[test]
     fn every_name_parses_to_its_value() {
         for reason in REASONS {
-            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
-            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+            assert_eq!(Reason::parse(&reason.to_string()), Some(reason));
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.to_string());
         }
         for status in [Status::Training, Status::Completed, Status::Failed] {
             assert_eq!(Status::parse(status.as_str()), Some(status));

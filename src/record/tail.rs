@@ -6,8 +6,7 @@ const CUT: char = '…';
 /// The readable lines of `written`: without control characters, each progress bar as last drawn; `None` if nothing is
 /// left. `cut` means that earlier output was cut off. The first line may then be incomplete; it is kept because the
 /// error is often at its end.
-#[must_use]
-pub fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
+pub(crate) fn readable_tail(written: &[u8], cut: bool) -> Option<String> {
     // The rest of a UTF-8 character that was cut in two.
     let partial = written.iter().take_while(|byte| cut && (0x80..0xC0).contains(*byte)).count();
     let mut text = String::from_utf8_lossy(&written[partial..]).into_owned();

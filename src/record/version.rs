@@ -4,22 +4,19 @@
 const KEY_BYTES_MAX: usize = 500;
 
 /// The label of a number.
-#[must_use]
-pub fn version_label(number: u64) -> String {
+pub(crate) fn version_label(number: u64) -> String {
     format!("v{number}")
 }
 
 /// The number of a label `vN`; `None` for any other form, or more than nine digits.
-#[must_use]
-pub fn version_number(label: &str) -> Option<u64> {
+pub(crate) fn version_number(label: &str) -> Option<u64> {
     let digits = label.strip_prefix('v')?;
     let plain = (1..=9).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     if plain { digits.parse().ok() } else { None }
 }
 
 /// The key of a name's counter: the name, or for a long one its beginning and its checksum.
-#[must_use]
-pub fn version_key(name: &str) -> String {
+pub(crate) fn version_key(name: &str) -> String {
     if name.len() <= KEY_BYTES_MAX {
         return name.to_owned();
     }

@@ -1,14 +1,14 @@
 //! The beginning of a run: one row of the user's table and one of `runwrap_runs`, however often and by however many processes it is
 //! delivered. Owns the order of the steps, which makes it safe.
 
-use super::run_row::{self, RunRow};
+use super::run_row;
 use super::session::{Access, Class, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{Transaction, locked};
+use super::transaction::{LockedRun, Transaction};
 use super::{Store, StoreError};
-use crate::record::{Begun, Change, DatabaseClock, RecordId, Run, merge};
+use crate::record::{Begun, Change, RecordId, Run, merge};
 
 /// Two deliveries of one run can meet; the loser begins again and finds the winner's row.
 const ATTEMPTS_MAX: usize = 5;
@@ -20,19 +20,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::BadInput`] for an unknown column in `set`, or a row in `adopt` that is missing or not in training.
     pub fn begin(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
+        Ok(self.reduced(|store| store.begin_once(run, known))?)
+    }
+
+    fn begin_once(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, Failure> {
         let run_id = run.run_id.to_string();
+        let access = if known.is_none() { Access::Begin } else { Access::BeginAgain };
         for _ in 0..ATTEMPTS_MAX {
             let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
-            let begun = self.transaction(Access::Write, first, |transaction, rows| {
-                let found = rows.into_iter().next().map(|row| locked(transaction.session.name(), row)).transpose()?;
+            let begun = self.transaction(access, first, |transaction, rows| {
+                let name = transaction.session.name();
+                let found = rows.into_iter().next().map(|row| LockedRun::new(name, row)).transpose()?;
                 Beginning { transaction, run, found }.begin(known)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
-                other => return Ok(other?),
+                other => return other,
             }
         }
-        Err(StoreError::Transient { message: format!("run {run_id} is begun by many processes at once") })
+        let message = format!("run {run_id} is begun by many processes at once");
+        Err(StoreError::Transient { message }.into())
     }
 }
 
@@ -40,27 +47,50 @@ impl Store {
 struct Beginning<'a, 'b> {
     transaction: &'a mut Transaction<'b>,
     run: &'a Run,
-    /// The run's row in `runwrap_runs`, locked, and the database's clock.
-    found: Option<(RunRow, DatabaseClock)>,
+    /// The run's row in `runwrap_runs`.
+    found: Option<LockedRun>,
 }
 
 impl Beginning<'_, '_> {
     fn begin(mut self, known: Option<&Begun>) -> Result<Begun, Failure> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
-        // A run of another table is begun in this one.
-        let found = self.found.as_ref().map(|(run, _)| run).filter(|run| run.is_in(&shape.record_table));
-        let remembered = found.and_then(RunRow::begun).or_else(|| known.cloned());
-        let begun = match (remembered, &self.run.adopt) {
-            (Some(remembered), _) => self.again(remembered)?,
-            (None, Some(record_id)) => self.adopt(record_id)?,
+        let begun = match (self.own(known)?, &self.run.adopt) {
+            (Some(own), _) => self.again(own)?,
+            (None, Some(record_id)) => self.adopt_again(record_id, known)?,
             (None, None) => self.insert_new()?,
         };
+        if let Some(known) = known.filter(|known| known.record_id != begun.record_id) {
+            let (run_id, old, new) = (self.run.run_id, &known.record_id, &begun.record_id);
+            log::warn!(event = "record_replaced", run_id:%; "record {old} is not this run's any more: it goes on as record {new}");
+        }
         self.tie(&begun)?;
         Ok(begun)
     }
 
-    /// A run that has begun before: its row as it is, or inserted again if it was deleted.
+    /// The record that is this run's. The number alone proves nothing: in a restored database or a new table it is another run's, or
+    /// no run's. A number that is free is taken again.
+    fn own(&mut self, known: Option<&Begun>) -> Result<Option<Begun>, Failure> {
+        let here = |locked: &&LockedRun| locked.run.is_in(&self.transaction.shape.record_table);
+        match self.found.as_ref().filter(here) {
+            Some(locked) if locked.owns_record => Ok(locked.run.begun()),
+            Some(_) => Ok(None),
+            None => match known {
+                Some(known) if self.read(&known.record_id.0)?.is_none() => Ok(Some(known.clone())),
+                Some(_) | None => Ok(None),
+            },
+        }
+    }
+
+    /// A run whose adopted record is another run's now gets a record of its own.
+    fn adopt_again(&mut self, record_id: &RecordId, known: Option<&Begun>) -> Result<Begun, Failure> {
+        match self.adopt(record_id) {
+            Err(Failure { error: StoreError::BadInput { .. }, .. }) if known.is_some() => self.insert_new(),
+            other => other,
+        }
+    }
+
+    /// The record as it is, or inserted again if it was deleted.
     fn again(&mut self, remembered: Begun) -> Result<Begun, Failure> {
         if let Some((_, version)) = self.read(&remembered.record_id.0)? {
             return Ok(Begun { version, ..remembered });
@@ -87,9 +117,9 @@ impl Beginning<'_, '_> {
 
     /// The run is as new: an end in the deleted row must be written again.
     fn reset(&mut self) -> Result<(), Failure> {
-        let Some((run, clock)) = &self.found else { return Ok(()) };
-        let before = run.row();
-        let (Some(first), _) = merge(None, &Change::Begin(self.run.clone()), *clock) else { return Ok(()) };
+        let Some(locked) = &self.found else { return Ok(()) };
+        let before = locked.run.row();
+        let (Some(first), _) = merge(None, &Change::Begin(self.run.clone()), locked.clock) else { return Ok(()) };
         self.transaction.update_run(&self.run.run_id.to_string(), &run_row::changes(&before, &first))
     }
 
@@ -142,7 +172,7 @@ impl Beginning<'_, '_> {
         let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
         let texts: Vec<Option<&str>> =
             [id].into_iter().chain(values.iter().map(|(_, value)| value.as_str())).map(Some).collect();
-        let written = self.transaction.session.execute(&update, &texts);
+        let written = self.transaction.execute(&update, &texts);
         written.map(|_count| ()).map_err(|failure| self.set_failure(failure))
     }
 
@@ -175,9 +205,16 @@ impl Beginning<'_, '_> {
                 let message = format!("{}: the next id of the table is taken already", self.transaction.session.name());
                 StoreError::Transient { message }.into()
             }
-            Class::BadValue | Class::IdTaken | Class::NoSuchId | Class::Raced | Class::Schema | Class::Other => {
-                self.set_failure(failure)
-            }
+            Class::BadValue
+            | Class::BadText
+            | Class::Refused
+            | Class::IdTaken
+            | Class::NoSuchId
+            | Class::NoTable
+            | Class::Empty
+            | Class::Raced
+            | Class::Schema
+            | Class::Other => self.set_failure(failure),
         })?;
         inserted.map(RecordId).ok_or_else(|| {
             let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
@@ -214,10 +251,11 @@ impl Beginning<'_, '_> {
     fn tie(&mut self, begun: &Begun) -> Result<(), Failure> {
         let run_id = self.run.run_id.to_string();
         let table = self.transaction.shape.record_table.clone();
-        if let Some((found, _)) = &self.found {
-            if found.is_in(&table) && found.begun().as_ref() == Some(begun) {
+        if let Some(LockedRun { run, .. }) = &self.found {
+            if run.is_in(&table) && run.begun().as_ref() == Some(begun) {
                 return Ok(());
             }
+            self.reset()?;
             let values = [
                 ("record_table", Some(table.as_str())),
                 ("record_id", Some(begun.record_id.0.as_str())),

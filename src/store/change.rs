@@ -6,15 +6,16 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::record_row::{RecordRow, clean};
+use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Column, Failure};
 use super::shape::{Shape, without_nul};
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{Transaction, locked};
+use super::transaction::{LockedRun, Transaction};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
 use crate::record::{
-    Applied, Change, DatabaseClock, Decision, Progress, RecordId, Report, Row, RunId, Verdict, decide, merge,
+    Applied, Change, DatabaseClock, Decision, Progress, RecordId, Report, Row, RunId, Status, Verdict, decide, merge,
 };
 use crate::sys::failpoint;
 
@@ -43,27 +44,53 @@ impl Store {
         if let Change::Begin(run) = change {
             return self.begin(run, None).map(|_begun| Applied::Written);
         }
-        let run_id = run_id.to_string();
-        let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
-        let applied = self.transaction(Access::Write, first, |transaction, mut rows| {
+        match self.reduced(|store| store.apply_once(&run_id.to_string(), change)) {
+            Err(Failure { class: Class::Empty, .. }) => Ok(Applied::Missing),
+            other => Ok(other?),
+        }
+    }
+
+    fn apply_once(&mut self, run_id: &str, change: &Change) -> Result<Applied, Failure> {
+        self.transaction(Access::Write, Some(("lock_run", &[Some(run_id)])), |transaction, mut rows| {
             let Some(row) = rows.pop() else { return Ok(Applied::Missing) };
-            let (run, clock) = locked(transaction.session.name(), row)?;
-            let Some(begun) = run.begun().filter(|_| run.is_in(&transaction.shape.record_table)) else {
+            let locked = LockedRun::new(transaction.session.name(), row)?;
+            let Some(begun) = locked.run.begun().filter(|_| locked.run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
             };
+            if !locked.owns_record {
+                return transaction.presume_without_record(run_id, &locked, change);
+            }
             let change = fitted(change, transaction.shape);
             let rule = |row: Row, clock| merge(Some(row), &change, clock);
-            let applied = transaction.change(&begun.record_id.0, Some(&run), clock, &rule)?;
+            let applied = transaction.change(&begun.record_id.0, Some(&locked.run), locked.clock, &rule)?;
             let Some(made) = applied else { return Ok(Applied::Missing) };
             if made.applied == Applied::Written {
-                transaction.update_run(&run_id, &run_row::changes(&made.before, &made.after))?;
+                transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
             }
             if matches!(change, Change::Finalize(..)) {
                 failpoint::reached("committing");
             }
             Ok(made.applied)
-        });
-        Ok(applied?)
+        })
+    }
+
+    /// Repeats what the database refuses with less and less of it: an end is never lost over a value. The first error counts if
+    /// nothing helps.
+    pub(super) fn reduced<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
+        let first = match work(self) {
+            Err(failure) => failure,
+            done => return done,
+        };
+        for reduction in Reduction::after(first.class) {
+            self.reduction = reduction;
+            let result = work(self);
+            self.reduction = Reduction::NONE;
+            if result.is_ok() {
+                log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe(); "");
+                return result;
+            }
+        }
+        Err(first)
     }
 
     /// Decides about a record by the rules of [`crate::record::decide`].
@@ -71,12 +98,14 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn decide(&mut self, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
-        let decided = self.transaction(Access::Write, None, |transaction, _none| {
-            let Some(id) = transaction.find(record_id)? else { return Ok(Decided::MISSING) };
-            transaction.decide(&id, decision)
+        let decided = self.reduced(|store| {
+            store.transaction(Access::Write, None, |transaction, _none| {
+                let Some(id) = transaction.find(record_id)? else { return Ok(Decided::MISSING) };
+                transaction.decide(&id, decision)
+            })
         });
         match decided {
-            Err(Failure { class: Class::NoSuchId, .. }) => Ok(Decided::MISSING),
+            Err(Failure { class: Class::NoSuchId | Class::Empty, .. }) => Ok(Decided::MISSING),
             other => Ok(other?),
         }
     }
@@ -106,6 +135,7 @@ impl Transaction<'_> {
                 return Ok(Some(made));
             }
             let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
+            let changes = self.reduction.of_record(changes);
             // A row that is still as it was read has a trigger that drops the write: the run ends all the same.
             if changes.is_empty() || refused.as_ref() == Some(&known) || self.swap(id, &known, &changes)? {
                 return Ok(Some(made));
@@ -132,7 +162,25 @@ impl Transaction<'_> {
         let update = self.sql("update_record", &[("{assignments}", &assigned), ("{condition}", &condition)]);
         let texts = changes.iter().map(|(_, text)| text.as_deref()).chain(compared.iter().map(|(_, text)| *text));
         let texts: Vec<Option<&str>> = std::iter::once(Some(id)).chain(texts).collect();
-        Ok(self.session.execute(&update, &texts)? > 0)
+        Ok(self.execute(&update, &texts)? > 0)
+    }
+
+    /// A run whose record is another's now can only be presumed lost; anything else begins it again.
+    fn presume_without_record(
+        &mut self,
+        run_id: &str,
+        locked: &LockedRun,
+        change: &Change,
+    ) -> Result<Applied, Failure> {
+        let before = Row { status: Some(Status::Training), ..locked.run.row() };
+        match (change, merge(Some(before.clone()), change, locked.clock)) {
+            (Change::Presume(_), (Some(after), Applied::Written)) => {
+                self.update_run(run_id, &run_row::changes(&before, &after))?;
+                Ok(Applied::Written)
+            }
+            (Change::Presume(_), (_, applied)) => Ok(applied),
+            (Change::Begin(_) | Change::Heartbeat(_) | Change::Finalize(..), _) => Ok(Applied::Missing),
+        }
     }
 
     /// Writes columns of a run's row.
@@ -147,10 +195,10 @@ impl Transaction<'_> {
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.sql("update_run", &[("{assignments}", &assigned)]);
         let clean: Vec<Option<String>> =
-            values.iter().map(|(_, text)| text.as_ref().map(|text| without_nul(text.as_ref()))).collect();
+            values.iter().map(|(name, text)| text.as_ref().map(|text| run_text(name, text.as_ref()))).collect();
         let texts: Vec<Option<&str>> =
             std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
-        self.session.execute(&update, &texts).map(|_count| ())
+        self.execute(&update, &texts).map(|_count| ())
     }
 
     /// Inserts a run's row; 0 if there is one.
@@ -158,9 +206,9 @@ impl Transaction<'_> {
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_deref().map(|text| clean_text(name, text))).collect();
+            values.iter().map(|(name, text)| text.as_deref().map(|text| run_text(name, text))).collect();
         let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
-        self.session.execute(&insert, &texts)
+        self.execute(&insert, &texts)
     }
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
@@ -210,12 +258,12 @@ impl Transaction<'_> {
     }
 }
 
-/// A text of `runwrap_runs` without NUL; in JSON a NUL is an escape.
-fn clean_text(name: &str, text: &str) -> String {
-    if matches!(name, "command" | "context") {
-        return serde_json::from_str(text).map_or_else(|_| without_nul(text), |json| clean(json).to_string());
+/// A text of `runwrap_runs` without NUL, which in JSON is an escape.
+fn run_text(name: &str, text: &str) -> String {
+    match serde_json::from_str(text) {
+        Ok(json) if matches!(name, "command" | "context") => clean(json).to_string(),
+        _ => without_nul(text),
     }
-    without_nul(text)
 }
 
 /// `change` with texts that the table takes.

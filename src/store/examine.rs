@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::record_row::{self, RecordRow, seconds};
 use super::run_row::RunRow;
-use super::session::{Access, Failure};
+use super::session::Failure;
 use super::statement::{list, places};
 use super::transaction::Transaction;
 use super::{Page, Scope, Store, StoreError, Suspect, Suspicious};
@@ -27,13 +27,12 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {
-        let overdue = self.transaction(Access::Read, None, |transaction, _none| {
+        self.read(|transaction| {
             let select = transaction.sql("overdue", &[]);
             let table = transaction.shape.record_table.clone();
             let rows = transaction.rows(&select, &[Some(&table)])?;
             Ok(rows.into_iter().flatten().flatten().filter_map(|id| id.parse().ok().map(RunId)).collect())
-        });
-        Ok(overdue?)
+        })
     }
 
     /// Returns the records in training that no run watches, without a sign of life for so long by the database's clock.
@@ -41,8 +40,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn stuck(&mut self, silent_seconds: u32) -> Result<Vec<Suspect>, StoreError> {
-        let suspects = self.transaction(Access::Read, None, |transaction, _none| transaction.stuck(silent_seconds));
-        Ok(suspects?)
+        self.read(|transaction| transaction.stuck(silent_seconds))
     }
 
     /// Returns the next `limit` records of `scope`, in the order of their ids, and those of them that may not be well.
@@ -50,14 +48,13 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn examine(&mut self, scope: Scope, after: Option<&RecordId>, limit: u32) -> Result<Page, StoreError> {
-        let page = self.transaction(Access::Read, None, |transaction, _none| {
+        self.read(|transaction| {
             let clock = transaction.clock()?;
             match scope {
                 Scope::All => transaction.examine_all(after, limit, clock),
                 Scope::LiveRuns => transaction.examine_live(after, limit, clock),
             }
-        });
-        Ok(page?)
+        })
     }
 
     /// Returns about how many records there are; `None` if the database does not know without counting.
@@ -65,12 +62,11 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn estimate(&mut self) -> Result<Option<u64>, StoreError> {
-        let estimate = self.transaction(Access::Read, None, |transaction, _none| {
+        self.read(|transaction| {
             let select = transaction.sql("estimate", &[]);
             let table = transaction.shape.table.clone();
             Ok(transaction.text(&select, &[Some(&table)])?.and_then(|number| number.parse().ok()))
-        });
-        Ok(estimate?)
+        })
     }
 }
 
@@ -92,7 +88,8 @@ impl Transaction<'_> {
         let names: Vec<&'static str> =
             names.iter().copied().filter(|name| self.shape.columns.get(name).is_some()).collect();
         let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
-        let columns = list(std::iter::once("CAST(id AS text)".to_owned()).chain(reads));
+        // The alias keeps PostgreSQL from ordering by the text.
+        let columns = list(std::iter::once("CAST(id AS text) AS id_text".to_owned()).chain(reads));
         let select = self.sql(name, &[&[("{columns}", columns.as_str())], lists].concat());
         let rows = self.rows(&select, texts)?;
         let found = rows.into_iter().filter_map(|mut texts| {
@@ -189,9 +186,9 @@ impl Transaction<'_> {
         let clock = self.clock()?;
         let names = [&EXAMINED_COLUMNS[..], &["model_path"]].concat();
         let most = u32::MAX.to_string();
-        let lists = [("{condition}", "status = 'training'"), ("{limit}", most.as_str())];
+        let lists = [("{condition}", self.session.dialect().has_status), ("{limit}", most.as_str())];
         let mut silent = Vec::new();
-        for found in self.found("page", &names, &lists, &[])?.chunks(PAGE as usize) {
+        for found in self.found("page", &names, &lists, &[Some("training")])?.chunks(PAGE as usize) {
             let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
             let runs = self.last_runs(&ids)?;
             for found in found {

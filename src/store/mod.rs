@@ -9,6 +9,7 @@ mod migrate;
 mod postgres;
 mod read;
 mod record_row;
+mod reduction;
 mod run_row;
 mod session;
 mod shape;
@@ -26,9 +27,10 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use self::reduction::Reduction;
 use self::session::Session;
 use self::table::TableName;
-use self::transaction::Rehearsal;
+use self::transaction::Nesting;
 pub use self::transaction::ShapeCache;
 use crate::config::DatabaseTarget;
 use crate::record::{Applied, Examined, RecordId, Status};
@@ -56,13 +58,15 @@ pub struct Store {
     session: Box<dyn Session>,
     table: TableName,
     options: OpenOptions,
-    rehearsal: Rehearsal,
+    nesting: Nesting,
+    /// What of a change is left out, since the database has refused it.
+    reduction: Reduction,
 }
 
 impl Store {
     /// From now on nothing lasts: this connection alone sees what it does, until it is closed.
     pub fn rehearse(&mut self) {
-        self.rehearsal = Rehearsal::Announced;
+        self.nesting = Nesting::Announced;
     }
 }
 
@@ -83,7 +87,7 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
             (table, Box::new(session))
         }
     };
-    Ok(Store { session, table, options: options.clone(), rehearsal: Rehearsal::No })
+    Ok(Store { session, table, options: options.clone(), nesting: Nesting::None, reduction: Reduction::NONE })
 }
 
 /// Returns the statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).
@@ -129,7 +133,7 @@ pub enum Scope {
 }
 
 /// Some records, in the order of their ids.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
     /// The number of records read.
     pub read: u64,

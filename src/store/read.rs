@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::run_row::{self, RunRow};
-use super::session::{Access, Class, Failure};
+use super::session::Failure;
 use super::shape::without_nul;
 use super::statement::{list, places};
 use super::transaction::Transaction;
@@ -26,11 +26,10 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError> {
-        let listed = self.transaction(Access::Read, None, |transaction, _none| match &filter.name {
+        self.read(|transaction| match &filter.name {
             None => transaction.list_all(filter),
             Some(name) => transaction.list_named(filter, &without_nul(name)),
-        });
-        Ok(listed?)
+        })
     }
 
     /// Returns everything known of one record, by its `id` or by its run's id; `None` if neither exists.
@@ -39,7 +38,7 @@ impl Store {
     /// See [`StoreError`].
     pub fn show(&mut self, id: &str) -> Result<Option<RecordView>, StoreError> {
         let id = without_nul(id);
-        let shown = self.transaction(Access::Read, None, |transaction, _none| {
+        self.read(|transaction| {
             if uuid::Uuid::try_parse(&id).is_ok()
                 && let Some(found) = transaction.view_of_run(&id)?
             {
@@ -49,11 +48,7 @@ impl Store {
                 Some(id) => transaction.view(&id),
                 None => Ok(None),
             }
-        });
-        match shown {
-            Err(Failure { class: Class::NoSuchId, .. }) => Ok(None),
-            other => Ok(other?),
-        }
+        })
     }
 }
 

@@ -110,7 +110,7 @@ fn metrics_change(before: Option<&Map<String, Value>>, after: Option<&Map<String
     match (before, after) {
         (None, None) => None,
         (Some(before), Some(after)) if same_json(&value(before), &value(after)) => None,
-        (_, after) => Some(after.map(|metrics| clean(value(metrics)).to_string())),
+        (_, after) => Some(after.map(|metrics| value(metrics).to_string())),
     }
 }
 

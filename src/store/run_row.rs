@@ -148,7 +148,7 @@ pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
 
 fn texts(row: &Row) -> [Assignment; 13] {
     [
-        ("reason", row.reason.map(|reason| reason.as_str().to_owned())),
+        ("reason", row.reason.map(|reason| reason.to_string())),
         ("exit_code", row.exit_code.map(|code| code.to_string())),
         ("signal", row.signal.clone()),
         ("stop_signal", row.stop_signal.clone()),

@@ -13,11 +13,15 @@ pub(super) type Rows = Vec<Vec<Option<String>>>;
 /// A statement's parameters, `$1` first. The database converts each text by the type that its context asks for.
 pub(super) type Texts<'a> = &'a [Option<&'a str>];
 
-/// Whether a transaction may write.
+/// What a transaction may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
     Write,
+    /// Write, and make the user's table if it is missing: a run begins.
+    Begin,
+    /// As `Begin`, but only in a database without any of runwrap's tables: elsewhere the run's table was renamed or dropped.
+    BeginAgain,
 }
 
 /// A statement that failed. The transaction can only be rolled back.
@@ -32,6 +36,10 @@ pub(super) struct Failure {
 pub(super) enum Class {
     /// A value does not fit its column: SQLSTATE class 22.
     BadValue,
+    /// The encoding of the database has no such character: SQLSTATE 22P05, 22021.
+    BadText,
+    /// A constraint, a limit or a trigger refuses the row: SQLSTATE classes 23, 54 and P0.
+    Refused,
     /// No row can have such an id: the type of the column cannot hold it.
     NoSuchId,
     /// A row with the id that the table itself gave exists.
@@ -40,6 +48,10 @@ pub(super) enum Class {
     Raced,
     /// A table or column is not as it was read: SQLSTATE class 42.
     Schema,
+    /// The user's table is missing beside runwrap's own.
+    NoTable,
+    /// There are no tables at all.
+    Empty,
     Other,
 }
 

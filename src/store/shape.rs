@@ -2,6 +2,7 @@
 //! Owns the rules about columns that are missing, unknown or too short; must not ask a database.
 
 use super::StoreError;
+use super::reduction::shortened;
 use super::session::{Column, Dialect, Rows};
 use super::table::TableName;
 use crate::record::{RecordId, Run};
@@ -196,29 +197,29 @@ impl Columns {
         }
     }
 
-    /// `model_path` and `error_message` as the table takes them. A path that does not fit is left out and noted in the message; the
-    /// message is cut. Neither may prevent the end of a record.
+    /// `model_path` and `error_message` as the table takes them. A path that does not fit is left out, and noted in the message of a
+    /// failure if there is room.
     pub(super) fn fit(
         &self,
         model_path: Option<&str>,
         error_message: Option<&str>,
     ) -> (Option<String>, Option<String>) {
         let most = self.get("model_path").and_then(|column| column.length);
-        let too_long = model_path.zip(most).filter(|(path, most)| path.chars().count() > *most);
-        let note = too_long
-            .map(|(path, most)| format!("the model path is longer than the {most} characters of its column: {path}"));
-        let message = match (error_message, note) {
-            (Some(message), Some(note)) => Some(format!("{message}; {note}")),
-            (message, note) => message.map(str::to_owned).or(note),
+        let Some((path, most)) = model_path.zip(most).filter(|(path, most)| path.chars().count() > *most) else {
+            return (model_path.map(str::to_owned), error_message.map(|message| self.cut("error_message", message)));
         };
-        let path = model_path.filter(|_| too_long.is_none()).map(str::to_owned);
-        (path, message.map(|message| self.cut("error_message", &message)))
+        let note = format!("the model path is longer than the {most} characters of its column: {path}");
+        log::info!(event = "path_too_long"; "{note}");
+        let message = error_message.map(|message| {
+            let noted = format!("{message}; {note}");
+            if self.cut("error_message", &noted) == noted { noted } else { self.cut("error_message", message) }
+        });
+        (None, message)
     }
 
-    /// The first characters of `text`, as many as the column takes.
+    /// `text` as long as the column takes.
     pub(super) fn cut(&self, name: &str, text: &str) -> String {
-        let most = self.get(name).and_then(|column| column.length).unwrap_or(usize::MAX);
-        text.chars().take(most).collect()
+        shortened(text, self.get(name).and_then(|column| column.length).unwrap_or(usize::MAX))
     }
 }
 
@@ -255,9 +256,12 @@ mod tests {
     #[test]
     fn path_that_does_not_fit_is_noted_in_the_message() {
         let note = "the model path is longer than the 4 characters of its column: /long";
-        fits([Some(4), None], [Some("/long"), None], [None, Some(note)]);
+        let noted = format!("exited; {note}");
+        fits([Some(4), None], [Some("/long"), Some("exited")], [None, Some(&noted)]);
         let both = [Some("/long"), Some("exited with code 1")];
-        fits([Some(4), Some(20)], both, [None, Some("exited with code 1; ")]);
+        fits([Some(4), Some(20)], both, [None, Some("exited with code 1")]);
+        // A completed run has no message.
+        fits([Some(4), None], [Some("/long"), None], [None, None]);
     }
 
     #[test]

@@ -125,15 +125,24 @@ fn filled(path: &Path, count: u32) -> Store {
     store
 }
 
+/// After `ANALYZE`, `recover --stuck-after` read the whole table: a third of the rows seemed to be in training.
 #[test]
-fn no_statement_reads_the_whole_table() {
-    let of = |count: u32| {
-        let directory = tempfile::tempdir().unwrap();
-        everything(&mut filled(&directory.path().join("runs.db"), count))
-    };
-    // Hundreds both: a beginning reads the newest hundred, and what has settled since it was counted last.
-    let (small, large) = (of(300), of(1_200));
-    for ((what, few), (_, many)) in small.into_iter().zip(large) {
-        assert!(many < few + few / 5 + 100, "{what}: {few} steps, and {many} where the table is four times as large");
+fn no_operation_reads_the_whole_table_whatever_the_statistics() {
+    for is_analyzed in [false, true] {
+        let of = |count: u32| {
+            let directory = tempfile::tempdir().unwrap();
+            let mut store = filled(&directory.path().join("runs.db"), count);
+            if is_analyzed {
+                store.session.script("ANALYZE").unwrap();
+            }
+            everything(&mut store)
+        };
+        let (small, large) = (of(300), of(1_200));
+        for ((what, few), (_, many)) in small.into_iter().zip(large) {
+            assert!(
+                many < few + few / 5 + 100,
+                "{what}: {few} steps, {many} in a table four times as large ({is_analyzed})"
+            );
+        }
     }
 }

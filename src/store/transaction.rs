@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use super::record_row::{self, RecordRow};
+use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Failure, Rows, Session, Texts};
 use super::shape::{Migrations, Shape};
@@ -17,12 +18,13 @@ use crate::record::{DatabaseClock, RecordId, read_instant};
 #[derive(Clone, Debug, Default)]
 pub struct ShapeCache(Arc<Mutex<Option<Arc<Shape>>>>);
 
-/// Whether transactions are to last.
+/// Whether each transaction stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rehearsal {
-    No,
+pub(super) enum Nesting {
+    None,
+    /// The next transaction begins a rehearsal.
     Announced,
-    /// Within a transaction that is never committed; each further transaction is a savepoint in it.
+    /// Within an outer transaction: each further one is a savepoint in it.
     Open,
 }
 
@@ -30,6 +32,7 @@ pub(super) enum Rehearsal {
 pub(super) struct Transaction<'a> {
     pub(super) session: &'a mut dyn Session,
     pub(super) shape: &'a Shape,
+    pub(super) reduction: Reduction,
 }
 
 impl ShapeCache {
@@ -55,7 +58,8 @@ impl Store {
         loop {
             let begun = self.begin_transaction(access, first, cached.clone());
             let result = begun.and_then(|(shape, rows)| {
-                work(&mut Transaction { session: self.session.as_mut(), shape: &shape }, rows)
+                let reduction = self.reduction;
+                work(&mut Transaction { session: self.session.as_mut(), shape: &shape, reduction }, rows)
             });
             let ended = self.end_transaction(result);
             match ended {
@@ -63,6 +67,35 @@ impl Store {
                 other => return other,
             }
         }
+    }
+
+    /// Runs a transaction that only reads; without the user's table it finds nothing.
+    pub(super) fn read<T: Default>(
+        &mut self,
+        mut work: impl FnMut(&mut Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        match self.transaction(Access::Read, None, |transaction, _none| work(transaction)) {
+            Err(Failure { class: Class::NoTable | Class::Empty | Class::NoSuchId, .. }) => Ok(T::default()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Runs `work` as one transaction, durable together: a run that is delivered whole costs one commit.
+    ///
+    /// # Errors
+    /// The first error of `work`, after which nothing of it lasts.
+    pub fn together<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.nesting != Nesting::None {
+            return work(self);
+        }
+        self.session.begin(Access::Write, None)?;
+        self.nesting = Nesting::Open;
+        let result = work(self);
+        self.nesting = Nesting::None;
+        if result.is_err() {
+            self.options.shape.set(None);
+        }
+        Ok(self.end_transaction(result.map_err(Failure::from))?)
     }
 
     /// Begins a transaction. On an error it may be open: the caller ends it.
@@ -88,10 +121,21 @@ impl Store {
     /// Begins a transaction in which the tables are ready.
     fn begin_and_read(&mut self, access: Access) -> Result<Arc<Shape>, Failure> {
         let mut shape = self.begin_and_look(access)?;
+        let is_empty = shape.migrations == Migrations::Missing;
+        let may_be_made = access == Access::Begin || (access == Access::BeginAgain && is_empty);
+        if !shape.has_table() && !may_be_made {
+            let message =
+                format!("{}: table {} is missing: it was renamed or dropped", self.session.name(), shape.table);
+            let class = if is_empty { Class::Empty } else { Class::NoTable };
+            return Err(Failure { class, error: StoreError::Transient { message } });
+        }
         if !self.is_ready(&shape)? && self.options.migrate {
             // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
             self.end_transaction(Ok(()))?;
             self.make_tables()?;
+            if !shape.has_table() {
+                log::warn!(event = "table_made", table = shape.table; "made table {} in {}", shape.table, self.session.name());
+            }
             shape = self.begin_and_look(access)?;
         }
         if !self.is_ready(&shape)? {
@@ -150,12 +194,12 @@ impl Store {
 
     /// Begins a transaction, or in a rehearsal a savepoint, with a first statement.
     pub(super) fn begin_with(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
-        if self.rehearsal == Rehearsal::No {
+        if self.nesting == Nesting::None {
             return self.session.begin(access, first);
         }
-        if self.rehearsal == Rehearsal::Announced {
+        if self.nesting == Nesting::Announced {
             self.session.begin(Access::Write, None)?;
-            self.rehearsal = Rehearsal::Open;
+            self.nesting = Nesting::Open;
         }
         self.session.script("SAVEPOINT step")?;
         first.map_or(Ok(Rows::new()), |(statement, texts)| self.session.rows(statement, texts))
@@ -163,9 +207,9 @@ impl Store {
 
     /// Commits a success, and rolls a failure back.
     pub(super) fn end_transaction<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
-        let (commit, roll_back) = match self.rehearsal {
-            Rehearsal::No => ("COMMIT", "ROLLBACK"),
-            Rehearsal::Announced | Rehearsal::Open => {
+        let (commit, roll_back) = match self.nesting {
+            Nesting::None => ("COMMIT", "ROLLBACK"),
+            Nesting::Announced | Nesting::Open => {
                 ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             }
         };
@@ -200,7 +244,13 @@ impl Transaction<'_> {
     }
 
     pub(super) fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
-        self.session.rows(statement, texts)
+        let encoded = self.reduction.encoded(texts);
+        self.session.rows(statement, &encoded.iter().map(Option::as_deref).collect::<Vec<_>>())
+    }
+
+    pub(super) fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure> {
+        let encoded = self.reduction.encoded(texts);
+        self.session.execute(statement, &encoded.iter().map(Option::as_deref).collect::<Vec<_>>())
     }
 
     /// The first column of the first row.
@@ -247,7 +297,7 @@ impl Transaction<'_> {
         let runs = self.sql("runs_by_record", &[("{columns}", &run_row::select_list()), ("{values}", &places)]);
         let table = [Some(self.shape.record_table.as_str())];
         let texts: Vec<Option<&str>> = table.into_iter().chain(ids.iter().map(|id| Some(id.as_str()))).collect();
-        Ok(run_row::runs(self.session.rows(&runs, &texts)?))
+        Ok(run_row::runs(self.rows(&runs, &texts)?))
     }
 
     pub(super) fn values(&mut self, statement: &str, texts: Texts<'_>) -> Result<Vec<Vec<Value>>, Failure> {
@@ -255,11 +305,21 @@ impl Transaction<'_> {
     }
 }
 
-/// A row of `lock_run`: the clock, then the run.
-pub(super) fn locked(name: &str, mut row: Vec<Option<String>>) -> Result<(RunRow, DatabaseClock), Failure> {
-    let clock = clock_of(name, &row)?;
-    row.drain(..2);
-    Ok((RunRow::new(row), clock))
+/// A row of `lock_run`.
+pub(super) struct LockedRun {
+    pub(super) run: RunRow,
+    pub(super) clock: DatabaseClock,
+    /// No later run describes the same record.
+    pub(super) owns_record: bool,
+}
+
+impl LockedRun {
+    pub(super) fn new(name: &str, mut row: Vec<Option<String>>) -> Result<Self, Failure> {
+        let clock = clock_of(name, &row)?;
+        let owns_record = row.get(2).and_then(Option::as_deref) == Some("true");
+        row.drain(..3);
+        Ok(Self { run: RunRow::new(row), clock, owns_record })
+    }
 }
 
 /// The clock in the first two columns of a row.

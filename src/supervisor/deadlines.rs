@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// Points of boot time.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Deadlines {
     /// The end of the present phase.
     phase: Option<Duration>,
@@ -14,13 +14,9 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) const fn new(phase: Duration) -> Self {
-        Self { phase: Some(phase), kill: None, paused_at: None }
-    }
-
-    /// Starts a phase and clears all earlier deadlines.
-    pub(super) const fn begin_phase(&mut self, end: Option<Duration>) {
-        *self = Self { phase: end, kill: None, paused_at: None };
+    /// The deadlines of a new phase.
+    pub(super) const fn of_phase(end: Option<Duration>) -> Self {
+        Self { phase: end, kill: None, paused_at: None }
     }
 
     /// Sets the time at which the trainer is killed.
@@ -77,7 +73,7 @@ mod tests {
 
     #[test]
     fn stopped_time_extends_all_deadlines() {
-        let mut deadlines = Deadlines::new(10 * SECOND);
+        let mut deadlines = Deadlines::of_phase(Some(10 * SECOND));
         deadlines.kill_at(12 * SECOND);
         assert_eq!(deadlines.next(), Some(10 * SECOND));
         deadlines.pause(4 * SECOND);
@@ -95,7 +91,7 @@ mod tests {
 
     #[test]
     fn second_stop_request_does_not_extend_the_first() {
-        let mut deadlines = Deadlines::new(10 * SECOND);
+        let mut deadlines = Deadlines::of_phase(Some(10 * SECOND));
         deadlines.kill_at_the_latest(5 * SECOND);
         deadlines.kill_at_the_latest(7 * SECOND);
         assert!(deadlines.kill_due(5 * SECOND));
@@ -103,10 +99,10 @@ mod tests {
 
     #[test]
     fn new_phase_clears_earlier_deadlines() {
-        let mut deadlines = Deadlines::new(10 * SECOND);
+        let mut deadlines = Deadlines::of_phase(Some(10 * SECOND));
         deadlines.kill_at(5 * SECOND);
         deadlines.pause(SECOND);
-        deadlines.begin_phase(Some(30 * SECOND));
+        deadlines = Deadlines::of_phase(Some(30 * SECOND));
         assert_eq!(deadlines.next(), Some(30 * SECOND));
         assert!(!deadlines.kill_due(29 * SECOND));
     }

@@ -9,28 +9,21 @@ use crate::sys::signals::SignalInfo;
 
 #[derive(Clone, Debug)]
 pub(super) enum SupervisorEvent {
+    /// A message arrived on the link.
     Keeper(ToSupervisor),
     /// The link is at end-of-file, or no keeper could be started.
     KeeperGone,
-    Signal {
-        signal: SignalInfo,
-        scope: SignalScope,
-    },
+    /// This process received a signal other than a child's SIGCHLD.
+    Signal { signal: SignalInfo, scope: SignalScope },
     /// The fork or the exec failed.
-    SpawnFailed {
-        not_found: bool,
-        message: String,
-    },
+    SpawnFailed { not_found: bool, message: String },
     /// The exec succeeded.
-    Executed {
-        pid: i32,
-    },
+    Executed { pid: i32 },
+    /// The trainer is a zombie.
     TrainerEnded(TrainerExit),
-    TrainerStopped {
-        signal: i32,
-        /// A job-control shell waits for the terminal.
-        in_foreground: bool,
-    },
+    /// The trainer was stopped by `signal`; `in_foreground`: a job-control shell waits for the terminal.
+    TrainerStopped { signal: i32, in_foreground: bool },
+    /// The stopped trainer received SIGCONT.
     TrainerContinued,
     /// This process was stopped and has been continued.
     Resumed,
@@ -40,28 +33,22 @@ pub(super) enum SupervisorEvent {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SupervisorAction {
+    /// Start a keeper in place of the one that has gone.
     StartKeeper,
+    /// Fork and execute the trainer.
     Spawn,
     /// Write a journal event; if `durable`, sync it before the next action.
-    Write {
-        event: journal::RunEvent,
-        durable: bool,
-    },
-    SignalTrainer {
-        signal: i32,
-        value: Option<usize>,
-    },
+    Write { event: journal::RunEvent, durable: bool },
+    /// Send a signal, with the value that it came with.
+    SignalTrainer { signal: i32, value: Option<usize> },
     /// Let the guard write the end of the run.
     WriteEnd(TrainerExit),
     /// Stop this process by the signal that stopped the trainer.
-    StopSelf {
-        signal: i32,
-    },
-    Warn {
-        message: String,
-        hint: String,
-    },
+    StopSelf { signal: i32 },
+    /// Warn the user; an empty hint is left out.
+    Warn { message: String, hint: String },
     /// The run never began: kill the keeper and remove the journal.
     Abandon,
+    /// End this process.
     Exit(EndAs),
 }

@@ -41,24 +41,10 @@ pub(super) struct Guard {
     pub(super) trainer_pid: Option<i32>,
     /// The start of the trainer's output in stderr, if stderr is a regular file.
     pub(super) stderr_tail: Option<StderrTail>,
-    finish_timeout: Duration,
-    finished: bool,
+    pub(super) finished: bool,
 }
 
 impl Guard {
-    pub(super) const fn new(
-        writer: Writer,
-        place: Option<(Home, RunDirectory)>,
-        keeper: KeeperProcess,
-        finish_timeout: Duration,
-    ) -> Self {
-        Self { writer, place, keeper, trainer_pid: None, stderr_tail: None, finish_timeout, finished: false }
-    }
-
-    fn directory(&self) -> Option<&RunDirectory> {
-        self.place.as_ref().map(|(_, run)| run)
-    }
-
     /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
     /// the first keeper (`started` is the result of starting it). Also returns whether the directory's name is durable.
     pub(super) fn begin(
@@ -138,14 +124,7 @@ impl Guard {
     pub(super) fn abandon(&mut self) -> io::Result<()> {
         self.finished = true;
         self.keeper.kill()?;
-        match self.place.take() {
-            Some((home, run)) => home.remove_run(&run),
-            None => Ok(()),
-        }
-    }
-
-    pub(super) const fn is_finished(&self) -> bool {
-        self.finished
+        self.place.take().map_or(Ok(()), |(home, run)| home.remove_run(&run))
     }
 
     /// The run, if its end is written and no keeper is left to deliver it.
@@ -165,16 +144,13 @@ impl Guard {
     }
 
     fn wait_for_delivery(&mut self) -> io::Result<()> {
-        let deadline = clock::boot_time() + self.finish_timeout;
-        while let Some(fd) = self.keeper.link_fd() {
-            let left = deadline.saturating_sub(clock::boot_time());
-            if left.is_zero() || !readable_within(fd, left)? {
-                break;
-            }
+        let deadline = clock::boot_time() + self.keeper.config.finish_timeout;
+        while let Some(fd) = self.keeper.link_fd()
+            && readable_within(fd, deadline.saturating_sub(clock::boot_time()))?
+        {
             match self.keeper.recv()? {
                 Message::Received(ToSupervisor::Recorded(_)) | Message::Nothing => {}
-                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Refused { .. })
-                | Message::Closed => break,
+                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) | Message::Closed => break,
             }
         }
         Ok(())
@@ -196,7 +172,7 @@ impl Drop for Guard {
         if !self.finished {
             log::error!(event = "guard_fired", run_id:% = self.writer.state().begin.run.run_id; "");
             if let Err(error) = self.fail() {
-                let directory = self.directory().map(RunDirectory::path);
+                let directory = self.place.as_ref().map(|(_, run)| run.path());
                 log::error!(event = "guard_failed", directory:?; "cannot finalize the run: {error}");
             }
         }

@@ -1,7 +1,6 @@
 //! The supervisor's keeper process, one at a time: starting it with its descriptors, notifying it, receiving its
 //! messages, killing it. Must not decide when: `machine` does.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,7 +16,7 @@ const STEP: Duration = Duration::from_millis(5);
 
 /// The present keeper, if there is one.
 pub(super) struct KeeperProcess {
-    config: KeeperConfig,
+    pub(super) config: KeeperConfig,
     present: Option<(i32, Link)>,
 }
 
@@ -34,19 +33,14 @@ impl KeeperProcess {
     /// notification.
     pub(super) fn start(&mut self, journal: &JournalFile, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
-        if failpoint::fails("keeper-start") {
-            return Err(io::Error::other("failpoint"));
-        }
+        failpoint::may_fail("keeper-start")?;
         self.config.journal_number = journal.number_on_disk();
         let config = self.config.write()?;
-        let lock = match directory {
-            Some(directory) => Some(keeper_lock(directory)?),
-            None => None,
-        };
+        let lock = directory.map(keeper_lock).transpose()?;
         let (own, keepers) = Link::pair()?;
         let mut fds = vec![keepers.as_fd(), config.as_fd(), journal.file().as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
-        let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &environment(), &fds)?;
+        let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &fds)?;
         log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid; "");
         self.present = Some((pid, own));
         Ok(())
@@ -54,10 +48,7 @@ impl KeeperProcess {
 
     /// Notifies the keeper that the journal has grown.
     pub(super) fn notify(&self) -> io::Result<()> {
-        match &self.present {
-            Some((_, link)) => link.send(&ToKeeper::Look).map(drop),
-            None => Ok(()),
-        }
+        self.present.as_ref().map_or(Ok(()), |(_, link)| link.send(&ToKeeper::Look).map(drop))
     }
 
     /// Receives the keeper's next message.
@@ -82,17 +73,10 @@ impl KeeperProcess {
 /// Takes the keeper's lock. A keeper that has just died may still hold it while the kernel closes its descriptors.
 fn keeper_lock(directory: &RunDirectory) -> io::Result<File> {
     let deadline = clock::boot_time() + DEATH_WAIT;
-    loop {
-        match directory.lock_for_keeper() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && clock::boot_time() < deadline => {
-                poll::pause(STEP)?;
-            }
-            result => return result,
-        }
+    let mut lock = directory.lock_for_keeper();
+    while lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) && clock::boot_time() < deadline {
+        poll::pause(STEP)?;
+        lock = directory.lock_for_keeper();
     }
-}
-
-/// The environment without the id of an outer run: its keeper would kill this keeper as a leftover.
-fn environment() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(key, _)| key != "RUNWRAP_RUN_ID").collect()
+    lock
 }

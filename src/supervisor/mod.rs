@@ -17,8 +17,7 @@ mod machine;
 mod reactor;
 mod relay;
 mod signal_inbox;
-mod trainer;
 
 pub use guard::Undelivered;
-pub use machine::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_RUNWRAP, EXIT_TIMEOUT, RunLimits};
-pub use reactor::{SupervisorConfig, SupervisorError, SupervisorOutcome, supervise};
+pub use machine::{EXIT_RUNWRAP, RunLimits};
+pub use reactor::{SupervisorConfig, SupervisorError, supervise};

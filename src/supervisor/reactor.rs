@@ -1,8 +1,11 @@
 //! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -13,18 +16,17 @@ use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
 use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
-use super::trainer::{spawn_failed, trainer_exit};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
 };
 use crate::link::{KeeperConfig, Message, ToSupervisor};
-use crate::record::Usage;
+use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
-use crate::sys::signals::{self, PendingSignals, Sender, Signals};
-use crate::sys::spawn::{Trainer, spawn_trainer};
-use crate::sys::wait::{self, ChildChange};
+use crate::sys::signals::{self, SignalSet, Signals};
+use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
+use crate::sys::wait::{self, ChildChange, Rusage};
 use crate::sys::{clock, failpoint, host, inherited, terminal};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
@@ -45,8 +47,6 @@ pub struct SupervisorConfig {
     pub place: Option<(Home, RunDirectory)>,
     /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
-    /// The trainer's report file.
-    pub report_path: Option<PathBuf>,
 }
 
 struct Supervisor {
@@ -55,26 +55,18 @@ struct Supervisor {
     guard: Guard,
     signal_inbox: SignalInbox,
     command: Vec<OsString>,
-    report_path: Option<PathBuf>,
     stderr_tail_bytes: u64,
-    trainer: Option<Trainer>,
-    executed: bool,
+    /// From the fork until the result of the exec is known.
+    exec_result: Option<File>,
     oom_kills: OomKills,
+    /// Of the trainer that has ended, until its end is written.
     usage: Option<Usage>,
     /// Events for the next turn of the loop.
     pending: Vec<SupervisorEvent>,
 }
 
-/// The result of [`supervise`].
-#[derive(Debug)]
-pub struct SupervisorOutcome {
-    /// How runwrap exits.
-    pub end: EndAs,
-    /// Set if no keeper is left: the caller delivers the run.
-    pub undelivered: Option<Undelivered>,
-}
-
-/// Runs the trainer from start to end. `gather` collects the facts of the run while the keeper starts.
+/// Runs the trainer from start to end. `gather` collects the facts of the run while the keeper starts. Returns how
+/// runwrap exits and, if no keeper is left, the run that the caller delivers.
 ///
 /// # Errors
 /// The journal cannot be kept even in memory, or a system call that supervision needs fails. A run that has begun is
@@ -82,13 +74,13 @@ pub struct SupervisorOutcome {
 pub fn supervise(
     supervision: SupervisorConfig,
     gather: impl FnOnce() -> Begin,
-) -> Result<SupervisorOutcome, SupervisorError> {
-    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, report_path } = supervision;
+) -> Result<(EndAs, Option<Undelivered>), SupervisorError> {
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
     let signals = Signals::block_all()?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),
-        blocked: signals.inherited_blocked(),
+        blocked: signals.inherited.iter().map(|signal| signal as i32).collect(),
     };
     let directory = place.as_ref().map(|(_, run)| run);
     let (journal, error) = JournalFile::create(directory).map_err(SupervisorError::Journal)?;
@@ -104,22 +96,19 @@ pub fn supervise(
     // afterwards every signal is an event.
     let begin = signals.with_inherited_mask(gather)?;
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
-    let guard = Guard::new(writer, place, keeper, limits.finish_timeout);
     let mut supervisor = Supervisor {
         machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),
-        guard,
+        guard: Guard { writer, place, keeper, trainer_pid: None, stderr_tail: None, finished: false },
         signal_inbox: SignalInbox::new(signals),
         command,
-        report_path,
         stderr_tail_bytes,
-        trainer: None,
-        executed: false,
+        exec_result: None,
         oom_kills: OomKills::default(),
         usage: None,
         pending: Vec::new(),
     };
     let end = supervisor.run(started, written)?;
-    Ok(SupervisorOutcome { end, undelivered: supervisor.guard.undelivered() })
+    Ok((end, supervisor.guard.undelivered()))
 }
 
 fn warn_memory_journal(error: &io::Error) {
@@ -142,9 +131,7 @@ impl Supervisor {
             for event in self.next_events()? {
                 if matches!(event, SupervisorEvent::Executed { .. }) {
                     failpoint::reached("running");
-                    if failpoint::fails("running") {
-                        return Err(io::Error::other("failpoint").into());
-                    }
+                    failpoint::may_fail("running")?;
                 }
                 let actions = self.machine.step(event, clock::boot_time());
                 if let Some(end) = self.perform(actions)? {
@@ -156,16 +143,16 @@ impl Supervisor {
 
     /// Waits for the next events, at most until the machine's next deadline.
     fn next_events(&mut self) -> Result<Vec<SupervisorEvent>, SupervisorError> {
-        let exec_result = self.trainer.as_ref().filter(|_| !self.executed).map(Trainer::exec_result_fd);
-        let fds = [Some(std::os::fd::AsFd::as_fd(&self.signal_inbox)), self.guard.keeper.link_fd(), exec_result];
-        let [signal, link, exec] =
-            readable(fds, if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) })?;
+        let exec_result = self.exec_result.as_ref().map(File::as_fd);
+        let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
+        let deadline = if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) };
+        let [signal, link, exec] = readable(fds, deadline)?;
         let mut events = std::mem::take(&mut self.pending);
         if exec {
             events.extend(self.exec_result()?);
         }
         if signal {
-            self.take_signals(&mut events)?;
+            self.take_signals(&mut events, SignalSet::default())?;
         }
         if link {
             match self.guard.keeper.recv()? {
@@ -178,51 +165,46 @@ impl Supervisor {
         Ok(events)
     }
 
+    /// The event of the exec, once.
     fn exec_result(&mut self) -> Result<Option<SupervisorEvent>, SupervisorError> {
-        let Some(trainer) = &mut self.trainer else { return Ok(None) };
-        self.executed = true;
-        match trainer.exec_result()? {
-            None => Ok(Some(SupervisorEvent::Executed { pid: trainer.pid })),
-            Some(error) => {
-                self.guard.reap()?;
-                self.trainer = None;
-                Ok(Some(spawn_failed(&self.command, &error)))
-            }
-        }
+        let (Some(pid), Some(result)) = (self.guard.trainer_pid, self.exec_result.take()) else { return Ok(None) };
+        let Some(error) = exec_error(result)? else { return Ok(Some(SupervisorEvent::Executed { pid })) };
+        self.guard.reap()?;
+        Ok(Some(spawn_failed(&self.command, &error)))
     }
 
-    fn take_signals(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
+    /// `before_fork`: the signals that were pending before the fork, so that they did not reach the trainer.
+    fn take_signals(
+        &mut self,
+        events: &mut Vec<SupervisorEvent>,
+        before_fork: SignalSet,
+    ) -> Result<(), SupervisorError> {
         let signals = self.signal_inbox.take()?;
-        let mut changes = Vec::new();
-        self.collect_child_changes(&mut changes)?;
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
         // stopped. The trainer's end follows them: one of them may have caused it. Held by
         // `stop_request_beside_sigchld_continues_stopped_trainer`.
-        let is_end = |event: &SupervisorEvent| {
-            !matches!(event, SupervisorEvent::TrainerStopped { .. } | SupervisorEvent::TrainerContinued)
-        };
-        let end = changes.iter().position(is_end).unwrap_or(changes.len());
-        let ends = changes.split_off(end);
-        events.extend(changes);
+        let end = self.take_child_changes(events)?;
         for (signal, mut scope) in signals {
-            if signal.number == signals::SIGCHLD && signal.sender == Sender::Kernel {
-                continue;
-            }
             // A signal to our group does not reach a trainer that has left it.
-            if self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid)) {
+            let has_left = self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid));
+            if has_left || before_fork.contains(signal.number) {
                 scope = SignalScope::SupervisorOnly;
             }
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
             events.push(SupervisorEvent::Signal { signal, scope });
         }
-        events.extend(ends);
+        events.extend(end);
         Ok(())
     }
 
-    fn collect_child_changes(&mut self, events: &mut Vec<SupervisorEvent>) -> Result<(), SupervisorError> {
-        let trainer = self.guard.trainer_pid;
-        wait::reap_others(trainer)?;
-        let Some(pid) = trainer.filter(|_| self.trainer.is_some()) else { return Ok(()) };
+    /// Adds the trainer's stops and continues to `events` and returns the events of its end.
+    fn take_child_changes(
+        &mut self,
+        events: &mut Vec<SupervisorEvent>,
+    ) -> Result<Vec<SupervisorEvent>, SupervisorError> {
+        let mut end = Vec::new();
+        wait::reap_others(self.guard.trainer_pid)?;
+        let Some(pid) = self.guard.trainer_pid.filter(|_| self.usage.is_none()) else { return Ok(end) };
         // The kernel keeps at most a stop, a continue and an end per child.
         for _ in 0..3 {
             let Some(change) = wait::next_change(pid)? else { break };
@@ -233,24 +215,19 @@ impl Supervisor {
                     events.push(SupervisorEvent::TrainerStopped { signal, in_foreground });
                 }
                 ChildChange::Continued => events.push(SupervisorEvent::TrainerContinued),
-                ChildChange::Exited { .. } | ChildChange::Signaled { .. } => {
+                ChildChange::Ended { status, used } => {
                     // A failed exec also ends the child; its error comes first.
-                    if !self.executed
-                        && let Some(event) = self.exec_result()?
-                    {
-                        events.push(event);
-                    }
-                    if self.trainer.take().is_some()
-                        && let Some((exit, usage)) = trainer_exit(&change, &self.oom_kills)
-                    {
+                    end.extend(self.exec_result()?);
+                    if self.guard.trainer_pid.is_some() {
+                        let (exit, usage) = trainer_exit(status, used, &self.oom_kills);
                         self.usage = Some(usage);
-                        events.push(SupervisorEvent::TrainerEnded(exit));
+                        end.push(SupervisorEvent::TrainerEnded(exit));
                     }
                     break;
                 }
             }
         }
-        Ok(())
+        Ok(end)
     }
 
     /// Performs `actions` in order. Returns `Some` when runwrap must exit.
@@ -290,9 +267,10 @@ impl Supervisor {
                 SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
                 SupervisorAction::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
                 SupervisorAction::Abandon => {
-                    let temporary = self.report_path.as_deref().filter(|_| self.guard.place.is_none());
+                    let is_temporary = self.guard.place.is_none();
                     self.guard.abandon()?;
-                    temporary.map(discard_temporary_report);
+                    let report_path = self.guard.keeper.config.report_path.as_deref();
+                    report_path.filter(|_| is_temporary).map(discard_temporary_report);
                 }
                 SupervisorAction::Exit(end) => return Ok(Some(end)),
             }
@@ -318,20 +296,19 @@ impl Supervisor {
             // The trainer has ended.
             log::info!(event = "terminal_not_handed_over", error:%; "");
         }
-        self.signal_inbox.end_watch();
+        self.signal_inbox.query_witness();
         self.pending.push(SupervisorEvent::Resumed);
         Ok(())
     }
 
     fn start_keeper(&mut self) {
-        if let Err(error) = self.guard.start_keeper() {
-            // The keeper died after removing the run's directory, so it had delivered the end. Held by
-            // `keeper_death_after_the_removal_costs_no_wait`.
-            if error.kind() == io::ErrorKind::NotFound && self.guard.is_finished() {
-                self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
-                return;
-            }
-            self.note_keeper_result(Err(error));
+        let started = self.guard.start_keeper();
+        // The keeper died after removing the run's directory, so it had delivered the end. Held by
+        // `keeper_death_after_the_removal_costs_no_wait`.
+        if self.guard.finished && started.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            self.pending.push(SupervisorEvent::Keeper(ToSupervisor::Final));
+        } else {
+            self.note_keeper_result(started);
         }
     }
 
@@ -350,34 +327,23 @@ impl Supervisor {
             ("RUNWRAP_NAME", OsString::from(&run.name)),
         ];
         added.extend(state.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
-        added.extend(self.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())));
+        added.extend(
+            self.guard.keeper.config.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())),
+        );
         // Excludes our own output from the trainer's stderr tail.
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, self.signal_inbox.signals.inherited_mask()) {
-            Ok((trainer, before_fork)) => {
-                self.guard.trainer_pid = Some(trainer.pid);
-                self.trainer = Some(trainer);
+        match spawn_trainer(&self.command, &added, &self.signal_inbox.signals.inherited) {
+            Ok(Trainer { pid, exec_result, pending_before }) => {
+                self.guard.trainer_pid = Some(pid);
+                self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
-                self.take_signals_before_fork(&before_fork)?;
+                let mut events = std::mem::take(&mut self.pending);
+                self.take_signals(&mut events, pending_before)?;
+                self.pending = events;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
-        Ok(())
-    }
-
-    /// Signals that were pending before the fork did not reach the trainer, whatever their scope.
-    fn take_signals_before_fork(&mut self, before_fork: &PendingSignals) -> Result<(), SupervisorError> {
-        let mut events = Vec::new();
-        self.take_signals(&mut events)?;
-        for event in &mut events {
-            if let SupervisorEvent::Signal { signal, scope } = event
-                && before_fork.contains(signal.number)
-            {
-                *scope = SignalScope::SupervisorOnly;
-            }
-        }
-        self.pending.extend(events);
         Ok(())
     }
 
@@ -393,4 +359,25 @@ impl Supervisor {
         self.note_keeper_result(notified);
         Ok(())
     }
+}
+
+/// The event for a failed fork or exec.
+fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
+    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
+    let message = format!("cannot run {program}: {}", process::error_text(error));
+    SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+}
+
+/// How the trainer ended, and its resource use.
+fn trainer_exit(status: ExitStatus, used: Rusage, oom_kills: &OomKills) -> (TrainerExit, Usage) {
+    let exit = if let Some(code) = status.code() {
+        TrainerExit::Exited { code }
+    } else {
+        let signal = status.signal().unwrap_or_default();
+        // Before the trainer is reaped: its cgroup may be removed with it.
+        let oom = signal == signals::SIGKILL && oom_kills.has_increased();
+        TrainerExit::Signaled { signal, name: signals::name(signal), oom }
+    };
+    let Rusage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes } = used;
+    (exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes })
 }

@@ -22,30 +22,19 @@ pub(super) enum SignalScope {
     Unknown,
 }
 
-impl SignalScope {
-    /// The scope if the witness's answer is incomplete: a recorded signal proves `Group`, a missing record proves
-    /// nothing.
-    pub(super) const fn or_unknown(self) -> Self {
-        match self {
-            Self::Group => Self::Group,
-            Self::SupervisorOnly | Self::Unknown => Self::Unknown,
-        }
-    }
-}
-
-/// The kind of a signal, and whether to relay it. SIGCHLD from the kernel is not classified.
+/// The kind of a signal. SIGCHLD from the kernel is not classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalClass {
     /// A request to end the run.
-    Stop { relay: bool },
+    Stop,
     /// A request to stop the job until it is continued.
-    Suspend { relay: bool },
+    Suspend,
     /// Any other signal.
-    Other { relay: bool },
+    Other,
 }
 
-/// Classifies `signal`.
-pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: InheritedSignals) -> SignalClass {
+/// The kind of `signal`, and whether to relay it.
+pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: InheritedSignals) -> (SignalClass, bool) {
     let relay = match (scope, signal.sender) {
         (SignalScope::Group, Sender::Kernel | Sender::Process { .. }) => false,
         (SignalScope::SupervisorOnly, Sender::Kernel | Sender::Process { .. }) => true,
@@ -58,17 +47,19 @@ pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: Inheri
             _ => false,
         },
     };
-    match signal.number {
+    let class = match signal.number {
         // A signal that was ignored at exec (`nohup`) is no request to runwrap. The trainer may handle it.
-        number if inherited.ignored.contains(number) => SignalClass::Other { relay },
-        signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT => SignalClass::Stop { relay },
-        signals::SIGTSTP | signals::SIGTTIN | signals::SIGTTOU => SignalClass::Suspend { relay },
-        _ => SignalClass::Other { relay },
-    }
+        number if inherited.ignored.contains(number) => SignalClass::Other,
+        signals::SIGINT | signals::SIGTERM | signals::SIGHUP | signals::SIGQUIT => SignalClass::Stop,
+        signals::SIGTSTP | signals::SIGTTIN | signals::SIGTTOU => SignalClass::Suspend,
+        _ => SignalClass::Other,
+    };
+    (class, relay)
 }
 
 /// Compares the signals `taken` from the supervisor's queue with those that the witness has received (`witnessed`, in
-/// order) and returns the scope of each.
+/// order) and returns the scope of each. A recorded signal proves [`SignalScope::Group`]; an unrecorded one has the scope
+/// `unrecorded`.
 ///
 /// Query the witness both before and after taking. The kernel signals the youngest member of a group first, so a group
 /// signal in the supervisor's queue is already in the witness's, and a signal that merged in the witness's queue is not
@@ -79,17 +70,18 @@ pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: Inheri
 pub(super) fn scopes_of(
     taken: &[SignalInfo],
     witnessed: &mut Vec<SignalInfo>,
-    still_pending: impl Fn(i32) -> bool,
+    unrecorded: SignalScope,
+    still_pending: SignalSet,
 ) -> Vec<SignalScope> {
     let scope_of = |signal| match witnessed.iter().position(|other| other == signal) {
         Some(place) => {
             witnessed.remove(place);
             SignalScope::Group
         }
-        None => SignalScope::SupervisorOnly,
+        None => unrecorded,
     };
     let scopes = taken.iter().map(scope_of).collect();
-    witnessed.retain(|signal| still_pending(signal.number));
+    witnessed.retain(|signal| still_pending.contains(signal.number));
     scopes
 }
 
@@ -100,7 +92,7 @@ mod tests {
     const SENT: Sender = Sender::Process { pid: 7, uid: 0 };
 
     #[track_caller]
-    fn check(number: i32, sender: Sender, scope: SignalScope, leads_session: bool, expected: SignalClass) {
+    fn check(number: i32, sender: Sender, scope: SignalScope, leads_session: bool, expected: (SignalClass, bool)) {
         let inherited = InheritedSignals { leads_session, ..InheritedSignals::default() };
         assert_eq!(classify(SignalInfo { number, sender, value: None }, scope, inherited), expected);
     }
@@ -112,9 +104,9 @@ mod tests {
             ..InheritedSignals::default()
         };
         for (number, expected) in [
-            (signals::SIGHUP, SignalClass::Other { relay: true }),
-            (signals::SIGTSTP, SignalClass::Other { relay: true }),
-            (signals::SIGTERM, SignalClass::Stop { relay: true }),
+            (signals::SIGHUP, (SignalClass::Other, true)),
+            (signals::SIGTSTP, (SignalClass::Other, true)),
+            (signals::SIGTERM, (SignalClass::Stop, true)),
         ] {
             assert_eq!(classify(from(7, number), SignalScope::SupervisorOnly, inherited), expected);
         }
@@ -124,38 +116,38 @@ mod tests {
     fn only_signals_to_the_supervisor_alone_are_relayed() {
         for sender in [SENT, Sender::Kernel] {
             for number in [signals::SIGINT, signals::SIGTERM, signals::SIGHUP, signals::SIGQUIT] {
-                check(number, sender, SignalScope::Group, true, SignalClass::Stop { relay: false });
-                check(number, sender, SignalScope::SupervisorOnly, false, SignalClass::Stop { relay: true });
+                check(number, sender, SignalScope::Group, true, (SignalClass::Stop, false));
+                check(number, sender, SignalScope::SupervisorOnly, false, (SignalClass::Stop, true));
             }
             for number in [signals::SIGWINCH, signals::SIGCONT, 6, 10, 40] {
-                check(number, sender, SignalScope::Group, true, SignalClass::Other { relay: false });
-                check(number, sender, SignalScope::SupervisorOnly, false, SignalClass::Other { relay: true });
+                check(number, sender, SignalScope::Group, true, (SignalClass::Other, false));
+                check(number, sender, SignalScope::SupervisorOnly, false, (SignalClass::Other, true));
             }
         }
-        check(signals::SIGCHLD, SENT, SignalScope::SupervisorOnly, false, SignalClass::Other { relay: true });
+        check(signals::SIGCHLD, SENT, SignalScope::SupervisorOnly, false, (SignalClass::Other, true));
     }
 
     #[test]
     fn without_a_witness_only_signals_from_processes_are_relayed() {
         for number in [signals::SIGINT, signals::SIGTERM, signals::SIGHUP, signals::SIGQUIT] {
-            check(number, SENT, SignalScope::Unknown, false, SignalClass::Stop { relay: true });
-            check(number, Sender::Kernel, SignalScope::Unknown, false, SignalClass::Stop { relay: false });
+            check(number, SENT, SignalScope::Unknown, false, (SignalClass::Stop, true));
+            check(number, Sender::Kernel, SignalScope::Unknown, false, (SignalClass::Stop, false));
         }
-        check(signals::SIGWINCH, Sender::Kernel, SignalScope::Unknown, false, SignalClass::Other { relay: false });
-        check(40, SENT, SignalScope::Unknown, false, SignalClass::Other { relay: true });
+        check(signals::SIGWINCH, Sender::Kernel, SignalScope::Unknown, false, (SignalClass::Other, false));
+        check(40, SENT, SignalScope::Unknown, false, (SignalClass::Other, true));
     }
 
     #[test]
     fn without_a_witness_a_session_leader_relays_hangups() {
-        check(signals::SIGHUP, Sender::Kernel, SignalScope::Unknown, true, SignalClass::Stop { relay: true });
-        check(signals::SIGCONT, Sender::Kernel, SignalScope::Unknown, true, SignalClass::Other { relay: true });
-        check(signals::SIGINT, Sender::Kernel, SignalScope::Unknown, true, SignalClass::Stop { relay: false });
+        check(signals::SIGHUP, Sender::Kernel, SignalScope::Unknown, true, (SignalClass::Stop, true));
+        check(signals::SIGCONT, Sender::Kernel, SignalScope::Unknown, true, (SignalClass::Other, true));
+        check(signals::SIGINT, Sender::Kernel, SignalScope::Unknown, true, (SignalClass::Stop, false));
     }
 
     #[test]
     fn timer_signals_are_relayed() {
         for number in [signals::SIGALRM, signals::SIGVTALRM, signals::SIGPROF] {
-            check(number, Sender::Kernel, SignalScope::Unknown, false, SignalClass::Other { relay: true });
+            check(number, Sender::Kernel, SignalScope::Unknown, false, (SignalClass::Other, true));
         }
     }
 
@@ -172,7 +164,8 @@ mod tests {
         left: &[SignalInfo],
     ) {
         let mut witnessed = witnessed.to_vec();
-        assert_eq!(scopes_of(taken, &mut witnessed, |number| pending.contains(&number)), expected);
+        let pending = pending.iter().copied().collect();
+        assert_eq!(scopes_of(taken, &mut witnessed, SignalScope::SupervisorOnly, pending), expected);
         assert_eq!(witnessed, left);
     }
 

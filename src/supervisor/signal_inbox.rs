@@ -2,10 +2,9 @@
 //! what a signal causes.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use super::relay::{SignalScope, scopes_of};
-use crate::sys::signals::{self, Sender, SignalInfo, Signals};
+use crate::sys::signals::{self, Sender, SignalInfo, SignalSet, Signals};
 use crate::sys::witness::Witness;
 use crate::sys::{host, wait};
 
@@ -38,7 +37,7 @@ impl SignalInbox {
         self.witness.as_ref().map_or(Ok(()), Witness::kill_process)
     }
 
-    /// Takes the pending signals in order.
+    /// Takes the pending signals in order, except those of child changes and of this process itself.
     pub(super) fn take(&mut self) -> io::Result<Vec<(SignalInfo, SignalScope)>> {
         // Take only these: each was pending before the witness is queried, so if it was sent to the group, the witness
         // has it too. A later signal that merges in only one of the two queues waits for the next call. Held by
@@ -51,21 +50,22 @@ impl SignalInbox {
             witness.wake()?;
         }
         // A child's end is urgent and needs no query; a SIGCHLD sent by a process does.
-        if pending.has_other_than_sigchld() || (pending.contains(signals::SIGCHLD) && !wait::any_child_changed()?) {
+        let child_only = [signals::SIGCHLD].into_iter().collect();
+        if pending != SignalSet::default() && (pending != child_only || !wait::any_child_changed()?) {
             self.query_witness();
         }
         let mut taken = Vec::new();
         while taken.len() < TAKEN_MAX
-            && let Some(signal) = self.signals.take_next(&pending)?
+            && let Some(signal) = signals::take(pending)?
         {
             taken.push(signal);
         }
         // Query again: a signal that merged in the supervisor's queue must not match a later signal.
         let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
-        let still_pending = signals::pending()?;
-        let scopes = scopes_of(&taken, &mut self.witnessed, |number| still_pending.contains(number));
-        let signals = taken.into_iter().zip(scopes).filter(|(signal, _)| !self.is_own(signal));
-        Ok(signals.map(|(signal, scope)| (signal, if is_complete { scope } else { scope.or_unknown() })).collect())
+        let unrecorded = if is_complete { SignalScope::SupervisorOnly } else { SignalScope::Unknown };
+        let scopes = scopes_of(&taken, &mut self.witnessed, unrecorded, signals::pending()?);
+        let signals = taken.into_iter().zip(scopes);
+        Ok(signals.filter(|(signal, _)| is_not_child_change(signal) && !self.is_own(signal)).collect())
     }
 
     /// Lets the witness send SIGCONT to this process when the stopped child `pid` is continued or ends.
@@ -73,19 +73,14 @@ impl SignalInbox {
         self.witness.as_ref().map_or(Ok(()), |witness| witness.watch(pid))
     }
 
-    /// This process was continued: a query ends the witness's polling.
-    pub(super) fn end_watch(&mut self) {
-        self.query_witness();
-    }
-
     /// Whether the witness sent `signal`, or an error of this process raised it (SIGPIPE on a closed pipe).
     fn is_own(&self, signal: &SignalInfo) -> bool {
-        let is_self_sent = matches!(signal.sender, Sender::Process { pid, .. } if pid == host::own_pid());
-        is_self_sent || self.witness.as_ref().is_some_and(|witness| witness.sent(signal))
+        let Sender::Process { pid, .. } = signal.sender else { return false };
+        pid == host::own_pid() || self.witness.as_ref().is_some_and(|witness| witness.pid == pid)
     }
 
-    /// Adds the signals received by the witness. Returns false if the answer is missing.
-    fn query_witness(&mut self) -> bool {
+    /// Adds the signals received by the witness, and ends its watch. Returns false if the answer is missing.
+    pub(super) fn query_witness(&mut self) -> bool {
         let Some(witness) = &mut self.witness else { return false };
         match witness.query() {
             Ok(witnessed) => {
@@ -107,10 +102,4 @@ impl SignalInbox {
 /// Not a SIGCHLD from the kernel.
 fn is_not_child_change(signal: &SignalInfo) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
-}
-
-impl AsFd for SignalInbox {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.signals.as_fd()
-    }
 }

@@ -11,12 +11,12 @@ use std::os::unix::fs::FileExt;
 pub fn redact(secrets: &[OsString]) -> io::Result<()> {
     let [start, end, ..] = addresses()?;
     let memory = OpenOptions::new().read(true).write(true).open("/proc/self/mem")?;
-    let mut line = vec![0; usize::try_from(end.saturating_sub(start)).map_err(io::Error::other)?];
-    memory.read_exact_at(&mut line, start)?;
+    let mut line = vec![0; end.saturating_sub(start)];
+    memory.read_exact_at(&mut line, start as u64)?;
     for secret in secrets {
         redact_in(&mut line, secret);
     }
-    memory.write_all_at(&line, start)
+    memory.write_all_at(&line, start as u64)
 }
 
 fn redact_in(line: &mut [u8], secret: &OsStr) {
@@ -33,11 +33,11 @@ fn redact_in(line: &mut [u8], secret: &OsStr) {
 
 /// The addresses of the command line's first byte and of the byte after its last, then the same of the environment,
 /// which follows it in memory.
-pub(super) fn addresses() -> io::Result<[u64; 4]> {
+pub(super) fn addresses() -> io::Result<[usize; 4]> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     // The program name, in parentheses, may contain blanks. Field 3 of proc(5) follows it.
     let fields = stat.rsplit_once(')').into_iter().flat_map(|(_, fields)| fields.split_whitespace()).skip(48 - 3);
-    let addresses: Vec<u64> = fields.take(4).map_while(|field| field.parse().ok()).collect();
+    let addresses: Vec<usize> = fields.take(4).map_while(|field| field.parse().ok()).collect();
     addresses.try_into().map_err(|_| io::Error::other("/proc/self/stat has no addresses of the command line"))
 }
 
@@ -59,6 +59,6 @@ mod tests {
     fn addresses_span_the_command_line_that_proc_shows() {
         let [start, end, ..] = addresses().unwrap();
         let shown = fs::read("/proc/self/cmdline").unwrap();
-        assert_eq!(usize::try_from(end - start).unwrap(), shown.len());
+        assert_eq!(end - start, shown.len());
     }
 }

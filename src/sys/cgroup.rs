@@ -4,18 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Mount points of the hierarchies: v2 alone, v2 beside v1, v1's memory controller.
-const MOUNTS: [(&str, &str, CgroupVersion); 3] = [
-    ("/sys/fs/cgroup", "memory.events", CgroupVersion::V2),
-    ("/sys/fs/cgroup/unified", "memory.events", CgroupVersion::V2),
-    ("/sys/fs/cgroup/memory", "memory.oom_control", CgroupVersion::V1),
+/// Mount point, counter file and controller of the hierarchies: v2 alone, v2 beside v1, v1's memory controller. A v2
+/// hierarchy lists no controllers.
+const MOUNTS: [(&str, &str, &str); 3] = [
+    ("/sys/fs/cgroup", "memory.events", ""),
+    ("/sys/fs/cgroup/unified", "memory.events", ""),
+    ("/sys/fs/cgroup/memory", "memory.oom_control", "memory"),
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CgroupVersion {
-    V1,
-    V2,
-}
 
 /// Counts out-of-memory kills from its creation on. The default counts none.
 #[derive(Debug, Default)]
@@ -51,8 +46,8 @@ fn count(file: &Path) -> Option<u64> {
 /// The counter files for the cgroups listed in `/proc/self/cgroup`.
 fn counter_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for (mount, file, version) in MOUNTS {
-        let Some(group) = group_of(groups, version) else { continue };
+    for (mount, file, controller) in MOUNTS {
+        let Some(group) = group_of(groups, controller) else { continue };
         let own = Path::new(mount).join(group.trim_start_matches('/'));
         files.extend(own.ancestors().take(2).filter(|path| path.starts_with(mount)).map(|path| path.join(file)));
         // A container that does not see the host's hierarchy has its own cgroup at the mount point. (On a host that is
@@ -64,15 +59,11 @@ fn counter_files(groups: &str) -> Vec<PathBuf> {
     files
 }
 
-fn group_of(groups: &str, version: CgroupVersion) -> Option<&str> {
+fn group_of<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
     groups.lines().find_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
-        let fits = match version {
-            CgroupVersion::V2 => controllers.is_empty(),
-            CgroupVersion::V1 => controllers.split(',').any(|name| name == "memory"),
-        };
-        fits.then_some(path)
+        controllers.split(',').any(|name| name == controller).then_some(path)
     })
 }
 

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fstatat, mkdirat};
-use nix::unistd::{Uid, UnlinkatFlags, fsync, unlinkat};
+use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 
 use super::clock;
 use super::poll::readable_within;
@@ -29,7 +29,7 @@ const SMALL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// An open directory that belongs to this user and that only this user may write.
 #[derive(Debug)]
 pub struct Directory {
-    fd: OwnedFd,
+    file: File,
     path: PathBuf,
 }
 
@@ -48,30 +48,30 @@ impl Directory {
 
     /// Opens the subdirectory `name`. Refuses a symbolic link.
     pub fn open_child(&self, name: &OsStr) -> io::Result<Self> {
-        let fd = openat(&self.fd, name, DIRECTORY_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
+        let fd = openat(&self.file, name, DIRECTORY_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
         Self::checked(fd, self.path.join(name))
     }
 
     /// Creates the subdirectory `name` (0700) unless it exists, and opens it.
     pub fn create_child(&self, name: &OsStr) -> io::Result<Self> {
-        match mkdirat(&self.fd, name, Mode::S_IRWXU) {
+        match mkdirat(&self.file, name, Mode::S_IRWXU) {
             Ok(()) | Err(Errno::EEXIST) => self.open_child(name),
             Err(errno) => Err(errno.into()),
         }
     }
 
     fn checked(fd: OwnedFd, path: PathBuf) -> io::Result<Self> {
-        let metadata = File::from(fd.try_clone()?).metadata()?;
-        let own = Uid::effective().as_raw();
-        if metadata.uid() != own {
-            let message = format!("{} belongs to user {}, not to user {own}", path.display(), metadata.uid());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
-        if metadata.mode() & 0o022 != 0 {
-            let message = format!("{} may be written by others (chmod go-w fixes it)", path.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
-        Ok(Self { fd, path })
+        let file = File::from(fd);
+        let metadata = file.metadata()?;
+        let (owner, own) = (metadata.uid(), Uid::effective().as_raw());
+        let message = if owner != own {
+            format!("{} belongs to user {owner}, not to user {own}", path.display())
+        } else if metadata.mode() & 0o022 != 0 {
+            format!("{} may be written by others (chmod go-w fixes it)", path.display())
+        } else {
+            return Ok(Self { file, path });
+        };
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
     }
 
     #[must_use]
@@ -82,30 +82,30 @@ impl Directory {
     /// Creates the file `name` (0600) for reading and appending. Fails with EEXIST if it exists.
     pub fn create(&self, name: &str) -> io::Result<File> {
         let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_APPEND;
-        Ok(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+        Ok(File::from(openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
     /// Opens the regular file `name` for reading and appending.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
-        plain(File::from(openat(&self.fd, name, FILE_FLAGS | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
+        plain(File::from(openat(&self.file, name, FILE_FLAGS | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
     }
 
     /// The names in this directory, unordered.
     pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
         // By descriptor: the path may meanwhile refer to another directory.
-        std::fs::read_dir(descriptor_path(&self.fd))?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+        std::fs::read_dir(descriptor_path(&self.file))?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
 
     /// Removes the file `name`. ENOENT counts as success.
     pub fn remove_file(&self, name: &OsStr) -> io::Result<()> {
-        absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::NoRemoveDir))
+        absent_is_done(unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir))
     }
 
     /// Removes `name`, a directory with its content. Follows no symbolic link.
     pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
         match self.remove_file(name) {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                std::fs::remove_dir_all(descriptor_path(&self.fd).join(name))
+                std::fs::remove_dir_all(descriptor_path(&self.file).join(name))
             }
             result => result,
         }
@@ -113,42 +113,42 @@ impl Directory {
 
     /// Removes the empty directory `name`. ENOENT counts as success.
     pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
-        absent_is_done(unlinkat(&self.fd, name, UnlinkatFlags::RemoveDir))
+        absent_is_done(unlinkat(&self.file, name, UnlinkatFlags::RemoveDir))
     }
 
     /// Creates the file `name` (0600), or opens the existing regular file.
     pub fn create_or_open(&self, name: &str) -> io::Result<File> {
         let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_RDWR;
-        plain(File::from(openat(&self.fd, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+        plain(File::from(openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
     /// Renames the subdirectory `from` to `to`.
     pub fn rename_child(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(nix::fcntl::renameat(&self.fd, from, &self.fd, to)?)
+        Ok(nix::fcntl::renameat(&self.file, from, &self.file, to)?)
     }
 
     /// Moves the subdirectory `name` into `target` and syncs both directories.
     pub fn move_child(&self, name: &OsStr, target: &Self) -> io::Result<()> {
-        nix::fcntl::renameat(&self.fd, name, &target.fd, name)?;
+        nix::fcntl::renameat(&self.file, name, &target.file, name)?;
         target.sync()?;
         self.sync()
     }
 
     /// Makes created, renamed and removed names in this directory durable.
     pub fn sync(&self) -> io::Result<()> {
-        Ok(fsync(&self.fd)?)
+        self.file.sync_all()
     }
 
     /// Whether a name was created or removed in this directory within the last `limit`, by the wall clock.
     pub fn changed_within(&self, limit: Duration) -> io::Result<bool> {
-        let changed = File::from(self.fd.try_clone()?).metadata()?.modified()?;
+        let changed = self.file.metadata()?.modified()?;
         Ok(SystemTime::from(clock::wall_time()).duration_since(changed).map_or(true, |age| age < limit))
     }
 
     /// Whether `name` exists. Does not follow a symbolic link.
     #[must_use]
     pub fn contains(&self, name: &OsStr) -> bool {
-        fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+        fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
     }
 }
 
@@ -175,10 +175,8 @@ pub fn read_small(path: &Path) -> io::Result<String> {
             result => result?,
         };
         if bytes.len() as u64 > SMALL_BYTES_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("it is larger than {SMALL_BYTES_MAX} bytes"),
-            ));
+            let message = format!("it is larger than {SMALL_BYTES_MAX} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
         }
         if count == 0 {
             return String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"));
@@ -186,16 +184,9 @@ pub fn read_small(path: &Path) -> io::Result<String> {
     }
 }
 
-/// Reads `file` from its start with `pread`: the file offset is shared with other processes.
+/// Reads `file` from its start, through an offset of its own: other processes share that of `file`.
 pub fn read_from_start(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 16 * 1024];
-    loop {
-        match file.read_at(&mut chunk, bytes.len() as u64)? {
-            0 => return Ok(bytes),
-            length => bytes.extend_from_slice(&chunk[..length]),
-        }
-    }
+    std::fs::read(descriptor_path(file))
 }
 
 /// Opens `path` for appending; creates it (0600) if it does not exist. Refuses a symbolic link. If `path` is a pipe
@@ -210,9 +201,11 @@ pub fn append_to_plain(path: &Path) -> io::Result<File> {
     plain(File::from(open(path, FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
 }
 
-/// A file in memory (memfd), close-on-exec.
-pub fn memory_file(name: &str) -> io::Result<File> {
-    Ok(File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?))
+/// A file in memory (memfd) with `content`, close-on-exec.
+pub fn memory_file(name: &str, content: &[u8]) -> io::Result<File> {
+    let file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+    file.write_all_at(content, 0)?;
+    Ok(file)
 }
 
 fn descriptor_path(fd: &impl AsFd) -> PathBuf {

@@ -58,20 +58,14 @@ pub fn environment() -> Vec<CString> {
     let mut entries = Vec::new();
     // SAFETY: reads a pointer that never changes: runwrap sets no environment variable.
     let mut next = unsafe { environ };
-    if next.is_null() {
-        return entries;
-    }
-    loop {
-        // SAFETY: the array ends with a null pointer, and `next` is not past it.
-        let entry = unsafe { *next };
-        if entry.is_null() {
-            return entries;
-        }
+    // SAFETY: `next` is null or points into the array, which ends with a null pointer, and is not past that.
+    while let Some(entry) = unsafe { next.as_ref() }.filter(|entry| !entry.is_null()) {
         // SAFETY: an entry is a NUL-terminated string.
-        entries.push(unsafe { CStr::from_ptr(entry) }.to_owned());
+        entries.push(unsafe { CStr::from_ptr(*entry) }.to_owned());
         // SAFETY: this entry is not the terminating null.
         next = unsafe { next.add(1) };
     }
+    entries
 }
 
 /// The standard descriptors that were closed when this process was started.

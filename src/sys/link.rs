@@ -1,17 +1,19 @@
-//! A connected pair of SOCK_SEQPACKET sockets: ordered datagrams, with end-of-file when the peer closes. Transports
-//! bytes; `crate::link` defines the messages.
+//! A connected pair of SOCK_SEQPACKET sockets: ordered JSON messages, with end-of-file when the peer closes.
+//! `crate::link` defines the messages. Must not block.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockType, socketpair};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// The maximum size of a message, in bytes.
-pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// One end. Never blocks.
-pub struct Socket(OwnedFd);
+/// One end.
+pub struct Link(pub OwnedFd);
 
 /// The result of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum Message<T> {
     Closed,
 }
 
-impl Socket {
+impl Link {
     /// Two connected ends, close-on-exec.
     pub fn pair() -> io::Result<(Self, Self)> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -31,15 +33,15 @@ impl Socket {
         Ok((Self(one), Self(other)))
     }
 
-    #[must_use]
-    pub const fn from_fd(fd: OwnedFd) -> Self {
-        Self(fd)
-    }
-
-    /// Sends one message. Returns false if the peer has closed or its queue is full: the message is dropped, and the
-    /// peer reads the same fact from the journal later.
-    pub fn send(&self, message: &[u8]) -> io::Result<bool> {
-        match socket::send(self.0.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
+    /// Sends `message`. Returns false if it is too long, the peer has closed or its queue is full: the message is
+    /// dropped, and the peer reads the same fact from the journal later.
+    pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
+        let bytes = serde_json::to_vec(message)?;
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            log::warn!(event = "message_too_long", bytes = bytes.len(); "");
+            return Ok(false);
+        }
+        match socket::send(self.0.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {
             Ok(_) => Ok(true),
             Err(Errno::EPIPE | Errno::ECONNRESET | Errno::EAGAIN | Errno::ENOBUFS) => Ok(false),
             Err(errno) => Err(errno.into()),
@@ -47,24 +49,21 @@ impl Socket {
     }
 
     /// Receives the next message.
-    pub fn recv(&self) -> io::Result<Message<Vec<u8>>> {
+    pub fn recv<T: DeserializeOwned>(&self) -> io::Result<Message<T>> {
         let mut buffer = vec![0; MESSAGE_BYTES_MAX];
         let mut receive = || socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT);
         // If the peer closed with unread input, recv returns ECONNRESET once before queued data; retry.
         let received = receive().or_else(|errno| if errno == Errno::ECONNRESET { receive() } else { Err(errno) });
         match received {
             Ok(0) | Err(Errno::ECONNRESET) => Ok(Message::Closed),
-            Ok(length) => {
-                buffer.truncate(length);
-                Ok(Message::Received(buffer))
-            }
+            Ok(length) => Ok(Message::Received(serde_json::from_slice(&buffer[..length])?)),
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(Message::Nothing),
             Err(errno) => Err(errno.into()),
         }
     }
 }
 
-impl AsFd for Socket {
+impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -78,12 +77,12 @@ mod tests {
     /// lost that message to ECONNRESET.
     #[test]
     fn last_message_arrives_even_if_the_peer_left_input_unread() {
-        let (own, peer) = Socket::pair().unwrap();
-        assert!(own.send(b"unread").unwrap());
-        assert!(peer.send(b"last").unwrap());
+        let (own, peer) = Link::pair().unwrap();
+        assert!(own.send(&"unread").unwrap());
+        assert!(peer.send(&"last").unwrap());
         drop(peer);
-        assert_eq!(own.recv().unwrap(), Message::Received(b"last".to_vec()));
-        assert_eq!(own.recv().unwrap(), Message::Closed);
-        assert!(!own.send(b"more").unwrap());
+        assert_eq!(own.recv().unwrap(), Message::Received("last".to_owned()));
+        assert_eq!(own.recv::<String>().unwrap(), Message::Closed);
+        assert!(!own.send(&"more").unwrap());
     }
 }

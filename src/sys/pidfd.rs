@@ -3,30 +3,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use nix::errno::Errno;
 
-/// `PIDFD_GET_INFO` of linux/pidfd.h: `_IOWR(0xFF, 11, struct pidfd_info)`, with the struct's first published size.
-const GET_INFO: libc::Ioctl = 0xC040_FF0B;
 /// `PIDFD_INFO_EXIT`, since Linux 6.15.
-const INFO_EXIT: u64 = 1 << 3;
-
-/// `struct pidfd_info` in its first published form, 64 bytes.
-#[repr(C)]
-#[derive(Default)]
-struct Info {
-    mask: u64,
-    cgroup_id: u64,
-    ids: [u32; 11],
-    /// A wait status.
-    exit_code: i32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProcessExit {
-    Exited { code: i32 },
-    Signaled { signal: i32 },
-}
+const INFO_EXIT: u64 = libc::PIDFD_INFO_EXIT as u64;
 
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
@@ -58,17 +41,13 @@ impl PidFd {
 
     /// The exit status; `None` before the process is reaped and on kernels older than 6.15.
     #[must_use]
-    pub fn ended(&self) -> Option<ProcessExit> {
-        let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+    pub fn ended(&self) -> Option<ExitStatus> {
+        // SAFETY: all-zero bytes are valid for a struct of integers.
+        let mut info: libc::pidfd_info = unsafe { std::mem::zeroed() };
+        info.mask = INFO_EXIT;
         // SAFETY: an open descriptor and an owned struct of the size encoded in the request.
-        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut info) };
-        if result == -1 || info.mask & INFO_EXIT == 0 {
-            return None;
-        }
-        if libc::WIFSIGNALED(info.exit_code) {
-            return Some(ProcessExit::Signaled { signal: libc::WTERMSIG(info.exit_code) });
-        }
-        libc::WIFEXITED(info.exit_code).then(|| ProcessExit::Exited { code: libc::WEXITSTATUS(info.exit_code) })
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::PIDFD_GET_INFO, &raw mut info) };
+        (result != -1 && info.mask & INFO_EXIT != 0).then(|| ExitStatus::from_raw(info.exit_code))
     }
 }
 
@@ -87,9 +66,7 @@ mod tests {
 
     #[test]
     fn reaped_process_has_its_exit_status_or_none() {
-        for (script, expected) in
-            [("exit 7", ProcessExit::Exited { code: 7 }), ("kill -TERM $$", ProcessExit::Signaled { signal: 15 })]
-        {
+        for (script, expected) in [("exit 7", (Some(7), None)), ("kill -TERM $$", (None, Some(15)))] {
             let mut command = Command::new("sh");
             command.args(["-c", &format!("read -r line; {script}")]).stdin(std::process::Stdio::piped());
             let mut child = command.spawn().unwrap();
@@ -97,7 +74,7 @@ mod tests {
             assert_eq!(pidfd.ended(), None);
             drop(child.stdin.take());
             child.wait().unwrap();
-            let ended = pidfd.ended();
+            let ended = pidfd.ended().map(|status| (status.code(), status.signal()));
             assert!(ended == Some(expected) || ended.is_none(), "{ended:?}");
         }
     }

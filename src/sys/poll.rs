@@ -18,40 +18,30 @@ const WAIT_MAX: Duration = Duration::from_hours(1);
 /// Waits until one of `fds` is readable or hung up, or until the boot time `deadline`, at most an hour. Returns
 /// the readiness in the order of `fds`; all false means that time has passed or a signal interrupted the poll.
 pub fn readable<const N: usize>(fds: [Option<BorrowedFd<'_>>; N], deadline: Option<Duration>) -> io::Result<[bool; N]> {
-    let mut ready = [false; N];
     let mut polled: Vec<PollFd<'_>> = fds.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
-    match nix::poll::poll(&mut polled, timeout_until(deadline)) {
-        Ok(_) => {}
-        Err(Errno::EINTR) => return Ok(ready),
-        Err(errno) => return Err(errno.into()),
-    }
+    poll_until(&mut polled, deadline)?;
     let mut answers = polled.iter().map(|fd| fd.any().unwrap_or(true));
-    for (index, fd) in fds.iter().enumerate() {
-        ready[index] = fd.is_some() && answers.next().unwrap_or(false);
-    }
-    Ok(ready)
+    Ok(fds.map(|fd| fd.is_some() && answers.next().unwrap_or(false)))
 }
 
 /// Waits until `fd` is readable. Returns false after `limit`.
 pub fn readable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
-    let deadline = boot_time() + limit;
-    loop {
-        let [ready] = readable([Some(fd.as_fd())], Some(deadline))?;
-        if ready || boot_time() >= deadline {
-            return Ok(ready);
-        }
-    }
+    within(fd.as_fd(), PollFlags::POLLIN, limit)
 }
 
 /// Waits until `fd` is writable or has an error. Returns false after `limit`.
 pub fn writable_within(fd: impl AsFd, limit: Duration) -> io::Result<bool> {
+    within(fd.as_fd(), PollFlags::POLLOUT, limit)
+}
+
+fn within(fd: BorrowedFd<'_>, flags: PollFlags, limit: Duration) -> io::Result<bool> {
     let deadline = boot_time() + limit;
     loop {
-        match nix::poll::poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)], timeout_until(Some(deadline))) {
-            Ok(0) | Err(Errno::EINTR) if boot_time() < deadline => {}
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::EINTR) => return Ok(false),
-            Err(errno) => return Err(errno.into()),
+        let mut polled = [PollFd::new(fd, flags)];
+        poll_until(&mut polled, Some(deadline))?;
+        let ready = polled[0].any().unwrap_or(true);
+        if ready || boot_time() >= deadline {
+            return Ok(ready);
         }
     }
 }
@@ -74,12 +64,9 @@ impl Waker {
         Ok(self.0.write(1).map(drop)?)
     }
 
-    /// Makes the descriptor unreadable again.
+    /// Makes the descriptor unreadable again. Call it when the descriptor is readable.
     pub fn clear(&self) -> io::Result<()> {
-        match self.0.read() {
-            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        Ok(self.0.read().map(drop)?)
     }
 }
 
@@ -89,9 +76,13 @@ impl AsFd for Waker {
     }
 }
 
-fn timeout_until(deadline: Option<Duration>) -> PollTimeout {
+/// Polls once. After a signal no descriptor is ready.
+fn poll_until(fds: &mut [PollFd<'_>], deadline: Option<Duration>) -> io::Result<()> {
     let left = deadline.map_or(WAIT_MAX, |deadline| deadline.saturating_sub(boot_time()).min(WAIT_MAX));
     // Rounded up: waking early would spin through the last millisecond.
     let milliseconds = left.as_nanos().div_ceil(1_000_000);
-    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
+    match nix::poll::poll(fds, PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }

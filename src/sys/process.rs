@@ -1,7 +1,7 @@
 //! Signalling processes, and ending this one.
 
 use std::ffi::CStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::Pid;
 
-use super::signals::set_default;
+use super::signals::set_action;
 use super::{failpoint, host, signals};
 
 /// How runwrap ends: as the trainer did.
@@ -33,14 +33,9 @@ impl SigtermPipe {
         Ok(Self(readable))
     }
 
-    /// Discards the signals received so far.
+    /// Discards the signals received so far. Call it when the descriptor is readable.
     pub fn clear(&self) -> io::Result<()> {
-        let mut bytes = [0; 16];
-        match io::Read::read(&mut &self.0, &mut bytes) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error),
-        }
+        (&self.0).read(&mut [0; 16]).map(drop)
     }
 }
 
@@ -52,11 +47,7 @@ impl AsFd for SigtermPipe {
 
 /// Ignores SIGCHLD, so that the kernel reaps children that this process does not wait for.
 pub fn autoreap_children() -> io::Result<()> {
-    // SAFETY: installs no handler.
-    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    Ok(set_action(libc::SIGCHLD, libc::SIG_IGN)?)
 }
 
 /// Sets the process name that `ps` and `top` show.
@@ -125,7 +116,7 @@ pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Resu
         return Ok(raise(signal)?);
     }
     // The signal may have been ignored at exec; then it would not stop this process.
-    set_default(number)?;
+    set_action(number, libc::SIG_DFL)?;
     failpoint::reached("before-stop");
     raise(signal)?;
     if is_due()? {
@@ -133,7 +124,7 @@ pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Resu
         set.thread_unblock()?;
         set.thread_block()?;
     } else {
-        signals::discard(signal)?;
+        signals::take([number].into_iter().collect())?;
     }
     Ok(())
 }
@@ -167,9 +158,8 @@ fn kill_self(number: i32) -> io::Result<()> {
     nix::sys::prctl::set_dumpable(false)?;
     // SIGKILL has no changeable action; glibc reserves 32 and 33.
     if ![libc::SIGKILL, 32, 33].contains(&number) {
-        set_default(number)?;
+        set_action(number, libc::SIG_DFL)?;
     }
-    nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
-    // SAFETY: two integers, both checked by the kernel.
-    if unsafe { libc::kill(Pid::this().as_raw(), number) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    SigSet::empty().thread_set_mask()?;
+    send(host::own_pid(), number, None)
 }

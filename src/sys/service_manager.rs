@@ -2,7 +2,6 @@
 //! without a service manager.
 
 use std::env;
-use std::ffi::OsString;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -29,10 +28,15 @@ impl ServiceManager {
         let number = |name: &str| variable(name)?.to_str()?.parse::<u64>().ok();
         let is_meant = number("WATCHDOG_PID").is_none_or(|pid| Ok(pid) == u64::try_from(own_pid()));
         let watchdog = number("WATCHDOG_USEC").filter(|micros| is_meant && *micros > 0).map(Duration::from_micros);
+        // A path, or after `@` an abstract name.
+        let address = match name.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name)?,
+            None => SocketAddr::from_pathname(&name)?,
+        };
         let socket = UnixDatagram::unbound()?;
         // A service manager that does not read must not block this process.
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: Some((socket, address(&name)?)), watchdog })
+        Ok(Self { socket: Some((socket, address)), watchdog })
     }
 
     /// Sends `state`, such as `READY=1`. A failure is only logged.
@@ -48,13 +52,5 @@ impl ServiceManager {
     #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
-    }
-}
-
-/// A path, or after `@` an abstract name.
-fn address(name: &OsString) -> io::Result<SocketAddr> {
-    match name.as_bytes().strip_prefix(b"@") {
-        Some(name) => SocketAddr::from_abstract_name(name),
-        None => SocketAddr::from_pathname(name),
     }
 }

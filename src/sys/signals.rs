@@ -4,10 +4,9 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The size of a signalfd record, in bytes.
@@ -27,27 +26,27 @@ pub struct SignalInfo {
 pub enum Sender {
     /// The terminal, a child's end, a timer: no process sent it.
     Kernel,
-    Process {
-        pid: i32,
-        uid: u32,
-    },
+    /// A process, by `kill` or `sigqueue`; its real user.
+    Process { pid: i32, uid: u32 },
 }
 
 /// All signals that can be blocked, blocked and readable. A fault of this process (SIGSEGV, …) kills it in spite of the
 /// mask, so a fault signal that is read here was sent by a process.
 pub struct Signals {
-    fd: SignalFd,
-    inherited: SigSet,
+    /// Readable while a signal is pending.
+    pub fd: SignalFd,
+    /// The mask before [`Signals::block_all`]. The trainer inherits it.
+    pub inherited: SigSet,
 }
 
 impl Signals {
-    /// Blocks every signal. Keeps the inherited mask for the trainer.
+    /// Blocks every signal.
     pub fn block_all() -> io::Result<Self> {
         let inherited = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
         let blocked = SigSet::all();
         blocked.thread_set_mask()?;
         // Some parents leave SIGCHLD ignored. Then the kernel reaps children itself and sends no SIGCHLD.
-        set_default(SIGCHLD)?;
+        set_action(SIGCHLD, libc::SIG_DFL)?;
         let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         Ok(Self { fd, inherited })
     }
@@ -58,74 +57,45 @@ impl Signals {
         if super::host::is_first_process() {
             return Ok(work());
         }
-        set_mask(&self.inherited)?;
+        self.inherited.thread_set_mask()?;
         let done = work();
         SigSet::all().thread_set_mask()?;
         Ok(done)
     }
-
-    /// The signals that were blocked before [`Signals::block_all`].
-    #[must_use]
-    pub fn inherited_blocked(&self) -> SignalSet {
-        self.inherited.iter().map(|signal| signal as i32).collect()
-    }
-
-    /// The mask before [`Signals::block_all`].
-    #[must_use]
-    pub const fn inherited_mask(&self) -> &SigSet {
-        &self.inherited
-    }
-
-    /// Takes the next pending signal of the set `pending`.
-    pub fn take_next(&self, pending: &PendingSignals) -> io::Result<Option<SignalInfo>> {
-        Ok(take(&pending.0)?.map(|info| SignalInfo::from_info(&info)))
-    }
 }
 
 /// The signals that are pending for this process now.
-pub fn pending() -> io::Result<PendingSignals> {
-    // SAFETY: all-zero bytes are a valid, empty set.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: fills a valid, owned set.
-    Errno::result(unsafe { libc::sigpending(&raw mut set) })?;
-    Ok(PendingSignals(set))
+pub fn pending() -> io::Result<SignalSet> {
+    let mut set = SignalSet::default();
+    // SAFETY: fills one owned word, the kernel's set of the signals 1 to 64.
+    Errno::result(unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set.0, size_of::<u64>()) })?;
+    Ok(set)
 }
 
-/// Discards a pending signal.
-pub(super) fn discard(number: Signal) -> io::Result<()> {
-    take(SigSet::from(number).as_ref()).map(drop)
-}
-
-/// Takes the next pending signal of a set of blocked signals.
-fn take(set: &libc::sigset_t) -> io::Result<Option<libc::siginfo_t>> {
+/// Takes the next pending signal of `set`. The signals of the set are blocked.
+pub fn take(set: SignalSet) -> io::Result<Option<SignalInfo>> {
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid set, a struct to fill and a timeout, all owned.
-    match Errno::result(unsafe { libc::sigtimedwait(set, &raw mut info, &raw const at_once) }) {
-        Ok(_) => Ok(Some(info)),
+    let (set, at_once) = (&raw const set.0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: the kernel's set of one word, a struct to fill and a timeout, all owned.
+    let taken =
+        unsafe { libc::syscall(libc::SYS_rt_sigtimedwait, set, &raw mut info, &raw const at_once, size_of::<u64>()) };
+    match Errno::result(taken) {
+        Ok(_) => {
+            // SAFETY: the kernel fills the field for every signal that a process sent; `new` ignores it for others.
+            let pid = unsafe { info.si_pid() };
+            // SAFETY: as above.
+            let uid = unsafe { info.si_uid() };
+            // SAFETY: as above; any bytes are a valid word.
+            let value = unsafe { info.si_value() }.sival_ptr.addr();
+            Ok(Some(SignalInfo::new(info.si_signo, info.si_code, (pid, uid), value)))
+        }
         Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
 
-impl AsFd for Signals {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
-}
-
 impl SignalInfo {
-    fn from_info(info: &libc::siginfo_t) -> Self {
-        // SAFETY: the kernel fills the field for every signal that a process sent; `new` ignores it for other signals.
-        let pid = unsafe { info.si_pid() };
-        // SAFETY: as above.
-        let uid = unsafe { info.si_uid() };
-        // SAFETY: as above; any bytes are a valid word.
-        let value = unsafe { info.si_value() }.sival_ptr.addr();
-        Self::new(info.si_signo, info.si_code, (pid, uid), value)
-    }
-
     /// `sender` and `value` are valid only for the codes checked here.
     fn new(number: i32, code: i32, sender: (i32, u32), value: usize) -> Self {
         let (pid, uid) = sender;
@@ -148,7 +118,7 @@ impl SignalInfo {
     }
 }
 
-/// A set of signal numbers.
+/// A set of signal numbers, as the kernel has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SignalSet(pub(super) u64);
 
@@ -167,24 +137,6 @@ impl FromIterator<i32> for SignalSet {
     }
 }
 
-/// A set of pending signals.
-#[derive(Clone, Copy)]
-pub struct PendingSignals(libc::sigset_t);
-
-impl PendingSignals {
-    #[must_use]
-    pub fn contains(&self, number: i32) -> bool {
-        // SAFETY: reads a valid set; an invalid number returns an error.
-        unsafe { libc::sigismember(&raw const self.0, number) == 1 }
-    }
-
-    /// Whether any signal other than SIGCHLD is pending.
-    #[must_use]
-    pub fn has_other_than_sigchld(&self) -> bool {
-        (1..=libc::SIGRTMAX()).any(|number| number != SIGCHLD && self.contains(number))
-    }
-}
-
 /// `SIGTERM`, `SIGRTMIN+3`, or `SIG99` for a number without a name.
 #[must_use]
 pub fn name(number: i32) -> String {
@@ -197,21 +149,13 @@ pub fn name(number: i32) -> String {
     }
 }
 
-/// Sets the default action of signal `number`.
-pub(super) fn set_default(number: i32) -> io::Result<()> {
-    // SAFETY: installs the default action, no handler.
-    if unsafe { libc::signal(number, libc::SIG_DFL) } == libc::SIG_ERR {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
-/// Sets the thread's signal mask. Async-signal-safe: used between fork and exec.
-pub(super) fn set_mask(mask: &SigSet) -> nix::Result<()> {
-    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None)
+/// Sets the action of signal `number` to SIG_DFL or SIG_IGN. Async-signal-safe: used between fork and exec.
+pub(super) fn set_action(number: i32, action: libc::sighandler_t) -> nix::Result<()> {
+    // SAFETY: installs no function.
+    Errno::result(unsafe { libc::signal(number, action) }).map(drop)
 }
 
 pub use libc::{
     SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGPROF, SIGQUIT, SIGSTOP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU,
-    SIGURG, SIGVTALRM, SIGWINCH,
+    SIGVTALRM, SIGWINCH,
 };

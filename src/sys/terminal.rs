@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io;
 
-use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getppid, getsid, tcgetpgrp, tcsetpgrp};
+
+use super::process::is_in_our_group;
 
 /// The terminal's foreground process group; `None` without a controlling terminal.
 #[must_use]
@@ -17,8 +19,7 @@ pub fn foreground_group() -> Option<i32> {
 pub fn is_foreground_job(group: i32) -> bool {
     let parent = getppid();
     // If the parent is in another PID namespace, getppid returns 0.
-    let is_shell =
-        parent.as_raw() > 0 && getsid(Some(parent)) == getsid(None) && getpgid(Some(parent)) != Ok(getpgrp());
+    let is_shell = parent.as_raw() > 0 && getsid(Some(parent)) == getsid(None) && !is_in_our_group(parent.as_raw());
     is_shell && foreground_group() == Some(group)
 }
 

@@ -1,6 +1,8 @@
 //! Child status. Read an end, write it to the journal, then reap: the child stays a zombie until its end is on disk.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -13,8 +15,7 @@ const KILL_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChildChange {
-    Exited { code: i32, used: Rusage },
-    Signaled { signal: i32, used: Rusage },
+    Ended { status: ExitStatus, used: Rusage },
     Stopped { signal: i32 },
     Continued,
 }
@@ -29,16 +30,11 @@ pub struct Rusage {
 
 /// The next change of the child `pid`. An ended child stays a zombie until [`reap`].
 pub fn next_change(pid: i32) -> io::Result<Option<ChildChange>> {
-    if let Some((code, status, used)) = wait_id(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT)?.map(split) {
-        return Ok(Some(match code {
-            libc::CLD_EXITED => ChildChange::Exited { code: status, used },
-            _ => ChildChange::Signaled { signal: status, used },
-        }));
-    }
-    Ok(wait_id(libc::P_PID, pid, libc::WSTOPPED | libc::WCONTINUED)?.map(split).map(|(code, status, _)| match code {
-        libc::CLD_CONTINUED => ChildChange::Continued,
-        _ => ChildChange::Stopped { signal: status },
-    }))
+    let change = match wait_id(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT)? {
+        Some(end) => Some(end),
+        None => wait_id(libc::P_PID, pid, libc::WSTOPPED | libc::WCONTINUED)?,
+    };
+    Ok(change.map(|(_, change)| change))
 }
 
 /// Whether the child `pid` has ended or was reaped.
@@ -81,19 +77,16 @@ pub fn reap(pid: i32) -> io::Result<()> {
 pub fn reap_others(except: Option<i32>) -> io::Result<()> {
     // Each turn reaps a child, so the loop ends. If waitid returns the excepted zombie first, the loop stops; the other
     // zombies are reaped after the next SIGCHLD.
-    while let Some((info, _)) = wait_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT)? {
-        // SAFETY: waitid fills the child's fields in every successful call.
-        let pid = unsafe { info.si_pid() };
-        if Some(pid) == except {
-            break;
-        }
+    while let Some((pid, _)) = wait_id(libc::P_ALL, 0, libc::WEXITED | libc::WNOWAIT)?
+        && Some(pid) != except
+    {
         reap(pid)?;
     }
     Ok(())
 }
 
 /// The raw `waitid` system call: it also returns the rusage, which the C library's wrapper hides.
-fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<(libc::siginfo_t, libc::rusage)>> {
+fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<(i32, ChildChange)>> {
     // SAFETY: all-zero bytes are a valid siginfo_t.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: all-zero bytes are a valid rusage.
@@ -102,23 +95,26 @@ fn wait_id(kind: libc::idtype_t, pid: i32, options: i32) -> io::Result<Option<(l
     // SAFETY: both pointers refer to owned structs of the kernel's types that outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_waitid, kind, pid, &raw mut info, flags, &raw mut usage) };
     match Errno::result(result) {
-        // SAFETY: the field stays zero if no child has changed.
-        Ok(_) if unsafe { info.si_pid() } == 0 => Ok(None),
-        Ok(_) => Ok(Some((info, usage))),
-        Err(Errno::ECHILD | Errno::EINTR) => Ok(None),
-        Err(errno) => Err(errno.into()),
+        Ok(_) => {}
+        Err(Errno::ECHILD | Errno::EINTR) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
     }
-}
-
-fn split((info, usage): (libc::siginfo_t, libc::rusage)) -> (i32, i32, Rusage) {
-    // SAFETY: waitid fills the child's fields in every successful call.
-    let status = unsafe { info.si_status() };
     let used = Rusage {
         cpu_user_seconds: seconds(usage.ru_utime),
         cpu_system_seconds: seconds(usage.ru_stime),
         max_rss_bytes: usage.ru_maxrss * 1024,
     };
-    (info.si_code, status, used)
+    // SAFETY: waitid fills the child's fields in every successful call; they stay zero if no child has changed.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let change = match info.si_code {
+        libc::CLD_EXITED => ChildChange::Ended { status: ExitStatus::from_raw(status << 8), used },
+        libc::CLD_STOPPED | libc::CLD_TRAPPED => ChildChange::Stopped { signal: status },
+        libc::CLD_CONTINUED => ChildChange::Continued,
+        _ => ChildChange::Ended { status: ExitStatus::from_raw(status), used },
+    };
+    Ok((pid != 0).then_some((pid, change)))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "microseconds of CPU time are far below 2^52")]
@@ -131,8 +127,10 @@ impl ChildChange {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Exited { code, .. } => format!("exit {code}"),
-            Self::Signaled { signal, .. } | Self::Stopped { signal } => signals::name(*signal),
+            Self::Ended { status, .. } => status
+                .code()
+                .map_or_else(|| signals::name(status.signal().unwrap_or_default()), |code| format!("exit {code}")),
+            Self::Stopped { signal } => signals::name(*signal),
             Self::Continued => "continued".to_owned(),
         }
     }

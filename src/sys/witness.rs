@@ -13,7 +13,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -23,14 +23,14 @@ use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 use nix::sys::stat::Mode;
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, read};
 
-use super::arguments;
 use super::clock::boot_time;
 use super::pidfd::PidFd;
 use super::poll::readable_within;
-use super::signals::{RECORD_BYTES, SIGCONT, SIGKILL, Sender, SignalInfo, Signals};
+use super::signals::{RECORD_BYTES, SIGCONT, SIGKILL, SignalInfo, Signals};
+use super::spawn::duplicate;
+use super::{arguments, wait};
 
 /// The limit for an answer. A stopped witness delays each relayed signal by this much.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
@@ -46,12 +46,13 @@ const POLL_INTERVAL_MS: u8 = 100;
 const PATH_BYTES_MAX: usize = 32;
 /// Enough for the process id, name and state.
 const STAT_BYTES: usize = 128;
+const SEND_FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 const MESSAGE_BYTES: usize = NUMBER_BYTES + MESSAGE_RECORDS * RECORD_BYTES;
 
 /// The witness of a supervisor that has blocked all signals.
 pub struct Witness {
     process: PidFd,
-    pid: i32,
+    pub pid: i32,
     socket: OwnedFd,
     queries: u32,
 }
@@ -73,7 +74,7 @@ impl Witness {
             }
             ForkResult::Child => {
                 if hide_identity((start, end), parent).is_ok()
-                    && keep_only(theirs.as_raw_fd(), signals.as_fd().as_raw_fd()).is_ok()
+                    && keep_only(theirs.as_raw_fd(), signals.fd.as_raw_fd()).is_ok()
                 {
                     serve_queries();
                 }
@@ -91,8 +92,7 @@ impl Witness {
     pub fn query(&mut self) -> io::Result<Vec<SignalInfo>> {
         self.queries = self.queries.wrapping_add(1);
         let number = self.queries.to_ne_bytes();
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match send(self.socket.as_raw_fd(), &number, flags) {
+        match send(self.socket.as_raw_fd(), &number, SEND_FLAGS) {
             Ok(_) => {}
             // The witness has about a hundred unread queries: it is stopped.
             Err(Errno::EAGAIN) => return Err(io::ErrorKind::TimedOut.into()),
@@ -123,14 +123,7 @@ impl Witness {
     /// any more. The next query ends the polling.
     pub fn watch(&self, pid: i32) -> io::Result<()> {
         let path = CString::new(format!("/proc/{pid}/stat"))?;
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        Ok(send(self.socket.as_raw_fd(), path.as_bytes_with_nul(), flags).map(drop)?)
-    }
-
-    /// Whether the witness sent `signal`.
-    #[must_use]
-    pub const fn sent(&self, signal: &SignalInfo) -> bool {
-        matches!(signal.sender, Sender::Process { pid, .. } if pid == self.pid)
+        Ok(send(self.socket.as_raw_fd(), path.as_bytes_with_nul(), SEND_FLAGS).map(drop)?)
     }
 
     /// Continues a stopped witness.
@@ -142,36 +135,26 @@ impl Witness {
     pub fn kill_process(&self) -> io::Result<()> {
         self.process.signal(SIGKILL)
     }
-
-    /// Waits for the end, so that the process group is as empty as without runwrap.
-    fn kill_and_reap(&self) -> io::Result<()> {
-        self.kill_process()?;
-        readable_within(&self.process, DEATH_WAIT)?;
-        match waitid(Id::PIDFd(self.process.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
-            Ok(_) | Err(Errno::ECHILD) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
-    }
 }
 
 impl Drop for Witness {
+    /// Waits for the end, so that the process group is as empty as without runwrap.
     fn drop(&mut self) {
-        if let Err(error) = self.kill_and_reap() {
+        let killed = self.kill_process().and_then(|()| readable_within(&self.process, DEATH_WAIT));
+        if let Err(error) = killed.and_then(|_ended| wait::reap(self.pid)) {
             log::warn!(event = "witness_not_reaped", error:%; "");
         }
     }
 }
 
 /// Runs in the child: parent-death signal, own name, empty command line and environment.
-fn hide_identity((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
+fn hide_identity((start, end): (usize, usize), parent: Pid) -> Result<(), Errno> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(Errno::ESRCH);
     }
     set_name(c"rw-witness")?;
-    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(end.saturating_sub(start))) else {
-        return Err(Errno::EFAULT);
-    };
+    let length = end.saturating_sub(start);
     // SAFETY: the kernel placed arguments and environment there, at the end of the stack. The pages are the child's own
     // copy, and it reads neither.
     unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
@@ -182,8 +165,7 @@ fn hide_identity((start, end): (u64, u64), parent: Pid) -> Result<(), Errno> {
 fn keep_only(socket: RawFd, signals: RawFd) -> Result<(), Errno> {
     // Neither descriptor is below 3: Rust's runtime has opened the standard descriptors that were closed.
     for (from, to) in [(socket, 0), (signals, 1)] {
-        // SAFETY: two numbers; the previous descriptor `to` is not used in this process.
-        Errno::result(unsafe { libc::dup2(from, to) })?;
+        duplicate(from, to)?;
     }
     // SAFETY: numbers only; nothing in this process uses the closed descriptors.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, libc::c_uint::MAX, 0) }).map(drop)

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use runwrap::config::options::{DefaultValue, OPTIONS, OptionRow};
+use runwrap::config::options::{OPTIONS, OptionRow};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -204,7 +204,7 @@ fn table_of_options_matches_the_program() {
         let cells = rows.iter().find(named).unwrap_or_else(|| panic!("{flag} is not in the table"));
         assert_eq!(cells[1], row.variable.map_or("–".to_owned(), |variable| format!("`{variable}`")), "{flag}");
         assert!(cells[0].contains(row.value_name), "{flag}: {}", cells[0]);
-        if let DefaultValue::Text(default) = row.default {
+        if let Some(default) = row.default {
             assert_eq!(cells[2].trim_matches('`'), default, "{flag}");
         }
     }

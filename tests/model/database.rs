@@ -174,7 +174,7 @@ impl Record {
 // `Status` and `Reason` implement no `Hash`: their texts are hashed.
 impl Hash for Record {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.status.as_str(), self.reason.map(Reason::as_str), self.presumed, self.overdue).hash(state);
+        (self.status.as_str(), self.reason.map(|reason| reason.to_string()), self.presumed, self.overdue).hash(state);
     }
 }
 

@@ -1,10 +1,10 @@
 //! The precedence of the layers, the defaults, and the errors about values.
 
 use super::*;
-use crate::config::env::fake::FakeEnv;
 use crate::config::file;
 use crate::config::layers::Layer;
 use crate::config::options::OptionKind;
+use crate::libpq::fake::FakeEnv;
 use std::path::Path;
 
 const FILE: &str = "/etc/c.toml";
@@ -13,10 +13,10 @@ const FILE: &str = "/etc/c.toml";
 fn layers(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str) -> Layers {
     let mut layer = Layer::default();
     for (row, text) in flags {
-        layer.add(row, OsString::from(text), Origin::Flag(row.flag.unwrap()));
+        layer.add(row, text.into(), Origin::Flag(row.flag.unwrap()));
     }
     let environment = env.with(|env| Layer::of_environment(env.variable));
-    Layers { flags: layer, environment, file: file::parse(Path::new(FILE), content).unwrap() }
+    Layers(vec![layer, environment, file::parse(Path::new(FILE), content).unwrap()])
 }
 
 fn resolved(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str) -> Result<Settings, ConfigError> {
@@ -26,7 +26,7 @@ fn resolved(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str) 
 #[track_caller]
 fn refused(env: &FakeEnv, flags: &[(&'static OptionRow, &str)], content: &str, part: &str) {
     let error = resolved(env, flags, content).unwrap_err();
-    let got = format!("{error}; {}", error.hint());
+    let got = format!("{error}; {}", error.hint);
     assert!(got.contains(part), "no \"{part}\" in: {got}");
 }
 
@@ -107,7 +107,9 @@ fn every_option_follows_the_precedence_of_the_layers() {
     for row in OPTIONS.into_iter().filter(|row| row.key != options::CONFIG.key) {
         let [by_flag, by_variable, by_file] = three_values(row);
         let url_files = |env: FakeEnv| {
-            ["/1", "/2", "/3"].iter().fold(env, |env, path| env.with_file(path, &format!("sqlite:{path}")))
+            [("/1", "sqlite:/1"), ("/2", "sqlite:/2"), ("/3", "sqlite:/3")]
+                .into_iter()
+                .fold(env, |env, (path, url)| env.with_file(path, url))
         };
         let nothing = url_files(FakeEnv::new(&[]));
         let set = row.variable.map(|variable| url_files(FakeEnv::new(&[(variable, by_variable)])));
@@ -218,9 +220,10 @@ fn paths_become_absolute_and_urls_stay() {
 
 #[test]
 fn the_strongest_layer_with_verbose_or_quiet_decides() {
-    let verbosity = |variables: &[(&str, &str)], flags: &[(&'static OptionRow, &str)], content: &str| {
-        resolved(&FakeEnv::new(variables), flags, content).unwrap().verbosity
-    };
+    let verbosity =
+        |variables: &[(&'static str, &'static str)], flags: &[(&'static OptionRow, &str)], content: &str| {
+            resolved(&FakeEnv::new(variables), flags, content).unwrap().verbosity
+        };
     assert_eq!(verbosity(&[("RUNWRAP_VERBOSE", "yes")], &[(&options::QUIET, "true")], ""), Verbosity::Quiet);
     assert_eq!(verbosity(&[("RUNWRAP_VERBOSE", "1")], &[], "quiet = true"), Verbosity::Verbose);
     assert_eq!(verbosity(&[("RUNWRAP_QUIET", "0")], &[], "quiet = true"), Verbosity::Normal);

@@ -22,7 +22,9 @@ pub(super) fn class(error: &postgres::Error) -> Class {
     let is_id = || answer.detail().is_some_and(|detail| detail.contains("(id)="));
     match answer.code().code() {
         "23505" if is_id() => Class::IdTaken,
+        "22P05" | "22021" => Class::BadText,
         code if code.starts_with("22") => Class::BadValue,
+        code if ["23", "54", "P0"].iter().any(|class| code.starts_with(class)) => Class::Refused,
         code if code.starts_with("42") || code.starts_with("3F") => Class::Schema,
         _ => Class::Other,
     }

@@ -10,14 +10,19 @@ use rusqlite::Connection;
 
 use super::errors::sort;
 use crate::store::StoreError;
+use crate::sys::file_system::{check_writable, is_shared};
 
 pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let sorted = |error: rusqlite::Error| sort(path, &error);
     check_place(path)?;
+    // The journal mode belongs to whoever made the database: a switch to WAL would break its read-only readers.
+    let is_new = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
     let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
     connection.busy_timeout(busy_timeout).map_err(sorted)?;
-    // A file system without WAL keeps its mode, which is slower and as safe.
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(())).map_err(sorted)?;
+    // WAL needs shared memory, which hosts of a network file system do not share.
+    if is_new && !is_shared(path) {
+        connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(())).map_err(sorted)?;
+    }
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sorted)?;
     // The last connection to close the file checkpoints its log. A log that stays makes the next opening read all of it: four to
     // ten times the cost after some hundred runs.
@@ -34,6 +39,14 @@ fn check_place(path: &Path) -> Result<(), StoreError> {
         return Err(permanent("it is a directory, not a database file"));
     }
     let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    // Opening a file that may only be read can leave -wal and -shm files behind that its owner cannot write.
+    if path.exists() {
+        for needed in [path, directory] {
+            check_writable(needed)
+                .map_err(|error| permanent(&format!("{} may not be written: {error}", needed.display())))?;
+        }
+        return Ok(());
+    }
     match DirBuilder::new().recursive(true).mode(0o700).create(directory) {
         Ok(()) => Ok(()),
         Err(error) => {

@@ -11,6 +11,7 @@ use crate::store::session::Class;
 pub(super) fn class(error: &rusqlite::Error) -> Class {
     match error.sqlite_error_code() {
         Some(ErrorCode::TypeMismatch | ErrorCode::TooBig) => Class::BadValue,
+        Some(ErrorCode::ConstraintViolation) => Class::Refused,
         Some(ErrorCode::Unknown) => Class::Schema,
         Some(_) | None => Class::Other,
     }

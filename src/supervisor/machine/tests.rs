@@ -32,7 +32,7 @@ fn reached(number: i32, scope: SignalScope) -> SupervisorEvent {
 }
 
 fn failed() -> ToSupervisor {
-    ToSupervisor::Failed { message: "no right".into(), hint: "grant it".into() }
+    ToSupervisor::Failed { refused: false, message: "no right".into(), hint: "grant it".into() }
 }
 
 fn send(signal: i32) -> SupervisorAction {
@@ -265,7 +265,11 @@ fn dying_keepers_are_replaced_with_backoff() {
 fn event() -> impl Strategy<Value = SupervisorEvent> {
     prop_oneof![
         Just(recorded()),
-        Just(SupervisorEvent::Keeper(ToSupervisor::Refused { message: String::new(), hint: String::new() })),
+        Just(SupervisorEvent::Keeper(ToSupervisor::Failed {
+            refused: true,
+            message: String::new(),
+            hint: String::new()
+        })),
         Just(SupervisorEvent::Keeper(failed())),
         Just(SupervisorEvent::Keeper(ToSupervisor::Final)),
         Just(SupervisorEvent::KeeperGone),

@@ -8,6 +8,7 @@ mod foreign;
 mod merging;
 mod migrating;
 mod model;
+mod owning;
 mod place;
 mod postgres;
 mod reading;

@@ -3,11 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use runwrap::config::DatabaseTarget;
 use runwrap::record::{Applied, Change, Report};
 use runwrap::store::{OpenOptions, StoreError, attempt, open};
+
+use crate::support::postgres::is_root;
+use crate::support::site::Site;
 
 use super::place::{Place, bad_input, begin, permanent, progress, run, success, transient};
 
@@ -48,6 +52,59 @@ fn schema_is_refused_except_main() {
     };
     assert!(bad_input(named("ml.training_records")).contains("\"ml\""));
     named("main.training_records").unwrap();
+}
+
+/// A switch to WAL broke the application's read-only readers.
+#[test]
+fn journal_mode_of_an_existing_database_stays() {
+    let place = Place::sqlite();
+    for mode in ["delete", "truncate", "wal"] {
+        let DatabaseTarget::Sqlite(path) = &place.target else { unreachable!() };
+        fs::remove_file(path).ok();
+        let application = rusqlite::Connection::open(path).unwrap();
+        let set: String =
+            application.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get(0)).unwrap();
+        application.execute_batch("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT)").unwrap();
+        drop(application);
+        begin(&place, &run("cifar"));
+        let persistent = |mode: &str| if mode == "wal" { "wal" } else { "delete" };
+        let application = rusqlite::Connection::open(path).unwrap();
+        let kept: String = application.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, persistent(&set), "{mode}");
+    }
+    let made = Place::sqlite();
+    begin(&made, &run("cifar"));
+    assert_eq!(made.text("SELECT journal_mode AS x FROM pragma_journal_mode").unwrap(), "wal");
+}
+
+/// One failed run of a user who may only read the file left -wal and -shm that broke all runs of its owner.
+#[test]
+fn read_only_database_is_refused_before_it_is_opened() {
+    let site = Site::sqlite();
+    assert!(site.run(&[], "true").status.success());
+    let database = Path::new(site.url().strip_prefix("sqlite:").unwrap()).to_owned();
+    let directory = database.parent().unwrap();
+    let change = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    // Root may write everything; another user may not even reach the binary.
+    let binary = directory.join("runwrap-copy");
+    fs::copy(env!("CARGO_BIN_EXE_runwrap"), &binary).unwrap();
+    let (others, own) = if is_root() { (0o644, 0o755) } else { (0o444, 0o555) };
+    for (file, its_own) in [(others, 0o777), (0o666, own)] {
+        change(&database, file);
+        change(directory, its_own);
+        let mut command = Command::new(if is_root() { "setpriv" } else { "env" });
+        if is_root() {
+            command.args(["--reuid=65534", "--clear-groups"]);
+        }
+        let url = format!("sqlite:{}", database.display());
+        command.arg(&binary).args(["list", "--database-url", &url]).env("HOME", "/nonexistent");
+        let output = command.output().unwrap();
+        change(directory, 0o755);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(125) && message.contains("may not be written"), "{message}");
+        let beside: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!beside.iter().any(|name| name.to_string_lossy().contains("-wal")), "{beside:?}");
+    }
 }
 
 /// Another connection holds the write lock for longer than the statement timeout.

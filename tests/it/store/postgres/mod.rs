@@ -4,6 +4,7 @@ mod certificates;
 mod connecting;
 mod hanging;
 mod racing;
+mod refusals;
 mod rights;
 mod round_trips;
 mod scale;

@@ -1,0 +1,146 @@
+//! What is left out of a change that the database refuses: less and less, until it takes the end. Pure.
+
+use std::borrow::Cow;
+
+use super::Assignment;
+use super::session::Class;
+
+/// What of a change is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reduction {
+    /// Characters beyond ASCII are replaced.
+    ascii: bool,
+    /// `error_message` has at most so many characters; its middle is cut.
+    message_chars_max: usize,
+    /// `error_message` is its first line alone.
+    first_line: bool,
+    /// Columns of the user's row that are not written.
+    omitted: &'static [&'static str],
+}
+
+/// Characters of a message that a constraint on its length is likely to take.
+const SHORT_CHARS: usize = 200;
+
+/// In this order: what is worth least is left out first.
+const STEPS: [(usize, bool, &[&str]); 9] = [
+    (usize::MAX, false, &[]),
+    (SHORT_CHARS, false, &[]),
+    (SHORT_CHARS, true, &[]),
+    (SHORT_CHARS, true, &["model_path"]),
+    (SHORT_CHARS, true, &["train_metrics"]),
+    (SHORT_CHARS, true, &["train_duration"]),
+    (SHORT_CHARS, true, &["model_path", "train_metrics", "train_duration"]),
+    (SHORT_CHARS, true, &["model_path", "train_metrics", "train_duration", "error_message"]),
+    (
+        SHORT_CHARS,
+        true,
+        &["model_path", "train_metrics", "train_duration", "error_message", "train_start_time", "train_end_time"],
+    ),
+];
+
+impl Reduction {
+    /// Everything is written.
+    pub(super) const NONE: Self = Self { ascii: false, message_chars_max: usize::MAX, first_line: false, omitted: &[] };
+
+    /// The reductions to be tried after a failure of `class`; none if less would not help.
+    pub(super) fn after(class: Class) -> impl Iterator<Item = Self> {
+        let helps = matches!(class, Class::BadText | Class::BadValue | Class::Refused);
+        // Only a refused character makes the first step differ from the change as it was.
+        let first = usize::from(class != Class::BadText);
+        let steps = STEPS.into_iter().skip(first).filter(move |_| helps);
+        steps.map(move |(message_chars_max, first_line, omitted)| Self {
+            ascii: class == Class::BadText,
+            message_chars_max,
+            first_line,
+            omitted,
+        })
+    }
+
+    /// `changes` of the user's row, as far as they are written.
+    pub(super) fn of_record(&self, changes: Vec<Assignment>) -> Vec<Assignment> {
+        let kept = changes.into_iter().filter(|(name, _)| !self.omitted.contains(name));
+        kept.map(|(name, text)| (name, text.map(|text| self.text(name, text)))).collect()
+    }
+
+    fn text(&self, name: &str, text: String) -> String {
+        if name != "error_message" {
+            return text;
+        }
+        let text = if self.first_line { text.lines().next().unwrap_or_default() } else { text.as_str() };
+        shortened(text, self.message_chars_max)
+    }
+
+    /// Parameters in characters that every encoding has, if one was refused.
+    pub(super) fn encoded<'a>(&self, texts: &[Option<&'a str>]) -> Vec<Option<Cow<'a, str>>> {
+        let encoded = |text: &'a str| if self.ascii { Cow::Owned(ascii(text)) } else { Cow::Borrowed(text) };
+        texts.iter().map(|text| text.map(encoded)).collect()
+    }
+
+    /// What is left out, for the log; empty if the whole change is written.
+    pub(super) fn describe(&self) -> String {
+        let texts = [(self.ascii, "characters replaced"), (self.message_chars_max < usize::MAX, "message shortened")];
+        let texts = texts.into_iter().filter(|(is_so, _)| *is_so).map(|(_, text)| text.to_owned());
+        let omitted = self.omitted.iter().map(|name| format!("without {name}"));
+        texts.chain(omitted).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// `text` with at most `most` characters: the first line, `…`, and the end, where the error itself is.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    if most < 3 {
+        return text.chars().take(most).collect();
+    }
+    let first_line = text.lines().next().unwrap_or_default().chars().count();
+    let head = first_line.min(most / 2);
+    let tail = most - head - 1;
+    let start: String = text.chars().take(head).collect();
+    let end: String = text.chars().skip(count - tail).collect();
+    format!("{start}…{end}")
+}
+
+fn ascii(text: &str) -> String {
+    let replaced = text.chars().map(|character| match character {
+        '…' => "...".to_owned(),
+        // No double quote: the text may be JSON.
+        '“' | '”' | '„' | '‘' | '’' => "'".to_owned(),
+        '–' | '—' => "-".to_owned(),
+        plain if plain.is_ascii() => plain.to_string(),
+        _ => "?".to_owned(),
+    });
+    replaced.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortened_text_keeps_its_first_line_and_its_end() {
+        assert_eq!(shortened("exited with code 1\nTraceback\nValueError: x", 30), "exited with cod…\nValueError: x");
+        assert_eq!(shortened("abc", 3), "abc");
+        assert_eq!(shortened("one\ntwo three four", 9), "one… four");
+        assert_eq!(shortened("äöüß", 2), "äö");
+        for most in 0..40 {
+            assert!(shortened("first line\nsecond line, which is longer", most).chars().count() <= most);
+        }
+    }
+
+    #[test]
+    fn less_and_less_is_written_until_the_status_alone_is() {
+        let all = ["status", "train_end_time", "train_duration", "train_metrics", "model_path", "error_message"];
+        let changes = || all.map(|name| (name, Some("é\nx".to_owned()))).to_vec();
+        let counts: Vec<usize> =
+            Reduction::after(Class::Refused).map(|reduction| reduction.of_record(changes()).len()).collect();
+        assert_eq!(counts, [6, 6, 5, 5, 5, 3, 2, 1]);
+        let first = Reduction::after(Class::BadText).next().unwrap();
+        assert_eq!(first.of_record(changes()), changes());
+        assert_eq!(first.encoded(&[Some("é…“x”"), None]), [Some("?...'x'".into()), None]);
+        assert_eq!(Reduction::after(Class::Schema).count(), 0);
+        assert_eq!(Reduction::NONE.of_record(changes()), changes());
+        assert_eq!(Reduction::NONE.describe(), "");
+    }
+}

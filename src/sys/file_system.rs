@@ -1,0 +1,60 @@
+//! The file system that holds a file, and whether this process may write there. Owns the numbers of statfs(2).
+
+use std::io;
+use std::path::Path;
+
+use nix::fcntl::AT_FDCWD;
+use nix::fcntl::AtFlags;
+use nix::sys::statfs::statfs;
+use nix::unistd::{AccessFlags, faccessat};
+
+/// Network and cluster file systems: several hosts can open a file, and a shared memory map is not shared between them. FUSE serves
+/// such file systems too, and does not tell which.
+const SHARED: [u32; 16] = [
+    0x6969,      // NFS
+    0xff53_4d42, // CIFS
+    0xfe53_4d42, // SMB2
+    0x517b,      // SMB
+    0x0bd0_0bd0, // Lustre
+    0x4750_4653, // GPFS
+    0x0102_1997, // 9p
+    0x6573_5546, // FUSE
+    0x00c3_6400, // Ceph
+    0x1983_0326, // BeeGFS
+    0x7461_636f, // OCFS2
+    0x0116_1970, // GFS2
+    0x5346_414f, // AFS
+    0x7375_7245, // Coda
+    0xaad7_aaea, // PanFS
+    0xa501_fcf5, // VxFS
+];
+
+/// Whether other hosts may share the file system that holds `path`. False if that cannot be found out.
+#[must_use]
+pub fn is_shared(path: &Path) -> bool {
+    // The type is a signed long; magic numbers have 32 bits.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low 32 bits are the number")]
+    let number = |found: nix::sys::statfs::Statfs| found.filesystem_type().0 as u32;
+    statfs(path).is_ok_and(|found| SHARED.contains(&number(found)))
+}
+
+/// Checks that this process, by its effective user, may write `path`.
+///
+/// # Errors
+/// EACCES, EROFS and others of faccessat(2).
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    Ok(faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_directory_is_neither_shared_nor_read_only() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!is_shared(directory.path()) && !is_shared(Path::new("/nowhere")));
+        check_writable(directory.path()).unwrap();
+        assert_eq!(check_writable(Path::new("/nowhere")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}
