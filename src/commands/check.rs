@@ -14,7 +14,7 @@ use super::undelivered::undelivered;
 use crate::config::{Settings, Verbosity};
 use crate::output::{self, JsonArray, ProgressBar};
 use crate::record::{Applied, Decision, Finding, RecordId, Repair, findings};
-use crate::store::{Scope, Suspicious};
+use crate::store::{Scope, Store, Suspicious};
 
 /// One page takes a fraction of a second, and outweighs the round trip to the database.
 const PAGE_RECORDS: u32 = 10_000;
@@ -35,7 +35,7 @@ struct Check<'a> {
 /// The check could not be completed.
 pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let estimate = || match scope(args) {
-        Scope::All => ask(settings, "count the records", |store| store.estimate()),
+        Scope::All => ask(settings, "count the records", Store::estimate),
         Scope::LiveRuns => Ok(None),
     };
     let progress = ProgressBar::start(settings.verbosity != Verbosity::Quiet, estimate)?;

@@ -17,7 +17,7 @@ pub(super) fn migrate(settings: &Settings, print_only: bool) -> Result<(), Comma
     } else {
         // An explicit migration overrides `no_migrate` in the configuration file.
         let settings = Settings { migrate: true, ..settings.clone() };
-        let applied = ask(&settings, "migrate the database", |store| store.migrate())?;
+        let applied = ask(&settings, "migrate the database", store::Store::migrate)?;
         let database = settings.database.identity();
         log::info!(event = "migrated", database:% = database, applied; "");
         summary(&database, applied)

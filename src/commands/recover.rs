@@ -195,7 +195,7 @@ impl Recovery<'_> {
     /// Presumes runs lost whose lease has run out.
     fn presume_overdue(&mut self) -> Result<(), CommandError> {
         let table = &self.settings.table;
-        let overdue = self.ask(table, "look for lost runs", |store| store.overdue())?;
+        let overdue = self.ask(table, "look for lost runs", Store::overdue)?;
         let journaled = self.journaled(&overdue).map_err(|cause| self.unusable_directory(cause))?;
         for run_id in overdue {
             if !self.goes_on() {

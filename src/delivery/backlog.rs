@@ -62,7 +62,6 @@ pub struct Backlog {
 
 impl Backlog {
     /// The backlog for the database `identity`, after `failures` failed rounds of an earlier image. A dry run changes nothing.
-    #[must_use]
     pub fn new(state_dir: PathBuf, identity: String, dry_run: bool, failures: u32) -> Self {
         let tag = tag(&identity);
         Self { state_dir, identity, tag, dry_run, failures, set_aside: HashSet::new(), held: Vec::new() }

@@ -19,7 +19,6 @@ pub struct Repaired {
 }
 
 /// The end of a run whose lease has run out.
-#[must_use]
 pub fn lease_ran_out() -> Presumption {
     let (by, when) = recoverer();
     Presumption {
@@ -43,7 +42,6 @@ pub fn presume(store: &mut Store, run_id: RunId, presumption: Presumption) -> Re
 }
 
 /// The end of a record that has been silent for so long.
-#[must_use]
 pub fn doubt(silent: Duration, assume_now: bool) -> Doubt {
     let (by, when) = recoverer();
     let duration = humantime::format_duration(silent);

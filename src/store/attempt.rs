@@ -71,7 +71,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.
+    /// Closes the store, waiting for at most a second. For a process that is about to end.
     pub fn close(&mut self) {
         let Some(Thread { slot, ended }) = self.0.take() else { return };
         slot.dismiss();
@@ -217,7 +217,6 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    #[must_use]
     pub fn on(target: DatabaseTarget) -> Self {
         Self { target, worker: Worker::default(), table: String::new() }
     }
