@@ -4,18 +4,18 @@
 //! main > cli > commands > supervisor | keeper > delivery > journal | store | link > logging > config > record | output | libpq | sys
 //! ```
 //!
-//! - [`cli`]: from the words of a command line to an invocation of a verb.
+//! - [`cli`]: the command line, parsed into an invocation of a verb.
 //! - [`commands`]: the verbs, their errors and exit statuses.
-//! - [`supervisor`]: the process that the user started: it runs the trainer and knows no database.
-//! - [`keeper`]: the process that speaks to the database, and finalizes if the supervisor cannot.
-//! - [`delivery`]: the one way from a journal to a database.
-//! - [`journal`]: what is known of a run, on disk before anyone is told of it.
-//! - [`store`]: the two databases behind one trait.
-//! - [`link`]: what supervisor and keeper say to each other.
-//! - [`logging`]: what runwrap says of its own work, to a file and to stderr.
-//! - [`record`]: what a run is, how it ends and how two accounts of it are merged. Pure.
+//! - [`supervisor`]: the process that the user started. It runs the trainer and opens no database.
+//! - [`keeper`]: the process that owns all database I/O, and finalizes if the supervisor cannot.
+//! - [`delivery`]: the one path from a journal to a database.
+//! - `journal`: the events of a run, on disk before any process acts on them.
+//! - [`store`]: one store over a narrow session, which PostgreSQL and SQLite implement.
+//! - [`link`]: the messages between supervisor and keeper.
+//! - `logging`: the log file and the messages on stderr.
+//! - [`record`]: what a run is, how it ends and the rules that merge its events. Pure.
 //! - [`config`]: flag > environment > file > default, every value with its origin.
-//! - [`output`]: tables, JSON, human durations; only `commands`, `cli`, `main` and `logging` may use it.
+//! - `output`: tables, JSON, human durations. Only `commands`, `cli`, `main` and `logging` may use it.
 //! - [`libpq`]: the conventions of PostgreSQL's client library, and every default of a connection. Pure.
 //! - [`sys`]: the operating system, the only `unsafe`.
 

@@ -28,7 +28,6 @@ const READ_BYTES: usize = 8192;
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The context of a command that starts in `cwd`.
-#[must_use]
 pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
     let set = |(variable, key): (&str, &str)| {
         let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;

@@ -43,7 +43,6 @@ pub enum CommandError {
 
 impl CommandError {
     /// What to do next.
-    #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Database {
@@ -77,7 +76,6 @@ impl CommandError {
     }
 
     /// The exit status.
-    #[must_use]
     pub const fn exit_status(&self) -> u8 {
         let is_negative = matches!(self, Self::NoSuchRecord { .. } | Self::NotFinalized { .. });
         if is_negative { EXIT_NEGATIVE } else { EXIT_RUNWRAP }

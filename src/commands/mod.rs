@@ -27,19 +27,16 @@ pub use error::CommandError;
 pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
 
 /// Executes `invocation`, and reports its error on stderr.
-#[must_use]
 pub fn execute(invocation: Invocation) -> ExitCode {
     dispatch(invocation).unwrap_or_else(|error| fail(&error))
 }
 
 /// Prints `text` to stdout.
-#[must_use]
 pub fn print(text: &str) -> ExitCode {
     output::print(text).map_or_else(|error| fail(&CommandError::Stdout(error)), |()| ExitCode::SUCCESS)
 }
 
 /// Reports an error of the command line on stderr.
-#[must_use]
 pub fn fail_usage(message: &str, hint: &str) -> ExitCode {
     output::report_error(message, Some(hint));
     ExitCode::from(EXIT_RUNWRAP)

@@ -20,7 +20,6 @@ use crate::sys::process::EndAs;
 use crate::sys::{account, clock, host};
 
 /// Runs `command` with a record, and returns how runwrap must end. Errors have been reported.
-#[must_use]
 pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     std::panic::set_hook(Box::new(|panic| {
         log::error!(event = "panic", place:% = panic.location().map_or_else(String::new, ToString::to_string);

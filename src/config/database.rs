@@ -25,7 +25,6 @@ pub enum DatabaseTarget {
 impl DatabaseTarget {
     /// The name of this database in journals and messages, without user and password:
     /// `sqlite:/abs/path` or `postgres://host:port[,host:port]/dbname`.
-    #[must_use]
     pub fn identity(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),

@@ -21,7 +21,6 @@ const SCRIPT_EXTENSIONS: [&str; 8] = ["py", "sh", "R", "r", "jl", "js", "pl", "r
 
 /// `train` for `python -u train.py`, `./train`, `nice ./train.sh` and `torchrun --nnodes 1 train.py`; `pkg.mod` for `python -m pkg.mod`.
 /// Empty only if the command is.
-#[must_use]
 pub fn default_name(command: &[OsString]) -> String {
     let words: Vec<String> = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut rest: &[String] = &words;

@@ -15,7 +15,6 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    #[must_use]
     pub fn new(subject: impl Into<String>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { subject: subject.into(), cause: cause.into(), hint: hint.into() }
     }

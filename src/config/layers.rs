@@ -52,12 +52,10 @@ impl Layer {
     }
 
     /// All values of `row` in this layer, in order.
-    #[must_use]
     pub fn all(&self, row: &OptionRow) -> Vec<&RawValue> {
         self.0.iter().filter(|raw| raw.row.key == row.key).collect()
     }
 
-    #[must_use]
     pub fn has(&self, row: &OptionRow) -> bool {
         !self.all(row).is_empty()
     }

@@ -66,7 +66,6 @@ pub struct Backlog {
 
 impl Backlog {
     /// The backlog for the database `identity`, after `failures` failed rounds of an earlier image. A dry run changes nothing.
-    #[must_use]
     pub fn new(state_dir: PathBuf, identity: String, dry_run: bool, failures: u32) -> Self {
         Self { state_dir, identity, dry_run, failures, ..Self::default() }
     }

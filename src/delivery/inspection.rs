@@ -65,7 +65,6 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
 }
 
 /// This process as a recoverer, and the time: for the record.
-#[must_use]
 pub fn recoverer() -> (String, String) {
     let by = format!("{}@{}", account::user_name(), host::host_name());
     (by, clock::wall_time().format("%Y-%m-%d %H:%M:%S UTC").to_string())

@@ -43,7 +43,6 @@ impl Silent {
     }
 
     /// The event of its end and its name, for the log.
-    #[must_use]
     pub fn describe(&self) -> (&'static str, String) {
         match self {
             Self::Overdue(run_id) => ("presumed_lost", format!("run {run_id}")),
@@ -63,7 +62,6 @@ fn lease_ran_out() -> Presumption {
 }
 
 /// The end of a record that has been silent for so long.
-#[must_use]
 pub fn doubt(silent: Duration, assume_now: bool) -> Doubt {
     let (by, when) = recoverer();
     let duration = humantime::format_duration(silent);

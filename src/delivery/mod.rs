@@ -51,7 +51,6 @@ pub struct Delivered {
 impl Delivery {
     /// The delivery of a living run. `seen_us` is the moment of the sign of life, `report` everything that the trainer has
     /// reported, `begun` whether the database has acknowledged the beginning to this process.
-    #[must_use]
     pub fn of(state: &RunState, seen_us: u64, report: Report, begun: bool) -> Self {
         let ending = state.ending(report.error.as_deref());
         let last = ending.is_some();
@@ -65,7 +64,6 @@ impl Delivery {
     }
 
     /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
-    #[must_use]
     pub fn of_ended(state: &RunState, report_path: Option<&Path>) -> Self {
         let mut reader = ReportReader::default();
         if let Some(path) = report_path
@@ -77,7 +75,6 @@ impl Delivery {
     }
 
     /// The delivery of a run whose processes are all dead: its end or, without one, `presumption`.
-    #[must_use]
     pub fn of_dead(state: &RunState, report: Report, presumption: Presumption) -> Self {
         let mut delivery = Self::of(state, state.last_elapsed_us, report.clone(), false);
         if !delivery.last {
@@ -89,7 +86,6 @@ impl Delivery {
     }
 
     /// The kind of delivery, for the log.
-    #[must_use]
     pub const fn describe(&self) -> &'static str {
         match (self.last, self.begun) {
             (true, _) => "finalize",

@@ -54,7 +54,6 @@ pub(super) enum NextRound {
 /// The candidates among `names`, which are sorted by age: the oldest first. After each failed round another one is first,
 /// so that a run on which the database hangs does not block the others. `set_aside` has had its attempt. Also returns the number
 /// of those whose name excludes this database.
-#[must_use]
 pub(super) fn sort_out(
     names: Vec<OsString>,
     may_be_ours: impl Fn(&OsStr) -> bool,
@@ -69,7 +68,6 @@ pub(super) fn sort_out(
 }
 
 /// The step after a round that ended with `end` at the boot time `now`; it is the `failures`-th failed round in a row.
-#[must_use]
 pub(super) fn next_round(schedule: Schedule, end: RoundEnd, failures: u32, now: Duration, random: f64) -> NextRound {
     match (schedule, end) {
         (Schedule::Once, _) | (Schedule::Until(_), RoundEnd::Finished) => NextRound::Done,
@@ -84,7 +82,6 @@ pub(super) fn next_round(schedule: Schedule, end: RoundEnd, failures: u32, now: 
 }
 
 /// The pause after the `failures`-th failure in a row (from 1): exponential, capped, full jitter. `random` is from 0 to 1.
-#[must_use]
 pub fn backoff(failures: u32, random: f64) -> Duration {
     let doubled = BACKOFF_FIRST.saturating_mul(1 << failures.clamp(1, 16) >> 1);
     doubled.min(BACKOFF_MAX).mul_f64(random.clamp(0.0, 1.0))

@@ -12,7 +12,6 @@ pub struct InvalidValue {
 }
 
 impl InvalidValue {
-    #[must_use]
     pub fn new(cause: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { cause: cause.into(), hint: hint.into() }
     }
@@ -25,7 +24,6 @@ pub fn refuse<T>(cause: impl Into<String>, hint: impl Into<String>) -> Result<T,
 }
 
 /// The known word that `word` probably misspells.
-#[must_use]
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const SIMILAR: f64 = 0.8;
     let similarity = |candidate| (strsim::jaro_winkler(word, candidate), candidate);

@@ -53,7 +53,6 @@ pub struct PostgresHost {
 }
 
 impl PostgresHost {
-    #[must_use]
     pub fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
@@ -94,13 +93,11 @@ pub enum TargetSessionAttrs {
 
 impl TargetSessionAttrs {
     /// The server must be asked for its state. `prefer-standby` accepts any server after one round over all hosts.
-    #[must_use]
     pub fn needs_state(self, is_first_round: bool) -> bool {
         self != Self::Any && (self != Self::PreferStandby || is_first_round)
     }
 
     /// Whether a server in this state satisfies the attribute.
-    #[must_use]
     pub fn accepts(self, in_recovery: bool, is_read_only: bool) -> bool {
         match self {
             Self::Any => true,
@@ -124,12 +121,10 @@ impl fmt::Display for TargetSessionAttrs {
 pub struct Secret(String);
 
 impl Secret {
-    #[must_use]
     pub const fn new(text: String) -> Self {
         Self(text)
     }
 
-    #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }

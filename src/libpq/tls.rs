@@ -43,7 +43,6 @@ pub struct ClientCertificate {
 }
 
 /// The channels that `sslmode` allows to `host`, in libpq's order.
-#[must_use]
 pub fn channels(sslmode: SslMode, host: &PostgresHost) -> &'static [Channel] {
     match sslmode {
         _ if host.is_socket() => &[Channel::Plain],
@@ -55,7 +54,6 @@ pub fn channels(sslmode: SslMode, host: &PostgresHost) -> &'static [Channel] {
 }
 
 /// The settings of a TLS channel to a host of `target`. A default file counts if it `exists` at this moment.
-#[must_use]
 pub fn tls_settings(target: &PostgresTarget, exists: &dyn Fn(&Path) -> bool) -> TlsSettings {
     let default = |name: &str| target.tls_directory.as_ref().map(|directory| directory.join(name));
     let existing = |name: &str| default(name).filter(|path| exists(path));
@@ -82,7 +80,6 @@ pub fn tls_settings(target: &PostgresTarget, exists: &dyn Fn(&Path) -> bool) -> 
 }
 
 /// Whether other users may read or change a private key with this mode. A group may read a key of root's.
-#[must_use]
 pub const fn is_key_exposed(mode: u32, owner: u32) -> bool {
     mode & if owner == 0 { 0o037 } else { 0o077 } != 0
 }

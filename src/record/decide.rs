@@ -59,7 +59,6 @@ pub struct Doubt {
 }
 
 /// Returns the row after `decision`, and the result. `None` is a record that does not exist.
-#[must_use]
 pub fn decide(row: Option<Row>, decision: &Decision, clock: DatabaseClock) -> (Option<Row>, Applied) {
     let Some(row) = row else { return (None, Applied::Missing) };
     let decided = match decision {

@@ -46,7 +46,6 @@ pub enum TrainerExit {
 
 /// Status, reason and message of a run. `stop_signal` is the first stop request, `timed_out` whether `--timeout` ran
 /// out. A trainer that exits 0 has completed, whatever was requested before.
-#[must_use]
 pub fn ending_of(exit: &TrainerExit, stop_signal: Option<&str>, timed_out: bool) -> (Status, Reason, Option<String>) {
     let (default_reason, outcome) = match exit {
         TrainerExit::Exited { code: 0 } => return (Status::Completed, Reason::Success, None),

@@ -58,7 +58,6 @@ pub enum Applied {
 }
 
 /// Returns the row after `change`, and the result. `None` is a run that the database does not know.
-#[must_use]
 pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option<Row>, Applied) {
     let Some(row) = row else {
         return match change {

@@ -20,7 +20,6 @@ pub enum Status {
 
 impl Status {
     /// The value in the `status` column.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Training => "training",
@@ -30,7 +29,6 @@ impl Status {
     }
 
     /// Parses the value of a `status` column; `None` for a value that is not runwrap's.
-    #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
     }
@@ -75,7 +73,6 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// Parses the value of a `reason` column.
-    #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
     }

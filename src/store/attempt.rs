@@ -92,7 +92,6 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    #[must_use]
     pub const fn on(target: DatabaseTarget) -> Self {
         Self { target, table: String::new(), thread: None, hung: Vec::new() }
     }
@@ -171,7 +170,6 @@ impl Attempts {
     }
 
     /// Whether an attempt of [`Self::within`] hung, and had not ended at the last attempt.
-    #[must_use]
     pub const fn is_hanging(&self) -> bool {
         !self.hung.is_empty()
     }

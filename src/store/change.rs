@@ -134,7 +134,7 @@ impl Transaction<'_> {
             if made.applied != Applied::Written {
                 return Ok(Some(made));
             }
-            let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
+            let changes = RecordRow::changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
             let changes = self.reduction.of_record(changes);
             // A row that is still as it was read has a trigger that drops the write: the run ends all the same.
             if changes.is_empty() || refused.as_ref() == Some(&known) || self.swap(id, &known, &changes)? {
@@ -292,7 +292,7 @@ fn fitted_decision(decision: &Decision, shape: &Shape) -> Decision {
         Decision::Close(verdict) => {
             let (model_path, explanation) =
                 shape.columns.fit(verdict.model_path.as_deref(), verdict.explanation.as_deref());
-            Decision::Close(Verdict { model_path, explanation, ..verdict.clone() })
+            Decision::Close(Verdict { explanation, model_path, ..verdict.clone() })
         }
         Decision::GiveUp(_) | Decision::Derive => decision.clone(),
     }

@@ -60,7 +60,7 @@ pub(super) fn script(dialect: &Dialect, table: &TableName) -> String {
     let mut script = format!("{};\n\n", dialect.begin_script);
     for migration in dialect.migrations {
         let note = "Leave out each migration whose number is in runwrap_migrations.";
-        script.push_str(&format!("-- Migration {}. {note}\n", migration.number));
+        script.extend(["-- Migration ", &migration.number.to_string(), ". ", note, "\n"]);
         script.push_str(&fill(migration.statements, &tables));
         let record = format!("{}, {}", migration.number, migration.is_breaking);
         script.push_str(&fill(section(dialect, "record_migration"), &[&tables[..], &[("{values}", &record)]].concat()));

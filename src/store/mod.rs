@@ -1,4 +1,4 @@
-//! The database of records: one store over a narrow [`session::Session`], which PostgreSQL and SQLite implement. Owns what may be asked
+//! The database of records: one store over a narrow `Session`, which PostgreSQL and SQLite implement. Owns what may be asked
 //! of a database and the kinds of its errors. Must not decide an outcome, wait without a bound of its caller's, or retry.
 
 pub mod attempt;

@@ -72,21 +72,12 @@ impl RecordRow {
             created_at: time("created_at"),
             updated_at: time("updated_at"),
             is_legible,
-            reason: None,
-            exit_code: None,
-            signal: None,
-            stop_signal: None,
-            pid: None,
-            usage: None,
-            presumed: false,
-            watch: None,
-            recovered_at: None,
-            recovered_by: None,
+            ..Row::default()
         }
     }
 
     /// The columns of the user's row that differ between two states of its record, as far as the table has them.
-    pub(super) fn changes(&self, dialect: &Dialect, columns: &Columns, before: &Row, after: &Row) -> Vec<Assignment> {
+    pub(super) fn changes(dialect: &Dialect, columns: &Columns, before: &Row, after: &Row) -> Vec<Assignment> {
         let texts = |row: &Row| -> [Assignment; 6] {
             let text = |name: &str, text: Option<&String>| text.map(|text| columns.cut(name, &without_nul(text)));
             [
@@ -100,18 +91,19 @@ impl RecordRow {
         };
         let differ = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
         let metrics = metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref());
-        let changed = differ.map(|(after, _)| after).chain(metrics.map(|metrics| ("train_metrics", metrics)));
+        let changed = differ.map(|(after, _)| after).chain(metrics);
         changed.filter(|(name, _)| columns.has(name)).collect()
     }
 }
 
-fn metrics_change(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Option<Option<String>> {
+fn metrics_change(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Option<Assignment> {
     let value = |metrics: &Map<String, Value>| Value::Object(metrics.clone());
-    match (before, after) {
-        (None, None) => None,
-        (Some(before), Some(after)) if same_json(&value(before), &value(after)) => None,
-        (_, after) => Some(after.map(|metrics| value(metrics).to_string())),
-    }
+    let is_same = match (before, after) {
+        (None, None) => true,
+        (Some(before), Some(after)) => same_json(&value(before), &value(after)),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    (!is_same).then(|| ("train_metrics", after.map(|metrics| value(metrics).to_string())))
 }
 
 /// A finite number of seconds.

@@ -49,14 +49,13 @@ impl Transaction<'_> {
         let table = self.shape.record_table.clone();
         let counter = self.sql("version_counter", &[]);
         let known = self.text(&counter, &[Some(&table), Some(BASE)])?;
-        let base = match known.and_then(|number| number.parse().ok()) {
-            Some(base) => base,
-            None => {
-                let highest = self.sql("highest_version", &[("{limit}", SEEDED_ROWS_MAX)]);
-                let highest = self.text(&highest, &[Some(&table)])?;
-                let base = highest.and_then(|number| number.parse().ok()).unwrap_or(0);
-                self.raise(&table, BASE, base, "0")?.unwrap_or(base)
-            }
+        let base = if let Some(base) = known.and_then(|number| number.parse().ok()) {
+            base
+        } else {
+            let highest = self.sql("highest_version", &[("{limit}", SEEDED_ROWS_MAX)]);
+            let highest = self.text(&highest, &[Some(&table)])?;
+            let base = highest.and_then(|number| number.parse().ok()).unwrap_or(0);
+            self.raise(&table, BASE, base, "0")?.unwrap_or(base)
         };
         let runs = self.sql("list_named", &[("{limit}", SEEDED_ROWS_MAX)]);
         let name = super::shape::without_nul(name);

@@ -9,7 +9,6 @@ use nix::unistd::{Uid, User};
 static ACCOUNT: OnceLock<(u32, Option<(String, PathBuf)>)> = OnceLock::new();
 
 /// The user id, with name and home directory if the password database has the user.
-#[must_use]
 pub fn account() -> &'static (u32, Option<(String, PathBuf)>) {
     ACCOUNT.get_or_init(|| {
         let uid = Uid::effective();
@@ -19,7 +18,6 @@ pub fn account() -> &'static (u32, Option<(String, PathBuf)>) {
 }
 
 /// The user's name, or the user id if the password database has no such user.
-#[must_use]
 pub fn user_name() -> String {
     let (uid, entry) = account();
     entry.as_ref().map_or_else(|| uid.to_string(), |(name, _)| name.clone())

@@ -21,7 +21,6 @@ pub struct OomKills {
 
 impl OomKills {
     /// Starts counting. Without a memory controller it counts nothing.
-    #[must_use]
     pub fn start() -> Self {
         Self::from_files(counter_files(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default()))
     }
@@ -32,7 +31,6 @@ impl OomKills {
 
     /// Whether any counter has increased. Each file is compared by itself: a removed cgroup must not hide the count of
     /// another.
-    #[must_use]
     pub fn has_increased(&self) -> bool {
         self.before.iter().any(|(file, before)| count(file).is_some_and(|now| now > *before))
     }

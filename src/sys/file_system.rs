@@ -30,7 +30,6 @@ const SHARED: [u32; 16] = [
 ];
 
 /// Whether other hosts may share the file system that holds `path`. False if that cannot be found out.
-#[must_use]
 pub fn is_shared(path: &Path) -> bool {
     // The type is a signed long; magic numbers have 32 bits.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low 32 bits are the number")]

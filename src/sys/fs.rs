@@ -74,7 +74,6 @@ impl Directory {
         Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
     }
 
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -146,7 +145,6 @@ impl Directory {
     }
 
     /// Whether `name` exists. Does not follow a symbolic link.
-    #[must_use]
     pub fn contains(&self, name: &OsStr) -> bool {
         fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
     }

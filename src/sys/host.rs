@@ -3,24 +3,20 @@
 use nix::unistd::{Pid, getpid, getsid};
 
 /// The host's name, or `unknown`.
-#[must_use]
 pub fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-#[must_use]
 pub fn own_pid() -> i32 {
     getpid().as_raw()
 }
 
 /// Whether this process is PID 1 of its PID namespace (the entry point of a container).
-#[must_use]
 pub fn is_first_process() -> bool {
     getpid() == Pid::from_raw(1)
 }
 
 /// Whether this process leads its session. If so, a closing terminal sends SIGHUP to this process alone.
-#[must_use]
 pub fn leads_session() -> bool {
     getsid(None).is_ok_and(|session| session == getpid())
 }

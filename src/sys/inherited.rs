@@ -47,13 +47,11 @@ extern "C" fn capture() {
 }
 
 /// The signals that were ignored when this process was started (`nohup`).
-#[must_use]
 pub fn ignored() -> SignalSet {
     SignalSet(IGNORED.load(Ordering::Relaxed))
 }
 
 /// The environment byte for byte, including entries without `=`, which std hides.
-#[must_use]
 pub fn environment() -> Vec<CString> {
     let mut entries = Vec::new();
     // SAFETY: reads a pointer that never changes: runwrap sets no environment variable.

@@ -40,7 +40,6 @@ impl PidFd {
     }
 
     /// The exit status; `None` before the process is reaped and on kernels older than 6.15.
-    #[must_use]
     pub fn ended(&self) -> Option<ExitStatus> {
         // SAFETY: all-zero bytes are valid for a struct of integers.
         let mut info: libc::pidfd_info = unsafe { std::mem::zeroed() };

@@ -82,19 +82,16 @@ pub fn send(pid: i32, signal: i32, value: Option<usize>) -> io::Result<()> {
 }
 
 /// This process's group.
-#[must_use]
 pub fn own_group() -> i32 {
     nix::unistd::getpgrp().as_raw()
 }
 
 /// The process group of `pid`; `None` if the process is gone.
-#[must_use]
 pub fn group(pid: i32) -> Option<i32> {
     nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
 }
 
 /// Whether `pid` is in this process's group. True if the process is gone.
-#[must_use]
 pub fn is_in_our_group(pid: i32) -> bool {
     group(pid).is_none_or(|group| group == own_group())
 }
@@ -131,7 +128,6 @@ pub fn stop_self(number: i32, is_due: impl Fn() -> io::Result<bool>) -> io::Resu
 
 /// Ends this process by `signal`, without a second core dump. As PID 1 of a container, or if the signal does not kill,
 /// returns 128 + the signal number.
-#[must_use]
 pub fn end_as(end: EndAs) -> ExitCode {
     match end {
         EndAs::Code(code) => ExitCode::from(code),
@@ -146,7 +142,6 @@ pub fn end_as(end: EndAs) -> ExitCode {
 }
 
 /// The description of the errno, without its number.
-#[must_use]
 pub fn error_text(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }

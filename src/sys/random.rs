@@ -3,7 +3,6 @@
 use nix::libc;
 
 /// A number from 0 to 1; 0.5 if the kernel has no entropy yet.
-#[must_use]
 pub fn fraction() -> f64 {
     let mut bytes = [0_u8; 4];
     // SAFETY: fills at most the four bytes of an owned array.

@@ -49,7 +49,6 @@ impl ServiceManager {
     }
 
     /// How often to send `WATCHDOG=1`: twice per watchdog timeout.
-    #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
     }

@@ -123,7 +123,6 @@ impl SignalInfo {
 pub struct SignalSet(pub(super) u64);
 
 impl SignalSet {
-    #[must_use]
     pub const fn contains(self, number: i32) -> bool {
         matches!(number, 1..=64) && self.0 & (1 << (number - 1)) != 0
     }
@@ -138,7 +137,6 @@ impl FromIterator<i32> for SignalSet {
 }
 
 /// `SIGTERM`, `SIGRTMIN+3`, or `SIG99` for a number without a name.
-#[must_use]
 pub fn name(number: i32) -> String {
     let first = libc::SIGRTMIN();
     match Signal::try_from(number) {

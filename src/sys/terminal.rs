@@ -8,14 +8,12 @@ use nix::unistd::{Pid, getppid, getsid, tcgetpgrp, tcsetpgrp};
 use super::process::is_in_our_group;
 
 /// The terminal's foreground process group; `None` without a controlling terminal.
-#[must_use]
 pub fn foreground_group() -> Option<i32> {
     Some(tcgetpgrp(open().ok()?).ok()?.as_raw())
 }
 
 /// Whether `group` is in the foreground and the parent is a job-control shell, which takes the terminal back when its
 /// job stops.
-#[must_use]
 pub fn is_foreground_job(group: i32) -> bool {
     let parent = getppid();
     // If the parent is in another PID namespace, getppid returns 0.

@@ -124,7 +124,6 @@ fn seconds(time: libc::timeval) -> f64 {
 
 impl ChildChange {
     /// `exit 3` or `SIGKILL`, for the log.
-    #[must_use]
     pub fn describe(&self) -> String {
         match self {
             Self::Ended { status, .. } => status

@@ -142,7 +142,7 @@ impl Session for PostgresSession {
         let messages = self.client.simple_query(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
-            _ => None,
+            SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
         });
         Ok(rows.collect())
     }

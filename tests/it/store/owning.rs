@@ -43,6 +43,7 @@ fn status(place: &Place, id: &RecordId) -> Value {
 }
 
 /// Both runs wrote the same row, and one of them read `failed` though it exited 0.
+// Holds: failures/database-restored
 fn runs_keep_apart_after_a_restore(place: &Place) {
     begin(place, &run("before"));
     let (first, second) = (run("first"), run("second"));
@@ -71,6 +72,7 @@ fn runs_keep_apart_after_a_restore(place: &Place) {
     assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (3, 3));
 }
 
+// Holds: failures/table-made-again
 fn runs_keep_apart_in_a_table_made_again(place: &Place) {
     let (first, lost_run, second) = (run("first"), run("lost"), run("second"));
     let old = begin(place, &first);
@@ -93,6 +95,7 @@ fn runs_keep_apart_in_a_table_made_again(place: &Place) {
     assert_eq!(place.open().apply(lost_run.run_id, &presumed).unwrap(), Applied::Kept);
 }
 
+// Holds: failures/row-without-run
 fn a_row_of_no_run_is_left_alone(place: &Place) {
     let first = run("first");
     let old = begin(place, &first);
@@ -108,6 +111,7 @@ fn a_row_of_no_run_is_left_alone(place: &Place) {
 }
 
 /// The application starts again with its row while the first run's end still waits in a journal.
+// Holds: failures/row-adopted-again
 fn an_adopted_row_of_another_run_is_left_alone(place: &Place) {
     place.open().migrate().unwrap();
     place.sql("INSERT INTO training_records (id, status) VALUES (30, 'training')");
@@ -138,6 +142,7 @@ fn a_free_number_is_taken_again(place: &Place) {
 }
 
 /// A heartbeat made a table of the name, the run continued there, and the original row stayed in training.
+// Holds: failures/table-renamed
 fn a_renamed_table_is_waited_for(place: &Place) {
     let first = run("first");
     let begun = begin(place, &first);

@@ -78,6 +78,7 @@ fn journal_mode_of_an_existing_database_stays() {
 }
 
 /// One failed run of a user who may only read the file left -wal and -shm that broke all runs of its owner.
+// Holds: failures/sqlite-read-only
 #[test]
 fn read_only_database_is_refused_before_it_is_opened() {
     let site = Site::sqlite();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use runwrap::config::PostgresTarget;
 use runwrap::record::{Applied, Change};
-use runwrap::store::{OpenOptions, StoreError, attempt};
+use runwrap::store::{OpenOptions, Store, StoreError, attempt};
 
 use crate::store::place::{Place, begin, progress, run, success, transient};
 use crate::support::postgres::{Postgres, connect};
@@ -31,7 +31,7 @@ fn silent_server_does_not_delay_a_command_past_its_deadline() {
     assert_ne!(place.open().apply(run_id, &retried).unwrap(), Applied::Missing);
     assert_eq!(place.show("1")["status"], "completed");
     server.stop();
-    let down = place.within(SHORT * 10, place.options(), move |store| store.migrate());
+    let down = place.within(SHORT * 10, place.options(), Store::migrate);
     transient(down);
     server.start();
     assert_eq!(place.open().apply(run_id, &retried).unwrap(), Applied::Kept);
@@ -43,7 +43,7 @@ fn waiter_is_woken_after_the_answer_is_stored() {
     let (wake, woken) = channel();
     let mut attempts = attempt::Attempts::on(place.target.clone());
     let done = move || wake.send(()).unwrap();
-    let answer = attempts.start(place.options(), attempt::Keep::Closed, |store| store.migrate(), done);
+    let answer = attempts.start(place.options(), attempt::Keep::Closed, Store::migrate, done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(answer.try_recv().unwrap().unwrap(), 4);
 }

@@ -37,6 +37,7 @@ fn ended(columns: &str, after: &str) -> serde_json::Map<String, Value> {
 
 const OTHERS: &str = "train_end_time TIMESTAMPTZ, train_metrics JSONB, model_path TEXT, error_message TEXT";
 
+// Holds: failures/value-refused
 #[test]
 fn duration_that_does_not_fit_is_left_out() {
     for duration in ["SMALLINT", "NUMERIC(4,2)", "INTEGER CHECK (train_duration < 100)"] {
@@ -65,6 +66,7 @@ fn long_messages_keep_their_first_line_and_their_end() {
     assert!(message.starts_with("exited with code 1…") && message.ends_with("ValueError: the last line"), "{message}");
 }
 
+// Holds: failures/value-refused
 #[test]
 fn column_that_a_trigger_refuses_is_left_out() {
     for (column, kept) in
@@ -140,6 +142,7 @@ fn revived_run_keeps_a_duration_that_must_not_be_null() {
 }
 
 /// The cut mark of the tail itself was refused, and a name outside the encoding gave no record at all.
+// Holds: failures/character-refused
 #[test]
 fn characters_outside_the_encoding_are_replaced() {
     let server = Postgres::shared();
