@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::env::Env;
-use super::target::{ChannelBinding, SslMode, TargetSessionAttrs};
+use super::target::{ChannelBinding, SslMode, TargetSessionAttrs, TlsVersion};
 
 pub(super) const PORT: u16 = 5432;
 pub(super) const SSLMODE: SslMode = SslMode::Prefer;
+pub(super) const TLS_VERSION_MIN: TlsVersion = TlsVersion::V1_2;
 pub(super) const CHANNEL_BINDING: ChannelBinding = ChannelBinding::Prefer;
 pub(super) const TARGET_SESSION_ATTRS: TargetSessionAttrs = TargetSessionAttrs::Any;
 /// libpq sends none.
@@ -31,9 +32,10 @@ pub(super) fn passfile_host(host: &str) -> &str {
 
 /// In the home directory.
 pub(super) const PASSFILE: &str = ".pgpass";
-/// In the home directory, with the three files below.
+/// In the home directory, with the four files below.
 pub(super) const TLS_DIRECTORY: &str = ".postgresql";
 pub(super) const ROOT_CERTIFICATE: &str = "root.crt";
+pub(super) const REVOCATION_LIST: &str = "root.crl";
 pub(super) const CLIENT_CERTIFICATE: &str = "postgresql.crt";
 pub(super) const CLIENT_KEY: &str = "postgresql.key";
 

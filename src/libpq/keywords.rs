@@ -2,8 +2,8 @@
 
 use super::error::{InvalidValue, nearest, refuse};
 
-/// The parameters that runwrap honours, and their environment variables.
-pub(super) const SUPPORTED: [(&str, &str); 17] = [
+/// The parameters that runwrap honours, and their environment variables; an empty one does not exist.
+pub(super) const SUPPORTED: [(&str, &str); 24] = [
     ("service", "PGSERVICE"),
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
@@ -16,6 +16,13 @@ pub(super) const SUPPORTED: [(&str, &str); 17] = [
     ("sslrootcert", "PGSSLROOTCERT"),
     ("sslcert", "PGSSLCERT"),
     ("sslkey", "PGSSLKEY"),
+    ("sslpassword", ""),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("sslsni", "PGSSLSNI"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("gssencmode", "PGGSSENCMODE"),
     ("channel_binding", "PGCHANNELBINDING"),
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
     ("application_name", "PGAPPNAME"),
@@ -25,17 +32,11 @@ pub(super) const SUPPORTED: [(&str, &str); 17] = [
 
 /// The parameters that demand a protection or a mode that runwrap lacks. They are refused: to connect without the
 /// protection would be unsafe.
-const UNSUPPORTED: [(&str, Option<&str>); 6] = [
-    ("requirepeer", Some("PGREQUIREPEER")),
-    ("require_auth", Some("PGREQUIREAUTH")),
-    ("sslcrl", Some("PGSSLCRL")),
-    ("sslcrldir", Some("PGSSLCRLDIR")),
-    ("sslpassword", None),
-    ("replication", None),
-];
+const UNSUPPORTED: [(&str, Option<&str>); 3] =
+    [("requirepeer", Some("PGREQUIREPEER")), ("require_auth", Some("PGREQUIREAUTH")), ("replication", None)];
 
-/// The parameters that change nothing that matters to runwrap, or that rustls always does.
-const IGNORED: [&str; 21] = [
+/// The parameters that change nothing that matters to runwrap. OpenSSL is built without compression.
+const IGNORED: [&str; 17] = [
     "fallback_application_name",
     "client_encoding",
     "keepalives",
@@ -44,7 +45,6 @@ const IGNORED: [&str; 21] = [
     "keepalives_count",
     "tcp_user_timeout",
     "load_balance_hosts",
-    "gssencmode",
     "gssdelegation",
     "gsslib",
     "krbsrvname",
@@ -52,9 +52,6 @@ const IGNORED: [&str; 21] = [
     "sslcompression",
     "sslkeylogfile",
     "sslnegotiation",
-    "sslsni",
-    "ssl_min_protocol_version",
-    "ssl_max_protocol_version",
     "min_protocol_version",
     "max_protocol_version",
 ];

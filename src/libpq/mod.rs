@@ -26,5 +26,8 @@ pub use env::{Env, UserAccount};
 pub use error::{InvalidValue, nearest, refuse};
 pub use passfile::{SecretFile, password};
 pub use resolve::{target_from_pairs, target_from_url};
-pub use target::{ChannelBinding, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
-pub use tls::{Channel, ClientCertificate, TlsSettings, Verification, channels, is_key_exposed, tls_settings};
+pub use target::{ChannelBinding, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs, TlsVersion};
+pub use tls::{
+    AlternativeName, Channel, ClientCertificate, Roots, TlsSettings, Verification, channels, is_key_exposed,
+    names_host, tls_settings,
+};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::env::Env;
 use super::error::{InvalidValue, refuse};
 use super::parameters::Parameters;
-use super::target::{PostgresHost, PostgresTarget, Secret, SslMode};
+use super::target::{PostgresHost, PostgresTarget, Secret, SslMode, TlsVersion};
 use super::tls::SYSTEM_ROOTS;
 use super::{defaults, pairs, service, url};
 
@@ -42,6 +42,8 @@ fn target(given: Parameters, env: &Env<'_>) -> Result<PostgresTarget, InvalidVal
         InvalidValue::new("it names no user, and this process has no user name", "write USER@ before the host")
     })?;
     let (sslmode, sslrootcert) = verification(&parameters, env)?;
+    let (ssl_min_protocol_version, ssl_max_protocol_version) = tls_versions(&parameters)?;
+    check_gssencmode(&parameters)?;
     let path = |keyword: &str| parameters.get(keyword).map(|path| env.absolute(path));
     Ok(PostgresTarget {
         hosts: hosts(&parameters, env)?,
@@ -53,6 +55,12 @@ fn target(given: Parameters, env: &Env<'_>) -> Result<PostgresTarget, InvalidVal
         sslrootcert,
         sslcert: path("sslcert"),
         sslkey: path("sslkey"),
+        sslpassword: parameters.text("sslpassword").map(Secret::new),
+        sslcrl: path("sslcrl"),
+        sslcrldir: path("sslcrldir"),
+        sslsni: parameters.get("sslsni").is_none_or(|text| text.starts_with('1')),
+        ssl_min_protocol_version,
+        ssl_max_protocol_version,
         channel_binding: parameters
             .choice("channel_binding", "disable, prefer, require")?
             .unwrap_or(defaults::CHANNEL_BINDING),
@@ -118,6 +126,29 @@ fn verification(parameters: &Parameters, env: &Env<'_>) -> Result<(SslMode, Opti
             refuse("sslrootcert=system goes only with sslmode=verify-full", "write sslmode=verify-full")
         }
         (file, mode) => Ok((mode.unwrap_or(defaults::SSLMODE), file.map(|path| env.absolute(path)))),
+    }
+}
+
+/// The lowest and the highest version.
+fn tls_versions(parameters: &Parameters) -> Result<(TlsVersion, Option<TlsVersion>), InvalidValue> {
+    let version = |keyword: &str| parameters.choice::<TlsVersion>(keyword, "TLSv1, TLSv1.1, TLSv1.2, TLSv1.3");
+    let minimum = version("ssl_min_protocol_version")?.unwrap_or(defaults::TLS_VERSION_MIN);
+    let maximum = version("ssl_max_protocol_version")?;
+    if maximum.is_some_and(|maximum| maximum < minimum) {
+        let cause = "is lower than ssl_min_protocol_version";
+        return Err(parameters.refused("ssl_max_protocol_version", cause, "correct one of the two"));
+    }
+    Ok((minimum, maximum))
+}
+
+fn check_gssencmode(parameters: &Parameters) -> Result<(), InvalidValue> {
+    match parameters.get("gssencmode") {
+        None | Some("disable" | "prefer") => Ok(()),
+        Some("require") => {
+            let cause = "demands an encryption by Kerberos, which runwrap lacks";
+            Err(parameters.refused("gssencmode", cause, "write gssencmode=disable, and sslmode=require for TLS"))
+        }
+        Some(_) => Err(parameters.refused("gssencmode", "is unknown", "write one of disable, prefer, require")),
     }
 }
 

@@ -25,15 +25,27 @@ pub struct PostgresTarget {
     /// The directory of the default TLS files, each of which counts if it exists; `None` without a home directory.
     #[serde(with = "any_path::optional")]
     pub tls_directory: Option<PathBuf>,
-    /// `sslrootcert=`; `None` means the default file, else the system's roots.
+    /// `sslrootcert=`, or the word `system`; `None` means the default file.
     #[serde(with = "any_path::optional")]
     pub sslrootcert: Option<PathBuf>,
+    /// `sslcrl=`; `None` means the default file, if `sslcrldir` is `None` too.
+    #[serde(with = "any_path::optional")]
+    pub sslcrl: Option<PathBuf>,
+    /// `sslcrldir=`, with names as `openssl rehash` gives them.
+    #[serde(with = "any_path::optional")]
+    pub sslcrldir: Option<PathBuf>,
     /// `sslcert=`; `None` means the default file, else no client certificate.
     #[serde(with = "any_path::optional")]
     pub sslcert: Option<PathBuf>,
     /// `sslkey=`; `None` means the default file.
     #[serde(with = "any_path::optional")]
     pub sslkey: Option<PathBuf>,
+    /// The password of an encrypted key.
+    pub sslpassword: Option<Secret>,
+    /// `sslsni=`: the client sends the name of the host in the clear.
+    pub sslsni: bool,
+    pub ssl_min_protocol_version: TlsVersion,
+    pub ssl_max_protocol_version: Option<TlsVersion>,
     pub channel_binding: ChannelBinding,
     pub target_session_attrs: TargetSessionAttrs,
     pub application_name: String,
@@ -68,6 +80,19 @@ pub enum SslMode {
     Require,
     VerifyCa,
     VerifyFull,
+}
+
+/// A version of the TLS protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TlsVersion {
+    #[serde(rename = "TLSv1", alias = "tlsv1")]
+    V1_0,
+    #[serde(rename = "TLSv1.1", alias = "tlsv1.1")]
+    V1_1,
+    #[serde(rename = "TLSv1.2", alias = "tlsv1.2")]
+    V1_2,
+    #[serde(rename = "TLSv1.3", alias = "tlsv1.3")]
+    V1_3,
 }
 
 /// libpq's `channel_binding`: whether the password exchange is bound to the TLS channel.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::env::fake::FakeEnv;
 use super::{
-    ChannelBinding, InvalidValue, PostgresTarget, Secret, SslMode, TargetSessionAttrs, target_from_pairs,
+    ChannelBinding, InvalidValue, PostgresTarget, Secret, SslMode, TargetSessionAttrs, TlsVersion, target_from_pairs,
     target_from_url,
 };
 
@@ -234,7 +234,23 @@ fn sslmode_is_never_weaker_than_demanded() {
     refused("host=h sslrootcert=system sslmode=require", &env, "only with sslmode=verify-full");
     refused("postgres://h/?sslmod=require", &env, "did you mean sslmode?");
     refused("host=h sslmode=on", &env, "verify-full");
-    refused("host=h sslcrl=/crl", &env, "cannot honour sslcrl");
+    for text in ["host=h gssencmode=require", "postgres:///?host=/tmp&gssencmode=require"] {
+        refused(text, &env, "its gssencmode demands an encryption by Kerberos");
+    }
+    refused("", &FakeEnv::new(&[("PGGSSENCMODE", "require")]), "the value of PGGSSENCMODE");
+    refused("gssencmode=hunter2", &env, "disable, prefer, require");
+}
+
+#[test]
+fn tls_parameters_are_read() {
+    let env = FakeEnv::new(&[("PGSSLCRL", "own.crl"), ("PGSSLSNI", "0"), ("PGSSLMAXPROTOCOLVERSION", "TLSv1.3")]);
+    let given = target("sslcrldir=/d sslpassword=hunter2 ssl_min_protocol_version=tlsv1.3", &env);
+    assert_eq!((given.sslcrl, given.sslcrldir), (Some("/here/own.crl".into()), Some("/d".into())));
+    assert_eq!(given.sslpassword.as_ref().map(Secret::reveal), Some(PASSWORD));
+    assert_eq!(given.ssl_min_protocol_version, TlsVersion::V1_3);
+    assert_eq!((given.sslsni, given.ssl_max_protocol_version), (false, Some(TlsVersion::V1_3)));
+    refused("ssl_min_protocol_version=hunter2", &env, "TLSv1.3");
+    refused("ssl_max_protocol_version=TLSv1.1", &env, "is lower than ssl_min_protocol_version");
 }
 
 #[test]

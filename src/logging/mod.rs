@@ -146,7 +146,7 @@ mod tests {
         for level in Level::iter() {
             log_line(&logger, level, "runwrap::keeper", &format!("this is {level}"));
         }
-        log_line(&logger, Level::Error, "rustls::client", "secret");
+        log_line(&logger, Level::Error, "tokio_postgres::config", "secret");
         let stderr = String::from_utf8(stderr.0.lock().unwrap().clone()).unwrap();
         (stderr, fs::read_to_string(path).unwrap())
     }

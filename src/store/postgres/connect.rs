@@ -6,7 +6,7 @@ use std::time::Duration;
 use postgres::{Client, Config, NoTls, config};
 
 use super::errors::Server;
-use super::tls;
+use super::tls::{self, Connector};
 use crate::libpq::{self, Channel, ChannelBinding, PostgresHost, PostgresTarget};
 use crate::store::StoreError;
 
@@ -59,7 +59,7 @@ fn open(
     mut config: Config,
     server: &Server,
 ) -> Result<Client, StoreError> {
-    let mut first_error = None;
+    let mut refusal = None;
     for channel in libpq::channels(target.sslmode, host) {
         config.ssl_mode(match channel {
             Channel::Plain => config::SslMode::Disable,
@@ -68,12 +68,12 @@ fn open(
         });
         let connected = match channel {
             Channel::Plain => config.connect(NoTls),
-            Channel::TlsIfOffered | Channel::Tls => match tls::connector(target) {
+            Channel::TlsIfOffered | Channel::Tls => match Connector::new(target) {
                 Ok(connector) => config.connect(connector),
                 // libpq's rule: if a file for TLS cannot be used, sslmode=prefer connects without TLS.
                 Err(error) if *channel == Channel::TlsIfOffered => {
                     log::warn!(event = "tls_unusable", cause:% = error; "");
-                    first_error = Some(error);
+                    refusal = Some(error);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -81,11 +81,16 @@ fn open(
         };
         match connected {
             Ok(client) => return Ok(client),
-            Err(error) if refuses_channel(&error) => first_error = first_error.or(Some(server.sort(&error))),
+            // The error of the encrypted channel is the one to repair.
+            Err(error) if refuses_channel(&error) => {
+                if refusal.is_none() || *channel != Channel::Plain {
+                    refusal = Some(server.sort(&error));
+                }
+            }
             Err(error) => return Err(server.sort(&error)),
         }
     }
-    Err(first_error.unwrap_or_else(|| server.transient("no channel is left to try")))
+    Err(refusal.unwrap_or_else(|| server.transient("no channel is left to try")))
 }
 
 /// pg_hba.conf refused the channel, or TLS itself failed: libpq then tries the next channel.

@@ -5,6 +5,7 @@ use std::error::Error as _;
 
 use postgres::error::{DbError, SqlState};
 
+use super::tls::{self, HandshakeError};
 use crate::config::{PostgresHost, PostgresTarget};
 use crate::store::StoreError;
 use crate::store::session::Class;
@@ -58,8 +59,20 @@ impl Server {
 
     fn hint(&self, answer: &DbError) -> String {
         let code = answer.code().code();
+        let says = |part: &str| answer.message().contains(part);
         match (code, &code[..2]) {
             ("28P01", _) => "check the password: in the URL, PGPASSWORD or the password file".into(),
+            ("28000", _) if says("valid client certificate") => {
+                "name the client's certificate with sslcert=FILE and its key with sslkey=FILE".into()
+            }
+            ("28000", _) if says("certificate authentication") => {
+                format!("name a client certificate of the user {} with sslcert=FILE", self.user)
+            }
+            ("28000", _) if says("role ") => format!("create the role {}, or correct the user in the URL", self.user),
+            (_, "28") if says("no encryption") => {
+                "set sslmode=require, or let pg_hba.conf on the server admit this user, host and database without TLS"
+                    .into()
+            }
             (_, "28") => "let pg_hba.conf on the server admit this user, host and database".into(),
             ("3D000", _) => "create the database, or correct its name in the URL".into(),
             ("3F000", _) => "create the schema, or correct it in --table".into(),
@@ -83,21 +96,77 @@ impl Server {
     /// An error that the server did not send is one of the network, save where a person has set something wrongly.
     fn hint_without_answer(&self, error: &postgres::Error) -> Option<String> {
         let words = cause(error);
+        if words.contains("channel binding") {
+            return Some("set channel_binding=prefer, or let the server ask for the password by SCRAM over TLS".into());
+        }
         if words.contains("invalid configuration") || words.contains("authentication error") {
             return Some(format!("give the password of {} in PGPASSWORD or the password file", self.user));
         }
         if words.contains("server does not support TLS") {
             return Some("let the server offer TLS, or choose sslmode=prefer or sslmode=disable".into());
         }
-        let io = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-        let tls = io.and_then(std::io::Error::get_ref).and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        match tls {
-            Some(rustls::Error::InvalidCertificate(_)) => Some(
-                "name the authority that signed the server's certificate with sslrootcert=FILE, and the host as the certificate does".into(),
-            ),
-            Some(_) | None => None,
-        }
+        hint_for_tls(error).map(str::to_owned)
     }
+}
+
+fn hint_for_tls(error: &postgres::Error) -> Option<&'static str> {
+    let source = error.source()?;
+    match source.downcast_ref::<HandshakeError>() {
+        Some(HandshakeError::Certificate(verdict)) => Some(hint_for_certificate(verdict.as_raw())),
+        Some(HandshakeError::Name(_)) => {
+            Some("set the host to a name in the certificate, and hostaddr to its address if DNS does not know the name")
+        }
+        Some(HandshakeError::Protocol(_)) => hint_for_reason(&source.to_string()),
+        None => hint_for_reason(&tls::reason_of_io(source)?),
+    }
+}
+
+/// `code` is one of OpenSSL's verification errors.
+fn hint_for_certificate(code: i32) -> &'static str {
+    use openssl_sys::{
+        X509_V_ERR_CERT_HAS_EXPIRED, X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_REVOKED,
+        X509_V_ERR_CRL_HAS_EXPIRED, X509_V_ERR_CRL_NOT_YET_VALID, X509_V_ERR_CRL_SIGNATURE_FAILURE,
+        X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, X509_V_ERR_UNABLE_TO_GET_CRL,
+        X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
+        X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
+    };
+    match code {
+        X509_V_ERR_CERT_HAS_EXPIRED | X509_V_ERR_CERT_NOT_YET_VALID => {
+            "renew the certificate of the server or of its authority in sslrootcert, and check the clock of this host"
+        }
+        X509_V_ERR_CERT_REVOKED => {
+            "give the server a certificate that sslcrl (or ~/.postgresql/root.crl) does not revoke"
+        }
+        X509_V_ERR_UNABLE_TO_GET_CRL
+        | X509_V_ERR_CRL_HAS_EXPIRED
+        | X509_V_ERR_CRL_NOT_YET_VALID
+        | X509_V_ERR_CRL_SIGNATURE_FAILURE => {
+            "put a current revocation list of each authority into sslcrl (or ~/.postgresql/root.crl) or sslcrldir"
+        }
+        X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+        | X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN
+        | X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT
+        | X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY
+        | X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE => {
+            "name the authority that signed the server's certificate with sslrootcert=FILE"
+        }
+        _ => "let the authority issue a certificate that OpenSSL accepts for a server",
+    }
+}
+
+/// `reason` is OpenSSL's; with `alert` in it, the server's.
+fn hint_for_reason(reason: &str) -> Option<&'static str> {
+    const HINTS: [(&str, &str); 8] = [
+        ("alert unknown ca", "name a client certificate of an authority in the server's ssl_ca_file with sslcert=FILE"),
+        ("alert certificate required", "name the client's certificate with sslcert=FILE and its key with sslkey=FILE"),
+        ("certificate expired", "renew the client's certificate (sslcert)"),
+        ("certificate revoked", "renew the client's certificate (sslcert)"),
+        ("bad certificate", "name a client certificate that the server accepts with sslcert=FILE"),
+        ("unsupported certificate", "name a client certificate that the server accepts with sslcert=FILE"),
+        ("protocol", "widen ssl_min_protocol_version or ssl_max_protocol_version, here or on the server"),
+        ("too small", "let the server use a longer key"),
+    ];
+    HINTS.iter().find(|(part, _)| reason.contains(part)).map(|(_, hint)| *hint)
 }
 
 /// Whether time alone may help.
@@ -117,11 +186,12 @@ fn cause(error: &postgres::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(deeper) = source {
-        let words = deeper.to_string();
+        let reason = tls::reason_of_io(deeper);
+        source = deeper.source().filter(|_| reason.is_none());
+        let words = reason.unwrap_or_else(|| deeper.to_string());
         if !text.contains(&words) {
             text = format!("{text}: {words}");
         }
-        source = deeper.source();
     }
     one_line(&text)
 }

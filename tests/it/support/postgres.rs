@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use postgres::{Client, NoTls};
 use runwrap::config::{ChannelBinding, DatabaseTarget, PostgresHost, PostgresTarget, SslMode, TargetSessionAttrs};
+use runwrap::libpq::TlsVersion;
+
+use crate::support::wait::wait_until;
 
 /// The superuser of every server, as `scripts/postgres` names it.
 const ADMIN: &str = "admin";
@@ -24,6 +27,7 @@ pub(crate) struct Postgres {
     /// Waits for the end of this process, or of this value, which closes its stdin.
     watchdog: Option<Child>,
     databases: AtomicU32,
+    reloads: AtomicU32,
 }
 
 impl Postgres {
@@ -68,7 +72,7 @@ impl Postgres {
         if is_root() {
             succeed(Command::new("chown").arg(server_user()).arg(&directory));
         }
-        Self { directory, port, watchdog, databases: AtomicU32::new(0) }
+        Self { directory, port, watchdog, databases: AtomicU32::new(0), reloads: AtomicU32::new(0) }
     }
 
     fn data(&self) -> PathBuf {
@@ -153,6 +157,12 @@ impl Postgres {
             sslrootcert: None,
             sslcert: None,
             sslkey: None,
+            sslpassword: None,
+            sslcrl: None,
+            sslcrldir: None,
+            sslsni: true,
+            ssl_min_protocol_version: TlsVersion::V1_2,
+            ssl_max_protocol_version: None,
             channel_binding: ChannelBinding::Prefer,
             target_session_attrs: TargetSessionAttrs::Any,
             application_name: "runwrap".to_owned(),
@@ -167,19 +177,25 @@ impl Postgres {
         PostgresTarget { hosts, ..self.target(dbname) }
     }
 
-    /// Starts it again with the certificate that `script` makes with openssl: `server.crt` and `server.key`, in its directory.
+    /// Reloads it with the certificate that `script` makes with openssl: `server.crt` and `server.key`, in its directory.
     pub(crate) fn present(&self, script: &str) {
         let script = format!("set -e; cd \"$1\"\n{script}\nchmod 600 *.key; chmod 644 *.crt");
         succeed(as_server(Path::new("sh")).args(["-c", &script, "sh"]).arg(&self.directory));
-        self.stop();
-        self.start();
+        self.set("");
     }
 
-    /// Adds lines to its configuration, for its next start.
+    /// Adds lines to its configuration, and reloads it with its certificates and access rules.
     pub(crate) fn set(&self, lines: &str) {
         let config = self.data().join("postgresql.conf");
         let before = fs::read_to_string(&config).unwrap();
-        fs::write(&config, format!("{before}\n{lines}\n")).unwrap();
+        let reload = self.reloads.fetch_add(1, Ordering::Relaxed);
+        fs::write(&config, format!("{before}\n{lines}\ntest.reload = {reload}\n")).unwrap();
+        let admin = self.target("postgres");
+        connect(&admin).batch_execute("SELECT pg_reload_conf()").unwrap();
+        // The server reads all of it before it accepts the next connection.
+        let query = "SELECT current_setting('test.reload', true)";
+        let reloaded = || connect(&admin).query_one(query, &[]).unwrap().get::<_, Option<String>>(0);
+        wait_until("the reload", || reloaded() == Some(reload.to_string()));
     }
 
     /// The certificate of the authority.

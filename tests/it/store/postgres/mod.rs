@@ -1,6 +1,7 @@
 //! Features of PostgreSQL alone: connections of every kind, rights, schemas, types, a pooler, a server that hangs.
 
 mod certificates;
+mod client_certificates;
 mod connecting;
 mod hanging;
 mod racing;
