@@ -38,8 +38,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     holds_id: |_, _| true,
     place: |table, _| (quote(&table.name), "main".to_owned()),
     base_type,
-    read: |column| format!("CAST({} AS TEXT)", quote(&column.name)),
-    shown: |column| quote(&column.name),
+    read: |column| format!("CAST({} AS TEXT)", column_name(&column.name)),
+    shown: |column| column_name(&column.name),
     has_status: "status = $1",
     // As SQLAlchemy writes an instant, and SQLite's own date functions read it.
     instant: |instant| instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
@@ -47,6 +47,11 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> Migration {
     Migration { number, is_breaking, statements }
+}
+
+/// A column that is read. A name in double quotes would be a text if there is no such column any more.
+fn column_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// `VARCHAR(36)` is `varchar` and 36.
