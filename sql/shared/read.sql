@@ -15,7 +15,7 @@ ORDER BY {order}
 LIMIT {limit}
 
 -- name: page
--- {condition} is TRUE for the first page, and id > $1 behind it.
+-- {condition} is id > $1 behind the first page.
 SELECT
     {columns}
 FROM {table}
