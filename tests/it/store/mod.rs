@@ -2,6 +2,7 @@
 //! is in a module of its own. Must not start runwrap itself.
 
 mod adoption;
+mod attack;
 mod beginning;
 mod deciding;
 mod foreign;
