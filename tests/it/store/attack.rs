@@ -137,7 +137,7 @@ fn application_that_writes_all_the_time_loses_no_end(place: &Place) {
             scope.spawn(move || {
                 let mut client = place.is_postgres().then(|| connect(place.postgres_target()));
                 for path in ["/a", "/b"].iter().cycle().skip(offset).take_while(|_| !done.load(Ordering::Relaxed)) {
-                    let update = format!("UPDATE training_records SET model_path = '{path}'");
+                    let update = format!("UPDATE training_records SET model_path = '{path}' WHERE id % 2 = {offset}");
                     match &mut client {
                         Some(client) => client.batch_execute(&update).unwrap(),
                         None => place.sql(&update),
