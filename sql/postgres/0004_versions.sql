@@ -13,6 +13,8 @@ DROP INDEX {schema}.runwrap_runs_named;
 ALTER TABLE {schema}.runwrap_runs
     DROP COLUMN counted_until,
     DROP COLUMN counted_number,
-    DROP COLUMN counted_id;
+    DROP COLUMN counted_id,
+    -- When the run got its record, by this database's clock: of several runs the last one owns it.
+    ADD COLUMN tied_at timestamptz;
 
 CREATE INDEX runwrap_runs_named ON {schema}.runwrap_runs (record_table, left(name, 200), run_id);

@@ -1,7 +1,7 @@
 -- Statements of a change. The order of locks is the same for all: runs by their ids, then nothing.
 
 -- name: lock_run
--- A run owns its record until a later run describes the same one: after a restore or in a new table the number is another run's.
+-- A run owns its record until another run is tied to the same one: after a restore or in a new table the number is another run's.
 SELECT
     CAST(clock_timestamp() AS text),
     CAST(pg_postmaster_start_time() AS text),
@@ -10,7 +10,12 @@ SELECT
         FROM {schema}.runwrap_runs AS later
         WHERE later.record_table = runwrap_runs.record_table
             AND later.record_id = runwrap_runs.record_id
-            AND later.run_id > runwrap_runs.run_id
+            AND later.run_id <> runwrap_runs.run_id
+            AND (
+                later.tied_at > runwrap_runs.tied_at
+                OR (later.tied_at IS NOT NULL AND runwrap_runs.tied_at IS NULL)
+                OR (later.tied_at IS NOT DISTINCT FROM runwrap_runs.tied_at AND later.run_id > runwrap_runs.run_id)
+            )
     ) AS text),
     {columns}
 FROM {schema}.runwrap_runs
@@ -23,7 +28,7 @@ SELECT
     {columns}
 FROM {schema}.runwrap_runs
 WHERE record_table = $1 AND record_id = $2
-ORDER BY run_id
+ORDER BY tied_at NULLS FIRST, run_id
 FOR UPDATE
 
 -- name: lock_record

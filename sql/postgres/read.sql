@@ -1,7 +1,8 @@
 -- name: list_named
 -- The newest runs of a name, older than $3.
 SELECT
-    CAST(run_id AS text),
+    -- The alias keeps the order by the index.
+    CAST(run_id AS text) AS run,
     record_id,
     record_version
 FROM {schema}.runwrap_runs

@@ -2,7 +2,8 @@
 -- Bounds are set inside each transaction: a session's own settings would reach the next client of a pooler.
 BEGIN ISOLATION LEVEL READ COMMITTED;
 SET LOCAL statement_timeout = {timeout_ms};
-SET LOCAL lock_timeout = {timeout_ms};
+-- A heartbeat that meets a lock on the user's row is sent again without that row.
+SET LOCAL lock_timeout = {lock_timeout_ms};
 -- A frozen client holds its locks no longer than this.
 SET LOCAL idle_in_transaction_session_timeout = {timeout_ms};
 SET LOCAL TimeZone = 'UTC';

@@ -15,7 +15,7 @@ ORDER BY {order}
 LIMIT {limit}
 
 -- name: page
--- {condition} is TRUE for the first page, and id > $1 behind it.
+-- {condition} is id > $1 behind the first page.
 SELECT
     {columns}
 FROM {table}
@@ -35,7 +35,7 @@ SELECT
     {columns}
 FROM {schema}.runwrap_runs
 WHERE record_table = $1 AND record_id IN ({values})
-ORDER BY run_id
+ORDER BY tied_at NULLS FIRST, run_id
 
 -- name: later_models
 -- Start times of the records that write one of these models.

@@ -13,5 +13,7 @@ DROP INDEX runwrap_runs_named;
 ALTER TABLE runwrap_runs DROP COLUMN counted_until;
 ALTER TABLE runwrap_runs DROP COLUMN counted_number;
 ALTER TABLE runwrap_runs DROP COLUMN counted_id;
+-- When the run got its record, by this database's clock: of several runs the last one owns it.
+ALTER TABLE runwrap_runs ADD COLUMN tied_at TEXT;
 
 CREATE INDEX runwrap_runs_named ON runwrap_runs (record_table, name, run_id);

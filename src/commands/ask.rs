@@ -11,11 +11,13 @@ pub(super) struct Database<'a> {
     pub(super) attempts: Attempts,
     /// The number of the host that answered last.
     host: usize,
+    /// The tables of the settings, as earlier attempts found them.
+    shape: ShapeCache,
 }
 
 impl<'a> Database<'a> {
     pub(super) fn of(settings: &'a Settings) -> Self {
-        Self { settings, attempts: Attempts::on(settings.database.clone()), host: 0 }
+        Self { settings, attempts: Attempts::on(settings.database.clone()), host: 0, shape: ShapeCache::default() }
     }
 
     /// Does `work` on the store of `table`, at one host after the other until one answers. `purpose` completes "cannot …".
@@ -41,7 +43,8 @@ impl<'a> Database<'a> {
                 migrate: self.settings.migrate,
                 attempt: self.host,
                 statement_timeout: deadline,
-                shape: ShapeCache::default(),
+                // Another table has another shape.
+                shape: if table == self.settings.table { self.shape.clone() } else { ShapeCache::default() },
             };
             let answer = self.attempts.within(deadline, options, keep, work.clone());
             left -= 1;

@@ -138,7 +138,10 @@ impl Row {
     /// Merges the report into the user's row.
     fn take_report(&mut self, progress: &Progress) {
         let report = &progress.report;
-        self.train_start_time = progress.started_at.or(self.train_start_time);
+        // Written once: a column of dates keeps less of it, and would differ at each heartbeat.
+        if self.pid.is_none() || self.train_start_time.is_none() {
+            self.train_start_time = progress.started_at.or(self.train_start_time);
+        }
         if let Some(metrics) = &report.metrics {
             self.train_metrics.get_or_insert_default().extend(metrics.clone());
         }

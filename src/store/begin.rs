@@ -73,10 +73,16 @@ impl Beginning<'_, '_> {
     fn own(&mut self, known: Option<&Begun>) -> Result<Option<Begun>, Failure> {
         let here = |locked: &&LockedRun| locked.run.is_in(&self.transaction.shape.record_table);
         match self.found.as_ref().filter(here) {
-            Some(locked) if locked.owns_record => Ok(locked.run.begun()),
+            Some(locked) if locked.owns_record => {
+                Ok(locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0)))
+            }
             Some(_) => Ok(None),
             None => match known {
-                Some(known) if self.read(&known.record_id.0)?.is_none() => Ok(Some(known.clone())),
+                Some(known)
+                    if self.transaction.holds(&known.record_id.0) && self.read(&known.record_id.0)?.is_none() =>
+                {
+                    Ok(Some(known.clone()))
+                }
                 Some(_) | None => Ok(None),
             },
         }
@@ -165,8 +171,7 @@ impl Beginning<'_, '_> {
     /// Writes the run's start, and what the user gives, into an adopted row. The rest stays as the application wrote it.
     fn update(&mut self, id: &str) -> Result<(), Failure> {
         let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
-        let columns = &self.transaction.shape.columns;
-        let mut values = columns.first_values(self.run, None, self.run.version.as_deref(), &begun_at);
+        let mut values = self.first_values(None, self.run.version.as_deref(), &begun_at);
         values.retain(|(name, _)| name != "id" && name != "created_at");
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
@@ -174,6 +179,19 @@ impl Beginning<'_, '_> {
             [id].into_iter().chain(values.iter().map(|(_, value)| value.as_str())).map(Some).collect();
         let written = self.transaction.execute(&update, &texts);
         written.map(|_count| ()).map_err(|failure| self.set_failure(failure))
+    }
+
+    /// The columns and values of the row, as far as the database takes them.
+    fn first_values(&self, id: Option<&RecordId>, version: Option<&str>, begun_at: &str) -> Vec<(String, String)> {
+        let mut values = self.transaction.shape.columns.first_values(self.run, id, version, begun_at);
+        let reduction = self.transaction.reduction;
+        values.retain(|(name, _)| !reduction.omits(name) || self.run.set.iter().any(|(set, _)| set == name));
+        for (name, value) in &mut values {
+            if name != "id" {
+                *value = reduction.encoded(value, "").into_owned();
+            }
+        }
+        values
     }
 
     fn insert_new(&mut self) -> Result<Begun, Failure> {
@@ -193,8 +211,7 @@ impl Beginning<'_, '_> {
     fn insert(&mut self, again: Option<&RecordId>, version: Option<&str>) -> Result<RecordId, Failure> {
         let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
         let unused = if again.is_none() { self.unused_id()? } else { None };
-        let columns = &self.transaction.shape.columns;
-        let values = columns.first_values(self.run, again.or(unused.as_ref()), version, &begun_at);
+        let values = self.first_values(again.or(unused.as_ref()), version, &begun_at);
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert =
             self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
@@ -213,6 +230,7 @@ impl Beginning<'_, '_> {
             | Class::NoTable
             | Class::Empty
             | Class::Raced
+            | Class::Locked
             | Class::Schema
             | Class::Other => self.set_failure(failure),
         })?;
@@ -251,19 +269,22 @@ impl Beginning<'_, '_> {
     fn tie(&mut self, begun: &Begun) -> Result<(), Failure> {
         let run_id = self.run.run_id.to_string();
         let table = self.transaction.shape.record_table.clone();
-        if let Some(LockedRun { run, .. }) = &self.found {
+        if let Some(LockedRun { run, clock, .. }) = &self.found {
             if run.is_in(&table) && run.begun().as_ref() == Some(begun) {
                 return Ok(());
             }
+            let tied_at = run_row::instant_text(clock.now);
             self.reset()?;
             let values = [
+                ("tied_at", Some(tied_at.as_str())),
                 ("record_table", Some(table.as_str())),
                 ("record_id", Some(begun.record_id.0.as_str())),
                 ("record_version", begun.version.as_deref()),
             ];
             return self.transaction.update_run(&run_id, &values);
         }
-        if self.transaction.insert_run(&run_row::first_values(self.run, &table, begun))? == 0 {
+        let tied_at = run_row::instant_text(self.transaction.clock()?.now);
+        if self.transaction.insert_run(&run_row::first_values(self.run, &table, begun, tied_at))? == 0 {
             let message = format!("run {run_id} is begun by another process");
             return Err(Failure { class: Class::Raced, error: StoreError::Transient { message } });
         }

@@ -44,7 +44,16 @@ impl Store {
         if let Change::Begin(run) = change {
             return self.begin(run, None).map(|_begun| Applied::Written);
         }
-        match self.reduced(|store| store.apply_once(&run_id.to_string(), change)) {
+        let run_id = run_id.to_string();
+        let applied = self.reduced(|store| store.apply_once(&run_id, change));
+        let applied = match (applied, change) {
+            // The application holds its row. The next heartbeat has everything again.
+            (Err(Failure { class: Class::Locked, .. }), Change::Heartbeat(_)) => {
+                self.with(Reduction::RUN_ONLY, |store| store.apply_once(&run_id, change))
+            }
+            (applied, _) => applied,
+        };
+        match applied {
             Err(Failure { class: Class::Empty, .. }) => Ok(Applied::Missing),
             other => Ok(other?),
         }
@@ -74,6 +83,13 @@ impl Store {
         })
     }
 
+    fn with<T>(&mut self, reduction: Reduction, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.reduction = reduction;
+        let result = work(self);
+        self.reduction = Reduction::NONE;
+        result
+    }
+
     /// Repeats what the database refuses with less and less of it: an end is never lost over a value. The first error counts if
     /// nothing helps.
     pub(super) fn reduced<T>(&mut self, mut work: impl FnMut(&mut Self) -> Result<T, Failure>) -> Result<T, Failure> {
@@ -82,9 +98,7 @@ impl Store {
             done => return done,
         };
         for reduction in Reduction::after(first.class) {
-            self.reduction = reduction;
-            let result = work(self);
-            self.reduction = Reduction::NONE;
+            let result = self.with(reduction, &mut work);
             if result.is_ok() {
                 log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe(); "");
                 return result;
@@ -120,8 +134,8 @@ impl Transaction<'_> {
         clock: DatabaseClock,
         rule: Rule<'_>,
     ) -> Result<Option<Outcome>, Failure> {
-        let mut refused: Option<RecordRow> = None;
-        for _ in 0..SWAPS_MAX {
+        let mut dropped: Option<(RecordRow, Outcome)> = None;
+        for attempt in 0..SWAPS_MAX {
             let Some(known) = self.read_record(id)? else {
                 return Ok(None);
             };
@@ -134,17 +148,23 @@ impl Transaction<'_> {
             if made.applied != Applied::Written {
                 return Ok(Some(made));
             }
-            let changes = RecordRow::changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
-            let changes = self.reduction.of_record(changes);
-            // A row that is still as it was read has a trigger that drops the write: the run ends all the same.
-            if changes.is_empty() || refused.as_ref() == Some(&known) || self.swap(id, &known, &changes)? {
+            // A presumption is revoked in both rows or in none.
+            if self.reduction.is_run_only() && !made.before.presumed {
                 return Ok(Some(made));
             }
-            // In an exclusive transaction only a trigger of our own write can have removed the row.
-            if self.session.dialect().is_exclusive && self.read_record(id)?.is_none() {
+            let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
+            let texts: String = known.texts().filter_map(|(_, text)| text).collect();
+            let changes = self.reduction.of_record(&texts, changes);
+            // In an exclusive transaction only a trigger can have dropped the write, or removed the row.
+            if changes.is_empty() || self.swap(id, &known, &changes)? || self.session.dialect().is_exclusive {
                 return Ok(Some(made));
             }
-            refused = Some(known);
+            let is_same = attempt == 0 || dropped.as_ref().is_some_and(|(earlier, _)| *earlier == known);
+            dropped = is_same.then_some((known, made));
+        }
+        // A row that is as it was at every reading has a trigger that drops the write: the run ends all the same.
+        if let Some((_, made)) = dropped {
+            return Ok(Some(made));
         }
         let message = format!("{}: the application keeps writing record {id}", self.session.name());
         Err(StoreError::Transient { message }.into())
@@ -195,7 +215,7 @@ impl Transaction<'_> {
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.sql("update_run", &[("{assignments}", &assigned)]);
         let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_ref().map(|text| run_text(name, text.as_ref()))).collect();
+            values.iter().map(|(name, text)| text.as_ref().map(|text| self.run_text(name, text.as_ref()))).collect();
         let texts: Vec<Option<&str>> =
             std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
         self.execute(&update, &texts).map(|_count| ())
@@ -206,9 +226,19 @@ impl Transaction<'_> {
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_deref().map(|text| run_text(name, text))).collect();
+            values.iter().map(|(name, text)| text.as_deref().map(|text| self.run_text(name, text))).collect();
         let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
         self.execute(&insert, &texts)
+    }
+
+    /// A text of `runwrap_runs` without NUL, which in JSON is an escape.
+    fn run_text(&self, name: &str, text: &str) -> String {
+        let text = match serde_json::from_str(text) {
+            Ok(json) if matches!(name, "command" | "context") => clean(json).to_string(),
+            _ => without_nul(text),
+        };
+        // These name what the database has.
+        if matches!(name, "record_table" | "record_id") { text } else { self.reduction.encoded(&text, "").into_owned() }
     }
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
@@ -224,7 +254,7 @@ impl Transaction<'_> {
             return Ok(Decided { applied: Applied::Kept, after: Some(before.clone()), before: Some(before) });
         }
         if !is_derived {
-            let audit = after.as_ref().and_then(|after| audited(decision, &before, after));
+            let audit = after.as_ref().and_then(|after| audited(decision, run.as_ref(), &before, after));
             self.settle(id, run.as_ref(), &made, audit)?;
             after = self.view(id)?;
         }
@@ -255,14 +285,6 @@ impl Transaction<'_> {
             values.push(("heartbeat_at", None));
         }
         self.insert_run(&values).map(|_one| ())
-    }
-}
-
-/// A text of `runwrap_runs` without NUL, which in JSON is an escape.
-fn run_text(name: &str, text: &str) -> String {
-    match serde_json::from_str(text) {
-        Ok(json) if matches!(name, "command" | "context") => clean(json).to_string(),
-        _ => without_nul(text),
     }
 }
 
@@ -299,18 +321,19 @@ fn fitted_decision(decision: &Decision, shape: &Shape) -> Decision {
 }
 
 /// The context of the run, with what an operator changed at its end: who, when, before and after.
-fn audited(decision: &Decision, before: &RecordView, after: &RecordView) -> Option<Value> {
+fn audited(decision: &Decision, run: Option<&RunRow>, before: &RecordView, after: &RecordView) -> Option<Value> {
     let Decision::Close(verdict) = decision else { return None };
     let changed = |of: &RecordView, other: &RecordView| -> Map<String, Value> {
         let differs = |(key, value): &(&String, &Value)| other.0.get(*key) != Some(*value);
         of.0.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
-    let mut context = before.0.get("context").and_then(Value::as_object).cloned().unwrap_or_default();
+    let context = run.and_then(|run| serde_json::from_str(run.get("context")?).ok());
+    let mut context: Map<String, Value> = context.unwrap_or_default();
     let mut decisions = context.get(AUDIT).and_then(Value::as_array).cloned().unwrap_or_default();
     decisions.push(clean(json!({
         "by": verdict.by,
         "at": verdict.at,
-        "reason": before.0.get("reason"),
+        "reason": run.and_then(|run| run.get("reason")),
         "before": changed(before, after),
         "after": changed(after, before),
     })));

@@ -107,7 +107,8 @@ impl Transaction<'_> {
     }
 
     fn examine_all(&mut self, after: Option<&RecordId>, limit: u32, clock: DatabaseClock) -> Result<Page, Failure> {
-        let condition = if after.is_some() { "id > $1" } else { "TRUE" };
+        // SQLite's keys may be NULL, and come first.
+        let condition = if after.is_some() { "id > $1" } else { "id IS NOT NULL" };
         let lists = [("{condition}", condition), ("{limit}", &limit.to_string())];
         let texts: Vec<Option<&str>> = after.map(|id| Some(id.0.as_str())).into_iter().collect();
         let found = self.found("page", &EXAMINED_COLUMNS, &lists, &texts)?;

@@ -52,6 +52,13 @@ impl Store {
     }
 }
 
+/// A record, its id as the database writes it, and the last run that describes it: the user's table may have a `run_id` of its own.
+struct Described {
+    id: String,
+    run_id: Option<String>,
+    view: RecordView,
+}
+
 impl Transaction<'_> {
     fn list_all(&mut self, filter: &Filter) -> Result<Vec<RecordView>, Failure> {
         let condition = if filter.status.is_some() { self.session.dialect().has_status } else { "TRUE" };
@@ -69,7 +76,7 @@ impl Transaction<'_> {
         let status = filter.status.map(Status::as_str);
         let texts: Vec<Option<&str>> = status.map(Some).into_iter().collect();
         let rows = self.values(&select, &texts)?;
-        self.views(rows)
+        Ok(self.views(rows)?.into_iter().map(|described| described.view).collect())
     }
 
     /// By the runs of the name, the newest first, until there are enough records that they describe last.
@@ -86,12 +93,14 @@ impl Transaction<'_> {
             let Some((last, _)) = runs.last() else { break };
             before.clone_from(last);
             let ids: Vec<String> = runs.iter().map(|(_, id)| id.clone()).collect();
-            let mut views: HashMap<String, RecordView> = self.views_by_id(&ids)?;
-            let fits = |run_id: &String, view: &RecordView| {
-                let is = |key: &str, word: &str| view.0.get(key).is_some_and(|value| value == word);
-                is("run_id", run_id) && filter.status.is_none_or(|status| is("status", status.as_str()))
+            let mut views: HashMap<String, Described> = self.views_by_id(&ids)?;
+            let fits = |run_id: &String, described: &Described| {
+                let is = |word: &str| described.view.0.get("status").is_some_and(|value| value == word);
+                described.run_id.as_ref() == Some(run_id) && filter.status.is_none_or(|status| is(status.as_str()))
             };
-            let found = runs.iter().filter_map(|(run_id, id)| views.remove(id).filter(|view| fits(run_id, view)));
+            let found =
+                runs.iter().filter_map(|(run_id, id)| views.remove(id).filter(|described| fits(run_id, described)));
+            let found = found.map(|described| described.view);
             listed.extend(found.take(most - listed.len()));
             if listed.len() >= most || runs.len() < page as usize {
                 break;
@@ -102,7 +111,7 @@ impl Transaction<'_> {
 
     /// One record with the last run that described it.
     pub(super) fn view(&mut self, id: &str) -> Result<Option<RecordView>, Failure> {
-        Ok(self.views_by_id(&[id.to_owned()])?.into_values().next())
+        Ok(self.views_by_id(&[id.to_owned()])?.into_values().next().map(|described| described.view))
     }
 
     fn view_of_run(&mut self, run_id: &str) -> Result<Option<RecordView>, Failure> {
@@ -127,26 +136,29 @@ impl Transaction<'_> {
     }
 
     /// Records by their ids as the database writes them.
-    fn views_by_id(&mut self, ids: &[String]) -> Result<HashMap<String, RecordView>, Failure> {
+    fn views_by_id(&mut self, ids: &[String]) -> Result<HashMap<String, Described>, Failure> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
         let rows = self.records(ids)?;
         let views = self.views(rows)?;
-        Ok(views.into_iter().map(|view| (id_of(&view.0["id"]), view)).collect())
+        Ok(views.into_iter().map(|described| (described.id.clone(), described)).collect())
     }
 
     /// Rows of the user's table, each with the last run that described it.
-    fn views(&mut self, rows: Vec<Vec<Value>>) -> Result<Vec<RecordView>, Failure> {
+    fn views(&mut self, rows: Vec<Vec<Value>>) -> Result<Vec<Described>, Failure> {
         let at = self.shape.columns.0.iter().position(|column| column.name == "id").unwrap_or_default();
         let ids: Vec<String> = rows.iter().filter_map(|row| row.get(at)).map(id_of).collect();
         let clock: DatabaseClock = self.clock()?;
         let runs = self.runs_of(&ids)?;
         let runs: HashMap<&str, &RunRow> = runs.iter().filter_map(|run| Some((run.get("record_id")?, run))).collect();
         let described = rows.into_iter().zip(&ids);
-        Ok(described
-            .map(|(values, id)| view(&self.shape.columns, values, runs.get(id.as_str()).copied(), clock))
-            .collect())
+        let views = described.map(|(values, id)| {
+            let run = runs.get(id.as_str()).copied();
+            let run_id = run.and_then(|run| run.get("run_id")).map(str::to_owned);
+            Described { id: id.clone(), run_id, view: view(&self.shape.columns, values, run, clock) }
+        });
+        Ok(views.collect())
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::Assignment;
 use super::session::Dialect;
 use super::shape::{Columns, Shape, without_nul};
-use crate::record::{Row, Status, read_instant, same_json};
+use crate::record::{Row, Status, parse_metrics, read_instant, same_json};
 
 /// The columns that a rule looks at, if they exist.
 const RULE_COLUMNS: [&str; 9] = [
@@ -76,8 +76,13 @@ impl RecordRow {
         }
     }
 
+    /// Whether there are metrics that cannot be read, such as JSON that is too deep.
+    fn has_illegible_metrics(&self) -> bool {
+        self.get("train_metrics").is_some_and(|text| text.trim_start().starts_with('{') && object(text).is_none())
+    }
+
     /// The columns of the user's row that differ between two states of its record, as far as the table has them.
-    pub(super) fn changes(dialect: &Dialect, columns: &Columns, before: &Row, after: &Row) -> Vec<Assignment> {
+    pub(super) fn changes(&self, dialect: &Dialect, columns: &Columns, before: &Row, after: &Row) -> Vec<Assignment> {
         let texts = |row: &Row| -> [Assignment; 6] {
             let text = |name: &str, text: Option<&String>| text.map(|text| columns.cut(name, &without_nul(text)));
             [
@@ -91,6 +96,8 @@ impl RecordRow {
         };
         let differ = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
         let metrics = metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref());
+        // Metrics that cannot be merged stay as the application wrote them.
+        let metrics = metrics.filter(|_| before.train_metrics.is_some() || !self.has_illegible_metrics());
         let changed = differ.map(|(after, _)| after).chain(metrics);
         changed.filter(|(name, _)| columns.has(name)).collect()
     }
@@ -111,11 +118,12 @@ pub(super) fn seconds(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|seconds: &f64| seconds.is_finite())
 }
 
-/// A JSON object; a column that holds anything else holds no metrics.
+/// A JSON object, with the NaN and infinities that Python writes; a column that holds anything else holds no metrics.
 fn object(text: &str) -> Option<Map<String, Value>> {
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Some(object),
-        Ok(_) | Err(_) => None,
+        Ok(_) => None,
+        Err(_) => parse_metrics(text.as_bytes()).ok(),
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Reduction {
     first_line: bool,
     /// Columns of the user's row that are not written.
     omitted: &'static [&'static str],
+    /// The user's row is not written at all.
+    run_only: bool,
 }
 
 /// Characters of a message that a constraint on its length is likely to take.
@@ -40,7 +42,11 @@ const STEPS: [(usize, bool, &[&str]); 9] = [
 
 impl Reduction {
     /// Everything is written.
-    pub(super) const NONE: Self = Self { ascii: false, message_chars_max: usize::MAX, first_line: false, omitted: &[] };
+    pub(super) const NONE: Self =
+        Self { ascii: false, message_chars_max: usize::MAX, first_line: false, omitted: &[], run_only: false };
+
+    /// A heartbeat while the application holds its row.
+    pub(super) const RUN_ONLY: Self = Self { run_only: true, ..Self::NONE };
 
     /// The reductions to be tried after a failure of `class`; none if less would not help.
     pub(super) fn after(class: Class) -> impl Iterator<Item = Self> {
@@ -53,27 +59,36 @@ impl Reduction {
             message_chars_max,
             first_line,
             omitted,
+            run_only: false,
         })
     }
 
-    /// `changes` of the user's row, as far as they are written.
-    pub(super) fn of_record(&self, changes: Vec<Assignment>) -> Vec<Assignment> {
-        let kept = changes.into_iter().filter(|(name, _)| !self.omitted.contains(name));
-        kept.map(|(name, text)| (name, text.map(|text| self.text(name, text)))).collect()
+    /// `changes` of the user's row, whose texts are `known`, as far as they are written.
+    pub(super) fn of_record(&self, known: &str, changes: Vec<Assignment>) -> Vec<Assignment> {
+        let kept = changes.into_iter().filter(|(name, _)| !self.omits(name));
+        kept.map(|(name, text)| (name, text.map(|text| self.text(name, &text, known)))).collect()
     }
 
-    fn text(&self, name: &str, text: String) -> String {
-        if name != "error_message" {
-            return text;
-        }
-        let text = if self.first_line { text.lines().next().unwrap_or_default() } else { text.as_str() };
-        shortened(text, self.message_chars_max)
+    /// Whether nothing of the user's row is written.
+    pub(super) const fn is_run_only(&self) -> bool {
+        self.run_only
     }
 
-    /// Parameters in characters that every encoding has, if one was refused.
-    pub(super) fn encoded<'a>(&self, texts: &[Option<&'a str>]) -> Vec<Option<Cow<'a, str>>> {
-        let encoded = |text: &'a str| if self.ascii { Cow::Owned(ascii(text)) } else { Cow::Borrowed(text) };
-        texts.iter().map(|text| text.map(encoded)).collect()
+    /// Whether a column of the user's row is not written.
+    pub(super) fn omits(&self, name: &str) -> bool {
+        self.omitted.contains(&name)
+    }
+
+    fn text(&self, name: &str, text: &str, known: &str) -> String {
+        let text =
+            if self.first_line && name == "error_message" { text.lines().next().unwrap_or_default() } else { text };
+        let text = self.encoded(text, known);
+        if name == "error_message" { shortened(&text, self.message_chars_max) } else { text.into_owned() }
+    }
+
+    /// A new value in characters that every encoding has, if one was refused. The characters of `known`, a text from the database, stay.
+    pub(super) fn encoded<'a>(&self, text: &'a str, known: &str) -> Cow<'a, str> {
+        if self.ascii { Cow::Owned(ascii(text, known)) } else { Cow::Borrowed(text) }
     }
 
     /// What is left out, for the log; empty if the whole change is written.
@@ -102,13 +117,13 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     format!("{start}…{end}")
 }
 
-fn ascii(text: &str) -> String {
+fn ascii(text: &str, known: &str) -> String {
     let replaced = text.chars().map(|character| match character {
+        plain if plain.is_ascii() || known.contains(plain) => plain.to_string(),
         '…' => "...".to_owned(),
         // No double quote: the text may be JSON.
         '“' | '”' | '„' | '‘' | '’' => "'".to_owned(),
         '–' | '—' => "-".to_owned(),
-        plain if plain.is_ascii() => plain.to_string(),
         _ => "?".to_owned(),
     });
     replaced.collect()
@@ -134,13 +149,14 @@ mod tests {
         let all = ["status", "train_end_time", "train_duration", "train_metrics", "model_path", "error_message"];
         let changes = || all.map(|name| (name, Some("é\nx".to_owned()))).to_vec();
         let counts: Vec<usize> =
-            Reduction::after(Class::Refused).map(|reduction| reduction.of_record(changes()).len()).collect();
+            Reduction::after(Class::Refused).map(|reduction| reduction.of_record("", changes()).len()).collect();
         assert_eq!(counts, [6, 6, 5, 5, 5, 3, 2, 1]);
         let first = Reduction::after(Class::BadText).next().unwrap();
-        assert_eq!(first.of_record(changes()), changes());
-        assert_eq!(first.encoded(&[Some("é…“x”"), None]), [Some("?...'x'".into()), None]);
+        assert_eq!(first.of_record("", changes())[0].1.as_deref(), Some("?\nx"));
+        assert_eq!(first.encoded("é…“x”", ""), "?...'x'");
+        assert_eq!(first.encoded("é损", "né"), "é?");
         assert_eq!(Reduction::after(Class::Schema).count(), 0);
-        assert_eq!(Reduction::NONE.of_record(changes()), changes());
+        assert_eq!(Reduction::NONE.of_record("", changes()), changes());
         assert_eq!(Reduction::NONE.describe(), "");
     }
 }

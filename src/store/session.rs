@@ -46,6 +46,8 @@ pub(super) enum Class {
     IdTaken,
     /// Another process did the same at the same time.
     Raced,
+    /// Another process holds a lock: SQLSTATE 55P03.
+    Locked,
     /// A table or column is not as it was read: SQLSTATE class 42.
     Schema,
     /// The user's table is missing beside runwrap's own.

@@ -63,7 +63,11 @@ impl Store {
             });
             let ended = self.end_transaction(result);
             match ended {
-                Err(Failure { class: Class::Schema, .. }) if cached.take().is_some() => self.options.shape.set(None),
+                Err(Failure { class: Class::Schema | Class::BadValue | Class::BadText | Class::Refused, .. })
+                    if cached.take().is_some() =>
+                {
+                    self.options.shape.set(None);
+                }
                 other => return other,
             }
         }
@@ -244,13 +248,11 @@ impl Transaction<'_> {
     }
 
     pub(super) fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
-        let encoded = self.reduction.encoded(texts);
-        self.session.rows(statement, &encoded.iter().map(Option::as_deref).collect::<Vec<_>>())
+        self.session.rows(statement, texts)
     }
 
     pub(super) fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure> {
-        let encoded = self.reduction.encoded(texts);
-        self.session.execute(statement, &encoded.iter().map(Option::as_deref).collect::<Vec<_>>())
+        self.session.execute(statement, texts)
     }
 
     /// The first column of the first row.
@@ -266,6 +268,9 @@ impl Transaction<'_> {
 
     /// Reads the user's row without a lock.
     pub(super) fn read_record(&mut self, id: &str) -> Result<Option<RecordRow>, Failure> {
+        if !self.holds(id) {
+            return Ok(None);
+        }
         let names = record_row::columns(self.shape);
         let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
         let read = self.sql("read_record", &[("{columns}", &super::statement::list(reads))]);
@@ -273,17 +278,23 @@ impl Transaction<'_> {
         Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts)))
     }
 
+    /// Whether the id column can hold `id`: a table that was made again may have ids of another type.
+    pub(super) fn holds(&self, id: &str) -> bool {
+        self.shape.columns.get("id").is_some_and(|column| (self.session.dialect().holds_id)(column, id))
+    }
+
     /// The id of a row as the database writes it, for an id that a person typed.
     pub(super) fn find(&mut self, typed: &RecordId) -> Result<Option<String>, Failure> {
         let find = self.sql("read_record", &[("{columns}", "CAST(id AS text)")]);
-        let holds = self.shape.columns.get("id").is_some_and(|id| (self.session.dialect().holds_id)(id, &typed.0));
-        if !holds {
+        if !self.holds(&typed.0) {
             return Ok(None);
         }
         let typed = super::shape::without_nul(&typed.0);
         match self.text(&find, &[Some(&typed)]) {
             // The type of the column cannot hold it. The transaction can only be rolled back.
-            Err(Failure { class: Class::BadValue, error }) => Err(Failure { class: Class::NoSuchId, error }),
+            Err(Failure { class: Class::BadValue | Class::BadText, error }) => {
+                Err(Failure { class: Class::NoSuchId, error })
+            }
             other => other,
         }
     }

@@ -16,6 +16,7 @@ const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 impl Transaction<'_> {
     /// Takes the next version of `name`.
     pub(super) fn next_version(&mut self, name: &str) -> Result<String, Failure> {
+        let name = &*self.reduction.encoded(name, "");
         let (table, key) = (self.shape.record_table.clone(), version_key(name));
         let next = self.sql("next_version", &[]);
         if let Some(number) = self.text(&next, &[Some(&table), Some(&key)])? {
@@ -29,6 +30,7 @@ impl Transaction<'_> {
     /// Makes the counter of `name` continue above `label`, if that is a `vN`.
     pub(super) fn raise_version(&mut self, name: &str, label: &str) -> Result<(), Failure> {
         let Some(number) = version_number(label) else { return Ok(()) };
+        let name = &*self.reduction.encoded(name, "");
         let (table, key) = (self.shape.record_table.clone(), version_key(name));
         let counter = self.sql("version_counter", &[]);
         let seed = match self.text(&counter, &[Some(&table), Some(&key)])? {

@@ -24,11 +24,22 @@ pub(super) fn class(error: &postgres::Error) -> Class {
     match answer.code().code() {
         "23505" if is_id() => Class::IdTaken,
         "22P05" | "22021" => Class::BadText,
+        "55P03" => Class::Locked,
         code if code.starts_with("22") => Class::BadValue,
-        code if ["23", "54", "P0"].iter().any(|class| code.starts_with(class)) => Class::Refused,
         code if code.starts_with("42") || code.starts_with("3F") => Class::Schema,
+        code if is_refusal(code) => Class::Refused,
         _ => Class::Other,
     }
+}
+
+/// A constraint, a limit, a view's CHECK OPTION, or an error that a trigger raised, also with a code of its own.
+fn is_refusal(code: &str) -> bool {
+    // Classes that the server itself uses; every other one is a trigger's.
+    const OTHERS: [&str; 32] = [
+        "00", "01", "02", "03", "08", "0A", "0B", "0L", "0P", "24", "25", "26", "28", "2B", "2D", "34", "35", "3B",
+        "3D", "40", "42", "3F", "53", "55", "57", "58", "72", "F0", "HV", "XX", "0Z", "22",
+    ];
+    !OTHERS.iter().any(|class| code.starts_with(class))
 }
 
 impl Server {

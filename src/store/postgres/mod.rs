@@ -43,7 +43,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     base_type: |declared, length| (declared.to_ascii_lowercase(), length.and_then(|length| length.parse().ok())),
     read,
-    shown: |column| format!("CAST(to_json({}) AS text)", quote(&column.name)),
+    shown,
     has_status: "CAST(status AS text) = $1",
     // Every type that keeps an instant reads it.
     instant: |instant| instant.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
@@ -62,12 +62,23 @@ fn read(column: &Column) -> String {
     format!("CAST({name} AS text)")
 }
 
+/// Selects a column as JSON; an id that is no number as the text by which its run knows it.
+fn shown(column: &Column) -> String {
+    let name = quote(&column.name);
+    let numbers = ["smallint", "integer", "bigint", "numeric", "real", "double precision"];
+    if column.name == "id" && !numbers.contains(&column.base_type.as_str()) {
+        return format!("CAST(to_json(CAST({name} AS text)) AS text)");
+    }
+    format!("CAST(to_json({name}) AS text)")
+}
+
 /// A value that its type cannot hold aborts the transaction, and the server logs an error.
 fn holds_id(id: &Column, text: &str) -> bool {
     match id.base_type.as_str() {
         "smallint" => text.parse::<i16>().is_ok(),
         "integer" => text.parse::<i32>().is_ok(),
         "bigint" => text.parse::<i64>().is_ok(),
+        "numeric" | "real" | "double precision" => text.parse::<f64>().is_ok(),
         "uuid" => uuid::Uuid::try_parse(text).is_ok(),
         _ => true,
     }
@@ -77,7 +88,7 @@ fn holds_id(id: &Column, text: &str) -> bool {
 pub(super) struct PostgresSession {
     client: Client,
     server: Server,
-    timeout_ms: String,
+    timeout_ms: u128,
 }
 
 impl PostgresSession {
@@ -88,7 +99,7 @@ impl PostgresSession {
         statement_timeout: Duration,
     ) -> Result<Self, StoreError> {
         let (client, server) = connect::connect(target, attempt)?;
-        let timeout_ms = statement_timeout.as_millis().clamp(1, i32::MAX as u128).to_string();
+        let timeout_ms = statement_timeout.as_millis().clamp(2, i32::MAX as u128);
         Ok(Self { client, server, timeout_ms })
     }
 
@@ -136,7 +147,8 @@ impl Session for PostgresSession {
     }
 
     fn begin(&mut self, _access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
-        let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &self.timeout_ms)]);
+        let [whole, half] = [self.timeout_ms, self.timeout_ms / 2].map(|timeout| timeout.to_string());
+        let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
         // The simple protocol runs several statements in one round trip, and has no parameters.
         let first = first.map_or_else(String::new, |(statement, texts)| inlined(statement, texts));
         let messages = self.client.simple_query(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
@@ -174,12 +186,31 @@ impl Session for PostgresSession {
     }
 }
 
-/// `statement` with each `$n` as a literal.
+/// `statement` with each `$n` as a literal, save in comments and quoted names.
 fn inlined(statement: &str, texts: Texts<'_>) -> String {
-    let mut inlined = statement.to_owned();
-    for (number, text) in texts.iter().enumerate().rev() {
-        let literal = text.map_or_else(|| "NULL".to_owned(), literal);
-        inlined = inlined.replace(&format!("${}", number + 1), &literal);
+    let mut inlined = String::with_capacity(statement.len());
+    let mut rest = statement;
+    while let Some(at) = rest.find(['$', '"', '\'', '-']) {
+        inlined.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let skipped = |end: &str| rest[1..].find(end).map_or(rest.len(), |at| at + 1 + end.len());
+        let length = match &rest[..1] {
+            "-" if rest.starts_with("--") => skipped("\n"),
+            "-" => 1,
+            "$" => {
+                let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
+                let text = rest[1..=digits].parse::<usize>().ok().and_then(|number| texts.get(number.checked_sub(1)?));
+                if let Some(text) = text {
+                    inlined.push_str(&text.map_or_else(|| "NULL".to_owned(), literal));
+                    rest = &rest[1 + digits..];
+                    continue;
+                }
+                1
+            }
+            quote => skipped(quote),
+        };
+        inlined.push_str(&rest[..length]);
+        rest = &rest[length..];
     }
-    inlined
+    inlined + rest
 }

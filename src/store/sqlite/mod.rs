@@ -38,8 +38,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     holds_id: |_, _| true,
     place: |table, _| (quote(&table.name), "main".to_owned()),
     base_type,
-    read: |column| format!("CAST({} AS TEXT)", quote(&column.name)),
-    shown: |column| quote(&column.name),
+    read: |column| format!("CAST({} AS TEXT)", column_name(&column.name)),
+    shown: |column| column_name(&column.name),
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
     has_status: "likelihood(status = $1, 0.0001)",
     // As SQLAlchemy writes an instant, and SQLite's own date functions read it.
@@ -48,6 +48,11 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> Migration {
     Migration { number, is_breaking, statements }
+}
+
+/// A column that is read. A name in double quotes would be a text if there is no such column any more.
+fn column_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// `VARCHAR(36)` is `varchar` and 36.

@@ -51,7 +51,7 @@ fn no_migrate_error_names_the_migrate_verb(place: &Place) {
 /// Reverts the newest migration, as an earlier runwrap left the schema.
 fn downgrade(place: &Place) {
     place.sql(
-        "DROP TABLE runwrap_versions; DROP INDEX runwrap_runs_named;
+        "DROP TABLE runwrap_versions; DROP INDEX runwrap_runs_named; ALTER TABLE runwrap_runs DROP COLUMN tied_at;
          ALTER TABLE runwrap_runs ADD COLUMN counted_until bigint; ALTER TABLE runwrap_runs ADD COLUMN counted_number bigint;
          ALTER TABLE runwrap_runs ADD COLUMN counted_id bigint;
          CREATE INDEX runwrap_runs_counted ON runwrap_runs (record_table, counted_until) WHERE counted_until IS NOT NULL;

@@ -2,6 +2,7 @@
 //! has. Must not start runwrap itself.
 
 mod adoption;
+mod attack;
 mod beginning;
 mod deciding;
 mod foreign;
