@@ -16,5 +16,6 @@ ALTER TABLE {schema}.runwrap_runs
     DROP COLUMN counted_id,
     -- When the run got its record, by this database's clock: of several runs the last one owns it.
     ADD COLUMN tied_at timestamptz;
+ALTER TABLE {schema}.runwrap_runs ALTER COLUMN tied_at SET DEFAULT clock_timestamp();
 
 CREATE INDEX runwrap_runs_named ON {schema}.runwrap_runs (record_table, left(name, 200), run_id);

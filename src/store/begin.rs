@@ -283,8 +283,12 @@ impl Beginning<'_, '_> {
             ];
             return self.transaction.update_run(&run_id, &values);
         }
-        let tied_at = run_row::instant_text(self.transaction.clock()?.now);
-        if self.transaction.insert_run(&run_row::first_values(self.run, &table, begun, tied_at))? == 0 {
+        let mut values = run_row::first_values(self.run, &table, begun);
+        // SQLite has no default for a column that was added; elsewhere the default saves a round trip.
+        if self.transaction.session.dialect().is_exclusive {
+            values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));
+        }
+        if self.transaction.insert_run(&values)? == 0 {
             let message = format!("run {run_id} is begun by another process");
             return Err(Failure { class: Class::Raced, error: StoreError::Transient { message } });
         }

@@ -166,7 +166,7 @@ fn texts(row: &Row) -> [Assignment; 13] {
 }
 
 /// A new run's columns.
-pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun, tied_at: String) -> Vec<Assignment> {
+pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun) -> Vec<Assignment> {
     let text = |text: &str| Some(text.to_owned());
     vec![
         ("run_id", Some(run.run_id.to_string())),
@@ -182,7 +182,6 @@ pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun, tied_at
         ("last_seen_at", Some(instant_text(run.begun_at))),
         ("lease_seconds", Some(run.lease_seconds.to_string())),
         ("runwrap_version", text(env!("CARGO_PKG_VERSION"))),
-        ("tied_at", Some(tied_at)),
     ]
 }
 

@@ -373,7 +373,7 @@ fn heartbeat_passes_an_application_that_holds_its_row() {
         .unwrap();
     assert!(age.parse::<i64>().unwrap() < 60, "{applied:?} {age}");
     held.commit().unwrap();
-    // The next one tells the rest.
+    // The next one reports the rest.
     place.open().apply(run.run_id, &Change::Heartbeat(progress(r#"{"loss": 1}"#))).unwrap();
     let shown = place.show("1");
     assert_eq!((&shown["model_path"], &shown["train_metrics"]), (&json!("mine"), &json!({"loss": 1})));
