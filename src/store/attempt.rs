@@ -174,7 +174,7 @@ impl Attempts {
         !self.hung.is_empty()
     }
 
-    /// Closes the store, waiting for at most [`CLOSE_MAX`]. For a process that is about to end.
+    /// Closes the store, waiting for at most `CLOSE_MAX`. For a process that is about to end.
     pub fn close(&mut self) {
         let Some(Thread { jobs, ended, .. }) = self.thread.take() else { return };
         drop(jobs);
