@@ -39,7 +39,8 @@ fn unusable_variable_of_libpq_is_named() {
         ("PGCONNECT_TIMEOUT", "10s", "the value of PGCONNECT_TIMEOUT is not a number of seconds"),
         ("PGCHANNELBINDING", "maybe", "the value of PGCHANNELBINDING is unknown"),
         ("PGTARGETSESSIONATTRS", "slave", "the value of PGTARGETSESSIONATTRS is unknown"),
-        ("PGSSLCRL", "x", "cannot honour PGSSLCRL"),
+        ("PGREQUIREPEER", "postgres", "cannot honour PGREQUIREPEER"),
+        ("PGREQUIREAUTH", "scram-sha-256", "cannot honour PGREQUIREAUTH"),
         ("PGSERVICE", "none", "there is no service \"none\""),
     ] {
         let door = Door::new().with(variable, value).with("RUNWRAP_DATABASE_URL", "postgres://ml:hunter2@/db");
