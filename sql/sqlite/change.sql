@@ -10,12 +10,7 @@ SELECT
         FROM {schema}.runwrap_runs AS later
         WHERE later.record_table = runwrap_runs.record_table
             AND later.record_id = runwrap_runs.record_id
-            AND later.run_id <> runwrap_runs.run_id
-            AND (
-                later.tied_at > runwrap_runs.tied_at
-                OR (later.tied_at IS NOT NULL AND runwrap_runs.tied_at IS NULL)
-                OR (later.tied_at IS NOT DISTINCT FROM runwrap_runs.tied_at AND later.run_id > runwrap_runs.run_id)
-            )
+            AND (coalesce(later.tied_at, ''), later.run_id) > (coalesce(runwrap_runs.tied_at, ''), runwrap_runs.run_id)
     ), 'false', 'true'),
     {columns}
 FROM {schema}.runwrap_runs

@@ -187,7 +187,7 @@ impl Recovery<'_> {
         self.end_each("end a stuck record", suspects.into_iter().map(|suspect| Silent::Stuck(suspect, doubt.clone())))
     }
 
-    /// The runs among `overdue` with a journal here that is alive or ours: its lock and its end know more than a lease.
+    /// The runs among `overdue` with a journal in this state directory, locked or not. Its lock and its end outweigh the lease.
     fn journaled(&self, overdue: &[RunId]) -> io::Result<HashSet<RunId>> {
         if overdue.is_empty() || !self.settings.state_dir.exists() {
             return Ok(HashSet::new());
@@ -229,7 +229,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    /// Asks the database; in a dry run nothing of it lasts, and no rehearsal sees another.
+    /// Runs `work` in the database. A dry run rolls it back, so that no rehearsal depends on another.
     fn ask<T: Send + 'static>(
         &mut self,
         table: &str,

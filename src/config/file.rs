@@ -77,9 +77,9 @@ mod tests {
     #[track_caller]
     fn refused(content: &str, wanted: &[&str]) {
         let error = parse(Path::new("/c.toml"), content).unwrap_err();
-        let said = format!("{error}\n{}", error.hint);
-        assert!(wanted.iter().all(|part| said.contains(part)), "{said}");
-        assert!(!said.contains("hunter2"), "{said}");
+        let message = format!("{error}\n{}", error.hint);
+        assert!(wanted.iter().all(|part| message.contains(part)), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Ends records without a journal: of runs whose lease has run out, and of rows that nothing watches. Owns the texts of these
-//! ends. Must not choose the candidates: the store does, and judges each again under its lock.
+//! ends. Must not choose the candidates: the store does, and repeats the decision about each under its lock.
 
 use std::fs;
 use std::path::Path;

@@ -158,7 +158,7 @@ impl Keeper {
         if let RunState { started: Some(started), ended: None, .. } = &self.state
             && self.trainer.is_none()
         {
-            // Without it a takeover only knows less about the trainer's end.
+            // Without it, a takeover records fewer facts of the trainer's end.
             let held = leftovers::open_trainer(&self.config.run_id.to_string(), started.pid);
             self.trainer = held.unwrap_or_else(|error| {
                 log::info!(event = "trainer_not_held", error:%; "");

@@ -40,7 +40,7 @@ pub enum TrainerExit {
     Signaled { signal: i32, name: String, oom: bool },
     /// The exec failed; `message` names the command and the error.
     NotExecuted { message: String },
-    /// The supervisor was killed or failed, as `reason` says; the exit status is unknown.
+    /// The supervisor was killed or failed; `reason` has the cause. The exit status is unknown.
     Unknown { reason: Reason, message: String },
 }
 

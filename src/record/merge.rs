@@ -38,7 +38,7 @@ pub enum Proof {
     DeadJournal,
 }
 
-/// The database's clock, read in the transaction that judges by it.
+/// The database's clock, read in the transaction whose decision depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseClock {
     pub now: DateTime<Utc>,
@@ -51,7 +51,7 @@ pub struct DatabaseClock {
 pub enum Applied {
     /// The database has it.
     Written,
-    /// The rules keep what the record already says.
+    /// The rules keep the record's values.
     Kept,
     /// The run or its row in the user's table is missing: begin it (again), then repeat the change.
     Missing,
@@ -194,11 +194,10 @@ pub(super) const fn whole_seconds(seconds: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, Value, json};
-    use uuid::Uuid;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::record::{Report, RunId};
+    use crate::record::Report;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds)
@@ -210,21 +209,7 @@ mod tests {
 
     /// Begins at 1000 with a lease of 300 s.
     fn begin() -> Change {
-        Change::Begin(Run {
-            run_id: RunId(Uuid::nil()),
-            name: "cifar".into(),
-            version: None,
-            adopt: None,
-            set: Vec::new(),
-            begun_at: at(1000),
-            command: Vec::new(),
-            cwd: "/".into(),
-            host: "gpu-7".into(),
-            username: "ann".into(),
-            context: Map::new(),
-            model_path: None,
-            lease_seconds: 300,
-        })
+        Change::Begin(Run::sample("cifar", at(1000)))
     }
 
     fn heartbeat(seen: i64, metrics: &Value) -> Change {

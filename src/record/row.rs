@@ -1,4 +1,4 @@
-//! One record as the rules see it: plain data, and the questions that every rule asks of it. Pure.
+//! One record, the input of the rules: plain data, and the conditions that several rules test. Pure.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};

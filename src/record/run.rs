@@ -79,3 +79,25 @@ pub struct Progress {
     pub stop_signal: Option<String>,
     pub report: Report,
 }
+
+#[cfg(test)]
+impl Run {
+    /// A run for tests, with a lease of 300 s.
+    pub(crate) fn sample(name: &str, begun_at: DateTime<Utc>) -> Self {
+        Self {
+            run_id: RunId(Uuid::now_v7()),
+            name: name.into(),
+            version: None,
+            adopt: None,
+            set: Vec::new(),
+            begun_at,
+            command: vec!["true".into()],
+            cwd: "/".into(),
+            host: "gpu-7".into(),
+            username: "ann".into(),
+            context: Map::new(),
+            model_path: None,
+            lease_seconds: 300,
+        }
+    }
+}

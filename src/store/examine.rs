@@ -1,5 +1,5 @@
 //! Finds records that may not be well: overdue runs, stuck rows, pages of the table for `check`. Each statement may return too many;
-//! the rules of `record` judge, and whoever writes judges again under the lock.
+//! the rules of `record` decide. A repair repeats the decision under the row's lock.
 
 use std::collections::HashMap;
 
@@ -157,7 +157,7 @@ impl Transaction<'_> {
         Ok(Page { read, last, suspicious: suspicious.collect() })
     }
 
-    /// A record by what its own row says.
+    /// A record, by the values of its own row.
     fn examined(&self, row: &RecordRow, clock: DatabaseClock) -> Examined {
         let times = ["train_start_time", "created_at", "updated_at"];
         let seen_at = times.into_iter().filter_map(|name| row.get(name).and_then(read_instant)).max();
@@ -234,7 +234,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Whether a record has ended and its own row shows nothing wrong, whatever its run says.
+/// Whether a record has ended and its own row has no finding. The run's row is not considered.
 fn is_sound(examined: &Examined) -> bool {
     let status = examined.status.as_deref().map(str::trim_end).and_then(Status::parse);
     let has_ended = matches!(status, Some(Status::Completed | Status::Failed));

@@ -1,4 +1,4 @@
-//! runwrap's tables: how they come to be. Owns the order of migrations and the script for a person with the rights.
+//! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
 use super::session::{Access, Dialect, Failure};
 use super::statement::{fill, section};
@@ -15,7 +15,7 @@ impl Store {
         Ok(self.make_tables()?)
     }
 
-    /// Makes what is missing, in a transaction of its own.
+    /// Creates the missing tables and applies the missing migrations, in one transaction.
     pub(super) fn make_tables(&mut self) -> Result<usize, Failure> {
         self.options.shape.set(None);
         let begun = self.begin_with(Access::Write, None);

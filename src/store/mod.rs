@@ -59,12 +59,12 @@ pub struct Store {
     table: TableName,
     options: OpenOptions,
     nesting: Nesting,
-    /// What of a change is left out, since the database has refused it.
+    /// The parts of a change that the database refused, and that are left out.
     reduction: Reduction,
 }
 
 impl Store {
-    /// From now on nothing lasts: this connection alone sees what it does, until it is closed.
+    /// Rolls back all later work when the connection is closed. Until then the connection reads its own changes.
     pub fn rehearse(&mut self) {
         self.nesting = Nesting::Announced;
     }

@@ -111,7 +111,7 @@ impl RunRow {
         })
     }
 
-    /// Adds what the run says to what the user's row says.
+    /// Adds the run's reason, exit code, signal and context to the user's row.
     pub(super) fn describe(&self, row: &mut Row) {
         let text = |name: &str| self.get(name).map(str::to_owned);
         // A later version may have a reason that this one has no word for: an end, and not presumed.

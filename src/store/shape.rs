@@ -44,7 +44,7 @@ pub(super) struct Shape {
     pub(super) has_versions: bool,
 }
 
-/// What the catalog says of `runwrap_migrations`.
+/// The state of `runwrap_migrations`, by the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Migrations {
     Missing,

@@ -4,34 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Map;
-use uuid::Uuid;
 
 use super::sqlite::STEPS;
 use super::*;
-use crate::record::{Change, Decision, Run, RunId};
+use crate::record::{Change, Decision, Run};
 use crate::record::{Doubt, Ending, Progress, Reason, Report, Status};
 
 fn moment() -> DateTime<Utc> {
     "2026-01-02T03:04:05Z".parse().unwrap()
-}
-
-fn run(name: &str) -> Run {
-    Run {
-        run_id: RunId(Uuid::now_v7()),
-        name: name.into(),
-        version: None,
-        adopt: None,
-        set: Vec::new(),
-        begun_at: moment(),
-        command: vec!["true".into()],
-        cwd: "/".into(),
-        host: "gpu-7".into(),
-        username: "ann".into(),
-        context: Map::new(),
-        model_path: None,
-        lease_seconds: 300,
-    }
 }
 
 fn progress() -> Progress {
@@ -60,7 +40,7 @@ fn ended() -> Change {
 
 /// A life, and everything that is asked regularly. Returns the steps of each, under its name.
 fn everything(store: &mut Store) -> Vec<(&'static str, i64)> {
-    let (first, second) = (run("model-7"), run("a new name"));
+    let (first, second) = (Run::sample("model-7", moment()), Run::sample("a new name", moment()));
     let mut taken = Vec::new();
     let mut step = |what: &'static str, work: &mut dyn FnMut(&mut Store)| {
         STEPS.set(0);
@@ -118,7 +98,7 @@ fn filled(path: &Path, count: u32) -> Store {
     // In one transaction: nobody needs them to last.
     store.rehearse();
     for number in 0..count {
-        let run = run(&format!("model-{}", number % 10));
+        let run = Run::sample(&format!("model-{}", number % 10), moment());
         store.begin(&run, None).unwrap();
         store.apply(run.run_id, &ended()).unwrap();
     }

@@ -87,7 +87,7 @@ impl Store {
     /// Runs `work` as one transaction, durable together: a run that is delivered whole costs one commit.
     ///
     /// # Errors
-    /// The first error of `work`, after which nothing of it lasts.
+    /// The first error of `work`, after which the transaction is rolled back.
     pub fn together<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.nesting != Nesting::None {
             return work(self);

@@ -70,17 +70,19 @@ impl Server {
 
     fn hint(&self, answer: &DbError) -> String {
         let code = answer.code().code();
-        let says = |part: &str| answer.message().contains(part);
+        let mentions = |part: &str| answer.message().contains(part);
         match (code, &code[..2]) {
             ("28P01", _) => "check the password: in the URL, PGPASSWORD or the password file".into(),
-            ("28000", _) if says("valid client certificate") => {
+            ("28000", _) if mentions("valid client certificate") => {
                 "name the client's certificate with sslcert=FILE and its key with sslkey=FILE".into()
             }
-            ("28000", _) if says("certificate authentication") => {
+            ("28000", _) if mentions("certificate authentication") => {
                 format!("name a client certificate of the user {} with sslcert=FILE", self.user)
             }
-            ("28000", _) if says("role ") => format!("create the role {}, or correct the user in the URL", self.user),
-            (_, "28") if says("no encryption") => {
+            ("28000", _) if mentions("role ") => {
+                format!("create the role {}, or correct the user in the URL", self.user)
+            }
+            (_, "28") if mentions("no encryption") => {
                 "set sslmode=require, or let pg_hba.conf on the server admit this user, host and database without TLS"
                     .into()
             }

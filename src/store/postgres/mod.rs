@@ -62,7 +62,7 @@ fn read(column: &Column) -> String {
     format!("CAST({name} AS text)")
 }
 
-/// Selects a column as JSON; an id that is no number as the text by which its run knows it.
+/// Selects a column as JSON. An id that is no number becomes text, which is equal to `record_id` in `runwrap_runs`.
 fn shown(column: &Column) -> String {
     let name = quote(&column.name);
     let numbers = ["smallint", "integer", "bigint", "numeric", "real", "double precision"];
@@ -186,7 +186,7 @@ impl Session for PostgresSession {
     }
 }
 
-/// `statement` with each `$n` as a literal, save in comments and quoted names.
+/// `statement` with each `$n` as a literal, except in comments and quoted names.
 fn inlined(statement: &str, texts: Texts<'_>) -> String {
     let mut inlined = String::with_capacity(statement.len());
     let mut rest = statement;

@@ -15,7 +15,7 @@ use crate::sys::file_system::{check_writable, is_shared};
 pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let sorted = |error: rusqlite::Error| sort(path, &error);
     check_place(path)?;
-    // The journal mode belongs to whoever made the database: a switch to WAL would break its read-only readers.
+    // The application that created the database chose its journal mode: a switch to WAL would break its read-only readers.
     let is_new = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
     let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
     connection.busy_timeout(busy_timeout).map_err(sorted)?;

@@ -1,4 +1,4 @@
-//! An end that the database refuses is sent again with less of it: what the end says may be reduced, the end itself is never lost.
+//! An end that the database refuses is sent again with fewer or shorter values. The end itself is never lost.
 
 use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, Report, Run, Status};
 use serde_json::{Value, json};
