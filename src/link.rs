@@ -87,8 +87,7 @@ pub enum ToKeeper {
 pub enum ToSupervisor {
     /// The database has the record.
     Recorded(Begun),
-    /// The database refuses the record until a person acts. The keeper retries only at the next heartbeat and at the
-    /// end.
+    /// The database refuses the record until a person acts. The keeper retries at each heartbeat and at the end.
     Failed {
         /// The run's options contradict the database.
         refused: bool,
@@ -97,6 +96,8 @@ pub enum ToSupervisor {
         #[serde(serialize_with = "shortened")]
         hint: String,
     },
+    /// The database accepts the record again, after a `Failed`.
+    Restored,
     /// The database has the end.
     Final,
 }

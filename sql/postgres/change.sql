@@ -5,6 +5,7 @@
 SELECT
     CAST(clock_timestamp() AS text),
     CAST(pg_postmaster_start_time() AS text),
+    CAST({schema}.runwrap_timeline() AS text),
     CAST(NOT EXISTS (
         SELECT
         FROM {schema}.runwrap_runs AS later

@@ -22,6 +22,7 @@ WHERE record_table = $1
     AND clock_timestamp() > heartbeat_at + make_interval(secs => lease_seconds)
     AND clock_timestamp() >= pg_postmaster_start_time() + make_interval(secs => lease_seconds)
 ORDER BY run_id
+LIMIT {limit}
 
 -- name: live_page
 SELECT record_id

@@ -17,4 +17,5 @@ SET LOCAL max_parallel_workers_per_gather = 0
 -- name: clock
 SELECT
     CAST(clock_timestamp() AS text),
-    CAST(pg_postmaster_start_time() AS text)
+    CAST(pg_postmaster_start_time() AS text),
+    CAST({schema}.runwrap_timeline() AS text)

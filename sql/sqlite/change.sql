@@ -5,6 +5,7 @@
 SELECT
     strftime('%Y-%m-%d %H:%M:%f', 'now'),
     '1970-01-01 00:00:00',
+    NULL,
     iif(EXISTS (
         SELECT 1
         FROM {schema}.runwrap_runs AS later

@@ -21,6 +21,7 @@ WHERE record_table = $1
     AND strftime('%Y-%m-%d %H:%M:%f', 'now')
         > strftime('%Y-%m-%d %H:%M:%f', heartbeat_at, '+' || lease_seconds || ' seconds')
 ORDER BY run_id
+LIMIT {limit}
 
 -- name: live_page
 SELECT record_id

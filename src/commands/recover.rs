@@ -2,7 +2,7 @@
 //! on demand, of rows that nothing watches. Prints each record before and after. The loop and its policy are `delivery`'s.
 
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
@@ -12,12 +12,9 @@ use super::ask::Database;
 use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
-use crate::delivery::{
-    Backlog, DeadRun, Delivery, Inspection, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, inspect,
-};
-use crate::journal::{Home, run_id_of};
+use crate::delivery::{Backlog, DeadRun, Delivery, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, journaled};
 use crate::output;
-use crate::record::{Applied, RunId};
+use crate::record::Applied;
 use crate::store::attempt::Keep;
 use crate::store::{Decided, Store, StoreError};
 
@@ -175,9 +172,10 @@ impl Recovery<'_> {
     /// Presumes runs lost whose lease has run out, and gives up rows that nothing watches and that have been silent for so long.
     fn end_silent(&mut self) -> Result<(), CommandError> {
         let table = &self.settings.table;
-        let overdue = self.ask(table, "look for lost runs", Store::overdue)?;
+        let overdue = self.ask(table, "look for lost runs", |store| store.overdue(u32::MAX))?;
         let unusable = |cause| CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause };
-        let journaled = self.journaled(&overdue).map_err(unusable)?;
+        let identity = self.settings.database.identity();
+        let journaled = journaled(&self.settings.state_dir, &identity, &overdue).map_err(unusable)?;
         let lost = overdue.into_iter().filter(|run_id| !journaled.contains(run_id));
         self.end_each("end the record of a lost run", lost.map(Silent::Overdue))?;
         let Some(silent) = self.args.stuck_after else { return Ok(()) };
@@ -185,20 +183,6 @@ impl Recovery<'_> {
         let seconds = doubt.silent_seconds;
         let suspects = self.ask(table, "look for stuck records", move |store| store.stuck(seconds))?;
         self.end_each("end a stuck record", suspects.into_iter().map(|suspect| Silent::Stuck(suspect, doubt.clone())))
-    }
-
-    /// The runs among `overdue` with a journal in this state directory, locked or not. Its lock and its end outweigh the lease.
-    fn journaled(&self, overdue: &[RunId]) -> io::Result<HashSet<RunId>> {
-        if overdue.is_empty() || !self.settings.state_dir.exists() {
-            return Ok(HashSet::new());
-        }
-        let home = Home::open(&self.settings.state_dir)?;
-        let identity = self.settings.database.identity();
-        let is_journaled =
-            |name: &OsString| matches!(inspect(&home, name, &identity), Ok(Inspection::Dead(_) | Inspection::Held(_)));
-        let named = home.names()?.runs.into_iter().filter_map(|name| Some((run_id_of(&name)?, name)));
-        let known = named.filter(|(run_id, name)| overdue.contains(run_id) && is_journaled(name));
-        Ok(known.map(|(run_id, _name)| run_id).collect())
     }
 
     /// Ends one record after the other. One that the database refuses to change, by a constraint or a trigger, stops no other.

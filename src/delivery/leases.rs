@@ -1,15 +1,22 @@
 //! Ends records without a journal: of runs whose lease has run out, and of rows that nothing watches. Owns the texts of these
 //! ends. Must not choose the candidates: the store does, and repeats the decision about each under its lock.
 
-use std::fs;
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::recoverer;
-use crate::record::{Change, Decision, Doubt, Presumption, Proof, RunId};
+use super::{Inspection, inspect, recoverer};
+use crate::journal::{Home, run_id_of};
+use crate::record::{Applied, Change, Decision, Doubt, Presumption, Proof, RunId};
 use crate::store::{Decided, Store, StoreError, Suspect};
+
+/// The overdue runs that a keeper looks at, and those that it ends, each time: no keeper works for the others for long.
+const LOOKED_AT_MAX: u32 = 1000;
+const HEALED_MAX: usize = 100;
 
 /// A record that may have to be ended without a journal.
 #[derive(Clone, Debug)]
@@ -30,7 +37,7 @@ impl Silent {
             Self::Overdue(run_id) => {
                 let id = run_id.to_string();
                 let before = store.show(&id)?;
-                let applied = store.apply(*run_id, &Change::Presume(lease_ran_out()))?;
+                let applied = presume(store, *run_id)?;
                 Ok(Decided { applied, before, after: store.show(&id)? })
             }
             Self::Stuck(suspect, doubt) => {
@@ -49,6 +56,60 @@ impl Silent {
             Self::Stuck(suspect, _) => ("given_up", format!("record {}", suspect.record_id)),
         }
     }
+}
+
+/// Ends overdue runs for a keeper whose own run goes on, which `state_dir` belongs to. `random`, from 0 to 1, spreads the runs over the
+/// keepers. Returns whether overdue runs have a journal in the state directory: those are delivered instead.
+///
+/// # Errors
+/// The database does not answer. A run that the database refuses to end is logged and stops no other.
+pub fn heal(store: &mut Store, state_dir: &Path, identity: &str, random: f64) -> Result<bool, StoreError> {
+    let mut overdue = store.overdue(LOOKED_AT_MAX)?;
+    if overdue.is_empty() {
+        return Ok(false);
+    }
+    let journaled = journaled(state_dir, identity, &overdue).unwrap_or_else(|error| {
+        log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%; "");
+        HashSet::new()
+    });
+    overdue.retain(|run_id| !journaled.contains(run_id));
+    let first = u32::try_from(overdue.len()).map_or(0.0, |count| f64::from(count) * random);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded down to an index")]
+    let (before, from) = overdue.split_at((first as usize).min(overdue.len()));
+    for run_id in from.iter().chain(before).copied().take(HEALED_MAX) {
+        match presume(store, run_id) {
+            Ok(Applied::Written) => log::info!(event = "presumed_lost", what = format!("run {run_id}"); ""),
+            Ok(Applied::Kept | Applied::Missing | Applied::Renewed) => {}
+            Err(error @ StoreError::Transient { .. }) => return Err(error),
+            Err(error) => log::warn!(event = "refused", what = format!("run {run_id}"), error:%; ""),
+        }
+    }
+    Ok(!journaled.is_empty())
+}
+
+/// The runs among `overdue` with a journal in this state directory, locked or not. Its lock and its end outweigh the lease.
+///
+/// # Errors
+/// The state directory cannot be read.
+pub fn journaled(state_dir: &Path, identity: &str, overdue: &[RunId]) -> io::Result<HashSet<RunId>> {
+    if overdue.is_empty() || !state_dir.exists() {
+        return Ok(HashSet::new());
+    }
+    let home = Home::open(state_dir)?;
+    let is_journaled =
+        |name: &OsString| matches!(inspect(&home, name, identity), Ok(Inspection::Dead(_) | Inspection::Held(_)));
+    let named = home.names()?.runs.into_iter().filter_map(|name| Some((run_id_of(&name)?, name)));
+    let known = named.filter(|(run_id, name)| overdue.contains(run_id) && is_journaled(name));
+    Ok(known.map(|(run_id, _name)| run_id).collect())
+}
+
+fn presume(store: &mut Store, run_id: RunId) -> Result<Applied, StoreError> {
+    let applied = store.apply(run_id, &Change::Presume(lease_ran_out()))?;
+    if applied == Applied::Renewed {
+        log::warn!(event = "lease_renewed", run_id:%;
+            "run {run_id} gets a full lease: a standby was promoted since the run's last heartbeat");
+    }
+    Ok(applied)
 }
 
 fn lease_ran_out() -> Presumption {

@@ -17,7 +17,7 @@ use crate::sys::failpoint;
 
 pub use backlog::{Backlog, Operator};
 pub use inspection::{DeadRun, Inspection, inspect, recoverer};
-pub use leases::{Silent, doubt};
+pub use leases::{Silent, doubt, heal, journaled};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff};
 
 /// How long a keeper's attempt may take before it is abandoned.

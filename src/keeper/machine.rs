@@ -11,10 +11,15 @@ use crate::store::attempt::KEPT_MAX;
 /// The delay of the first heartbeat, which brings the pid. A shorter run saves the database one write.
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// The least part of a lease between two looks at overdue runs. With the jitter 1,000 runs look 4 times a second at the default lease.
+const HEALS_AFTER: f64 = 0.7;
+
 /// The part of the journal that decisions depend on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct JournalFacts {
     pub(super) started: bool,
+    /// The run was asked to stop: a SIGKILL of every process may follow.
+    pub(super) stopping: bool,
     pub(super) ended: bool,
 }
 
@@ -30,6 +35,8 @@ pub(super) enum KeeperEvent {
     NotOurs,
     Delivered(Delivered),
     Failed(StoreError),
+    /// Overdue runs of other hosts were ended. True if overdue runs have a journal in the state directory.
+    Healed(bool),
     /// SIGTERM.
     Terminated,
     /// A moment that [`KeeperMachine::wake_at`] asked for, or any other.
@@ -48,6 +55,8 @@ pub(super) enum KeeperAction {
     ReplaceImage,
     /// The run has ended, its journal is on disk and the database does not answer: become the lingering keeper.
     Linger,
+    /// End overdue runs, beside the attempts.
+    Heal,
     /// The database answers: start a lingering keeper if earlier runs left something.
     DeliverBacklog,
     /// Give the lingering keeper a moment.
@@ -58,6 +67,7 @@ pub(super) enum KeeperAction {
 #[derive(Debug, Default)]
 pub(super) struct KeeperMachine {
     heartbeat: Duration,
+    lease: Duration,
     linger: Duration,
     /// Another process can deliver the journal.
     on_disk: bool,
@@ -69,16 +79,28 @@ pub(super) struct KeeperMachine {
     /// The failures in a row, and the time at which a keeper without its supervisor gives up: `linger` after the supervisor's end,
     /// or at SIGTERM.
     pub(super) role: Role,
-    /// When the next attempt is due. None: nothing to deliver, or a person must act first.
+    /// When the next attempt is due. None: nothing to deliver, or a person must act before the end can be delivered.
     due: Option<Duration>,
+    /// The hint of the last error that was reported to the supervisor: it stands for the cause, the message may vary.
+    reported: Option<String>,
     /// The supervisor has gone.
     alone: bool,
+    /// When the next look at overdue runs is due. None: at the first heartbeat, so that a short run does without.
+    heals_at: Option<Duration>,
+    /// The last look has not ended. A database that hangs costs one thread.
+    is_healing: bool,
 }
 
 impl KeeperMachine {
     /// `role` comes from the command line: an earlier image of this process may have failed already.
-    pub(super) fn new(heartbeat: Duration, linger: Duration, on_disk: bool, role: Role) -> Self {
-        Self { heartbeat, linger, on_disk, role, ..Self::default() }
+    pub(super) fn new(heartbeat: Duration, lease: Duration, linger: Duration, on_disk: bool, role: Role) -> Self {
+        Self { heartbeat, lease, linger, on_disk, role, ..Self::default() }
+    }
+
+    /// Whether a look at overdue runs follows the next heartbeat, on its connection.
+    pub(super) fn heals_next(&self, now: Duration) -> bool {
+        let is_due = self.heals_at.is_none_or(|due| due <= now);
+        is_due && !self.is_healing && self.begun && self.facts.started && !self.facts.ended
     }
 
     /// Whether the store stays open for the next attempt: the next heartbeat is near, or the run may end at once. Otherwise
@@ -100,7 +122,11 @@ impl KeeperMachine {
             KeeperEvent::SupervisorGone => actions = self.supervisor_gone(now),
             KeeperEvent::TookOver => self.looked(JournalFacts { ended: true, ..self.facts }, now),
             KeeperEvent::NotOurs => actions.push(KeeperAction::Exit),
-            KeeperEvent::Delivered(delivered) => actions = self.delivered(delivered, now),
+            KeeperEvent::Delivered(delivered) => actions = self.delivered(delivered, now, random),
+            KeeperEvent::Healed(has_journals) => {
+                self.is_healing = false;
+                actions.extend(has_journals.then_some(KeeperAction::DeliverBacklog));
+            }
             KeeperEvent::Failed(error) => actions = self.failed(error, now, random),
             KeeperEvent::Terminated => {
                 self.role.until = Some(now);
@@ -127,8 +153,11 @@ impl KeeperMachine {
         let first_look = idle && !self.begun && self.role.failures == 0;
         // The first read by an image that replaced another.
         let replaced = idle && self.role.failures > 0 && self.due.is_none() && before == JournalFacts::default();
+        let stops = self.begun && facts.stopping && !before.stopping;
         if first_look || (facts.ended && !before.ended) {
             self.due = Some(now);
+        } else if stops {
+            self.plan(now);
         } else if self.begun && facts.started && !before.started {
             self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
         } else if replaced {
@@ -150,7 +179,7 @@ impl KeeperMachine {
         }
     }
 
-    fn delivered(&mut self, delivered: Delivered, now: Duration) -> Vec<KeeperAction> {
+    fn delivered(&mut self, delivered: Delivered, now: Duration, random: f64) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         let first = !std::mem::replace(&mut self.begun, true);
         self.role.failures = 0;
@@ -159,15 +188,23 @@ impl KeeperMachine {
         if first {
             actions.push(KeeperAction::DeliverBacklog);
         }
+        if self.reported.take().is_some() && !delivered.ended {
+            actions.push(KeeperAction::Send(ToSupervisor::Restored));
+        }
         if delivered.ended {
             // Before `Final`: in a container every process ends with the supervisor.
             actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog]);
             actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
-        } else if self.facts.ended {
+        } else if self.facts.ended || self.facts.stopping != attempted.stopping {
             self.plan(now);
         } else if self.facts.started {
             let first = if attempted.started { self.heartbeat } else { FIRST_HEARTBEAT };
             self.plan(now + first.min(self.heartbeat));
+            if attempted.started && self.heals_next(now) {
+                self.heals_at = Some(now + self.lease.mul_f64(HEALS_AFTER + (1.0 - HEALS_AFTER) * random));
+                self.is_healing = true;
+                actions.push(KeeperAction::Heal);
+            }
         }
         actions
     }
@@ -175,18 +212,27 @@ impl KeeperMachine {
     fn failed(&mut self, error: StoreError, now: Duration, random: f64) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         self.role.failures = self.role.failures.saturating_add(1);
-        let news = match error {
+        let (refused, message, hint) = match error {
             StoreError::Transient { .. } => {
                 self.plan(now + backoff(self.role.failures, random));
                 return self.left_alone(now).into_iter().collect();
             }
-            StoreError::BadInput { message, hint } => ToSupervisor::Failed { refused: true, message, hint },
-            StoreError::Permanent { message, hint } => ToSupervisor::Failed { refused: false, message, hint },
+            StoreError::BadInput { message, hint } => (true, message, hint),
+            StoreError::Permanent { message, hint } => (false, message, hint),
         };
-        // If the end came meanwhile it gets one attempt. Otherwise a person must act first.
-        self.due = (self.facts.ended && !attempted.ended).then_some(now);
-        let mut actions = vec![KeeperAction::Send(news)];
-        if self.alone && self.facts.ended && self.due.is_none() {
+        // A person may act at any time: each heartbeat and the end try again. After a refused end only a later process tries.
+        self.due = match (self.facts.ended, attempted.ended) {
+            (true, true) => None,
+            (true, false) => Some(now),
+            (false, _) => Some(now + self.heartbeat),
+        };
+        let mut actions = Vec::new();
+        // The supervisor waits for the answer to the end. Before it, an error is reported once.
+        let is_new = self.reported.replace(hint.clone()).as_ref() != Some(&hint);
+        if is_new || self.facts.ended {
+            actions.push(KeeperAction::Send(ToSupervisor::Failed { refused, message, hint }));
+        }
+        if self.alone && self.due.is_none() {
             actions.push(KeeperAction::Exit);
         }
         actions

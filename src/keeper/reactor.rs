@@ -5,19 +5,19 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::DatabaseTarget;
-use crate::delivery::{Backlog, Delivered, Delivery};
+use crate::delivery::{Backlog, Delivered, Delivery, heal};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
 use crate::store::attempt::{Attempts, Keep};
-use crate::store::{ShapeCache, StoreError};
+use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, leftovers, process, random, spawn};
@@ -48,6 +48,8 @@ struct Keeper {
     /// The tables as earlier attempts found them.
     shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
+    /// The look at overdue runs, on the connection of the heartbeat before it.
+    healing: Option<Receiver<Result<bool, StoreError>>>,
     terminate: process::SigtermPipe,
     /// The runs that earlier processes left, once this run has begun.
     backlog: Option<Backlog>,
@@ -84,13 +86,14 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         discard_report(&config);
         return Ok(());
     }
+    let state = state?;
     let mut keeper = Keeper {
-        machine: KeeperMachine::new(config.heartbeat, config.linger, config.journal_number.is_some(), role),
+        machine: machine(&config, &state, role),
         pending: VecDeque::new(),
         link,
         alone: !told,
         place,
-        state: state?,
+        state,
         trainer: None,
         journal,
         reader: ReportReader::default(),
@@ -98,6 +101,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         attempts,
         shape,
         attempt: None,
+        healing: None,
         terminate,
         backlog: None,
         lingering: None,
@@ -105,6 +109,11 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     };
     log::info!(event = "keeper_started", failures = role.failures; "");
     keeper.keep()
+}
+
+fn machine(config: &KeeperConfig, state: &RunState, role: Role) -> KeeperMachine {
+    let lease = Duration::from_secs(u64::from(state.begin.run.lease_seconds));
+    KeeperMachine::new(config.heartbeat, lease, config.linger, config.journal_number.is_some(), role)
 }
 
 /// Waits for the supervisor's message that the beginning is durable; false if it died before. Bounded by its life.
@@ -165,16 +174,23 @@ impl Keeper {
                 None
             });
         }
-        let RunState { started, ended, .. } = &self.state;
-        KeeperEvent::Looked(JournalFacts { started: started.is_some(), ended: ended.is_some() })
+        let RunState { started, stop, ended, .. } = &self.state;
+        let (started, stopping, ended) = (started.is_some(), stop.is_some(), ended.is_some());
+        KeeperEvent::Looked(JournalFacts { started, stopping, ended })
     }
 
     fn next_event(&mut self) -> Result<KeeperEvent, KeeperError> {
         let fds = [(!self.alone).then(|| self.link.as_fd()), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
-        let [link, attempt, terminate] = readable(fds, self.machine.wake_at())?;
-        if attempt {
+        let [link, woken, terminate] = readable(fds, self.machine.wake_at())?;
+        if woken {
             self.waker.clear()?;
-            if let Some(result) = self.attempt.take().and_then(|receiver| receiver.try_recv().ok()) {
+            if let Some(result) = received(&mut self.healing) {
+                self.pending.push_back(KeeperEvent::Healed(result.unwrap_or_else(|error| {
+                    log::warn!(event = "heal_failed", error:%; "");
+                    false
+                })));
+            }
+            if let Some(result) = received(&mut self.attempt) {
                 self.log_attempt(&result);
                 return Ok(result.map_or_else(KeeperEvent::Failed, KeeperEvent::Delivered));
             }
@@ -218,6 +234,7 @@ impl Keeper {
                 let role = Role { lingers: true, ..self.machine.role };
                 match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
             }
+            KeeperAction::Heal => self.heal(),
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
             KeeperAction::Exit => {
@@ -239,16 +256,32 @@ impl Keeper {
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let options = options(&self.config, &self.config.table, number, &self.shape);
+        // A server's connection is closed between two heartbeats: thousands of runs share a hundred connections.
+        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
+        let is_needed = self.machine.heals_next(clock::boot_time()) || (is_file && self.machine.keeps_open());
+        let keep = if is_needed { Keep::Open } else { Keep::Closed };
+        let done = self.wake();
+        self.attempt = Some(self.attempts.start(options, keep, move |store| delivery.deliver(store), done));
+    }
+
+    fn heal(&mut self) {
+        let options = options(&self.config, &self.config.table, self.machine.role.failures, &self.shape);
+        let (state_dir, identity) = (self.config.state_dir.clone(), self.config.target.identity());
+        let work = move |store: &mut Store| heal(store, &state_dir, &identity, random::fraction());
+        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
+        let keep = if is_file && self.machine.keeps_open() { Keep::Open } else { Keep::Closed };
+        let done = self.wake();
+        self.healing = Some(self.attempts.start(options, keep, work, done));
+    }
+
+    /// Wakes this process from the thread of an attempt.
+    fn wake(&self) -> impl FnOnce() + Send + 'static {
         let waker = self.waker.clone();
-        let done = move || {
+        move || {
             if let Err(error) = waker.wake() {
                 log::error!(event = "wake_failed", error:%; "");
             }
-        };
-        // A server's connection is closed between two heartbeats: thousands of runs share a hundred connections.
-        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
-        let keep = if is_file && self.machine.keeps_open() { Keep::Open } else { Keep::Closed };
-        self.attempt = Some(self.attempts.start(options, keep, move |store| delivery.deliver(store), done));
+        }
     }
 
     /// On this thread: an attempt can fail before it has a store.
@@ -328,6 +361,17 @@ impl Keeper {
             log::warn!(event = "remove_failed", error:%; "");
         }
         failpoint::reached("removed");
+    }
+}
+
+/// The result of an attempt, if it is there; a thread that ended without one is forgotten.
+fn received<T>(receiver: &mut Option<Receiver<T>>) -> Option<T> {
+    match receiver.as_ref()?.try_recv() {
+        Err(TryRecvError::Empty) => None,
+        result => {
+            *receiver = None;
+            result.ok()
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct DatabaseClock {
     pub now: DateTime<Utc>,
     /// Start of the database: it accepted no heartbeat before.
     pub up_since: DateTime<Utc>,
+    /// A number that changes when a standby is promoted. `None`: the database has no standbys.
+    pub timeline: Option<i64>,
 }
 
 /// The result of a change.
@@ -53,6 +55,8 @@ pub enum Applied {
     Written,
     /// The rules keep the record's values.
     Kept,
+    /// A presumption gave the run a full lease instead: a standby was promoted since the run's last heartbeat.
+    Renewed,
     /// The run or its row in the user's table is missing: begin it (again), then repeat the change.
     Missing,
 }
@@ -74,15 +78,28 @@ pub fn merge(row: Option<Row>, change: &Change, clock: DatabaseClock) -> (Option
         (Some(watch), Change::Presume(presumption)) if row.may_be_presumed(watch, presumption.proof, clock) => {
             (row.presumed_lost(watch, presumption, clock), Applied::Written)
         }
+        (Some(watch), Change::Presume(_)) if row.may_be_renewed(watch, clock) => {
+            let renewed = Watch { heartbeat_at: clock.now, timeline: clock.timeline, ..watch };
+            (Row { watch: Some(renewed), ..row }, Applied::Renewed)
+        }
         (Some(_), Change::Presume(_)) => (row, Applied::Kept),
     };
     (Some(row), applied)
 }
 
-/// Whether the lease of a run has expired. A database that started less than a lease ago could not receive heartbeats before.
+/// Whether the lease of a run has expired. A database that started less than a lease ago, or a standby that was promoted since the
+/// run's last heartbeat, could not receive heartbeats before.
 pub(crate) fn is_overdue(watch: Watch, clock: DatabaseClock) -> bool {
+    has_lapsed(watch, clock) && !is_promoted_since(watch, clock)
+}
+
+fn has_lapsed(watch: Watch, clock: DatabaseClock) -> bool {
     let lease = TimeDelta::seconds(i64::from(watch.lease_seconds));
     clock.now > watch.heartbeat_at + lease && clock.now >= clock.up_since + lease
+}
+
+fn is_promoted_since(watch: Watch, clock: DatabaseClock) -> bool {
+    watch.timeline.zip(clock.timeline).is_some_and(|(heard, present)| heard != present)
 }
 
 fn first_row(run: &Run, clock: DatabaseClock) -> Row {
@@ -91,7 +108,12 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
         train_start_time: Some(run.begun_at),
         model_path: run.model_path.clone(),
         is_legible: true,
-        watch: Some(Watch { heartbeat_at: clock.now, last_seen_at: run.begun_at, lease_seconds: run.lease_seconds }),
+        watch: Some(Watch {
+            heartbeat_at: clock.now,
+            last_seen_at: run.begun_at,
+            lease_seconds: run.lease_seconds,
+            timeline: clock.timeline,
+        }),
         ..Row::default()
     }
 }
@@ -100,6 +122,12 @@ impl Row {
     fn may_be_presumed(&self, watch: Watch, proof: Proof, clock: DatabaseClock) -> bool {
         let proven = proof == Proof::DeadJournal || is_overdue(watch, clock);
         proven && self.is_training() && self.reason.is_none()
+    }
+
+    /// The database's timeline is not the run's: nothing proves how long the run had a database to write to.
+    fn may_be_renewed(&self, watch: Watch, clock: DatabaseClock) -> bool {
+        let lapsed = has_lapsed(watch, clock) && is_promoted_since(watch, clock);
+        lapsed && self.is_training() && self.reason.is_none()
     }
 
     fn alive(mut self, watch: Watch, progress: &Progress, clock: DatabaseClock) -> Self {
@@ -114,7 +142,7 @@ impl Row {
             self.take_report(progress);
         }
         self.reason = None;
-        self.take_progress(Watch { heartbeat_at: clock.now, ..watch }, progress);
+        self.take_progress(Watch { heartbeat_at: clock.now, timeline: clock.timeline, ..watch }, progress);
         self
     }
 
@@ -204,7 +232,7 @@ mod tests {
     }
 
     fn clock(now: i64) -> DatabaseClock {
-        DatabaseClock { now: at(now), up_since: DateTime::UNIX_EPOCH }
+        DatabaseClock { now: at(now), up_since: DateTime::UNIX_EPOCH, timeline: None }
     }
 
     /// Begins at 1000 with a lease of 300 s.
@@ -299,11 +327,33 @@ mod tests {
     #[test]
     fn restarted_database_presumes_nothing_for_a_lease() {
         let (row, _) = merge(None, &begin(), clock(1000));
-        let just_up = DatabaseClock { now: at(5000), up_since: at(4701) };
+        let just_up = DatabaseClock { up_since: at(4701), ..clock(5000) };
         assert_eq!(merge(row.clone(), &presume(Proof::Lease), just_up).1, Applied::Kept);
         assert_eq!(merge(row.clone(), &presume(Proof::DeadJournal), just_up).1, Applied::Written);
         let long_up = DatabaseClock { up_since: at(4700), ..just_up };
         assert_eq!(merge(row, &presume(Proof::Lease), long_up).1, Applied::Written);
+    }
+
+    /// A standby that had been up for long was promoted: all living runs were presumed lost at once.
+    #[test]
+    fn promoted_standby_presumes_nothing_for_a_lease() {
+        let on = |timeline, now| DatabaseClock { timeline: Some(timeline), ..clock(now) };
+        let begun = merge(None, &begin(), on(1, 1000)).0;
+        let (renewed, applied) = merge(begun.clone(), &presume(Proof::Lease), on(2, 5000));
+        assert_eq!(applied, Applied::Renewed);
+        assert_eq!(renewed.as_ref().map(|row| (row.status, row.reason)), Some((Some(Status::Training), None)));
+        assert_eq!(merge(renewed.clone(), &presume(Proof::Lease), on(2, 5300)).1, Applied::Kept);
+        assert_eq!(merge(renewed.clone(), &presume(Proof::Lease), on(2, 5301)).1, Applied::Written);
+        // Each promotion gives a lease, a heartbeat on the new timeline proves that the run found it.
+        assert_eq!(merge(renewed, &presume(Proof::Lease), on(3, 5301)).1, Applied::Renewed);
+        let heard = merge(begun.clone(), &heartbeat(4000, &json!({})), on(2, 4000)).0;
+        assert_eq!(merge(heard, &presume(Proof::Lease), on(2, 4301)).1, Applied::Written);
+        // A dead journal proves more than a lease.
+        assert_eq!(merge(begun.clone(), &presume(Proof::DeadJournal), on(2, 5000)).1, Applied::Written);
+        // A lease that has not run out needs no renewal, nor does a record that was closed.
+        assert_eq!(merge(begun.clone(), &presume(Proof::Lease), on(2, 1300)).1, Applied::Kept);
+        let closed = begun.map(|row| Row { status: Some(Status::Completed), ..row });
+        assert_eq!(merge(closed, &presume(Proof::Lease), on(2, 5000)).1, Applied::Kept);
     }
 
     #[test]

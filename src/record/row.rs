@@ -46,6 +46,8 @@ pub struct Watch {
     /// The last sign of life, by the run's clock. A presumed end is this moment.
     pub last_seen_at: DateTime<Utc>,
     pub lease_seconds: u32,
+    /// The timeline of the database that received the last heartbeat, if it has timelines.
+    pub timeline: Option<i64>,
 }
 
 impl Row {

@@ -73,7 +73,7 @@ impl Store {
             let rule = |row: Row, clock| merge(Some(row), &change, clock);
             let applied = transaction.change(&begun.record_id.0, Some(&locked.run), locked.clock, &rule)?;
             let Some(made) = applied else { return Ok(Applied::Missing) };
-            if made.applied == Applied::Written {
+            if made.applied != Applied::Kept {
                 transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
             }
             if matches!(change, Change::Finalize(..)) {
@@ -194,9 +194,9 @@ impl Transaction<'_> {
     ) -> Result<Applied, Failure> {
         let before = Row { status: Some(Status::Training), ..locked.run.row() };
         match (change, merge(Some(before.clone()), change, locked.clock)) {
-            (Change::Presume(_), (Some(after), Applied::Written)) => {
+            (Change::Presume(_), (Some(after), applied @ (Applied::Written | Applied::Renewed))) => {
                 self.update_run(run_id, &run_row::changes(&before, &after))?;
-                Ok(Applied::Written)
+                Ok(applied)
             }
             (Change::Presume(_), (_, applied)) => Ok(applied),
             (Change::Begin(_) | Change::Heartbeat(_) | Change::Finalize(..), _) => Ok(Applied::Missing),

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 
 use super::record_row::{self, RecordRow, seconds};
 use super::run_row::RunRow;
-use super::session::Failure;
+use super::session::{Class, Failure};
 use super::statement::{list, places};
-use super::transaction::Transaction;
+use super::transaction::{Nesting, Transaction, sql};
 use super::{Page, Scope, Store, StoreError, Suspect, Suspicious};
 use crate::record::{
     Cell, DatabaseClock, Examined, Reason, RecordId, RunId, Status, Watched, findings, is_overdue, may_be_stuck,
@@ -22,17 +22,27 @@ const EXAMINED_COLUMNS: [&str; 6] =
     ["status", "train_start_time", "train_end_time", "train_duration", "created_at", "updated_at"];
 
 impl Store {
-    /// Returns the runs whose lease has expired by the database's clock, the oldest first.
+    /// Returns at most `limit` runs whose lease has expired by the database's clock, the oldest first. If this process knows the
+    /// tables it is one statement without a transaction: every keeper asks once per lease.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn overdue(&mut self) -> Result<Vec<RunId>, StoreError> {
-        self.read(|transaction| {
-            let select = transaction.sql("overdue", &[]);
-            let table = transaction.shape.record_table.clone();
-            let rows = transaction.rows(&select, &[Some(&table)])?;
-            Ok(rows.into_iter().flatten().flatten().filter_map(|id| id.parse().ok().map(RunId)).collect())
-        })
+    pub fn overdue(&mut self, limit: u32) -> Result<Vec<RunId>, StoreError> {
+        let limit = limit.to_string();
+        let known = self.options.shape.get().filter(|_| self.nesting == Nesting::None);
+        let glance = known.map(|shape| {
+            let select = sql(self.session.as_ref(), &shape, "overdue", &[("{limit}", &limit)]);
+            self.session.rows(&select, &[Some(&shape.record_table)])
+        });
+        let rows = match glance {
+            Some(Err(Failure { class: Class::Schema, .. })) | None => self.read(|transaction| {
+                let select = transaction.sql("overdue", &[("{limit}", &limit)]);
+                let table = transaction.shape.record_table.clone();
+                transaction.rows(&select, &[Some(&table)])
+            })?,
+            Some(rows) => rows?,
+        };
+        Ok(rows.into_iter().flatten().flatten().filter_map(|id| id.parse().ok().map(RunId)).collect())
     }
 
     /// Returns the records in training that no run watches, without a sign of life for so long by the database's clock.

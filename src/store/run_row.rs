@@ -45,8 +45,9 @@ pub(super) const SHOWN_COLUMNS: [(&str, Kind); 23] = [
     ("runwrap_version", Kind::Text),
 ];
 
-/// What only the store needs: the table of `record_id`, and the version under which a deleted row comes back.
-const INTERNAL_COLUMNS: [&str; 2] = ["record_table", "record_version"];
+/// The columns that only the store needs: the table of `record_id`, the version under which a deleted row comes back, and the
+/// timeline of the last heartbeat.
+const INTERNAL_COLUMNS: [&str; 3] = ["record_table", "record_version", "timeline"];
 
 /// One run, as texts.
 #[derive(Clone, Debug)]
@@ -108,6 +109,7 @@ impl RunRow {
             heartbeat_at: self.time("heartbeat_at")?,
             last_seen_at: self.time("last_seen_at")?,
             lease_seconds: self.number("lease_seconds")?,
+            timeline: self.number("timeline"),
         })
     }
 
@@ -146,7 +148,7 @@ pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
     changed.map(|(after, _)| after).collect()
 }
 
-fn texts(row: &Row) -> [Assignment; 13] {
+fn texts(row: &Row) -> [Assignment; 14] {
     [
         ("reason", row.reason.map(|reason| reason.to_string())),
         ("exit_code", row.exit_code.map(|code| code.to_string())),
@@ -160,6 +162,7 @@ fn texts(row: &Row) -> [Assignment; 13] {
         ("presumed", Some(u8::from(row.presumed).to_string())),
         ("heartbeat_at", row.watch.map(|watch| instant_text(watch.heartbeat_at))),
         ("last_seen_at", row.watch.map(|watch| instant_text(watch.last_seen_at))),
+        ("timeline", row.watch.and_then(|watch| watch.timeline).map(|timeline| timeline.to_string())),
         ("recovered_at", row.recovered_at.map(instant_text)),
         ("recovered_by", row.recovered_by.clone()),
     ]

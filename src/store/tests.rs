@@ -59,7 +59,7 @@ fn everything(store: &mut Store) -> Vec<(&'static str, i64)> {
     step("list a status", &mut |store| _ = store.list(&training).unwrap());
     let nobody = Filter { name: Some("nobody".into()), ..all.clone() };
     step("list nobody", &mut |store| _ = store.list(&nobody).unwrap());
-    step("overdue", &mut |store| _ = store.overdue().unwrap());
+    step("overdue", &mut |store| _ = store.overdue(u32::MAX).unwrap());
     step("stuck", &mut |store| _ = store.stuck(86_400).unwrap());
     step("examine live runs", &mut |store| {
         assert_eq!(store.examine(Scope::LiveRuns, None, 10_000).unwrap().read, 2);

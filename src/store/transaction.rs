@@ -36,7 +36,7 @@ pub(super) struct Transaction<'a> {
 }
 
 impl ShapeCache {
-    fn get(&self) -> Option<Arc<Shape>> {
+    pub(super) fn get(&self) -> Option<Arc<Shape>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -327,17 +327,18 @@ pub(super) struct LockedRun {
 impl LockedRun {
     pub(super) fn new(name: &str, mut row: Vec<Option<String>>) -> Result<Self, Failure> {
         let clock = clock_of(name, &row)?;
-        let owns_record = row.get(2).and_then(Option::as_deref) == Some("true");
-        row.drain(..3);
+        let owns_record = row.get(3).and_then(Option::as_deref) == Some("true");
+        row.drain(..4);
         Ok(Self { run: RunRow::new(row), clock, owns_record })
     }
 }
 
-/// The clock in the first two columns of a row.
+/// The clock in the first three columns of a row.
 fn clock_of(name: &str, row: &[Option<String>]) -> Result<DatabaseClock, Failure> {
     let time = |at: usize| row.get(at).and_then(Option::as_deref).and_then(read_instant);
+    let timeline = row.get(2).and_then(Option::as_deref).and_then(|number| number.parse().ok());
     match (time(0), time(1)) {
-        (Some(now), Some(up_since)) => Ok(DatabaseClock { now, up_since }),
+        (Some(now), Some(up_since)) => Ok(DatabaseClock { now, up_since, timeline }),
         _ => Err(StoreError::Transient { message: format!("{name}: its clock cannot be read: {row:?}") }.into()),
     }
 }

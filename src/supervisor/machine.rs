@@ -158,6 +158,11 @@ impl SupervisorMachine {
                 }
                 Phase::Done => {}
             },
+            ToSupervisor::Restored => {
+                if self.phase == Phase::Running {
+                    self.warn("the database accepts the record of the run now", String::new());
+                }
+            }
             ToSupervisor::Final => {
                 if let Phase::Finishing { end, .. } = self.phase {
                     self.exit(end);

@@ -113,7 +113,7 @@ impl Database {
 
     fn merged(&self, statement: Statement, record: Option<Record>) -> (Option<Record>, Applied) {
         let up_since = seconds_ago(if self.up_for_a_lease { LEASE_SECONDS } else { 0 });
-        let clock = DatabaseClock { now: seconds_ago(0), up_since };
+        let clock = DatabaseClock { now: seconds_ago(0), up_since, timeline: None };
         let (row, applied) = merge(record.map(Record::row), &statement.change(), clock);
         (row.map(|row| Record::of(&row)), applied)
     }
@@ -164,6 +164,7 @@ impl Record {
                 heartbeat_at: seconds_ago(if self.overdue { LEASE_SECONDS + 1 } else { 0 }),
                 last_seen_at: seconds_ago(0),
                 lease_seconds: LEASE_SECONDS,
+                timeline: None,
             }),
             recovered_at: None,
             recovered_by: None,

@@ -6,11 +6,13 @@ use super::*;
 use crate::record::{Begun, RecordId};
 
 const SECOND: Duration = Duration::from_secs(1);
-const STARTED: JournalFacts = JournalFacts { started: true, ended: false };
-const ENDED: JournalFacts = JournalFacts { started: true, ended: true };
+const LEASE: Duration = Duration::from_mins(5);
+const STARTED: JournalFacts = JournalFacts { started: true, stopping: false, ended: false };
+const STOPPING: JournalFacts = JournalFacts { stopping: true, ..STARTED };
+const ENDED: JournalFacts = JournalFacts { ended: true, ..STARTED };
 
 fn keeper() -> KeeperMachine {
-    KeeperMachine::new(30 * SECOND, 3600 * SECOND, true, Role::default())
+    KeeperMachine::new(30 * SECOND, LEASE, 3600 * SECOND, true, Role::default())
 }
 
 fn delivered(ended: bool) -> KeeperEvent {
@@ -42,7 +44,7 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 #[test]
 fn sqlite_file_stays_open_between_close_heartbeats() {
     for (heartbeat, between) in [(SECOND, true), (30 * SECOND, false)] {
-        let mut keeper = KeeperMachine::new(heartbeat, 3600 * SECOND, true, Role::default());
+        let mut keeper = KeeperMachine::new(heartbeat, LEASE, 3600 * SECOND, true, Role::default());
         keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
         assert!(keeper.keeps_open());
         keeper.step(delivered(false), SECOND, 0.5);
@@ -88,7 +90,7 @@ fn a_hung_attempt_is_left_behind_with_its_image() {
 fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
     for (until, last) in [(60, [KeeperAction::Exit]), (61, [KeeperAction::ReplaceImage])] {
         let role = Role { failures: 6, until: Some(until * SECOND), ..Role::default() };
-        let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, role);
+        let mut keeper = KeeperMachine::new(30 * SECOND, LEASE, 3600 * SECOND, false, role);
         keeper.step(KeeperEvent::Looked(ENDED), 50 * SECOND, 0.5);
         keeper.step(KeeperEvent::SupervisorGone, 50 * SECOND, 0.5);
         assert_eq!(keeper.step(KeeperEvent::Time, 50 * SECOND + ATTEMPT_DEADLINE, 0.5), last);
@@ -96,15 +98,91 @@ fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
 }
 
 #[test]
-fn what_needs_a_person_is_said_once_and_not_tried_in_a_loop() {
+fn overdue_runs_are_ended_after_the_first_heartbeat_and_once_per_lease() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
+    assert!(!keeper.step(delivered(false), SECOND, 0.5).contains(&KeeperAction::Heal));
+    let mut healed_at = Vec::new();
+    for second in (2..1000).map(|second| second * SECOND) {
+        if keeper.step(KeeperEvent::Time, second, 0.5) == [KeeperAction::Attempt]
+            && keeper.step(delivered(false), second, 0.5).contains(&KeeperAction::Heal)
+        {
+            healed_at.push(second.as_secs());
+            keeper.step(KeeperEvent::Healed(false), second, 0.5);
+        }
+    }
+    // 0.85 leases, and up to a heartbeat.
+    assert_eq!(healed_at, [32, 302, 572, 842]);
+}
+
+#[test]
+fn a_look_that_hangs_is_not_repeated_and_delays_no_end() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
+    keeper.step(delivered(false), SECOND, 0.0);
+    keeper.step(KeeperEvent::Time, 31 * SECOND, 0.0);
+    assert!(keeper.step(delivered(false), 31 * SECOND, 0.0).contains(&KeeperAction::Heal));
+    keeper.step(KeeperEvent::Time, 1000 * SECOND, 0.0);
+    assert!(!keeper.step(delivered(false), 1001 * SECOND, 0.0).contains(&KeeperAction::Heal));
+    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 1002 * SECOND, 0.0), [KeeperAction::Attempt]);
+}
+
+#[test]
+fn journals_of_overdue_runs_are_delivered() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
+    assert_eq!(keeper.step(KeeperEvent::Healed(true), SECOND, 0.0), [KeeperAction::DeliverBacklog]);
+    assert_eq!(keeper.step(KeeperEvent::Healed(false), SECOND, 0.0), []);
+}
+
+/// A keeper never tried again before the end: a right that was revoked for two seconds silenced a run for days.
+#[test]
+fn refused_heartbeat_is_reported_once_and_repeated() {
     let mut keeper = keeper();
     keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
     assert!(matches!(keeper.step(permanent(), SECOND, 0.5)[..], [KeeperAction::Send(ToSupervisor::Failed { .. })]));
-    assert_eq!(keeper.wake_at(), None);
-    // The end is worth one more attempt.
+    assert_eq!(keeper.wake_at(), Some(31 * SECOND));
+    assert_eq!(keeper.step(KeeperEvent::Time, 31 * SECOND, 0.5), [KeeperAction::Attempt]);
+    assert_eq!(keeper.step(permanent(), 32 * SECOND, 0.5), []);
+    keeper.step(KeeperEvent::Time, 62 * SECOND, 0.5);
+    assert!(keeper.step(delivered(false), 63 * SECOND, 0.5).contains(&KeeperAction::Send(ToSupervisor::Restored)));
+    // The cause is reported again if it returns.
+    keeper.step(KeeperEvent::Time, 93 * SECOND, 0.5);
+    assert!(matches!(
+        keeper.step(permanent(), 94 * SECOND, 0.5)[..],
+        [KeeperAction::Send(ToSupervisor::Failed { .. })]
+    ));
+}
+
+#[test]
+fn refused_end_is_reported_and_left_to_a_later_process() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
+    keeper.step(permanent(), SECOND, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
-    keeper.step(permanent(), 3 * SECOND, 0.5);
+    assert!(matches!(keeper.step(permanent(), 3 * SECOND, 0.5)[..], [KeeperAction::Send(ToSupervisor::Failed { .. })]));
     assert_eq!(keeper.step(KeeperEvent::SupervisorGone, 4 * SECOND, 0.5), [KeeperAction::Exit]);
+}
+
+#[test]
+fn stop_request_is_a_heartbeat_at_once() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
+    keeper.step(delivered(false), SECOND, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::Looked(STOPPING), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
+    keeper.step(delivered(false), 3 * SECOND, 0.5);
+    assert_eq!(keeper.wake_at(), Some(33 * SECOND));
+    // Only the first request is a heartbeat.
+    assert_eq!(keeper.step(KeeperEvent::Looked(STOPPING), 4 * SECOND, 0.5), []);
+}
+
+#[test]
+fn stop_request_during_a_heartbeat_is_followed_by_another() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::Looked(STOPPING), SECOND, 0.5), []);
+    keeper.step(delivered(false), 2 * SECOND, 0.5);
+    assert_eq!(keeper.step(KeeperEvent::Time, 2 * SECOND, 0.5), [KeeperAction::Attempt]);
 }
 
 #[test]
@@ -126,7 +204,7 @@ fn a_run_that_has_ended_is_left_to_the_one_that_lingers() {
 
 #[test]
 fn a_journal_in_memory_can_be_left_to_nobody() {
-    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, Role::default());
+    let mut keeper = KeeperMachine::new(30 * SECOND, LEASE, 3600 * SECOND, false, Role::default());
     keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
     keeper.step(KeeperEvent::SupervisorGone, SECOND, 0.5);
     assert_eq!(keeper.step(transient(), 2 * SECOND, 0.5), []);
@@ -137,7 +215,7 @@ fn a_journal_in_memory_can_be_left_to_nobody() {
 
 #[test]
 fn sigterm_leaves_one_last_attempt_after_the_supervisor() {
-    let mut keeper = KeeperMachine::new(30 * SECOND, 3600 * SECOND, false, Role::default());
+    let mut keeper = KeeperMachine::new(30 * SECOND, LEASE, 3600 * SECOND, false, Role::default());
     keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
     assert_eq!(keeper.step(KeeperEvent::Terminated, SECOND, 0.5), []);
     assert_eq!(keeper.step(transient(), SECOND, 1.0), []);
@@ -148,11 +226,16 @@ fn sigterm_leaves_one_last_attempt_after_the_supervisor() {
 
 fn event() -> impl Strategy<Value = KeeperEvent> {
     prop_oneof![
-        any::<(bool, bool)>().prop_map(|(started, ended)| KeeperEvent::Looked(JournalFacts { started, ended })),
+        any::<(bool, bool, bool)>().prop_map(|(started, stopping, ended)| KeeperEvent::Looked(JournalFacts {
+            started,
+            stopping,
+            ended
+        })),
         Just(KeeperEvent::SupervisorGone),
         Just(KeeperEvent::Terminated),
         Just(KeeperEvent::Time),
         any::<bool>().prop_map(delivered),
+        any::<bool>().prop_map(KeeperEvent::Healed),
         Just(transient()),
         Just(permanent()),
     ]
@@ -164,14 +247,19 @@ proptest! {
         on_disk in any::<bool>(),
         events in prop::collection::vec((event(), 0..20_u32), 1..80),
     ) {
-        let mut keeper = KeeperMachine::new(30 * SECOND, 600 * SECOND, on_disk, Role::default());
-        let (mut now, mut facts, mut under_way, mut alone, mut permanent) = (Duration::ZERO, JournalFacts::default(), None, false, false);
+        let mut keeper = KeeperMachine::new(30 * SECOND, LEASE, 600 * SECOND, on_disk, Role::default());
+        let (mut now, mut facts, mut under_way, mut alone, mut permanent, mut healing) =
+            (Duration::ZERO, JournalFacts::default(), None, false, false, false);
         for (event, seconds) in events {
             now += seconds * SECOND;
             let event = match event {
                 // The journal only grows, and without a supervisor it does not change.
                 KeeperEvent::Looked(looked) if !alone => {
-                    facts = JournalFacts { started: facts.started || looked.started, ended: facts.ended || looked.ended };
+                    facts = JournalFacts {
+                        started: facts.started || looked.started,
+                        stopping: facts.stopping || looked.stopping,
+                        ended: facts.ended || looked.ended,
+                    };
                     KeeperEvent::Looked(facts)
                 }
                 KeeperEvent::SupervisorGone if !alone => { alone = true; KeeperEvent::SupervisorGone }
@@ -181,9 +269,10 @@ proptest! {
                     permanent |= !matches!(error, StoreError::Transient { .. });
                     KeeperEvent::Failed(error)
                 }
+                KeeperEvent::Healed(journals) if healing => { healing = false; KeeperEvent::Healed(journals) }
                 KeeperEvent::Terminated => KeeperEvent::Terminated,
                 KeeperEvent::Looked(_) | KeeperEvent::SupervisorGone | KeeperEvent::Delivered(_) | KeeperEvent::Failed(_) | KeeperEvent::Time
-                | KeeperEvent::TookOver | KeeperEvent::NotOurs => KeeperEvent::Time,
+                | KeeperEvent::TookOver | KeeperEvent::NotOurs | KeeperEvent::Healed(_) => KeeperEvent::Time,
             };
             let mut gone = false;
             let mut actions = keeper.step(event, now, 0.5);
@@ -199,14 +288,20 @@ proptest! {
                     }
                     KeeperAction::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
                     KeeperAction::Exit | KeeperAction::Linger | KeeperAction::ReplaceImage => gone = true,
+                    KeeperAction::Heal => {
+                        prop_assert!(!healing && !facts.ended, "healed twice at once, or after the end");
+                        healing = true;
+                    }
                     KeeperAction::Send(_) | KeeperAction::TakeOver | KeeperAction::DeliverBacklog | KeeperAction::AwaitBacklog => {}
                 }
             }
             if gone {
                 break;
             }
-            // With an end that is not delivered something is under way or due, unless a person must act first.
+            // With an end that is not delivered an attempt is under way or due, unless a person must act first.
             prop_assert!(!facts.ended || permanent || keeper.wake_at().is_some(), "the end is forgotten");
+            // A refusal before the end never stops the heartbeats.
+            prop_assert!(facts.ended || !permanent || keeper.wake_at().is_some(), "the run falls silent");
         }
     }
 }

@@ -30,6 +30,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(2, false, include_str!("../../../sql/postgres/0002_decided.sql")),
         migration(3, false, include_str!("../../../sql/postgres/0003_scale.sql")),
         migration(4, true, include_str!("../../../sql/postgres/0004_versions.sql")),
+        migration(5, false, include_str!("../../../sql/postgres/0005_timeline.sql")),
     ],
     begin_script: "BEGIN",
     reuses_ids: false,

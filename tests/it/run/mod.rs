@@ -4,6 +4,7 @@ mod ending;
 mod failing;
 mod faults;
 mod guard;
+mod healing;
 mod keeping;
 mod lingering;
 mod mirroring;

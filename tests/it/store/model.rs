@@ -232,7 +232,7 @@ impl Subject<'_> {
 
 /// The tests' server has been up for longer than the lease.
 fn clock() -> DatabaseClock {
-    DatabaseClock { now: Utc::now(), up_since: DateTime::UNIX_EPOCH }
+    DatabaseClock { now: Utc::now(), up_since: DateTime::UNIX_EPOCH, timeline: None }
 }
 
 fn row(entry: &Map<String, Value>) -> Row {
@@ -265,6 +265,7 @@ fn row(entry: &Map<String, Value>) -> Row {
             heartbeat_at,
             last_seen_at: time("last_seen_at").unwrap(),
             lease_seconds: u32::try_from(entry["lease_seconds"].as_i64().unwrap()).unwrap(),
+            timeline: None,
         }),
         recovered_at: time("recovered_at"),
         recovered_by: text("recovered_by"),

@@ -159,7 +159,7 @@ fn a_renamed_table_is_waited_for(place: &Place) {
 fn reading_an_empty_database_makes_no_table(place: &Place) {
     let mut store = place.open();
     assert_eq!(store.list(&Filter { limit: 9, ..Filter::default() }).unwrap(), [] as [RecordView; 0]);
-    assert_eq!((store.show("1").unwrap(), store.overdue().unwrap(), store.stuck(0).unwrap()), (None, vec![], vec![]));
+    assert_eq!((store.show("1").unwrap(), store.overdue(9).unwrap(), store.stuck(0).unwrap()), (None, vec![], vec![]));
     assert_eq!(store.examine(runwrap::store::Scope::All, None, 10).unwrap().read, 0);
     let tables = if place.is_postgres() {
         "SELECT count(*) AS x FROM pg_tables WHERE schemaname = 'public'"

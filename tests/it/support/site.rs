@@ -310,6 +310,14 @@ impl Running {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// The rest of its stderr, which must be piped.
+    #[track_caller]
+    pub(crate) fn errors(&mut self) -> String {
+        let mut errors = String::new();
+        self.child.stderr.as_mut().unwrap().read_to_string(&mut errors).unwrap();
+        errors
+    }
+
     /// Ends its stdin, which must be piped.
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());

@@ -57,7 +57,7 @@ fn everything(place: &Place) {
     ] {
         store.list(&filter).unwrap();
     }
-    assert_eq!(store.overdue().unwrap(), []);
+    assert_eq!(store.overdue(9).unwrap(), []);
     assert_eq!(store.examine(Scope::LiveRuns, None, 10_000).unwrap().read, 2);
     assert!(store.stuck(86_400).unwrap().is_empty());
     store.estimate().unwrap();
