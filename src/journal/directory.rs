@@ -18,6 +18,7 @@ use crate::sys::fs::{Directory, read_from_start};
 use crate::sys::lock::{is_held, try_lock};
 
 const LOCK: &str = "lock";
+const RUNS: &str = "runs";
 const REPORT: &str = "report.jsonl";
 const QUARANTINE: &str = "quarantine";
 
@@ -89,8 +90,8 @@ pub(crate) fn run_id_of(name: &OsStr) -> Option<RunId> {
 impl Home {
     /// Opens the state directory, and makes it first if it does not exist.
     pub fn open(state_dir: &Path) -> io::Result<Self> {
-        let root = Directory::open_or_create(state_dir)?;
-        let runs = root.create_child(OsStr::new("runs"))?;
+        let root = Directory::open_or_create(state_dir, OsStr::new(RUNS))?;
+        let runs = root.create_child(OsStr::new(RUNS))?;
         Ok(Self { root, runs })
     }
 

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{Mode, fstatat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 
 use super::clock;
@@ -35,21 +35,21 @@ pub struct Directory {
 
 impl Directory {
     /// Opens `path`; creates it and its parents (0700) if it does not exist. Refuses a directory that another user owns
-    /// or may write.
-    pub fn open_or_create(path: &Path) -> io::Result<Self> {
+    /// or may write. With a subdirectory `mark` of this user it was made by runwrap: then it loses the right of the others,
+    /// which Kubernetes adds to a volume at each mount.
+    pub fn open_or_create(path: &Path, mark: &OsStr) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Self::open(path)
-    }
-
-    /// Opens `path`. Refuses a directory that another user owns or may write.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Self::checked(open(path, DIRECTORY_FLAGS, Mode::empty())?, path.to_owned())
+        let file = File::from(open(path, DIRECTORY_FLAGS, Mode::empty())?);
+        let marked = fstatat(&file, mark, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let is_marked = marked
+            .is_ok_and(|mark| mark.st_uid == Uid::effective().as_raw() && mark.st_mode & libc::S_IFMT == libc::S_IFDIR);
+        Self::checked(file, path.to_owned(), is_marked)
     }
 
     /// Opens the subdirectory `name`. Refuses a symbolic link.
     pub fn open_child(&self, name: &OsStr) -> io::Result<Self> {
         let fd = openat(&self.file, name, DIRECTORY_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
-        Self::checked(fd, self.path.join(name))
+        Self::checked(File::from(fd), self.path.join(name), true)
     }
 
     /// Creates the subdirectory `name` (0700) unless it exists, and opens it.
@@ -60,13 +60,15 @@ impl Directory {
         }
     }
 
-    fn checked(fd: OwnedFd, path: PathBuf) -> io::Result<Self> {
-        let file = File::from(fd);
+    /// `is_made` by runwrap: its mode may be corrected.
+    fn checked(file: File, path: PathBuf, is_made: bool) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let (owner, own) = (metadata.uid(), Uid::effective().as_raw());
+        let closed = Mode::from_bits_truncate(metadata.mode() & 0o7755);
         let message = if owner != own {
-            format!("{} belongs to user {owner}, not to user {own}", path.display())
-        } else if metadata.mode() & 0o022 != 0 {
+            let hint = "name a subdirectory of it, which runwrap makes: --state-dir";
+            format!("{} belongs to user {owner}, not to user {own} ({hint} {}/runwrap)", path.display(), path.display())
+        } else if metadata.mode() & 0o022 != 0 && !(is_made && fchmod(&file, closed).is_ok()) {
             format!("{} may be written by others (chmod go-w fixes it)", path.display())
         } else {
             return Ok(Self { file, path });
@@ -84,9 +86,9 @@ impl Directory {
         Ok(File::from(openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
-    /// Opens the regular file `name` for reading and appending.
+    /// Opens the regular file `name` of this user for reading and appending.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
-        plain(File::from(openat(&self.file, name, FILE_FLAGS | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
+        own(File::from(openat(&self.file, name, FILE_FLAGS | OFlag::O_RDWR | OFlag::O_APPEND, Mode::empty())?))
     }
 
     /// The names in this directory, unordered.
@@ -115,10 +117,10 @@ impl Directory {
         absent_is_done(unlinkat(&self.file, name, UnlinkatFlags::RemoveDir))
     }
 
-    /// Creates the file `name` (0600), or opens the existing regular file.
+    /// Creates the file `name` (0600), or opens the existing regular file of this user.
     pub fn create_or_open(&self, name: &str) -> io::Result<File> {
         let flags = FILE_FLAGS | OFlag::O_CREAT | OFlag::O_RDWR;
-        plain(File::from(openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+        own(File::from(openat(&self.file, name, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
     }
 
     /// Renames the subdirectory `from` to `to`.
@@ -212,6 +214,15 @@ fn descriptor_path(fd: &impl AsFd) -> PathBuf {
 
 fn plain(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(not_plain()) }
+}
+
+/// A regular file of this user. The directory may have been open to others for a while.
+fn own(file: File) -> io::Result<File> {
+    let owner = file.metadata()?.uid();
+    if owner == Uid::effective().as_raw() {
+        return plain(file);
+    }
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it belongs to user {owner}")))
 }
 
 fn not_plain() -> io::Error {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::postgres::{Postgres, connect};
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::site::{Running, Site, kill, output, start};
+use crate::support::site::{Running, Site, output, start};
 use crate::support::wait::wait_until;
 
 /// How long a run may wait for the database, at the start and at the end.
@@ -333,11 +333,8 @@ fn stop_request_is_in_the_record_before_the_end() {
         wait_until("the request in the record", || site.record()["stop_signal"] == "SIGTERM");
         let record = site.record();
         assert_eq!((&record["status"], &record["train_metrics"]), (&json!("training"), &json!({"loss": 3})));
-        for process in site.processes() {
-            kill(process.pid, "KILL");
-        }
+        site.lose();
         running.end();
-        site.quiet();
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::support::postgres::{is_root, server_user};
 use crate::support::procfs;
 use crate::support::site::{Site, kill, output, start};
+use crate::support::skipped;
 use crate::support::tmpfs::SmallDisk;
 use crate::support::wait::wait_until;
 
@@ -82,6 +83,69 @@ fn state_directory_writable_by_others_is_not_used() {
     let messages = recorded(&site);
     assert_eq!(messages.matches("may be written by others (chmod go-w").count(), 1, "{messages}");
     assert!(!site.state_dir().join("runs").exists());
+}
+
+/// Kubernetes adds the right of the group to all of a volume at each mount: the second pod refused the directory of the first.
+// Holds: failures/state-group
+#[test]
+fn state_directory_of_a_remounted_volume_is_used() {
+    let site = Site::sqlite();
+    let mut running = start(site.shell(&[], "echo ready; exec sleep 60").stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    site.lose();
+    running.end();
+    let chmod = site.program("chmod").args(["-R", "g+rwX", ".local/state/runwrap"]).status();
+    assert!(chmod.unwrap().success());
+    let check = output(&mut site.runwrap(&["check", "--json"]));
+    assert_eq!(check.status.code(), Some(1), "{}", String::from_utf8_lossy(&check.stderr));
+    // The next pod records its own run, and delivers the journal of the first.
+    assert_eq!(site.run(&[], "exit 3").stderr, b"");
+    site.quiet();
+    let reasons: Vec<_> = site.records().iter().map(|record| record["reason"].clone()).collect();
+    assert_eq!(reasons, [json!("exit"), json!("lost")]);
+    for directory in [site.state_dir(), site.state_dir().join("runs")] {
+        assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o077, 0o050);
+    }
+}
+
+/// A volume whose root belongs to root, as Kubernetes mounts it: the message names what to do.
+#[test]
+fn root_of_a_volume_is_left_alone_and_a_subdirectory_is_named() {
+    let site = Site::sqlite();
+    let volume = site.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    fs::set_permissions(&volume, Permissions::from_mode(0o2770)).unwrap();
+    if is_root() {
+        assert!(Command::new("chown").arg(server_user()).arg(&volume).status().unwrap().success());
+    }
+    let options = ["--state-dir", volume.to_str().unwrap()];
+    let output = site.run(&options, "exit 3");
+    let messages = String::from_utf8(output.stderr).unwrap();
+    let hint = format!("--state-dir {}/runwrap", volume.display());
+    assert!(!is_root() || messages.contains(&hint), "{messages}");
+    assert_eq!(fs::metadata(&volume).unwrap().permissions().mode() & 0o7777, 0o2770);
+    // The subdirectory that it names works, although the group may write to the volume.
+    let inner = volume.join("runwrap");
+    assert_eq!(site.run(&["--state-dir", inner.to_str().unwrap()], "exit 3").stderr, b"");
+}
+
+/// A file that another user planted while the directory was open is not read.
+#[test]
+fn journal_of_another_user_is_not_delivered() {
+    if !is_root() {
+        return skipped("only root can give a file away");
+    }
+    let site = Site::sqlite();
+    let mut running = start(site.shell(&[], "echo ready; exec sleep 60").stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    site.lose();
+    running.end();
+    let journal = site.run_directories()[0].join("journal-1.jsonl");
+    assert!(Command::new("chown").arg(server_user()).arg(&journal).status().unwrap().success());
+    let recover = output(&mut site.runwrap(&["recover"]));
+    let messages = String::from_utf8_lossy(&recover.stderr).into_owned();
+    assert!(!recover.status.success() && messages.contains("belongs to user"), "{messages}");
+    assert_eq!(site.record()["status"], "training");
 }
 
 // Holds: failures/state-link

@@ -21,17 +21,6 @@ fn live(site: &Site, name: &str) -> Running {
     running
 }
 
-/// Kills every process of a site at once, as the loss of a host does.
-fn lose(site: &Site) {
-    let processes = site.processes();
-    for signal in ["STOP", "KILL"] {
-        for process in &processes {
-            kill(process.pid, signal);
-        }
-    }
-    site.quiet();
-}
-
 fn value(site: &Site, name: &str, column: &str) -> serde_json::Value {
     let records = site.records();
     records
@@ -48,7 +37,7 @@ fn run_of_a_vanished_host_is_ended_by_runs_of_others() {
         let mut running = live(&lost, "lost");
         let mut living: Vec<Running> = others.iter().map(|site| live(site, "living")).collect();
         wait_until("the first heartbeat", || value(&lost, "lost", "pid").is_i64());
-        lose(&lost);
+        lost.lose();
         let lost_at = Instant::now();
         running.end();
         wait_until("the end of the lost run", || value(&others[0], "lost", "status") == "failed");
@@ -100,7 +89,7 @@ fn look_that_waits_for_a_lock_delays_no_end() {
     let site = Site::with_url(lost.url());
     let mut vanished = live(&lost, "lost");
     wait_until("the first heartbeat", || value(&lost, "lost", "pid").is_i64());
-    lose(&lost);
+    lost.lose();
     vanished.end();
     // An application holds the rows that the look would change.
     let lock = "BEGIN; SELECT FROM runwrap_runs FOR UPDATE; SELECT pg_sleep(60)";

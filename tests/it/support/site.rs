@@ -183,6 +183,18 @@ impl Site {
         keeper.unwrap()
     }
 
+    /// Kills every process of this site at once, as the loss of its host does: none can react to the death of another.
+    #[track_caller]
+    pub(crate) fn lose(&self) {
+        let processes = self.processes();
+        for signal in ["STOP", "KILL"] {
+            for process in &processes {
+                kill(process.pid, signal);
+            }
+        }
+        self.quiet();
+    }
+
     /// Waits until no process of this site is left and every lock in it is free. The kernel frees the memory of a killed
     /// process first, and with it the environment that [`Self::processes`] reads; its files and locks follow.
     #[track_caller]
