@@ -98,6 +98,11 @@ pub enum ToSupervisor {
     },
     /// The database accepts the record again, after a `Failed`.
     Restored,
+    /// A message for the user.
+    Notice {
+        #[serde(serialize_with = "shortened")]
+        message: String,
+    },
     /// The database has the end.
     Final,
 }

@@ -46,6 +46,8 @@ pub struct Delivered {
     pub begun: Option<Begun>,
     /// The end is in the database too.
     pub ended: bool,
+    /// The message that this attempt made the user's table.
+    pub table_made: Option<String>,
 }
 
 impl Delivery {
@@ -128,6 +130,6 @@ impl Delivery {
         if self.last {
             failpoint::reached("finalized");
         }
-        Ok(Delivered { begun, ended: self.last })
+        Ok(Delivered { begun, ended: self.last, table_made: store.take_table_made() })
     }
 }

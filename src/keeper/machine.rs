@@ -183,8 +183,9 @@ impl KeeperMachine {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         let first = !std::mem::replace(&mut self.begun, true);
         self.role.failures = 0;
-        let mut actions: Vec<KeeperAction> =
-            delivered.begun.map(|begun| KeeperAction::Send(ToSupervisor::Recorded(begun))).into_iter().collect();
+        let made = delivered.table_made.map(|message| ToSupervisor::Notice { message });
+        let recorded = delivered.begun.map(ToSupervisor::Recorded);
+        let mut actions: Vec<KeeperAction> = made.into_iter().chain(recorded).map(KeeperAction::Send).collect();
         if first {
             actions.push(KeeperAction::DeliverBacklog);
         }

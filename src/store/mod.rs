@@ -61,9 +61,15 @@ pub struct Store {
     nesting: Nesting,
     /// The parts of a change that the database refused, and that are left out.
     reduction: Reduction,
+    table_made: Option<String>,
 }
 
 impl Store {
+    /// The message that the user's table was made, once.
+    pub fn take_table_made(&mut self) -> Option<String> {
+        self.table_made.take()
+    }
+
     /// Rolls back all later work when the connection is closed. Until then the connection reads its own changes.
     pub fn rehearse(&mut self) {
         self.nesting = Nesting::Announced;
@@ -87,7 +93,7 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
             (table, Box::new(session))
         }
     };
-    Ok(Store { session, table, options: options.clone(), nesting: Nesting::None, reduction: Reduction::NONE })
+    Ok(Store { session, table, options: options.clone(), nesting: Nesting::None, reduction: Reduction::NONE, table_made: None })
 }
 
 /// Returns the statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).

@@ -138,7 +138,9 @@ impl Store {
             self.end_transaction(Ok(()))?;
             self.make_tables()?;
             if !shape.has_table() {
-                log::warn!(event = "table_made", table = shape.table; "made table {} in {}", shape.table, self.session.name());
+                let message = format!("made table {} in {}", shape.table, self.session.name());
+                log::warn!(event = "table_made"; "{message}");
+                self.table_made = Some(message);
             }
             shape = self.begin_and_look(access)?;
         }

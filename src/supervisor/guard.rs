@@ -149,7 +149,7 @@ impl Guard {
             && readable_within(fd, deadline.saturating_sub(clock::boot_time()))?
         {
             match self.keeper.recv()? {
-                Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored) | Message::Nothing => {}
+                Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored | ToSupervisor::Notice { .. }) | Message::Nothing => {}
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) | Message::Closed => break,
             }
         }

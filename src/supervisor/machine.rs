@@ -7,7 +7,7 @@ use super::events::{SupervisorAction, SupervisorEvent};
 use super::relay::{InheritedSignals, SignalClass, SignalScope, classify};
 use crate::journal;
 use crate::link::ToSupervisor;
-use crate::record::{Reason, TrainerExit};
+use crate::record::{Reason, RecordId, TrainerExit};
 use crate::sys::process::EndAs;
 use crate::sys::signals::{self, Sender, SignalInfo};
 
@@ -66,7 +66,8 @@ pub(super) struct SupervisorMachine {
     limits: RunLimits,
     inherited: InheritedSignals,
     phase: Phase,
-    recorded: bool,
+    /// The record, as the keeper reported it last.
+    record_id: Option<RecordId>,
     held_signals: Vec<SignalInfo>,
     /// Stop requests written since the start of the trainer.
     stops_written: u32,
@@ -135,9 +136,14 @@ impl SupervisorMachine {
         match message {
             ToSupervisor::Recorded(begun) => {
                 self.restarts = 0;
-                let was_recorded = std::mem::replace(&mut self.recorded, true);
+                let known = self.record_id.replace(begun.record_id.clone());
+                if let Some(known) = known.as_ref().filter(|known| **known != begun.record_id) {
+                    let present = &begun.record_id;
+                    let message = format!("record {known} is not this run's any more: it goes on as record {present}");
+                    self.warn(&message, String::new());
+                }
                 // Nothing may follow the end in a journal.
-                if was_recorded || matches!(self.phase, Phase::Finishing { .. }) {
+                if known.is_some() || matches!(self.phase, Phase::Finishing { .. }) {
                     return;
                 }
                 self.write(journal::RunEvent::Recorded(begun), false);
@@ -158,6 +164,7 @@ impl SupervisorMachine {
                 }
                 Phase::Done => {}
             },
+            ToSupervisor::Notice { message } => self.warn(&message, String::new()),
             ToSupervisor::Restored => {
                 if self.phase == Phase::Running {
                     self.warn("the database accepts the record of the run now", String::new());

@@ -135,9 +135,13 @@ impl Directory {
         self.sync()
     }
 
-    /// Makes created, renamed and removed names in this directory durable.
+    /// Makes created, renamed and removed names in this directory durable. Some file systems (CIFS, vboxsf, FUSE) refuse to
+    /// sync a directory with EINVAL: they are used without.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+        self.file.sync_all().or_else(|error| match error.raw_os_error() {
+            Some(libc::EINVAL) => Ok(()),
+            Some(_) | None => Err(error),
+        })
     }
 
     /// Whether a name was created or removed in this directory within the last `limit`, by the wall clock.

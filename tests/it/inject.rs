@@ -237,6 +237,21 @@ fn journal_moves_to_a_second_file_without_a_warning() {
     assert_eq!(reason_after_a_later_run(&site).as_deref(), Some("exit"));
 }
 
+/// CIFS, vboxsf and some FUSE file systems refuse to sync a directory: the journal went into memory, with a warning.
+// Holds: failures/directory-sync-refused
+#[test]
+fn directory_that_cannot_be_synced_is_used_without() {
+    let site = Site::sqlite();
+    let script = "ls \"${RUNWRAP_REPORT%/*}\" >&2; : > ran; exit 3";
+    let output = output(&mut traced(&site, Hit::AllProcesses, "fsync", Some("error=EINVAL"), script));
+    assert!(trace(&site).contains("(INJECTED)"), "{}", trace(&site));
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("journal-1.jsonl\nlock\nreport.jsonl\n"), "{stderr}");
+    assert!(!stderr.contains("cannot keep"), "{stderr}");
+    assert_eq!(reason_after_a_later_run(&site).as_deref(), Some("exit"));
+}
+
 #[test]
 fn release_binary_has_no_failpoints() {
     let text = |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();

@@ -19,7 +19,11 @@ fn limits() -> RunLimits {
 }
 
 fn recorded() -> SupervisorEvent {
-    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun { record_id: RecordId("1".into()), version: None }))
+    recorded_as("1")
+}
+
+fn recorded_as(id: &str) -> SupervisorEvent {
+    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun { record_id: RecordId(id.into()), version: None }))
 }
 
 fn sent(number: i32) -> SupervisorEvent {
@@ -64,6 +68,16 @@ fn trainer_starts_after_start_timeout_without_a_record() {
     assert_eq!(machine.step(SupervisorEvent::Tick, 5 * SECOND).last(), Some(&SupervisorAction::Spawn));
     // A late record starts no second trainer.
     assert!(!machine.step(recorded(), 6 * SECOND).contains(&SupervisorAction::Spawn));
+}
+
+#[test]
+fn another_record_in_place_of_the_first_is_reported() {
+    let mut machine = running(limits());
+    assert_eq!(machine.step(recorded(), SECOND), []);
+    let message = "record 1 is not this run's any more: it goes on as record 7".to_owned();
+    let warning = SupervisorAction::Warn { message, hint: String::new() };
+    assert_eq!(machine.step(recorded_as("7"), SECOND), [warning]);
+    assert_eq!(machine.step(recorded_as("7"), SECOND), []);
 }
 
 #[test]
