@@ -3,7 +3,6 @@
 
 #![expect(unsafe_code, reason = "this is the one module that talks to the kernel; each use argues for itself")]
 
-pub mod account;
 pub mod arguments;
 pub mod cgroup;
 pub mod clock;
