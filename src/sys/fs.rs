@@ -38,11 +38,6 @@ impl Directory {
     /// or may write.
     pub fn open_or_create(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Self::open(path)
-    }
-
-    /// Opens `path`. Refuses a directory that another user owns or may write.
-    pub fn open(path: &Path) -> io::Result<Self> {
         Self::checked(open(path, DIRECTORY_FLAGS, Mode::empty())?, path.to_owned())
     }
 
