@@ -19,7 +19,6 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
-pub mod service_manager;
 pub mod signals;
 pub mod spawn;
 pub mod terminal;
