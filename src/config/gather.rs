@@ -35,7 +35,7 @@ pub fn load(
 fn file_layer(layers: &Layers, env: &Env<'_>) -> Result<Layer, ConfigError> {
     let named = layers.value(&options::CONFIG)?;
     let path = match named {
-        Some(raw) => raw.read(|text| values::path(text, env))?,
+        Some(raw) => raw.read(&|text| values::path(text, env))?,
         None => env.xdg("XDG_CONFIG_HOME", ".config").join("config.toml"),
     };
     match (env.read)(&path) {

@@ -7,6 +7,9 @@ use super::error::ConfigError;
 use super::options::{OPTIONS, OptionKind, OptionRow};
 use crate::libpq::InvalidValue;
 
+/// Reads the text of a value into its type.
+pub(super) type Reader<'a, T> = &'a dyn Fn(&OsStr) -> Result<T, InvalidValue>;
+
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -62,9 +65,10 @@ impl Layer {
 }
 
 impl Layers {
-    /// The values of `row` in the strongest layer that has any.
-    pub(super) fn strongest(&self, row: &OptionRow) -> Vec<&RawValue> {
-        self.0.iter().map(|layer| layer.all(row)).find(|all| !all.is_empty()).unwrap_or_default()
+    /// The values of `rows` in the strongest layer that has any.
+    pub(super) fn strongest(&self, rows: &[&OptionRow]) -> Vec<&RawValue> {
+        let values = |layer| rows.iter().flat_map(|row| Layer::all(layer, row)).collect::<Vec<_>>();
+        self.0.iter().map(values).find(|all| !all.is_empty()).unwrap_or_default()
     }
 
     /// The value of `row` in the strongest layer that has one.
@@ -72,7 +76,7 @@ impl Layers {
     /// # Errors
     /// That layer has more than one.
     pub(super) fn value(&self, row: &OptionRow) -> Result<Option<&RawValue>, ConfigError> {
-        match self.strongest(row)[..] {
+        match self.strongest(&[row])[..] {
             [_, second, ..] => Err(ConfigError::new(second.subject(), "it is given twice", "give it once")),
             [one] => Ok(Some(one)),
             [] => Ok(None),
@@ -96,10 +100,7 @@ impl RawValue {
     }
 
     /// The typed value.
-    pub(super) fn read<'a, T>(
-        &'a self,
-        read: impl FnOnce(&'a OsStr) -> Result<T, InvalidValue>,
-    ) -> Result<T, ConfigError> {
+    pub(super) fn read<T>(&self, read: Reader<'_, T>) -> Result<T, ConfigError> {
         read(&self.text).map_err(|InvalidValue { cause, hint }| ConfigError::new(self.subject(), cause, hint))
     }
 }

@@ -23,7 +23,7 @@ pub fn read_duration(text: &str) -> Result<Duration, InvalidValue> {
     humantime::parse_duration(text).or_else(|error| refuse(format!("it is not a duration: {error}"), HINT))
 }
 
-pub(super) fn duration(text: &OsStr, range: RangeInclusive<Duration>) -> Result<Duration, InvalidValue> {
+pub(super) fn duration(text: &OsStr, range: &RangeInclusive<Duration>) -> Result<Duration, InvalidValue> {
     let duration = read_duration(utf8(text)?)?;
     let cause = match duration {
         _ if duration < *range.start() => "it is too short",
