@@ -4,8 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::error::ConfigError;
-use super::layers::{Layer, Layers, RawValue};
+use super::layers::{ConfigError, Layer, Layers, RawValue};
 use super::settings::{Settings, resolve};
 use super::{file, options, values};
 use crate::libpq::{Env, UserAccount};

@@ -1,14 +1,33 @@
-//! The layers of raw values, each value with its origin. Must not interpret a value: `values` does.
+//! The layers of raw values, each value with its origin, and the error that names both, one shape for every option and
+//! layer. Must not interpret a value: `values` does. No error may hold a password.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::error::ConfigError;
+use thiserror::Error;
+
 use super::options::{OPTIONS, OptionKind, OptionRow};
 use crate::libpq::InvalidValue;
 
 /// Reads the text of a value into its type.
 pub(super) type Reader<'a, T> = &'a dyn Fn(&OsStr) -> Result<T, InvalidValue>;
+
+/// A value that cannot be used. Nothing has been started when it arises.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("cannot use {subject}: {cause}")]
+pub struct ConfigError {
+    /// The option with its origin: `RUNWRAP_HEARTBEAT=30`, `--table`, `lease = 5 in /etc/x.toml`.
+    subject: String,
+    cause: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl ConfigError {
+    pub fn new(subject: impl Into<String>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { subject: subject.into(), cause: cause.into(), hint: hint.into() }
+    }
+}
 
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]

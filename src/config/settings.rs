@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::database::{DatabaseTarget, parse_database};
-use super::error::ConfigError;
-use super::layers::{Layers, Origin, RawValue, Reader};
+use super::layers::{ConfigError, Layers, Origin, RawValue, Reader};
 use super::options::{self, OPTIONS, OptionRow};
 use super::values;
 use crate::libpq::{Env, InvalidValue, refuse};
