@@ -12,7 +12,6 @@ mod pairs;
 mod parameters;
 mod passfile;
 mod resolve;
-mod service;
 mod target;
 mod tls;
 mod url;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use super::env::Env;
 use super::error::{InvalidValue, refuse};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, of_service};
 use super::target::{PostgresHost, PostgresTarget, Secret, SslMode, TlsVersion};
 use super::tls::SYSTEM_ROOTS;
-use super::{defaults, pairs, service, url};
+use super::{defaults, pairs, url};
 
 /// The server that `text`, `key=value` pairs, names in `env`.
 ///
@@ -31,7 +31,7 @@ pub fn target_from_url(text: &str, driver: bool, env: &Env<'_>) -> Result<Postgr
 fn target(given: Parameters, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
     let mut parameters = given;
     if let Some(name) = parameters.text("service").or_else(|| env.text("PGSERVICE")) {
-        parameters.complete(service::find(&name, env)?);
+        parameters.complete(of_service(&name, env)?);
     }
     parameters.complete(Parameters::from_environment(env)?);
     // Some of PostgreSQL's tools expand such a name. Here it would show a password in the database's identity.
