@@ -149,7 +149,10 @@ fn json() -> Arg {
 /// The flag of `row`; `None` if it has none. Keeps repeated values: `config` reports a second one.
 fn flag(row: &'static OptionRow) -> Option<Arg> {
     let long = row.flag?.trim_start_matches('-');
-    let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help::of_row(row));
+    let default = row.default.or(row.computed_default).map(|default| format!(" [default: {default}]"));
+    let variable = row.variable.map(|variable| format!(" [env:{variable}]"));
+    let help: String = [Some(row.help.to_owned()), default, variable].into_iter().flatten().collect();
+    let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help);
     let arg = arg.value_parser(value_parser!(OsString));
     Some(if row.kind == OptionKind::Switch {
         arg.action(ArgAction::Set).num_args(0).default_missing_value("true").overrides_with(row.key)
