@@ -25,7 +25,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, terminal};
+use crate::sys::{clock, failpoint, host, inherited};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -194,7 +194,7 @@ impl Supervisor {
             log::info!(event = "trainer", pid, change = change.describe(); "");
             match change {
                 ChildChange::Stopped { signal } => {
-                    let in_foreground = process::group(pid).is_some_and(terminal::is_foreground_job);
+                    let in_foreground = process::group(pid).is_some_and(process::is_foreground_job);
                     self.pending.push(SupervisorEvent::TrainerStopped { signal, in_foreground });
                 }
                 ChildChange::Continued => self.pending.push(SupervisorEvent::TrainerContinued),
@@ -267,14 +267,14 @@ impl Supervisor {
         // On `fg` the shell makes our group the foreground group. A trainer that is a shell itself has a group of its
         // own. Held by `suspended_shell_under_runwrap_regains_the_terminal`.
         let own_group = process::own_group();
-        let foreground = terminal::foreground_group().filter(|group| *group != own_group);
+        let foreground = process::foreground_group().filter(|group| *group != own_group);
         let trainer_group = foreground.filter(|group| trainer.and_then(process::group) == Some(*group));
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
             log::info!(event = "witness_not_watching", error:%; "");
         }
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
-        if let Some(group) = trainer_group.filter(|_| terminal::foreground_group() == Some(own_group))
-            && let Err(error) = terminal::set_foreground_group(group)
+        if let Some(group) = trainer_group.filter(|_| process::foreground_group() == Some(own_group))
+            && let Err(error) = process::set_foreground_group(group)
         {
             // The trainer has ended.
             log::info!(event = "terminal_not_handed_over", error:%; "");

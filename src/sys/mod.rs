@@ -20,7 +20,6 @@ pub mod process;
 pub mod random;
 pub mod signals;
 pub mod spawn;
-pub mod terminal;
 pub mod wait;
 pub mod witness;
 
