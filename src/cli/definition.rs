@@ -1,16 +1,20 @@
-//! The command line for clap: the verbs, and one flag for each row of the table of options. The values of options are
-//! read by `config`, those of a verb's own arguments by `values`. Must not touch the system.
+//! The command line for clap: the verbs, and one flag for each row of the table of options. Reads the values of the verbs'
+//! own arguments; `config` reads those of options. Must not touch the system.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
+use serde_json::{Map, Value};
 
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::read_duration;
-use crate::record::Status;
+use crate::libpq::{InvalidValue, refuse};
+use crate::record::{Status, parse_metrics, read_instant};
 
-use super::{help, values};
+use super::help;
 
 const DATABASE_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
 
@@ -78,7 +82,7 @@ fn recover(verb: Command) -> Command {
         .value_parser(PossibleValuesParser::new(["unknown", "now"]).map(|word| word == "now"))
         .requires("stuck-after");
     let every = value("every", "DUR", "Repeat with this pause until SIGTERM, and notify systemd's watchdog")
-        .value_parser(values::parsed(values::pause))
+        .value_parser(parsed(pause))
         .conflicts_with("dry-run");
     database(verb).args([dry_run, stuck_after, assume_end, every, json()])
 }
@@ -88,9 +92,8 @@ fn finalize(verb: Command) -> Command {
         .required(true)
         .value_parser(PossibleValuesParser::new(["completed", "failed"]).map(|word| word == "completed"));
     let ended_at = value("ended-at", "TIME", "When it ended: 2025-11-27T01:20:52Z; UTC unless it has a zone")
-        .value_parser(values::parsed(values::instant));
-    let metrics =
-        value("metrics", "JSON", "Metrics to merge into the known ones").value_parser(values::parsed(values::metrics));
+        .value_parser(parsed(instant));
+    let metrics = value("metrics", "JSON", "Metrics to merge into the known ones").value_parser(parsed(metrics));
     let reason = value("reason", "TEXT", "Why; kept as error_message");
     let model_path = value("model-path", "PATH", "Path of the model");
     let force = switch("force", "Override an end that is already known");
@@ -104,7 +107,7 @@ fn report(verb: Command) -> Command {
         "A metric: a number, true, false, null, NaN, other JSON or else text; may be repeated",
     )
     .action(ArgAction::Append)
-    .value_parser(values::parsed(values::metric));
+    .value_parser(parsed(metric));
     let model_path = value("model-path", "PATH", "Path of the saved model");
     let error = value("error", "TEXT", "What went wrong");
     let something = ArgGroup::new("something").args(["metric", "model-path", "error"]).required(true).multiple(true);
@@ -128,7 +131,7 @@ fn value(long: &'static str, value_name: &'static str, help: &'static str) -> Ar
 }
 
 fn stuck_after(help: &'static str) -> Arg {
-    value("stuck-after", "DUR", help).value_parser(values::parsed(read_duration))
+    value("stuck-after", "DUR", help).value_parser(parsed(read_duration))
 }
 
 fn switch(long: &'static str, help: &'static str) -> Arg {
@@ -146,13 +149,45 @@ fn json() -> Arg {
 /// The flag of `row`; `None` if it has none. Keeps repeated values: `config` reports a second one.
 fn flag(row: &'static OptionRow) -> Option<Arg> {
     let long = row.flag?.trim_start_matches('-');
-    let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help::of_row(row));
+    let default = row.default.or(row.computed_default).map(|default| format!(" [default: {default}]"));
+    let variable = row.variable.map(|variable| format!(" [env:{variable}]"));
+    let help: String = [Some(row.help.to_owned()), default, variable].into_iter().flatten().collect();
+    let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help);
     let arg = arg.value_parser(value_parser!(OsString));
     Some(if row.kind == OptionKind::Switch {
         arg.action(ArgAction::Set).num_args(0).default_missing_value("true").overrides_with(row.key)
     } else {
         arg.value_name(row.value_name).action(ArgAction::Append)
     })
+}
+
+/// A parser that reads a value with `read`; invalid UTF-8 is replaced.
+fn parsed<T: Clone + Send + Sync + 'static>(
+    read: fn(&str) -> Result<T, InvalidValue>,
+) -> impl TypedValueParser<Value = T> {
+    OsStringValueParser::new().try_map(move |text| read(&text.to_string_lossy()))
+}
+
+/// The pause of `recover --every`.
+fn pause(text: &str) -> Result<Duration, InvalidValue> {
+    let pause = read_duration(text)?;
+    if pause < Duration::from_secs(1) { refuse("it is too short", "write at least 1s") } else { Ok(pause) }
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, InvalidValue> {
+    let hint = "write 2025-11-27T01:20:52Z or \"2025-11-27 01:20:52\"; without a zone it is UTC";
+    read_instant(text).ok_or_else(|| InvalidValue::new("it is not a time", hint))
+}
+
+fn metrics(text: &str) -> Result<Map<String, Value>, InvalidValue> {
+    parse_metrics(text.as_bytes()).or_else(|error| refuse(error.to_string(), "write a JSON object: '{\"loss\": 0.12}'"))
+}
+
+fn metric(text: &str) -> Result<(String, String), InvalidValue> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => refuse("it is not KEY=VALUE", "write --metric loss=0.12"),
+    }
 }
 
 #[cfg(test)]

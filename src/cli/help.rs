@@ -1,7 +1,5 @@
 //! The texts of `--help` that are not in the table of options.
 
-use crate::config::options::OptionRow;
-
 pub(super) const USAGE: &str = "runwrap [OPTIONS] -- COMMAND [ARG]...\n       runwrap VERB [OPTIONS]";
 
 pub(super) const AFTER: &str = "\
@@ -33,10 +31,3 @@ Examples:
   runwrap -n churn --timeout 8h -- python train.py --epochs 3
   RUNWRAP_DATABASE_URL=postgres://ml@db/training runwrap -- torchrun train.py
   runwrap list                                    show the newest records";
-
-/// The help of an option, with its default and its variable.
-pub(super) fn of_row(row: &OptionRow) -> String {
-    let default = row.default.or(row.computed_default).map(|default| format!(" [default: {default}]"));
-    let variable = row.variable.map(|variable| format!(" [env:{variable}]"));
-    [Some(row.help.to_owned()), default, variable].into_iter().flatten().collect()
-}

@@ -1,10 +1,9 @@
-//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `values` reads the verbs' own
-//! arguments, `usage` explains errors. Must not touch the system; `config` reads the values of options.
+//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `usage` explains errors. Must not
+//! touch the system; `config` reads the values of options.
 
 mod definition;
 mod help;
 mod usage;
-mod values;
 
 use std::ffi::OsString;
 

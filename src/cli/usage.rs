@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::ffi::OsString;
 
 use clap::Error;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ErrorKind};
 
 use super::{EarlyExit, definition};
 use crate::config::{InvalidValue, nearest};
@@ -65,10 +65,10 @@ fn unknown_verb(word: &str, arguments: &[OsString]) -> EarlyExit {
     if matches!(word, "run" | "exec" | "start") && index < meant.len() {
         meant.remove(index);
     }
-    let hint = match nearest(word, verbs().iter().map(String::as_str)) {
-        Some(verb) => format!("did you mean {verb}? Else {}", with_separator(&meant, index)),
-        None => with_separator(&meant, index),
-    };
+    let verbs = verbs();
+    let similar = nearest(word, verbs.iter().map(String::as_str));
+    let question = similar.map(|verb| format!("did you mean {verb}? Else ")).unwrap_or_default();
+    let hint = question + &with_separator(&meant, index);
     EarlyExit::usage(format!("there is no verb {}", quoted(word)), hint)
 }
 
@@ -105,7 +105,7 @@ fn may_be_secret(word: &str) -> bool {
 
 /// The verb whose arguments clap was reading: from the usage line, `Usage: runwrap list [OPTIONS]`, which errors about values lack.
 fn verb(error: &Error, arguments: &[OsString]) -> Option<String> {
-    let usage = error.get(ContextKind::Usage).map(ToString::to_string);
+    let usage = text(error, ContextKind::Usage);
     verbs().into_iter().find(|verb| match &usage {
         Some(usage) => usage.split_whitespace().nth(2) == Some(verb),
         None => arguments.iter().any(|argument| argument == verb.as_str()),
@@ -117,9 +117,5 @@ fn verbs() -> Vec<String> {
 }
 
 fn text(error: &Error, kind: ContextKind) -> Option<String> {
-    match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => Some(texts.join(" or ")),
-        _ => None,
-    }
+    error.get(kind).map(ToString::to_string)
 }

@@ -7,14 +7,14 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::sys::fs::open_plain;
+use crate::sys::host::host_name;
 
 /// Variables of schedulers, containers and Python environments, each with its key in the context.
-const VARIABLES: [(&str, &str); 9] = [
+const VARIABLES: [(&str, &str); 8] = [
     ("SLURM_JOB_ID", "slurm_job_id"),
     ("SLURM_ARRAY_TASK_ID", "slurm_array_task_id"),
     ("PBS_JOBID", "pbs_job_id"),
     ("LSB_JOBID", "lsf_job_id"),
-    ("KUBERNETES_SERVICE_HOST", "kubernetes"),
     ("CI_JOB_ID", "ci_job_id"),
     ("GITHUB_RUN_ID", "github_run_id"),
     ("CONDA_DEFAULT_ENV", "conda_env"),
@@ -29,18 +29,12 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 
 /// The context of a command that starts in `cwd`.
 pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
-    let set = |(variable, key): (&str, &str)| {
-        let value = std::env::var(variable).ok().filter(|value| !value.is_empty())?;
-        Some((key.to_owned(), Value::String(value)))
-    };
-    let mut context: Map<String, Value> = VARIABLES.into_iter().filter_map(set).collect();
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     // Inside a pod, the host name is the name of the pod.
-    if context.remove("kubernetes").is_some() {
-        context.insert("kubernetes_pod".to_owned(), Value::String(crate::sys::host::host_name()));
-    }
-    let found = [("git_commit", git_commit(cwd)), ("container_id", container_id())];
-    context.extend(found.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?)))));
-    context
+    let pod = variable("KUBERNETES_SERVICE_HOST").map(|_address| host_name());
+    let found = [("kubernetes_pod", pod), ("git_commit", git_commit(cwd)), ("container_id", container_id())];
+    let all = VARIABLES.into_iter().map(|(name, key)| (key, variable(name))).chain(found);
+    all.filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?)))).collect()
 }
 
 /// The commit of the work tree around `cwd`, read from git's files.

@@ -9,7 +9,7 @@ use super::ask::ask;
 use super::error::CommandError;
 use super::invocation::FinalizeArgs;
 use super::repaired::{column, shown};
-use super::report::{ReportError, absolute_path};
+use super::report::absolute_path;
 use crate::config::Settings;
 use crate::delivery::recoverer;
 use crate::output;
@@ -44,8 +44,7 @@ pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), C
 
 fn verdict(args: &FinalizeArgs) -> Result<Verdict, CommandError> {
     let (by, when) = recoverer();
-    let directory = || env::current_dir().map_err(ReportError::NoDirectory);
-    let model_path = args.model_path.as_ref().map(|typed| absolute_path(typed, directory)).transpose()?;
+    let model_path = args.model_path.as_ref().map(|typed| absolute_path(typed, env::current_dir)).transpose()?;
     Ok(Verdict {
         status: if args.completed { Status::Completed } else { Status::Failed },
         ended_at: args.ended_at,

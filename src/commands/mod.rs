@@ -67,7 +67,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 /// Loads the settings, and opens the log.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let account = || {
-        let (uid, entry) = sys::account::account();
+        let (uid, entry) = &*sys::host::ACCOUNT;
         let (name, home) = entry.clone().unzip();
         UserAccount { uid: *uid, name, home }
     };

@@ -51,36 +51,31 @@ impl ReportError {
 /// There is no run, the report is too large, or the file cannot be written.
 pub(super) fn report(args: &ReportArgs) -> Result<(), ReportError> {
     let path = env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let directory = || env::current_dir().map_err(ReportError::NoDirectory);
-    let line = line(args, directory)?;
+    let line = line(args, env::current_dir)?;
     append(&path.ok_or(ReportError::NotInARun)?, &line)
 }
 
 /// The line without its line feed, checked by the parser of the run.
-fn line(args: &ReportArgs, directory: impl FnOnce() -> Result<PathBuf, ReportError>) -> Result<String, ReportError> {
-    let mut line = Map::new();
-    if !args.metrics.is_empty() {
-        let metrics = args.metrics.iter().map(|(name, text)| (name.clone(), metric(text))).collect();
-        line.insert("metrics".to_owned(), Value::Object(metrics));
-    }
-    if let Some(model_path) = &args.model_path {
-        line.insert("model_path".to_owned(), json!(absolute_path(model_path, directory)?));
-    }
-    if let Some(error) = &args.error {
-        line.insert("error".to_owned(), json!(error));
-    }
+fn line(args: &ReportArgs, directory: impl FnOnce() -> io::Result<PathBuf>) -> Result<String, ReportError> {
+    let metrics: Map<_, _> = args.metrics.iter().map(|(name, text)| (name.clone(), metric(text))).collect();
+    let model_path = args.model_path.as_ref().map(|typed| absolute_path(typed, directory)).transpose()?;
+    let given = [
+        ("metrics", Some(Value::Object(metrics)).filter(|_| !args.metrics.is_empty())),
+        ("model_path", model_path.map(Value::String)),
+        ("error", args.error.clone().map(Value::String)),
+    ];
+    let line: Map<_, _> = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     let line = Value::Object(line).to_string();
     parse_report(line.as_bytes())?;
     Ok(line)
 }
 
 /// An absolute path; a URL stays as it is.
-pub(super) fn absolute_path(
-    typed: &str,
-    directory: impl FnOnce() -> Result<PathBuf, ReportError>,
-) -> Result<String, ReportError> {
-    let is_absolute = Path::new(typed).is_absolute() || typed.contains("://");
-    if is_absolute { Ok(typed.to_owned()) } else { Ok(directory()?.join(typed).to_string_lossy().into_owned()) }
+pub(super) fn absolute_path(typed: &str, cwd: impl FnOnce() -> io::Result<PathBuf>) -> Result<String, ReportError> {
+    if Path::new(typed).is_absolute() || typed.contains("://") {
+        return Ok(typed.to_owned());
+    }
+    Ok(cwd().map_err(ReportError::NoDirectory)?.join(typed).to_string_lossy().into_owned())
 }
 
 /// A number in the syntax of JSON or of a programming language, or other JSON; any other text as it is.

@@ -17,7 +17,7 @@ use crate::logging;
 use crate::record::{RecordId, Run, RunId};
 use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
 use crate::sys::process::EndAs;
-use crate::sys::{account, clock, host};
+use crate::sys::{clock, host};
 
 /// Runs `command` with a record, and returns how runwrap must end. Errors have been reported.
 pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
@@ -124,7 +124,7 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         begun_at,
         command: command.iter().map(|word| redact_passwords(&word.to_string_lossy())).collect(),
         host: host::host_name(),
-        username: account::user_name(),
+        username: host::user_name(),
         context: context::gather(&cwd),
         cwd: text(&cwd),
         model_path: settings.model_path.as_deref().map(text),

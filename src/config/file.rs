@@ -5,8 +5,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use super::error::ConfigError;
-use super::layers::{Layer, Origin};
+use super::layers::{ConfigError, Layer, Origin};
 use super::options::{OPTIONS, OptionKind, OptionRow};
 use crate::libpq::{InvalidValue, nearest, refuse};
 

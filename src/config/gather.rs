@@ -4,8 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::error::ConfigError;
-use super::layers::{Layer, Layers, RawValue};
+use super::layers::{ConfigError, Layer, Layers, RawValue};
 use super::settings::{Settings, resolve};
 use super::{file, options, values};
 use crate::libpq::{Env, UserAccount};
@@ -35,7 +34,7 @@ pub fn load(
 fn file_layer(layers: &Layers, env: &Env<'_>) -> Result<Layer, ConfigError> {
     let named = layers.value(&options::CONFIG)?;
     let path = match named {
-        Some(raw) => raw.read(|text| values::path(text, env))?,
+        Some(raw) => raw.read(&|text| values::path(text, env))?,
         None => env.xdg("XDG_CONFIG_HOME", ".config").join("config.toml"),
     };
     match (env.read)(&path) {

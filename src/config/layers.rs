@@ -1,11 +1,33 @@
-//! The layers of raw values, each value with its origin. Must not interpret a value: `values` does.
+//! The layers of raw values, each value with its origin, and the error that names both, one shape for every option and
+//! layer. Must not interpret a value: `values` does. No error may hold a password.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use super::error::ConfigError;
+use thiserror::Error;
+
 use super::options::{OPTIONS, OptionKind, OptionRow};
 use crate::libpq::InvalidValue;
+
+/// Reads the text of a value into its type.
+pub(super) type Reader<'a, T> = &'a dyn Fn(&OsStr) -> Result<T, InvalidValue>;
+
+/// A value that cannot be used. Nothing has been started when it arises.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("cannot use {subject}: {cause}")]
+pub struct ConfigError {
+    /// The option with its origin: `RUNWRAP_HEARTBEAT=30`, `--table`, `lease = 5 in /etc/x.toml`.
+    subject: String,
+    cause: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+impl ConfigError {
+    pub fn new(subject: impl Into<String>, cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { subject: subject.into(), cause: cause.into(), hint: hint.into() }
+    }
+}
 
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +84,10 @@ impl Layer {
 }
 
 impl Layers {
-    /// The values of `row` in the strongest layer that has any.
-    pub(super) fn strongest(&self, row: &OptionRow) -> Vec<&RawValue> {
-        self.0.iter().map(|layer| layer.all(row)).find(|all| !all.is_empty()).unwrap_or_default()
+    /// The values of `rows` in the strongest layer that has any.
+    pub(super) fn strongest(&self, rows: &[&OptionRow]) -> Vec<&RawValue> {
+        let values = |layer| rows.iter().flat_map(|row| Layer::all(layer, row)).collect::<Vec<_>>();
+        self.0.iter().map(values).find(|all| !all.is_empty()).unwrap_or_default()
     }
 
     /// The value of `row` in the strongest layer that has one.
@@ -72,7 +95,7 @@ impl Layers {
     /// # Errors
     /// That layer has more than one.
     pub(super) fn value(&self, row: &OptionRow) -> Result<Option<&RawValue>, ConfigError> {
-        match self.strongest(row)[..] {
+        match self.strongest(&[row])[..] {
             [_, second, ..] => Err(ConfigError::new(second.subject(), "it is given twice", "give it once")),
             [one] => Ok(Some(one)),
             [] => Ok(None),
@@ -96,10 +119,7 @@ impl RawValue {
     }
 
     /// The typed value.
-    pub(super) fn read<'a, T>(
-        &'a self,
-        read: impl FnOnce(&'a OsStr) -> Result<T, InvalidValue>,
-    ) -> Result<T, ConfigError> {
+    pub(super) fn read<T>(&self, read: Reader<'_, T>) -> Result<T, ConfigError> {
         read(&self.text).map_err(|InvalidValue { cause, hint }| ConfigError::new(self.subject(), cause, hint))
     }
 }

@@ -3,8 +3,6 @@
 
 mod database;
 mod default_name;
-mod env;
-mod error;
 mod file;
 mod gather;
 mod layers;
@@ -15,9 +13,8 @@ mod values;
 
 pub use database::DatabaseTarget;
 pub use default_name::default_name;
-pub use error::ConfigError;
 pub use gather::load;
-pub use layers::{Layer, Origin, RawValue};
+pub use layers::{ConfigError, Layer, Origin, RawValue};
 pub use settings::{Settings, Verbosity};
 pub use table_name::{TABLE_NAME_HINT, parse_table_name};
 pub use values::read_duration;

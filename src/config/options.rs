@@ -62,203 +62,165 @@ const TIME_ROW: OptionRow = OptionRow { kind: OptionKind::Duration, value_name: 
 const PLACES_ROW: OptionRow =
     OptionRow { in_verbs: true, heading: "Files and messages", kind: OptionKind::Path, ..ROW };
 
-pub const NAME: OptionRow = OptionRow {
-    short: Some('n'),
-    value_name: "NAME",
-    computed_default: Some("the script's or program's name"),
-    help: "What this run trains",
-    ..ROW.named("name", "--name", "RUNWRAP_NAME")
-};
+/// A constant for each row, and the list of all.
+macro_rules! rows {
+    ($($name:ident = $row:expr),* $(,)?) => {
+        $(pub const $name: OptionRow = $row;)*
 
-pub const MODEL_VERSION: OptionRow = OptionRow {
-    value_name: "V",
-    computed_default: Some("the next vN of the name"),
-    help: "The version column of the record",
-    ..ROW.named("model_version", "--model-version", "RUNWRAP_MODEL_VERSION")
-};
+        /// Every row, in the order of the help.
+        pub const OPTIONS: [&OptionRow; [$(stringify!($name)),*].len()] = [$(&$name),*];
+    };
+}
 
-pub const RECORD_ID: OptionRow = OptionRow {
-    key: "record_id",
-    flag: Some("--record-id"),
-    in_file: false,
-    value_name: "ID",
-    help: "Adopt a row that the application has already inserted, instead of inserting one",
-    ..ROW
-};
-
-pub const SET: OptionRow = OptionRow {
-    key: "set",
-    flag: Some("--set"),
-    in_file: false,
-    kind: OptionKind::Repeated,
-    value_name: "COLUMN=VALUE",
-    help: "A further column of the inserted row; may be repeated",
-    ..ROW
-};
-
-pub const METRICS_FILE: OptionRow = OptionRow {
-    kind: OptionKind::Path,
-    value_name: "PATH",
-    help: "A file to which the command writes a JSON object; read at each heartbeat and at the end",
-    ..ROW.named("metrics_file", "--metrics-file", "RUNWRAP_METRICS_FILE")
-};
-
-pub const MODEL_PATH: OptionRow = OptionRow {
-    kind: OptionKind::Path,
-    value_name: "PATH",
-    help: "Path of the model that the command saves; recorded as an absolute path",
-    ..ROW.named("model_path", "--model-path", "RUNWRAP_MODEL_PATH")
-};
-
-pub const STDERR_TAIL: OptionRow = OptionRow {
-    kind: OptionKind::Bytes,
-    value_name: "BYTES",
-    default: Some("4096"),
-    help: "Bytes of the end of stderr that a failed run keeps in error_message, if stderr is a regular file",
-    ..ROW.named("stderr_tail", "--stderr-tail", "RUNWRAP_STDERR_TAIL")
-};
-
-pub const DATABASE_URL: OptionRow = OptionRow {
-    kind: OptionKind::Secret,
-    value_name: "URL",
-    computed_default: Some("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
-    help: "postgres://…, postgresql://…, postgresql+driver://…, key=value pairs as for libpq, or sqlite:PATH",
-    ..DATABASE_ROW.named("database_url", "--database-url", "RUNWRAP_DATABASE_URL")
-};
-
-pub const DATABASE_URL_FILE: OptionRow = OptionRow {
-    key: "database_url_file",
-    variable: Some("RUNWRAP_DATABASE_URL_FILE"),
-    kind: OptionKind::Path,
-    ..DATABASE_ROW
-};
-
-pub const TABLE: OptionRow = OptionRow {
-    value_name: "NAME",
-    default: Some("training_records"),
-    help: "The table of the records: NAME or SCHEMA.NAME",
-    ..DATABASE_ROW.named("table", "--table", "RUNWRAP_TABLE")
-};
-
-pub const NO_MIGRATE: OptionRow = OptionRow {
-    kind: OptionKind::Switch,
-    help: "Never create or upgrade a table",
-    ..DATABASE_ROW.named("no_migrate", "--no-migrate", "RUNWRAP_NO_MIGRATE")
-};
-
-pub const REQUIRE_DATABASE: OptionRow = OptionRow {
-    kind: OptionKind::Switch,
-    in_verbs: false,
-    help: "Exit 125 without starting the command if its record cannot be inserted",
-    ..DATABASE_ROW.named("require_database", "--require-database", "RUNWRAP_REQUIRE_DATABASE")
-};
-
-pub const TIMEOUT: OptionRow = OptionRow {
-    computed_default: Some("none"),
-    help: "Send SIGTERM to the command after this time, and exit 124",
-    ..TIME_ROW.named("timeout", "--timeout", "RUNWRAP_TIMEOUT")
-};
-
-pub const KILL_AFTER: OptionRow = OptionRow {
-    default: Some("30s"),
-    help: "Send SIGKILL this long after the SIGTERM of --timeout; when given, also this long after a relayed stop signal",
-    ..TIME_ROW.named("kill_after", "--kill-after", "RUNWRAP_KILL_AFTER")
-};
-
-pub const HEARTBEAT: OptionRow = OptionRow {
-    default: Some("30s"),
-    help: "Interval at which the record receives a sign of life and the reported metrics",
-    ..TIME_ROW.named("heartbeat", "--heartbeat", "RUNWRAP_HEARTBEAT")
-};
-
-pub const LEASE: OptionRow = OptionRow {
-    default: Some("5m"),
-    help: "Time after its last heartbeat at which a run may be presumed lost",
-    ..TIME_ROW.named("lease", "--lease", "RUNWRAP_LEASE")
-};
-
-pub const START_TIMEOUT: OptionRow = OptionRow {
-    default: Some("5s"),
-    in_verbs: true,
-    help: "How long the start, or a verb, may wait for the database",
-    ..TIME_ROW.named("start_timeout", "--start-timeout", "RUNWRAP_START_TIMEOUT")
-};
-
-pub const FINISH_TIMEOUT: OptionRow = OptionRow {
-    default: Some("30s"),
-    help: "How long the exit may wait for the database",
-    ..TIME_ROW.named("finish_timeout", "--finish-timeout", "RUNWRAP_FINISH_TIMEOUT")
-};
-
-pub const LINGER: OptionRow = OptionRow {
-    default: Some("24h"),
-    help: "How long delivery goes on in the background after the exit if the database does not answer",
-    ..TIME_ROW.named("linger", "--linger", "RUNWRAP_LINGER")
-};
-
-pub const STATE_DIR: OptionRow = OptionRow {
-    value_name: "DIR",
-    computed_default: Some("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
-    help: "Directory of the journals, kept until the database has acknowledged them",
-    ..PLACES_ROW.named("state_dir", "--state-dir", "RUNWRAP_STATE_DIR")
-};
-
-pub const CONFIG: OptionRow = OptionRow {
-    in_file: false,
-    value_name: "FILE",
-    computed_default: Some("$XDG_CONFIG_HOME/runwrap/config.toml"),
-    help: "The configuration file; it must exist if this option names it",
-    ..PLACES_ROW.named("config", "--config", "RUNWRAP_CONFIG")
-};
-
-pub const LOG_FILE: OptionRow = OptionRow {
-    value_name: "FILE",
-    computed_default: Some("runwrap.log in the state directory"),
-    help: "The log of each attempt on the database and of each recovery",
-    ..PLACES_ROW.named("log_file", "--log-file", "RUNWRAP_LOG_FILE")
-};
-
-pub const VERBOSE: OptionRow = OptionRow {
-    short: Some('v'),
-    kind: OptionKind::Switch,
-    help: "Report progress on stderr, not only problems",
-    ..PLACES_ROW.named("verbose", "--verbose", "RUNWRAP_VERBOSE")
-};
-
-pub const QUIET: OptionRow = OptionRow {
-    short: Some('q'),
-    kind: OptionKind::Switch,
-    help: "Report only errors on stderr; the log keeps the warnings",
-    ..PLACES_ROW.named("quiet", "--quiet", "RUNWRAP_QUIET")
-};
-
-/// Every row, in the order of the help.
-pub const OPTIONS: [&OptionRow; 24] = [
-    &NAME,
-    &MODEL_VERSION,
-    &RECORD_ID,
-    &SET,
-    &METRICS_FILE,
-    &MODEL_PATH,
-    &STDERR_TAIL,
-    &DATABASE_URL,
-    &DATABASE_URL_FILE,
-    &TABLE,
-    &NO_MIGRATE,
-    &REQUIRE_DATABASE,
-    &TIMEOUT,
-    &KILL_AFTER,
-    &HEARTBEAT,
-    &LEASE,
-    &START_TIMEOUT,
-    &FINISH_TIMEOUT,
-    &LINGER,
-    &STATE_DIR,
-    &CONFIG,
-    &LOG_FILE,
-    &VERBOSE,
-    &QUIET,
-];
+rows!(
+    NAME = OptionRow {
+        short: Some('n'),
+        value_name: "NAME",
+        computed_default: Some("the script's or program's name"),
+        help: "What this run trains",
+        ..ROW.named("name", "--name", "RUNWRAP_NAME")
+    },
+    MODEL_VERSION = OptionRow {
+        value_name: "V",
+        computed_default: Some("the next vN of the name"),
+        help: "The version column of the record",
+        ..ROW.named("model_version", "--model-version", "RUNWRAP_MODEL_VERSION")
+    },
+    RECORD_ID = OptionRow {
+        key: "record_id",
+        flag: Some("--record-id"),
+        in_file: false,
+        value_name: "ID",
+        help: "Adopt a row that the application has already inserted, instead of inserting one",
+        ..ROW
+    },
+    SET = OptionRow {
+        key: "set",
+        flag: Some("--set"),
+        in_file: false,
+        kind: OptionKind::Repeated,
+        value_name: "COLUMN=VALUE",
+        help: "A further column of the inserted row; may be repeated",
+        ..ROW
+    },
+    METRICS_FILE = OptionRow {
+        kind: OptionKind::Path,
+        value_name: "PATH",
+        help: "A file to which the command writes a JSON object; read at each heartbeat and at the end",
+        ..ROW.named("metrics_file", "--metrics-file", "RUNWRAP_METRICS_FILE")
+    },
+    MODEL_PATH = OptionRow {
+        kind: OptionKind::Path,
+        value_name: "PATH",
+        help: "Path of the model that the command saves; recorded as an absolute path",
+        ..ROW.named("model_path", "--model-path", "RUNWRAP_MODEL_PATH")
+    },
+    STDERR_TAIL = OptionRow {
+        kind: OptionKind::Bytes,
+        value_name: "BYTES",
+        default: Some("4096"),
+        help: "Bytes of the end of stderr that a failed run keeps in error_message, if stderr is a regular file",
+        ..ROW.named("stderr_tail", "--stderr-tail", "RUNWRAP_STDERR_TAIL")
+    },
+    DATABASE_URL = OptionRow {
+        kind: OptionKind::Secret,
+        value_name: "URL",
+        computed_default: Some("sqlite:$XDG_DATA_HOME/runwrap/runwrap.db"),
+        help: "postgres://…, postgresql://…, postgresql+driver://…, key=value pairs as for libpq, or sqlite:PATH",
+        ..DATABASE_ROW.named("database_url", "--database-url", "RUNWRAP_DATABASE_URL")
+    },
+    DATABASE_URL_FILE = OptionRow {
+        key: "database_url_file",
+        variable: Some("RUNWRAP_DATABASE_URL_FILE"),
+        kind: OptionKind::Path,
+        ..DATABASE_ROW
+    },
+    TABLE = OptionRow {
+        value_name: "NAME",
+        default: Some("training_records"),
+        help: "The table of the records: NAME or SCHEMA.NAME",
+        ..DATABASE_ROW.named("table", "--table", "RUNWRAP_TABLE")
+    },
+    NO_MIGRATE = OptionRow {
+        kind: OptionKind::Switch,
+        help: "Never create or upgrade a table",
+        ..DATABASE_ROW.named("no_migrate", "--no-migrate", "RUNWRAP_NO_MIGRATE")
+    },
+    REQUIRE_DATABASE = OptionRow {
+        kind: OptionKind::Switch,
+        in_verbs: false,
+        help: "Exit 125 without starting the command if its record cannot be inserted",
+        ..DATABASE_ROW.named("require_database", "--require-database", "RUNWRAP_REQUIRE_DATABASE")
+    },
+    TIMEOUT = OptionRow {
+        computed_default: Some("none"),
+        help: "Send SIGTERM to the command after this time, and exit 124",
+        ..TIME_ROW.named("timeout", "--timeout", "RUNWRAP_TIMEOUT")
+    },
+    KILL_AFTER = OptionRow {
+        default: Some("30s"),
+        help: "Send SIGKILL this long after the SIGTERM of --timeout; when given, also this long after a relayed \
+               stop signal",
+        ..TIME_ROW.named("kill_after", "--kill-after", "RUNWRAP_KILL_AFTER")
+    },
+    HEARTBEAT = OptionRow {
+        default: Some("30s"),
+        help: "Interval at which the record receives a sign of life and the reported metrics",
+        ..TIME_ROW.named("heartbeat", "--heartbeat", "RUNWRAP_HEARTBEAT")
+    },
+    LEASE = OptionRow {
+        default: Some("5m"),
+        help: "Time after its last heartbeat at which a run may be presumed lost",
+        ..TIME_ROW.named("lease", "--lease", "RUNWRAP_LEASE")
+    },
+    START_TIMEOUT = OptionRow {
+        default: Some("5s"),
+        in_verbs: true,
+        help: "How long the start, or a verb, may wait for the database",
+        ..TIME_ROW.named("start_timeout", "--start-timeout", "RUNWRAP_START_TIMEOUT")
+    },
+    FINISH_TIMEOUT = OptionRow {
+        default: Some("30s"),
+        help: "How long the exit may wait for the database",
+        ..TIME_ROW.named("finish_timeout", "--finish-timeout", "RUNWRAP_FINISH_TIMEOUT")
+    },
+    LINGER = OptionRow {
+        default: Some("24h"),
+        help: "How long delivery goes on in the background after the exit if the database does not answer",
+        ..TIME_ROW.named("linger", "--linger", "RUNWRAP_LINGER")
+    },
+    STATE_DIR = OptionRow {
+        value_name: "DIR",
+        computed_default: Some("$XDG_STATE_HOME/runwrap, ~/.local/state/runwrap"),
+        help: "Directory of the journals, kept until the database has acknowledged them",
+        ..PLACES_ROW.named("state_dir", "--state-dir", "RUNWRAP_STATE_DIR")
+    },
+    CONFIG = OptionRow {
+        in_file: false,
+        value_name: "FILE",
+        computed_default: Some("$XDG_CONFIG_HOME/runwrap/config.toml"),
+        help: "The configuration file; it must exist if this option names it",
+        ..PLACES_ROW.named("config", "--config", "RUNWRAP_CONFIG")
+    },
+    LOG_FILE = OptionRow {
+        value_name: "FILE",
+        computed_default: Some("runwrap.log in the state directory"),
+        help: "The log of each attempt on the database and of each recovery",
+        ..PLACES_ROW.named("log_file", "--log-file", "RUNWRAP_LOG_FILE")
+    },
+    VERBOSE = OptionRow {
+        short: Some('v'),
+        kind: OptionKind::Switch,
+        help: "Report progress on stderr, not only problems",
+        ..PLACES_ROW.named("verbose", "--verbose", "RUNWRAP_VERBOSE")
+    },
+    QUIET = OptionRow {
+        short: Some('q'),
+        kind: OptionKind::Switch,
+        help: "Report only errors on stderr; the log keeps the warnings",
+        ..PLACES_ROW.named("quiet", "--quiet", "RUNWRAP_QUIET")
+    },
+);
 
 impl OptionRow {
     const fn named(self, key: &'static str, flag: &'static str, variable: &'static str) -> Self {

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::database::{DatabaseTarget, parse_database};
-use super::error::ConfigError;
-use super::layers::{Layers, Origin, RawValue};
+use super::layers::{ConfigError, Layers, Origin, RawValue, Reader};
 use super::options::{self, OPTIONS, OptionRow};
 use super::values;
 use crate::libpq::{Env, InvalidValue, refuse};
@@ -78,21 +77,21 @@ pub enum Verbosity {
 pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, ConfigError> {
     let path = |text: &OsStr| values::path(text, env);
     let origin =
-        |row: &OptionRow| (row.key, layers.strongest(row).first().map_or(Origin::Default, |raw| raw.origin.clone()));
+        |row: &OptionRow| (row.key, layers.strongest(&[row]).first().map_or(Origin::Default, |raw| raw.origin.clone()));
     let heartbeat = layers.duration(&options::HEARTBEAT, Duration::from_millis(100)..=DAY)?;
     let require_database = layers.switch(&options::REQUIRE_DATABASE)?;
     let state_dir =
-        layers.optional(&options::STATE_DIR, path)?.unwrap_or_else(|| env.xdg("XDG_STATE_HOME", ".local/state"));
+        layers.optional(&options::STATE_DIR, &path)?.unwrap_or_else(|| env.xdg("XDG_STATE_HOME", ".local/state"));
     Ok(Settings {
-        name: layers.optional(&options::NAME, values::label)?,
-        model_version: layers.optional(&options::MODEL_VERSION, values::label)?,
+        name: layers.optional(&options::NAME, &values::label)?,
+        model_version: layers.optional(&options::MODEL_VERSION, &values::label)?,
         database: layers.database(env)?,
-        table: layers.read(&options::TABLE, values::table)?,
-        record_id: layers.optional(&options::RECORD_ID, values::label)?,
+        table: layers.read(&options::TABLE, &values::table)?,
+        record_id: layers.optional(&options::RECORD_ID, &values::label)?,
         set: layers.set()?,
-        metrics_file: layers.optional(&options::METRICS_FILE, |text| values::text_path(text, env))?,
-        model_path: layers.optional(&options::MODEL_PATH, |text| values::path_or_url(text, env))?,
-        timeout: layers.optional(&options::TIMEOUT, |text| values::duration(text, MILLISECOND..=TRAINER_MAX))?,
+        metrics_file: layers.optional(&options::METRICS_FILE, &|text| values::text_path(text, env))?,
+        model_path: layers.optional(&options::MODEL_PATH, &|text| values::path_or_url(text, env))?,
+        timeout: layers.optional(&options::TIMEOUT, &|text| values::duration(text, &(MILLISECOND..=TRAINER_MAX)))?,
         kill_after: layers.duration(&options::KILL_AFTER, MILLISECOND..=TRAINER_MAX)?,
         kill_after_given: layers.value(&options::KILL_AFTER)?.is_some(),
         heartbeat,
@@ -102,8 +101,8 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
         finish_timeout: layers.duration(&options::FINISH_TIMEOUT, Duration::ZERO..=DAY)?,
         linger: layers.duration(&options::LINGER, Duration::ZERO..=DAY.saturating_mul(365))?,
         require_database,
-        stderr_tail_bytes: layers.read(&options::STDERR_TAIL, |text| values::bytes(text, STDERR_TAIL_BYTES_MAX))?,
-        log_file: layers.optional(&options::LOG_FILE, path)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
+        stderr_tail_bytes: layers.read(&options::STDERR_TAIL, &|text| values::bytes(text, STDERR_TAIL_BYTES_MAX))?,
+        log_file: layers.optional(&options::LOG_FILE, &path)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
         state_dir,
         migrate: !layers.switch(&options::NO_MIGRATE)?,
         verbosity: layers.verbosity()?,
@@ -112,68 +111,56 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
 }
 
 impl Layers {
-    fn optional<T>(
-        &self,
-        row: &'static OptionRow,
-        read: impl FnOnce(&OsStr) -> Result<T, InvalidValue>,
-    ) -> Result<Option<T>, ConfigError> {
+    fn optional<T>(&self, row: &'static OptionRow, read: Reader<'_, T>) -> Result<Option<T>, ConfigError> {
         let default = row.default.map(|text| RawValue { row, text: text.into(), origin: Origin::Default });
         self.value(row)?.or(default.as_ref()).map(|raw| raw.read(read)).transpose()
     }
 
     /// The value of a row that has a default.
-    fn read<T>(
-        &self,
-        row: &'static OptionRow,
-        read: impl FnOnce(&OsStr) -> Result<T, InvalidValue>,
-    ) -> Result<T, ConfigError> {
+    fn read<T>(&self, row: &'static OptionRow, read: Reader<'_, T>) -> Result<T, ConfigError> {
         self.optional(row, read)?.ok_or_else(|| ConfigError::new(row.key, "it has no value", "set it"))
     }
 
     fn duration(&self, row: &'static OptionRow, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
-        self.read(row, |text| values::duration(text, range))
+        self.read(row, &|text| values::duration(text, &range))
     }
 
     fn switch(&self, row: &'static OptionRow) -> Result<bool, ConfigError> {
-        Ok(self.optional(row, values::switch)?.unwrap_or(false))
+        Ok(self.optional(row, &values::switch)?.unwrap_or(false))
     }
 
     /// The database that the strongest layer names.
     fn database(&self, env: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
-        for layer in &self.0 {
-            let given = [layer.all(&options::DATABASE_URL), layer.all(&options::DATABASE_URL_FILE)].concat();
-            match given[..] {
-                [] => {}
-                [raw] if raw.row.key == options::DATABASE_URL.key => {
-                    return raw.read(|text| parse_database(values::utf8(text)?, env));
-                }
-                [raw] => return raw.read(|text| parse_database(&url_in_file(text, env)?, env)),
-                [one, other, ..] => {
-                    let both = format!("{} and {}", one.subject(), other.subject());
-                    return Err(ConfigError::new(both, "they name two databases at once", "keep one of them"));
-                }
+        match self.strongest(&[&options::DATABASE_URL, &options::DATABASE_URL_FILE])[..] {
+            [] => parse_database("sqlite:", env)
+                .map_err(|InvalidValue { cause, hint }| ConfigError::new("the default database", cause, hint)),
+            [raw] if raw.row.key == options::DATABASE_URL.key => {
+                raw.read(&|text| parse_database(values::utf8(text)?, env))
+            }
+            [raw] => raw.read(&|text| parse_database(&url_in_file(text, env)?, env)),
+            [one, other, ..] => {
+                let both = format!("{} and {}", one.subject(), other.subject());
+                Err(ConfigError::new(both, "they name two databases at once", "keep one of them"))
             }
         }
-        parse_database("sqlite:", env)
-            .map_err(|InvalidValue { cause, hint }| ConfigError::new("the default database", cause, hint))
     }
 
     /// The strongest layer that has either option decides.
     fn verbosity(&self) -> Result<Verbosity, ConfigError> {
-        for layer in &self.0 {
-            let on = |row| layer.all(row).last().map(|raw| raw.read(values::switch)).transpose();
-            match (on(&options::VERBOSE)?, on(&options::QUIET)?) {
-                (None, None) => {}
-                (Some(true), Some(true)) => {
-                    let quiet = layer.all(&options::QUIET).into_iter().map(RawValue::subject).collect::<String>();
-                    return Err(ConfigError::new(quiet, "verbose is on in the same layer", "keep one of them"));
-                }
-                (Some(true), _) => return Ok(Verbosity::Verbose),
-                (_, Some(true)) => return Ok(Verbosity::Quiet),
-                (_, Some(false)) | (Some(false), None) => return Ok(Verbosity::Normal),
+        let mut on = Vec::new();
+        for raw in self.strongest(&[&options::VERBOSE, &options::QUIET]) {
+            if raw.read(&values::switch)? {
+                on.push(raw);
             }
         }
-        Ok(Verbosity::Normal)
+        match on[..] {
+            [] => Ok(Verbosity::Normal),
+            [raw] if raw.row.key == options::VERBOSE.key => Ok(Verbosity::Verbose),
+            [_quiet] => Ok(Verbosity::Quiet),
+            [_, quiet, ..] => {
+                Err(ConfigError::new(quiet.subject(), "verbose is on in the same layer", "keep one of them"))
+            }
+        }
     }
 
     fn lease(&self, heartbeat: Duration) -> Result<Duration, ConfigError> {
@@ -183,15 +170,15 @@ impl Layers {
         }
         let [heartbeat, lease] = [heartbeat, lease].map(humantime::format_duration);
         let cause = format!("a lease of {lease} runs out before the next heartbeat, after {heartbeat}");
-        let given = [&options::LEASE, &options::HEARTBEAT].into_iter().find_map(|row| self.strongest(row).pop());
+        let given = [&options::LEASE, &options::HEARTBEAT].into_iter().find_map(|row| self.strongest(&[row]).pop());
         let subject = given.map_or_else(|| options::LEASE.key.to_owned(), RawValue::subject);
         Err(ConfigError::new(subject, cause, "set a lease several times as long as the heartbeat"))
     }
 
     fn set(&self) -> Result<Vec<(String, String)>, ConfigError> {
         let mut columns = Vec::new();
-        for raw in self.strongest(&options::SET) {
-            columns.push(raw.read(|text| further_column(text, &columns))?);
+        for raw in self.strongest(&[&options::SET]) {
+            columns.push(raw.read(&|text| further_column(text, &columns))?);
         }
         Ok(columns)
     }

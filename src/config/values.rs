@@ -1,5 +1,5 @@
 //! Reads the text of one value into its type, whichever layer it came from. Owns the syntax of durations, sizes, switches,
-//! names and paths. Pure.
+//! names and paths, and the default places of files. Pure.
 
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
@@ -23,7 +23,7 @@ pub fn read_duration(text: &str) -> Result<Duration, InvalidValue> {
     humantime::parse_duration(text).or_else(|error| refuse(format!("it is not a duration: {error}"), HINT))
 }
 
-pub(super) fn duration(text: &OsStr, range: RangeInclusive<Duration>) -> Result<Duration, InvalidValue> {
+pub(super) fn duration(text: &OsStr, range: &RangeInclusive<Duration>) -> Result<Duration, InvalidValue> {
     let duration = read_duration(utf8(text)?)?;
     let cause = match duration {
         _ if duration < *range.start() => "it is too short",
@@ -100,4 +100,32 @@ pub(super) fn path_or_url(text: &OsStr, env: &Env<'_>) -> Result<PathBuf, Invali
 
 pub(super) fn utf8(text: &OsStr) -> Result<&str, InvalidValue> {
     text.to_str().ok_or_else(|| InvalidValue::new("it is not valid UTF-8", "write it in UTF-8"))
+}
+
+impl Env<'_> {
+    /// runwrap's directory of the kind that `variable` sets, such as `XDG_STATE_HOME`; the default is `below_home`.
+    /// Without a home directory, below `/tmp/runwrap-UID`: any user can create that; check its owner before writing to it.
+    pub(super) fn xdg(&self, variable: &str, below_home: &str) -> PathBuf {
+        let shared = || PathBuf::from(format!("/tmp/runwrap-{}", (self.account)().uid));
+        let default = || self.home().unwrap_or_else(shared).join(below_home);
+        self.directory(variable).unwrap_or_else(default).join("runwrap")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::libpq::fake::FakeEnv;
+
+    #[test]
+    fn directories_follow_xdg_then_home_then_account_then_tmp() {
+        let state_dir = |env: &FakeEnv| env.with(|env| env.xdg("XDG_STATE_HOME", ".local/state").display().to_string());
+        let mut env = FakeEnv::new(&[("XDG_STATE_HOME", "/x"), ("HOME", "/h")]);
+        assert_eq!(state_dir(&env), "/x/runwrap");
+        env.variables.insert("XDG_STATE_HOME", "relative");
+        assert_eq!(state_dir(&env), "/h/.local/state/runwrap");
+        env.variables.insert("HOME", "");
+        assert_eq!(state_dir(&env), "/home/ml/.local/state/runwrap");
+        env.user_home = None;
+        assert_eq!(state_dir(&env), "/tmp/runwrap-1000/.local/state/runwrap");
+    }
 }

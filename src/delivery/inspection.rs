@@ -7,7 +7,7 @@ use std::io;
 use super::Delivery;
 use crate::journal::{Damage, Home, LockState, ReportReader, RunDirectory, RunState};
 use crate::record::{Presumption, Proof};
-use crate::sys::{account, clock, host};
+use crate::sys::{clock, host};
 
 /// A run whose supervisor and keeper are both gone. Its locks are ours while this value lives.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
 
 /// This process as a recoverer, and the time: for the record.
 pub fn recoverer() -> (String, String) {
-    let by = format!("{}@{}", account::user_name(), host::host_name());
+    let by = format!("{}@{}", host::user_name(), host::host_name());
     (by, clock::wall_time().format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 

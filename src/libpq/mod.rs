@@ -4,18 +4,16 @@
 //! part of a connection string: in a malformed one any part may belong to the password.
 
 pub mod any_path;
+mod connection_string;
 mod defaults;
 mod env;
 mod error;
 mod keywords;
-mod pairs;
 mod parameters;
 mod passfile;
 mod resolve;
-mod service;
 mod target;
 mod tls;
-mod url;
 
 #[cfg(test)]
 mod tests;

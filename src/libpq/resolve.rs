@@ -4,19 +4,20 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::connection_string::{read_pairs, read_url};
+use super::defaults;
 use super::env::Env;
 use super::error::{InvalidValue, refuse};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, of_service};
 use super::target::{PostgresHost, PostgresTarget, Secret, SslMode, TlsVersion};
 use super::tls::SYSTEM_ROOTS;
-use super::{defaults, pairs, service, url};
 
 /// The server that `text`, `key=value` pairs, names in `env`.
 ///
 /// # Errors
 /// The first parameter or variable that cannot be used.
 pub fn target_from_pairs(text: &str, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
-    target(pairs::parse(text)?, env)
+    target(read_pairs(text)?, env)
 }
 
 /// The server that the URL `postgres://` + `text` names in `env`. `driver` allows the parameters of Python's drivers.
@@ -24,14 +25,14 @@ pub fn target_from_pairs(text: &str, env: &Env<'_>) -> Result<PostgresTarget, In
 /// # Errors
 /// The first parameter or variable that cannot be used.
 pub fn target_from_url(text: &str, driver: bool, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
-    target(url::parse(text, driver)?, env)
+    target(read_url(text, driver)?, env)
 }
 
 /// The precedence is the text, the service, the environment, the defaults.
 fn target(given: Parameters, env: &Env<'_>) -> Result<PostgresTarget, InvalidValue> {
     let mut parameters = given;
     if let Some(name) = parameters.text("service").or_else(|| env.text("PGSERVICE")) {
-        parameters.complete(service::find(&name, env)?);
+        parameters.complete(of_service(&name, env)?);
     }
     parameters.complete(Parameters::from_environment(env)?);
     // Some of PostgreSQL's tools expand such a name. Here it would show a password in the database's identity.

@@ -14,12 +14,13 @@ use crate::sys::{clock, failpoint, wait};
 /// The limit for a killed trainer to end.
 const DEATH_WAIT: Duration = Duration::from_secs(5);
 
-/// The side effects of a successful journal write.
-pub(super) struct Written {
-    /// The error that moved the journal to another file or into memory.
-    pub(super) moved: Option<io::Error>,
-    /// Whether a keeper was notified.
-    pub(super) notified: io::Result<()>,
+/// The result of a journal write. Outside: the journal cannot be kept. Inside: no keeper was notified of it.
+pub(super) type Written = io::Result<io::Result<()>>;
+
+/// A journal in memory is lost with this process and its keeper: the user must know.
+pub(super) fn warn_memory_journal(error: &io::Error) {
+    let hint = "set --state-dir to a writable directory; the run goes on, but its end is lost if this machine fails";
+    log::warn!(event = "no_journal", hint; "cannot keep the journal on disk: {error}");
 }
 
 /// A run whose end is written but has no keeper to deliver it.
@@ -46,14 +47,10 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
-    /// the first keeper (`started` is the result of starting it). Also returns whether the directory's name is durable.
-    pub(super) fn begin(
-        &mut self,
-        started: io::Result<()>,
-        written: Appended,
-    ) -> io::Result<(Written, io::Result<()>)> {
+    /// the first keeper (`started` is the result of starting it).
+    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> Written {
         failpoint::reached("unsettled");
-        let (moved, started) = self.follow_journal(written, started);
+        let started = self.follow_journal(written, started);
         // Rename before the first sync: it then makes the name and the content durable together. A name without a
         // beginning, possible after a power failure, counts as a run that never began.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
@@ -62,28 +59,29 @@ impl Guard {
         // Sync the name even if the journal moved into memory: the report file is in that directory.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
-        let (moved_again, started) = self.follow_journal(synced, started);
-        let notified = started.and_then(|()| self.keeper.notify());
-        Ok((Written { moved: moved_again.or(moved), notified }, published.and(named)))
+        // Without its name the journal cannot be found later. For a journal in memory the user has already been warned.
+        if let (Err(error), Medium::Disk) = (published.and(named), self.writer.medium()) {
+            warn_memory_journal(&error);
+        }
+        Ok(self.follow_journal(synced, started).and_then(|()| self.keeper.notify()))
     }
 
     /// Replaces the keeper if the journal has moved: the present keeper has the old file open. `present` is the result
-    /// of starting the present keeper. Returns the error that moved the journal, and whether a keeper has its file
-    /// open.
+    /// of starting the present keeper. Returns whether a keeper has the journal's file open.
     ///
     /// A keeper of the old, empty file would take a published run for one that never began. Held by
     /// `killed_before_the_keeper_is_told_where_the_journal_could_not_be_written_there_is_one_true_record`.
-    fn follow_journal(&mut self, appended: Appended, present: io::Result<()>) -> (Option<io::Error>, io::Result<()>) {
-        match appended {
-            Appended::InPlace => (None, present),
-            Appended::Moved(error) => {
-                if let Err(error) = present {
-                    log::info!(event = "no_keeper", error:%; "");
-                }
-                let replaced = self.keeper.kill().and_then(|()| self.spawn_keeper());
-                (Some(error), replaced)
-            }
+    fn follow_journal(&mut self, appended: Appended, present: io::Result<()>) -> io::Result<()> {
+        let Appended::Moved(error) = appended else { return present };
+        if let Err(error) = present {
+            log::info!(event = "no_keeper", error:%; "");
         }
+        let replaced = self.keeper.kill().and_then(|()| self.spawn_keeper());
+        match self.writer.medium() {
+            Medium::Memory => warn_memory_journal(&error),
+            Medium::Disk => log::info!(event = "journal_moved", error:%; ""),
+        }
+        replaced
     }
 
     /// Starts a keeper for the journal and notifies it.
@@ -97,15 +95,14 @@ impl Guard {
     }
 
     /// Writes `event` and notifies the keeper.
-    pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> io::Result<Written> {
+    pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> Written {
         let directory = self.place.as_ref().map(|(_, run)| run);
         let appended = self.writer.append(directory, event, durable)?;
-        let (moved, present) = self.follow_journal(appended, Ok(()));
-        Ok(Written { moved, notified: present.and_then(|()| self.keeper.notify()) })
+        Ok(self.follow_journal(appended, Ok(())).and_then(|()| self.keeper.notify()))
     }
 
     /// Writes the end. After that, dropping the guard does nothing.
-    pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> io::Result<Written> {
+    pub(super) fn finish(&mut self, exit: TrainerExit, usage: Option<Usage>) -> Written {
         failpoint::reached("exited");
         let metrics = self.writer.state().metrics_file();
         let failed = match exit {
@@ -163,7 +160,7 @@ impl Guard {
         let message = format!("{message}; the trainer was killed (see the log)");
         let finished = self.finish(TrainerExit::Unknown { reason: Reason::SupervisorError, message }, None);
         let delivered = self.wait_for_delivery();
-        killed.and(finished.and_then(|written| written.notified)).and(self.reap()).and(delivered)
+        killed.and(finished.flatten()).and(self.reap()).and(delivered)
     }
 }
 

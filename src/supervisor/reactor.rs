@@ -11,14 +11,12 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::events::{SupervisorAction, SupervisorEvent};
-use super::guard::{Guard, Undelivered, Written};
+use super::guard::{Guard, Undelivered, Written, warn_memory_journal};
 use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
 use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
-use crate::journal::{
-    Appended, Begin, Home, JournalFile, Medium, RunDirectory, StderrTail, Writer, discard_temporary_report,
-};
+use crate::journal::{Appended, Begin, Home, JournalFile, RunDirectory, StderrTail, Writer, discard_temporary_report};
 use crate::link::{KeeperConfig, Message, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
@@ -27,7 +25,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, terminal};
+use crate::sys::{clock, failpoint, host, inherited};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -111,19 +109,10 @@ pub fn supervise(
     Ok((end, supervisor.guard.undelivered()))
 }
 
-fn warn_memory_journal(error: &io::Error) {
-    let hint = "set --state-dir to a writable directory; the run goes on, but its end is lost if this machine fails";
-    log::warn!(event = "no_journal", hint; "cannot keep the journal on disk: {error}");
-}
-
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
-        let (written, named) = self.guard.begin(started, written)?;
-        // Without its name the journal cannot be found later. For a journal in memory the user has already been warned.
-        if let (Err(error), Medium::Disk) = (named, self.guard.writer.medium()) {
-            warn_memory_journal(&error);
-        }
-        self.after_write(Ok(written))?;
+        let begun = self.guard.begin(started, written);
+        self.after_write(begun)?;
         // This work overlaps with the start of the keeper.
         self.signal_inbox.start_witness();
         self.oom_kills = OomKills::start();
@@ -142,48 +131,45 @@ impl Supervisor {
     }
 
     /// Waits for the next events, at most until the machine's next deadline.
-    fn next_events(&mut self) -> Result<Vec<SupervisorEvent>, SupervisorError> {
+    fn next_events(&mut self) -> io::Result<Vec<SupervisorEvent>> {
         let exec_result = self.exec_result.as_ref().map(File::as_fd);
         let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
         let deadline = if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) };
         let [signal, link, exec] = readable(fds, deadline)?;
-        let mut events = std::mem::take(&mut self.pending);
         if exec {
-            events.extend(self.exec_result()?);
+            let result = self.exec_result()?;
+            self.pending.extend(result);
         }
         if signal {
-            self.take_signals(&mut events, SignalSet::default())?;
+            self.take_signals(SignalSet::default())?;
         }
         if link {
             match self.guard.keeper.recv()? {
-                Message::Received(message) => events.push(SupervisorEvent::Keeper(message)),
+                Message::Received(message) => self.pending.push(SupervisorEvent::Keeper(message)),
                 Message::Nothing => {}
-                Message::Closed => events.push(SupervisorEvent::KeeperGone),
+                Message::Closed => self.pending.push(SupervisorEvent::KeeperGone),
             }
         }
-        events.push(SupervisorEvent::Tick);
-        Ok(events)
+        self.pending.push(SupervisorEvent::Tick);
+        Ok(std::mem::take(&mut self.pending))
     }
 
     /// The event of the exec, once.
-    fn exec_result(&mut self) -> Result<Option<SupervisorEvent>, SupervisorError> {
+    fn exec_result(&mut self) -> io::Result<Option<SupervisorEvent>> {
         let (Some(pid), Some(result)) = (self.guard.trainer_pid, self.exec_result.take()) else { return Ok(None) };
         let Some(error) = exec_error(result)? else { return Ok(Some(SupervisorEvent::Executed { pid })) };
         self.guard.reap()?;
         Ok(Some(spawn_failed(&self.command, &error)))
     }
 
-    /// `before_fork`: the signals that were pending before the fork, so that they did not reach the trainer.
-    fn take_signals(
-        &mut self,
-        events: &mut Vec<SupervisorEvent>,
-        before_fork: SignalSet,
-    ) -> Result<(), SupervisorError> {
+    /// Adds the signals and the trainer's changes to the events. `before_fork`: the signals that were pending before the
+    /// fork, so that they did not reach the trainer.
+    fn take_signals(&mut self, before_fork: SignalSet) -> io::Result<()> {
         let signals = self.signal_inbox.take()?;
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
         // stopped. The trainer's end follows them: one of them may have caused it. Held by
         // `stop_request_beside_sigchld_continues_stopped_trainer`.
-        let end = self.take_child_changes(events)?;
+        let end = self.take_child_changes()?;
         for (signal, mut scope) in signals {
             // A signal to our group does not reach a trainer that has left it.
             let has_left = self.guard.trainer_pid.is_some_and(|pid| !process::is_in_our_group(pid));
@@ -191,17 +177,14 @@ impl Supervisor {
                 scope = SignalScope::SupervisorOnly;
             }
             log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
-            events.push(SupervisorEvent::Signal { signal, scope });
+            self.pending.push(SupervisorEvent::Signal { signal, scope });
         }
-        events.extend(end);
+        self.pending.extend(end);
         Ok(())
     }
 
-    /// Adds the trainer's stops and continues to `events` and returns the events of its end.
-    fn take_child_changes(
-        &mut self,
-        events: &mut Vec<SupervisorEvent>,
-    ) -> Result<Vec<SupervisorEvent>, SupervisorError> {
+    /// Adds the trainer's stops and continues to the events and returns the events of its end.
+    fn take_child_changes(&mut self) -> io::Result<Vec<SupervisorEvent>> {
         let mut end = Vec::new();
         wait::reap_others(self.guard.trainer_pid)?;
         let Some(pid) = self.guard.trainer_pid.filter(|_| self.usage.is_none()) else { return Ok(end) };
@@ -211,10 +194,10 @@ impl Supervisor {
             log::info!(event = "trainer", pid, change = change.describe(); "");
             match change {
                 ChildChange::Stopped { signal } => {
-                    let in_foreground = process::group(pid).is_some_and(terminal::is_foreground_job);
-                    events.push(SupervisorEvent::TrainerStopped { signal, in_foreground });
+                    let in_foreground = process::group(pid).is_some_and(process::is_foreground_job);
+                    self.pending.push(SupervisorEvent::TrainerStopped { signal, in_foreground });
                 }
-                ChildChange::Continued => events.push(SupervisorEvent::TrainerContinued),
+                ChildChange::Continued => self.pending.push(SupervisorEvent::TrainerContinued),
                 ChildChange::Ended { status, used } => {
                     // A failed exec also ends the child; its error comes first.
                     end.extend(self.exec_result()?);
@@ -279,19 +262,19 @@ impl Supervisor {
     }
 
     /// Stops this process. The shell takes the terminal back; after `fg` the trainer's group gets it again.
-    fn stop_self(&mut self, signal: i32) -> Result<(), SupervisorError> {
+    fn stop_self(&mut self, signal: i32) -> io::Result<()> {
         let trainer = self.guard.trainer_pid;
         // On `fg` the shell makes our group the foreground group. A trainer that is a shell itself has a group of its
         // own. Held by `suspended_shell_under_runwrap_regains_the_terminal`.
         let own_group = process::own_group();
-        let foreground = terminal::foreground_group().filter(|group| *group != own_group);
+        let foreground = process::foreground_group().filter(|group| *group != own_group);
         let trainer_group = foreground.filter(|group| trainer.and_then(process::group) == Some(*group));
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
             log::info!(event = "witness_not_watching", error:%; "");
         }
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
-        if let Some(group) = trainer_group.filter(|_| terminal::foreground_group() == Some(own_group))
-            && let Err(error) = terminal::set_foreground_group(group)
+        if let Some(group) = trainer_group.filter(|_| process::foreground_group() == Some(own_group))
+            && let Err(error) = process::set_foreground_group(group)
         {
             // The trainer has ended.
             log::info!(event = "terminal_not_handed_over", error:%; "");
@@ -319,7 +302,7 @@ impl Supervisor {
         }
     }
 
-    fn spawn(&mut self) -> Result<(), SupervisorError> {
+    fn spawn(&mut self) -> io::Result<()> {
         let state = self.guard.writer.state();
         let run = &state.begin.run;
         let mut added = vec![
@@ -338,25 +321,15 @@ impl Supervisor {
                 self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
-                let mut events = std::mem::take(&mut self.pending);
-                self.take_signals(&mut events, pending_before)?;
-                self.pending = events;
+                self.take_signals(pending_before)?;
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
         Ok(())
     }
 
-    /// Handles the side effects of a journal write.
-    fn after_write(&mut self, written: io::Result<Written>) -> Result<(), SupervisorError> {
-        let Written { moved, notified } = written.map_err(SupervisorError::Journal)?;
-        match moved {
-            // A journal in memory is lost with this process: warn the user.
-            Some(error) if self.guard.writer.medium() == Medium::Memory => warn_memory_journal(&error),
-            Some(error) => log::info!(event = "journal_moved", error:%; ""),
-            None => {}
-        }
-        self.note_keeper_result(notified);
+    fn after_write(&mut self, written: Written) -> Result<(), SupervisorError> {
+        self.note_keeper_result(written.map_err(SupervisorError::Journal)?);
         Ok(())
     }
 }

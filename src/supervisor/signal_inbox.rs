@@ -26,10 +26,8 @@ impl SignalInbox {
 
     /// Without a witness, signals from processes are relayed and signals from the terminal are not.
     pub(super) fn start_witness(&mut self) {
-        match Witness::start(&self.signals) {
-            Ok(witness) => self.witness = Some(witness),
-            Err(error) => log::info!(event = "no_witness", error:%; ""),
-        }
+        let witness = Witness::start(&self.signals);
+        self.witness = witness.inspect_err(|error| log::info!(event = "no_witness", error:%; "")).ok();
     }
 
     /// Kills the witness once the trainer has ended: nothing is relayed any more.

@@ -1,6 +1,23 @@
-//! This process's place on the machine: host name, process id, session.
+//! This process's place on the machine: host name, user, process id, session.
 
-use nix::unistd::{Pid, getpid, getsid};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use nix::unistd::{Pid, Uid, User, getpid, getsid};
+
+/// The user id, with name and home directory if the password database has the user. Looked up once: the lookup may
+/// query a directory server (LDAP).
+pub static ACCOUNT: LazyLock<(u32, Option<(String, PathBuf)>)> = LazyLock::new(|| {
+    let uid = Uid::effective();
+    let entry = User::from_uid(uid).ok().flatten();
+    (uid.as_raw(), entry.map(|user| (user.name, user.dir)))
+});
+
+/// The user's name, or the user id if the password database has no such user.
+pub fn user_name() -> String {
+    let (uid, entry) = &*ACCOUNT;
+    entry.as_ref().map_or_else(|| uid.to_string(), |(name, _)| name.clone())
+}
 
 /// The host's name, or `unknown`.
 pub fn host_name() -> String {

@@ -3,12 +3,10 @@
 
 #![expect(unsafe_code, reason = "this is the one module that talks to the kernel; each use argues for itself")]
 
-pub mod account;
 pub mod arguments;
 pub mod cgroup;
 pub mod clock;
 pub mod failpoint;
-pub mod file_system;
 pub mod fs;
 pub mod host;
 pub mod inherited;
@@ -20,10 +18,8 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
-pub mod service_manager;
 pub mod signals;
 pub mod spawn;
-pub mod terminal;
 pub mod wait;
 pub mod witness;
 

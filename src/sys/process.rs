@@ -1,6 +1,8 @@
-//! Signalling processes, and ending this one.
+//! Signalling processes, their groups and the foreground group of the terminal, and ending this process. Must not read
+//! from the terminal or write to it.
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -9,7 +11,7 @@ use std::process::ExitCode;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
 
 use super::signals::set_action;
 use super::{failpoint, host, signals};
@@ -83,17 +85,36 @@ pub fn send(pid: i32, signal: i32, value: Option<usize>) -> io::Result<()> {
 
 /// This process's group.
 pub fn own_group() -> i32 {
-    nix::unistd::getpgrp().as_raw()
+    getpgrp().as_raw()
 }
 
 /// The process group of `pid`; `None` if the process is gone.
 pub fn group(pid: i32) -> Option<i32> {
-    nix::unistd::getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
+    getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
 }
 
 /// Whether `pid` is in this process's group. True if the process is gone.
 pub fn is_in_our_group(pid: i32) -> bool {
     group(pid).is_none_or(|group| group == own_group())
+}
+
+/// The terminal's foreground process group; `None` without a controlling terminal.
+pub fn foreground_group() -> Option<i32> {
+    Some(tcgetpgrp(open_terminal().ok()?).ok()?.as_raw())
+}
+
+/// Whether `group` is in the foreground and the parent is a job-control shell, which takes the terminal back when its
+/// job stops.
+pub fn is_foreground_job(group: i32) -> bool {
+    let parent = getppid();
+    // If the parent is in another PID namespace, getppid returns 0.
+    let is_shell = parent.as_raw() > 0 && getsid(Some(parent)) == getsid(None) && !is_in_our_group(parent.as_raw());
+    is_shell && foreground_group() == Some(group)
+}
+
+/// Makes `group` the foreground group. Call it with SIGTTOU blocked; unblocked, SIGTTOU would stop this process.
+pub fn set_foreground_group(group: i32) -> io::Result<()> {
+    Ok(tcsetpgrp(open_terminal()?, Pid::from_raw(group))?)
 }
 
 /// Stops this process by signal `number`, which has stopped the trainer, unless `is_due` returns false. Call it with
@@ -144,6 +165,10 @@ pub fn end_as(end: EndAs) -> ExitCode {
 /// The description of the errno, without its number.
 pub fn error_text(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
+}
+
+fn open_terminal() -> io::Result<File> {
+    File::open("/dev/tty")
 }
 
 /// Returns only if the signal did not kill.

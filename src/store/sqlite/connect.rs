@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::errors::sort;
 use crate::store::StoreError;
-use crate::sys::file_system::{check_writable, is_shared};
+use crate::sys::fs::{check_writable, is_shared};
 
 pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
     let sorted = |error: rusqlite::Error| sort(path, &error);
