@@ -114,7 +114,8 @@ impl Guard {
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => false,
         };
         let stderr_tail = self.stderr_tail.filter(|_| failed).and_then(|tail| tail.read());
-        let written = self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail }), true)?;
+        let written =
+            self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail, unstopped: None }), true)?;
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)

@@ -11,3 +11,4 @@ mod out_of_memory;
 mod recovering;
 mod reporting;
 mod serving;
+mod taking_over;
