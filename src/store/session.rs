@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::StoreError;
 use super::table::TableName;
 
+/// The end of a transaction.
+pub(super) const COMMIT: &str = "COMMIT";
+
 /// Rows of texts; every column is cast to text by its statement, or converted by the session.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
@@ -22,6 +25,8 @@ pub(super) enum Access {
     Begin,
     /// As `Begin`, but only in a database without any of runwrap's tables: elsewhere the run's table was renamed or dropped.
     BeginAgain,
+    /// Write, and roll back at the end.
+    Rehearse,
 }
 
 /// A statement that failed. The transaction can only be rolled back.

@@ -241,9 +241,12 @@ fn stranger_with_the_trainers_pid_is_not_signalled() {
 #[test]
 fn group_of_the_ended_trainer_is_stopped() {
     let site = Site::sqlite();
-    let script = "env -i sh -c 'echo $$; exec sleep 61' & sleep 62";
-    let mut command = site.runwrap(&["--", "setsid", "sh", "-c", script]);
-    let mut running = start(command.stdout(Stdio::piped()));
+    let script = "read -r line; env -i sh -c 'echo $$; exec sleep 61' & wait; sleep 62";
+    // No heartbeat notes the child: only the first one happens.
+    let mut command = site.runwrap(&["--heartbeat", "1h", "--lease", "3h", "--", "setsid", "sh", "-c", script]);
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    wait_until("the first heartbeat", || site.log().matches("event=attempt_done").count() == 2);
+    running.say("go");
     let pid: i32 = running.line().parse().unwrap();
     assert_eq!(message_after_kill(&site, &running), STOPPED);
     assert!(!is_alive(pid));
