@@ -1,12 +1,16 @@
-//! The file system that holds a file, and whether this process may write there. Owns the numbers of statfs(2).
+//! The file system that holds a file: whether hosts share it, this process may write there, and locks work. Owns the numbers of statfs(2).
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use nix::fcntl::AT_FDCWD;
-use nix::fcntl::AtFlags;
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, open};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::statfs;
-use nix::unistd::{AccessFlags, faccessat};
+use nix::unistd::{AccessFlags, faccessat, unlink};
+
+use super::host;
 
 /// Network and cluster file systems: several hosts can open a file, and a shared memory map is not shared between them. FUSE serves
 /// such file systems too, and does not tell which.
@@ -45,15 +49,44 @@ pub fn check_writable(path: &Path) -> io::Result<()> {
     Ok(faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
 }
 
+/// Whether the file system of `directory` refuses locks of byte ranges, as NFS without a lock service does. Locks a temporary file:
+/// to open and close a database file would release the locks that this process holds on it.
+pub fn refuses_locks(directory: &Path) -> bool {
+    let unnamed = open(directory, OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::S_IRUSR | Mode::S_IWUSR);
+    let file = unnamed.map(File::from).or_else(|_not_supported| tempfile_in(directory));
+    let whole = libc::flock {
+        #[expect(clippy::cast_possible_truncation, reason = "a small constant in a struct of shorts")]
+        l_type: libc::F_RDLCK as libc::c_short,
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    let refusals = [Errno::ENOLCK, Errno::ENOSYS, Errno::EOPNOTSUPP];
+    file.is_ok_and(|file| fcntl(&file, FcntlArg::F_SETLK(&whole)).is_err_and(|errno| refusals.contains(&errno)))
+}
+
+/// A new file in `directory`, without a name as soon as it is open.
+fn tempfile_in(directory: &Path) -> nix::Result<File> {
+    let path = directory.join(format!(".runwrap-locks-{}", host::own_pid()));
+    let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+    let file = open(&path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    unlink(&path)?;
+    Ok(File::from(file))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_local_directory_is_neither_shared_nor_read_only() {
+    fn a_local_directory_is_not_shared_may_be_written_and_has_locks() {
         let directory = tempfile::tempdir().unwrap();
         assert!(!is_shared(directory.path()) && !is_shared(Path::new("/nowhere")));
         check_writable(directory.path()).unwrap();
+        assert!(!refuses_locks(directory.path()));
+        tempfile_in(directory.path()).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         assert_eq!(check_writable(Path::new("/nowhere")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -7,11 +7,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::errors::sort;
 use crate::store::StoreError;
-use crate::sys::file_system::{check_writable, is_shared};
+use crate::sys::file_system::{check_writable, is_shared, refuses_locks};
 
 /// A file that is replaced more often than this while it is opened is left for a later attempt.
 const OPENS_MAX: usize = 3;
@@ -50,6 +50,7 @@ fn open(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection,
     let mut flags = OpenFlags::default();
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
     let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, &error, create))?;
+    check_locks(path, &connection)?;
     connection.busy_timeout(busy_timeout).map_err(sorted)?;
     // WAL needs shared memory, which hosts of a network file system do not share.
     if is_new && !is_shared(path) {
@@ -59,6 +60,25 @@ fn open(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection,
     // The last connection to close the file checkpoints its log. A log that stays makes the next opening read all of it: four to
     // ten times the cost after some hundred runs.
     Ok(connection)
+}
+
+/// SQLite takes a refused lock (ENOLCK) for a held one, and waits for it.
+fn check_locks(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let tried = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.query_row("PRAGMA schema_version", [], |_version| Ok(())));
+    let suspicious = [ErrorCode::DatabaseBusy, ErrorCode::SystemIoFailure, ErrorCode::FileLockingProtocolFailed];
+    let is_suspicious =
+        tried.is_err_and(|error| error.sqlite_error_code().is_some_and(|code| suspicious.contains(&code)));
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if !is_suspicious || !refuses_locks(directory.unwrap_or(Path::new("."))) {
+        return Ok(());
+    }
+    Err(StoreError::Permanent {
+        message: format!("sqlite:{}: the file system does not support locks", path.display()),
+        hint: "put the file on a local disk with --database-url sqlite:PATH, or mount the file system with locks"
+            .into(),
+    })
 }
 
 /// The file at `path` was there, and is not now. Only a beginning run makes a file.

@@ -13,3 +13,4 @@ mod recovering;
 mod reporting;
 mod serving;
 mod taking_over;
+mod unlocked;

@@ -1,5 +1,7 @@
 // refuse CALLS ERRNO COMMAND [ARG]...: executes COMMAND, for which the kernel refuses CALLS with ERRNO, as an old kernel, a
-// container's seccomp profile or a file system without locks would. CALLS is `pidfd` or `locks`.
+// container's seccomp profile or a file system without locks would. CALLS is `pidfd`, `locks` (of processes, as SQLite takes
+// them) or `all-locks` (also of open file descriptions, as runwrap's journals take them, and flock).
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -20,10 +22,14 @@ int main(int argc, char **argv) {
     if (argc < 4)
         return 2;
     unsigned refused = SECCOMP_RET_ERRNO | (atoi(argv[2]) & SECCOMP_RET_DATA);
-    // Only the locks of a process (F_SETLK, F_SETLKW): SQLite's. runwrap locks its journals by open file descriptions.
     struct sock_filter locks[] = {
         LOAD(nr), UNLESS(SYS_fcntl, 5), LOAD(args[1]), UNLESS(F_SETLK, 1), RETURN(refused),
         UNLESS(F_SETLKW, 1), RETURN(refused), RETURN(SECCOMP_RET_ALLOW),
+    };
+    struct sock_filter all_locks[] = {
+        LOAD(nr), UNLESS(SYS_flock, 1), RETURN(refused), UNLESS(SYS_fcntl, 9), LOAD(args[1]),
+        UNLESS(F_SETLK, 1), RETURN(refused), UNLESS(F_SETLKW, 1), RETURN(refused),
+        UNLESS(F_OFD_SETLK, 1), RETURN(refused), UNLESS(F_OFD_GETLK, 1), RETURN(refused), RETURN(SECCOMP_RET_ALLOW),
     };
     struct sock_filter pidfd[] = {
         LOAD(nr), UNLESS(SYS_pidfd_open, 1), RETURN(refused), UNLESS(SYS_pidfd_send_signal, 1), RETURN(refused),
@@ -32,6 +38,8 @@ int main(int argc, char **argv) {
     struct sock_fprog filter = {sizeof pidfd / sizeof *pidfd, pidfd};
     if (strcmp(argv[1], "locks") == 0)
         filter = (struct sock_fprog){sizeof locks / sizeof *locks, locks};
+    if (strcmp(argv[1], "all-locks") == 0)
+        filter = (struct sock_fprog){sizeof all_locks / sizeof *all_locks, all_locks};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
         perror("refuse");
         return 2;
