@@ -108,6 +108,8 @@ pub struct Filter {
     pub name: Option<String>,
     /// At most this many.
     pub limit: u32,
+    /// Read only the columns of the user's table that a printed table has.
+    pub summary: bool,
 }
 
 /// One record, flat, keys named as the columns: all columns of the user's table, then those of `runwrap_runs`

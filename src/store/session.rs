@@ -62,6 +62,11 @@ pub(super) enum Class {
     Other,
 }
 
+/// Binary data longer than this is shown by its size.
+pub(super) const BINARY_BYTES_MAX: usize = 4096;
+/// Any other value longer than this is shown by its size. The metrics of a run fit: 1 MiB, and what the database adds.
+pub(super) const VALUE_BYTES_MAX: usize = 2 << 20;
+
 /// One connection.
 pub(super) trait Session: Send {
     fn dialect(&self) -> &'static Dialect;
@@ -122,7 +127,7 @@ pub(super) struct Dialect {
     pub(super) base_type: fn(&str, Option<&str>) -> (String, Option<usize>),
     /// Selects a column as text, for the rules.
     pub(super) read: fn(&Column) -> String,
-    /// Selects a column for a person or a program.
+    /// Selects a column for a person or a program. A value that is too long to show is not sent: its size is.
     pub(super) shown: fn(&Column) -> String,
     /// Compares the status with parameter `$1`, so that an index on it serves.
     pub(super) has_status: &'static str,

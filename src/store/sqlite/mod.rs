@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use self::connect::FileId;
 use self::errors::{class, sort};
 use super::StoreError;
-use super::session::{Access, COMMIT, Class, Dialect, Failure, Migration, Rows, Session, Texts};
+use super::session::{
+    Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, Migration, Rows, Session, Texts, VALUE_BYTES_MAX,
+};
 use super::table::{TableName, quote};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -40,7 +42,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     place: |table, _| (quote(&table.name), "main".to_owned()),
     base_type,
     read: |column| format!("CAST({} AS TEXT)", column_name(&column.name)),
-    shown: |column| column_name(&column.name),
+    shown,
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
     has_status: "likelihood(status = $1, 0.0001)",
     // As SQLAlchemy writes an instant, and SQLite's own date functions read it.
@@ -54,6 +56,17 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
 /// A column that is read. A name in double quotes would be a text if there is no such column any more.
 fn column_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+/// Any column may hold a value of any type. SQLite finds type and size without reading the value.
+fn shown(column: &Column) -> String {
+    let name = column_name(&column.name);
+    format!(
+        "CASE WHEN typeof({name}) = 'blob' AND octet_length({name}) > {BINARY_BYTES_MAX} \
+         THEN octet_length({name}) || ' bytes of binary data' \
+         WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN octet_length({name}) || ' bytes, too long to show' \
+         ELSE {name} END"
+    )
 }
 
 /// `VARCHAR(36)` is `varchar` and 36.
