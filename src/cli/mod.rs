@@ -94,7 +94,10 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
         "list" => {
             let status = own.get_one("status").copied().flatten();
             let limit = own.get_one("limit").copied().unwrap_or(u32::MAX);
-            Action::List { filter: Filter { status, name: text("name"), limit }, json: own.get_flag("json") }
+            Action::List {
+                filter: Filter { status, name: text("name"), limit, summary: false },
+                json: own.get_flag("json"),
+            }
         }
         "show" => Action::Show { id: id(), json: own.get_flag("json") },
         "check" => Action::Check(CheckArgs {

@@ -16,6 +16,7 @@ const HEADER: [&str; 9] = ["ID", "NAME", "VERSION", "STATUS", "REASON", "DURATIO
 /// # Errors
 /// The database did not answer, or stdout cannot be written.
 pub(super) fn list(settings: &Settings, filter: Filter, json: bool) -> Result<(), CommandError> {
+    let filter = Filter { summary: !json, ..filter };
     let entries = ask(settings, "list the records", move |store| store.list(&filter))?;
     let text = if json { as_json(entries) } else { as_table(&entries) };
     Ok(output::print(&text)?)

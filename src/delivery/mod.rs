@@ -102,7 +102,7 @@ impl Delivery {
     /// The store's. Repeating the delivery is safe.
     pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         if self.last && !self.begun {
-            return store.together(|store| self.deliver_steps(store));
+            return store.together(self.recorded.is_none(), |store| self.deliver_steps(store));
         }
         self.deliver_steps(store)
     }

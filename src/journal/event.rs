@@ -30,8 +30,8 @@ pub(crate) enum RunEvent {
     Begin(Box<Begin>),
     /// The database has the record.
     Recorded(Begun),
-    /// The trainer was executed.
-    Started { pid: i32 },
+    /// The trainer was executed. `start_ticks`: a later process with its id has another start time.
+    Started { pid: i32, start_ticks: Option<u64> },
     /// runwrap was asked to stop. Written before the signal is relayed.
     StopRequested { signal: String, sender_pid: Option<i32>, sender_uid: Option<u32> },
     /// `--timeout` ran out. Written before SIGTERM is sent.
@@ -66,6 +66,8 @@ pub struct Ended {
     pub metrics: Option<Map<String, Value>>,
     /// The end of the trainer's stderr, if it could be read.
     pub stderr_tail: Option<String>,
+    /// After a takeover: the processes of the run that were not stopped.
+    pub unstopped: Option<String>,
 }
 
 impl Begin {

@@ -28,6 +28,7 @@ pub struct RunState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Started {
     pub pid: i32,
+    pub start_ticks: Option<u64>,
     pub elapsed_us: u64,
 }
 
@@ -66,7 +67,9 @@ impl RunState {
             // Unreachable: the reader reports a second beginning as damage.
             RunEvent::Begin(_) => {}
             RunEvent::Recorded(begun) => self.recorded = Some(begun.clone()),
-            RunEvent::Started { pid } => self.started = Some(Started { pid: *pid, elapsed_us: entry.elapsed_us }),
+            RunEvent::Started { pid, start_ticks } => {
+                self.started = Some(Started { pid: *pid, start_ticks: *start_ticks, elapsed_us: entry.elapsed_us });
+            }
             RunEvent::StopRequested { signal, .. } | RunEvent::TimedOut { signal } => {
                 let stop = self.stop.get_or_insert_with(|| StopRequest { signal: signal.clone(), timed_out: false });
                 stop.timed_out |= matches!(entry.event, RunEvent::TimedOut { .. });
@@ -118,8 +121,9 @@ impl RunState {
             TrainerExit::Signaled { name, .. } => (None, Some(name.clone())),
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => (None, None),
         };
-        let tail = outcome.as_ref().and(ended.stderr_tail.as_deref());
-        let parts: Vec<&str> = [outcome.as_deref(), reported_error, tail].into_iter().flatten().collect();
+        let [unstopped, tail] =
+            [&ended.unstopped, &ended.stderr_tail].map(|text| outcome.as_ref().and(text.as_deref()));
+        let parts: Vec<&str> = [outcome.as_deref(), unstopped, reported_error, tail].into_iter().flatten().collect();
         Some(Ending {
             status,
             reason,
@@ -173,7 +177,7 @@ pub(super) mod tests {
         [
             (0, RunEvent::Begin(Box::new(sample_begin()))),
             (4_000, RunEvent::Recorded(Begun { record_id: RecordId("30".into()), version: Some("v12".into()) })),
-            (5_000, RunEvent::Started { pid: 4711 }),
+            (5_000, RunEvent::Started { pid: 4711, start_ticks: Some(99) }),
             (
                 60_000_000,
                 RunEvent::StopRequested { signal: "SIGTERM".into(), sender_pid: Some(1), sender_uid: Some(0) },
@@ -185,6 +189,7 @@ pub(super) mod tests {
                     usage: Some(usage),
                     metrics: json!({"loss": 0.5}).as_object().cloned(),
                     stderr_tail: Some("Traceback …".into()),
+                    unstopped: None,
                 }),
             ),
         ]

@@ -7,8 +7,10 @@
 //!
 //! `machine` decides, `reactor` waits and performs. Must never write to the journal while the supervisor lives.
 
+mod family;
 mod linger;
 mod machine;
+mod membership;
 mod reactor;
 mod takeover;
 

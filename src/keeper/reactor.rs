@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
+use super::family::Family;
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
@@ -18,9 +19,10 @@ use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
 use crate::store::attempt::{Attempts, Keep};
 use crate::store::{ShapeCache, Store, StoreError};
+use crate::sys::leftovers::ProcessId;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
-use crate::sys::{clock, failpoint, leftovers, process, random, spawn};
+use crate::sys::{clock, failpoint, process, random, spawn};
 
 /// The directories of the backlog that a run's keeper inspects at most; the lingering keeper inspects all.
 const INSPECTED_MAX: usize = 1000;
@@ -37,8 +39,8 @@ struct Keeper {
     alone: bool,
     journal: File,
     state: RunState,
-    /// Held while it lives: after a takeover the kernel still reports its end.
-    trainer: Option<PidFd>,
+    /// The trainer and its descendants.
+    family: Family,
     /// The state directory and the run's own, if there is one. Open to the end, also once it was removed: the last process
     /// to close it waits for the disk, and that must not be the supervisor.
     place: Option<(Home, RunDirectory)>,
@@ -94,7 +96,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         alone: !told,
         place,
         state,
-        trainer: None,
+        family: Family::new(config.run_id.to_string()),
         journal,
         reader: ReportReader::default(),
         waker,
@@ -165,14 +167,10 @@ impl Keeper {
 
     fn looked(&mut self) -> KeeperEvent {
         if let RunState { started: Some(started), ended: None, .. } = &self.state
-            && self.trainer.is_none()
+            && let Some(start_ticks) = started.start_ticks
         {
-            // Without it, a takeover records fewer facts of the trainer's end.
-            let held = leftovers::open_trainer(&self.config.run_id.to_string(), started.pid);
-            self.trainer = held.unwrap_or_else(|error| {
-                log::info!(event = "trainer_not_held", error:%; "");
-                None
-            });
+            self.family.hold(ProcessId { pid: started.pid, start_ticks });
+            self.family.note();
         }
         let RunState { started, stop, ended, .. } = &self.state;
         let (started, stopping, ended) = (started.is_some(), stop.is_some(), ended.is_some());
@@ -250,6 +248,9 @@ impl Keeper {
     }
 
     fn start_attempt(&mut self) {
+        if self.state.ended.is_none() {
+            self.family.note();
+        }
         let report = self.report();
         let seen_us = self.state.begin.elapsed_us(clock::boot_time());
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
@@ -337,7 +338,7 @@ impl Keeper {
     fn take_over(&mut self) {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let taken = take_over(directory, &self.journal, self.config.journal_number, self.trainer.as_ref());
+        let taken = take_over(directory, &self.journal, self.config.journal_number, &mut self.family);
         let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.journal().file().try_clone()?)));
         let event = match taken {
             Ok((state, journal)) => {

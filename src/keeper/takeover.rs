@@ -6,21 +6,21 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use super::family::{Family, Unstopped};
 use crate::journal::{self, RunDirectory, RunEvent, Writer};
 use crate::record::{Reason, TrainerExit};
 use crate::sys::pidfd::PidFd;
-use crate::sys::{clock, failpoint, leftovers, poll, signals};
+use crate::sys::{clock, poll, signals};
 
 /// How long the kernel may take to close the supervisor's files.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
-/// The time between SIGTERM and SIGKILL for the trainer's processes.
-const GRACE: Duration = Duration::from_millis(500);
+/// How many of the processes that were not stopped the record names.
+const NAMED_MAX: usize = 10;
 /// How long to wait for the kernel to report the trainer's end.
 const REAP_WAIT: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(10);
 
-/// Ends the run in its journal, unless it has an end. `number` is the number in the journal's file name; `trainer` is known
-/// if the keeper has held it since it was alive.
+/// Ends the run in its journal, unless it has an end. `number` is the number in the journal's file name.
 ///
 /// # Errors
 /// Another process owns the journal now, or it cannot be written.
@@ -28,7 +28,7 @@ pub(super) fn take_over(
     directory: Option<&RunDirectory>,
     journal: &File,
     number: Option<u32>,
-    trainer: Option<&PidFd>,
+    family: &mut Family,
 ) -> io::Result<Writer> {
     if let Some(directory) = directory {
         let held = || io::Error::new(io::ErrorKind::WouldBlock, "another process holds the journal's lock");
@@ -40,33 +40,48 @@ pub(super) fn take_over(
     }
     let run_id = writer.state().begin.run.run_id.to_string();
     log::warn!(event = "takeover", run_id; "the supervisor has vanished");
-    // Only a group that the trainer made is its own: the inherited one is the user's shell's. The number may have been reused
-    // unless the trainer was held while it lived.
-    let group = writer.state().started.filter(|_| trainer.is_some()).map(|started| started.pid);
     // The run has ended even if a process could not be stopped: that must not lose its end.
-    if let Err(error) = stop_leftovers(&run_id, group) {
+    let stopped = family.stop();
+    if let Err(error) = &stopped {
         log::error!(event = "leftovers_not_stopped", run_id, error:%; "");
     }
-    let exit = exit_of(trainer)?;
+    let unstopped = unstopped_text(stopped);
+    let (exit, unstopped) = if let Some(exit) = exit_of(family.trainer())? {
+        (exit, unstopped)
+    } else {
+        let rest = unstopped.unwrap_or_else(|| "all processes found of the run were stopped".to_owned());
+        let message = format!("the supervisor was killed; {rest}");
+        (TrainerExit::Unknown { reason: Reason::SupervisorKilled, message }, None)
+    };
     let metrics = writer.state().metrics_file();
-    let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None };
+    let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None, unstopped };
     writer.append(directory, RunEvent::Ended(ended), true)?;
     Ok(writer)
 }
 
-/// The trainer's end as the kernel reports it. A SIGKILL is attributed to the supervisor's death.
-fn exit_of(trainer: Option<&PidFd>) -> io::Result<TrainerExit> {
+/// The text of the record about the processes that were not stopped.
+fn unstopped_text(stopped: io::Result<Vec<Unstopped>>) -> Option<String> {
+    let left = match stopped {
+        Ok(left) if left.is_empty() => return None,
+        Ok(left) => left,
+        Err(error) => return Some(format!("the processes of the run could not be listed and may go on: {error}")),
+    };
+    let named = left.iter().take(NAMED_MAX).map(|Unstopped { pid, name }| format!("{pid} ({name})"));
+    let named = named.chain((left.len() > NAMED_MAX).then(|| "…".to_owned())).collect::<Vec<_>>().join(", ");
+    let noun = if left.len() == 1 { "process" } else { "processes" };
+    Some(format!("{} {noun} of the run could not be stopped: {named}", left.len()))
+}
+
+/// The trainer's end as the kernel reports it; `None` if it is unknown. A SIGKILL is attributed to the supervisor's death.
+fn exit_of(trainer: Option<&PidFd>) -> io::Result<Option<TrainerExit>> {
     // Its new parent may reap it at any moment.
     let reported = trainer.map_or(Ok(None), |trainer| poll_for(REAP_WAIT, || Ok(trainer.ended())))?;
     Ok(match reported.map(|status| (status.code(), status.signal())) {
-        Some((Some(code), _)) => TrainerExit::Exited { code },
+        Some((Some(code), _)) => Some(TrainerExit::Exited { code }),
         Some((None, Some(signal))) if signal != signals::SIGKILL => {
-            TrainerExit::Signaled { signal, name: signals::name(signal), oom: false }
+            Some(TrainerExit::Signaled { signal, name: signals::name(signal), oom: false })
         }
-        Some((None, _)) | None => {
-            let message = "the supervisor was killed; the trainer and what it had started were stopped".to_owned();
-            TrainerExit::Unknown { reason: Reason::SupervisorKilled, message }
-        }
+        Some((None, _)) | None => None,
     })
 }
 
@@ -80,17 +95,4 @@ fn poll_for<T>(limit: Duration, look: impl Fn() -> io::Result<Option<T>>) -> io:
         }
         poll::pause(STEP)?;
     }
-}
-
-fn stop_leftovers(run_id: &str, group: Option<i32>) -> io::Result<()> {
-    failpoint::may_fail("leftovers")?;
-    let signal_all = |signals: &[i32]| leftovers::signal_all(run_id, group, signals);
-    if signal_all(&[signals::SIGTERM, signals::SIGCONT])? == 0
-        || poll_for(GRACE, || Ok((signal_all(&[])? == 0).then_some(())))?.is_some()
-    {
-        return Ok(());
-    }
-    let killed = signal_all(&[signals::SIGKILL])?;
-    log::warn!(event = "leftovers_killed", run_id, processes = killed; "");
-    Ok(())
 }

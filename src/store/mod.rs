@@ -93,7 +93,14 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
             (table, Box::new(session))
         }
     };
-    Ok(Store { session, table, options: options.clone(), nesting: Nesting::None, reduction: Reduction::NONE, table_made: None })
+    Ok(Store {
+        session,
+        table,
+        options: options.clone(),
+        nesting: Nesting::None,
+        reduction: Reduction::NONE,
+        table_made: None,
+    })
 }
 
 /// Returns the statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).
@@ -114,6 +121,8 @@ pub struct Filter {
     pub name: Option<String>,
     /// At most this many.
     pub limit: u32,
+    /// Read only the columns of the user's table that a printed table has.
+    pub summary: bool,
 }
 
 /// One record, flat, keys named as the columns: all columns of the user's table, then those of `runwrap_runs`

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::run_row::{self, RunRow};
-use super::session::Failure;
-use super::shape::without_nul;
+use super::session::{Column, Failure};
+use super::shape::{Columns, without_nul};
 use super::statement::{list, places};
 use super::transaction::Transaction;
 use super::view::view;
@@ -19,6 +19,10 @@ const NAMED_PAGES_MAX: usize = 100_000;
 
 /// Behind every run id.
 const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+/// The columns of [`Filter::summary`].
+const SUMMARY: [&str; 8] =
+    ["id", "name", "version", "status", "reason", "train_start_time", "train_end_time", "train_duration"];
 
 impl Store {
     /// Returns the newest records that fit `filter`, newest first.
@@ -61,12 +65,13 @@ struct Described {
 
 impl Transaction<'_> {
     fn list_all(&mut self, filter: &Filter) -> Result<Vec<RecordView>, Failure> {
+        let columns = self.columns(filter.summary);
         let condition = if filter.status.is_some() { self.session.dialect().has_status } else { "TRUE" };
         let is_ordered = self.shape.columns.id_is_integer() || !self.shape.columns.has("train_start_time");
         let order = if is_ordered { "id DESC" } else { "train_start_time DESC NULLS LAST, id DESC" };
         let limit = filter.limit.to_string();
         let lists = [
-            ("{columns}", self.shown_columns()),
+            ("{columns}", self.select_list(&columns)),
             ("{condition}", condition.to_owned()),
             ("{order}", order.to_owned()),
             ("{limit}", limit),
@@ -76,11 +81,12 @@ impl Transaction<'_> {
         let status = filter.status.map(Status::as_str);
         let texts: Vec<Option<&str>> = status.map(Some).into_iter().collect();
         let rows = self.values(&select, &texts)?;
-        Ok(self.views(rows)?.into_iter().map(|described| described.view).collect())
+        Ok(self.views(&columns, rows)?.into_iter().map(|described| described.view).collect())
     }
 
     /// By the runs of the name, the newest first, until there are enough records that they describe last.
     fn list_named(&mut self, filter: &Filter, name: &str) -> Result<Vec<RecordView>, Failure> {
+        let columns = self.columns(filter.summary);
         let page = filter.limit.clamp(*NAMED_PAGE.start(), *NAMED_PAGE.end());
         let select = self.sql("list_named", &[("{limit}", &page.to_string())]);
         let table = self.shape.record_table.clone();
@@ -93,7 +99,7 @@ impl Transaction<'_> {
             let Some((last, _)) = runs.last() else { break };
             before.clone_from(last);
             let ids: Vec<String> = runs.iter().map(|(_, id)| id.clone()).collect();
-            let mut views: HashMap<String, Described> = self.views_by_id(&ids)?;
+            let mut views: HashMap<String, Described> = self.views_by_id(&columns, &ids)?;
             let fits = |run_id: &String, described: &Described| {
                 let is = |word: &str| described.view.0.get("status").is_some_and(|value| value == word);
                 described.run_id.as_ref() == Some(run_id) && filter.status.is_none_or(|status| is(status.as_str()))
@@ -111,7 +117,8 @@ impl Transaction<'_> {
 
     /// One record with the last run that described it.
     pub(super) fn view(&mut self, id: &str) -> Result<Option<RecordView>, Failure> {
-        Ok(self.views_by_id(&[id.to_owned()])?.into_values().next().map(|described| described.view))
+        let columns = self.columns(false);
+        Ok(self.views_by_id(&columns, &[id.to_owned()])?.into_values().next().map(|described| described.view))
     }
 
     fn view_of_run(&mut self, run_id: &str) -> Result<Option<RecordView>, Failure> {
@@ -120,34 +127,41 @@ impl Transaction<'_> {
         let run = run_row::runs(self.rows(&select, &[Some(&table), Some(run_id)])?).pop();
         let Some((run, begun)) = run.and_then(|run| run.begun().map(|begun| (run, begun))) else { return Ok(None) };
         let clock = self.clock()?;
-        let rows = self.records(&[begun.record_id.0])?;
-        Ok(rows.into_iter().next().map(|values| view(&self.shape.columns, values, Some(&run), clock)))
+        let columns = self.columns(false);
+        let rows = self.records(&columns, &[begun.record_id.0])?;
+        Ok(rows.into_iter().next().map(|values| view(&columns, values, Some(&run), clock)))
     }
 
-    fn shown_columns(&self) -> String {
-        list(self.shape.columns.0.iter().map(self.session.dialect().shown))
+    /// The columns of the user's table, or those of a summary.
+    fn columns(&self, summary: bool) -> Columns {
+        let shown = |column: &&Column| !summary || SUMMARY.contains(&column.name.as_str());
+        Columns(self.shape.columns.0.iter().filter(shown).cloned().collect())
     }
 
-    fn records(&mut self, ids: &[String]) -> Result<Vec<Vec<Value>>, Failure> {
-        let lists = [("{columns}", self.shown_columns()), ("{values}", places(1, ids.len()))];
+    fn select_list(&self, columns: &Columns) -> String {
+        list(columns.0.iter().map(self.session.dialect().shown))
+    }
+
+    fn records(&mut self, columns: &Columns, ids: &[String]) -> Result<Vec<Vec<Value>>, Failure> {
+        let lists = [("{columns}", self.select_list(columns)), ("{values}", places(1, ids.len()))];
         let select = self.sql("records_by_id", &lists.each_ref().map(|(token, text)| (*token, text.as_str())));
         let texts: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
         self.values(&select, &texts)
     }
 
     /// Records by their ids as the database writes them.
-    fn views_by_id(&mut self, ids: &[String]) -> Result<HashMap<String, Described>, Failure> {
+    fn views_by_id(&mut self, columns: &Columns, ids: &[String]) -> Result<HashMap<String, Described>, Failure> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let rows = self.records(ids)?;
-        let views = self.views(rows)?;
+        let rows = self.records(columns, ids)?;
+        let views = self.views(columns, rows)?;
         Ok(views.into_iter().map(|described| (described.id.clone(), described)).collect())
     }
 
     /// Rows of the user's table, each with the last run that described it.
-    fn views(&mut self, rows: Vec<Vec<Value>>) -> Result<Vec<Described>, Failure> {
-        let at = self.shape.columns.0.iter().position(|column| column.name == "id").unwrap_or_default();
+    fn views(&mut self, columns: &Columns, rows: Vec<Vec<Value>>) -> Result<Vec<Described>, Failure> {
+        let at = columns.0.iter().position(|column| column.name == "id").unwrap_or_default();
         let ids: Vec<String> = rows.iter().filter_map(|row| row.get(at)).map(id_of).collect();
         let clock: DatabaseClock = self.clock()?;
         let runs = self.runs_of(&ids)?;
@@ -156,7 +170,7 @@ impl Transaction<'_> {
         let views = described.map(|(values, id)| {
             let run = runs.get(id.as_str()).copied();
             let run_id = run.and_then(|run| run.get("run_id")).map(str::to_owned);
-            Described { id: id.clone(), run_id, view: view(&self.shape.columns, values, run, clock) }
+            Described { id: id.clone(), run_id, view: view(columns, values, run, clock) }
         });
         Ok(views.collect())
     }

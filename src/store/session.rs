@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::StoreError;
 use super::table::TableName;
 
+/// The end of a transaction.
+pub(super) const COMMIT: &str = "COMMIT";
+
 /// Rows of texts; every column is cast to text by its statement, or converted by the session.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
@@ -22,6 +25,8 @@ pub(super) enum Access {
     Begin,
     /// As `Begin`, but only in a database without any of runwrap's tables: elsewhere the run's table was renamed or dropped.
     BeginAgain,
+    /// Write, and roll back at the end.
+    Rehearse,
 }
 
 /// A statement that failed. The transaction can only be rolled back.
@@ -56,6 +61,11 @@ pub(super) enum Class {
     Empty,
     Other,
 }
+
+/// Binary data longer than this is shown by its size.
+pub(super) const BINARY_BYTES_MAX: usize = 4096;
+/// Any other value longer than this is shown by its size. The metrics of a run fit: 1 MiB, and what the database adds.
+pub(super) const VALUE_BYTES_MAX: usize = 2 << 20;
 
 /// One connection.
 pub(super) trait Session: Send {
@@ -117,7 +127,7 @@ pub(super) struct Dialect {
     pub(super) base_type: fn(&str, Option<&str>) -> (String, Option<usize>),
     /// Selects a column as text, for the rules.
     pub(super) read: fn(&Column) -> String,
-    /// Selects a column for a person or a program.
+    /// Selects a column for a person or a program. A value that is too long to show is not sent: its size is.
     pub(super) shown: fn(&Column) -> String,
     /// Compares the status with parameter `$1`, so that an index on it serves.
     pub(super) has_status: &'static str,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::record_row::{self, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
-use super::session::{Access, Class, Failure, Rows, Session, Texts};
+use super::session::{Access, COMMIT, Class, Failure, Rows, Session, Texts};
 use super::shape::{Migrations, Shape};
 use super::statement::{fill, section};
 use super::{Store, StoreError, too_new};
@@ -84,15 +84,20 @@ impl Store {
         }
     }
 
-    /// Runs `work` as one transaction, durable together: a run that is delivered whole costs one commit.
+    /// Runs `work` as one transaction, durable together: a run that is delivered whole costs one commit. `begins`: the run has
+    /// not begun in this database before.
     ///
     /// # Errors
     /// The first error of `work`, after which the transaction is rolled back.
-    pub fn together<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn together<T>(
+        &mut self,
+        begins: bool,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         if self.nesting != Nesting::None {
             return work(self);
         }
-        self.session.begin(Access::Write, None)?;
+        self.session.begin(if begins { Access::Begin } else { Access::Write }, None)?;
         self.nesting = Nesting::Open;
         let result = work(self);
         self.nesting = Nesting::None;
@@ -204,7 +209,7 @@ impl Store {
             return self.session.begin(access, first);
         }
         if self.nesting == Nesting::Announced {
-            self.session.begin(Access::Write, None)?;
+            self.session.begin(Access::Rehearse, None)?;
             self.nesting = Nesting::Open;
         }
         self.session.script("SAVEPOINT step")?;
@@ -214,7 +219,7 @@ impl Store {
     /// Commits a success, and rolls a failure back.
     pub(super) fn end_transaction<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         let (commit, roll_back) = match self.nesting {
-            Nesting::None => ("COMMIT", "ROLLBACK"),
+            Nesting::None => (COMMIT, "ROLLBACK"),
             Nesting::Announced | Nesting::Open => {
                 ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             }

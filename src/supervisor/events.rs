@@ -17,8 +17,8 @@ pub(super) enum SupervisorEvent {
     Signal { signal: SignalInfo, scope: SignalScope },
     /// The fork or the exec failed.
     SpawnFailed { not_found: bool, message: String },
-    /// The exec succeeded.
-    Executed { pid: i32 },
+    /// The exec succeeded. `start_ticks` identifies the process (see `sys::leftovers`).
+    Executed { pid: i32, start_ticks: Option<u64> },
     /// The trainer is a zombie.
     TrainerEnded(TrainerExit),
     /// The trainer was stopped by `signal`; `in_foreground`: a job-control shell waits for the terminal.

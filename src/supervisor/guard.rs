@@ -111,7 +111,8 @@ impl Guard {
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => false,
         };
         let stderr_tail = self.stderr_tail.filter(|_| failed).and_then(|tail| tail.read());
-        let written = self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail }), true)?;
+        let written =
+            self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail, unstopped: None }), true)?;
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)
@@ -146,7 +147,8 @@ impl Guard {
             && readable_within(fd, deadline.saturating_sub(clock::boot_time()))?
         {
             match self.keeper.recv()? {
-                Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored | ToSupervisor::Notice { .. }) | Message::Nothing => {}
+                Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored | ToSupervisor::Notice { .. })
+                | Message::Nothing => {}
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) | Message::Closed => break,
             }
         }

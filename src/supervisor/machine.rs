@@ -113,7 +113,9 @@ impl SupervisorMachine {
                 let code = if not_found { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
                 self.finish(TrainerExit::NotExecuted { message }, EndAs::Code(code), now);
             }
-            SupervisorEvent::Executed { pid } => self.write(journal::RunEvent::Started { pid }, false),
+            SupervisorEvent::Executed { pid, start_ticks } => {
+                self.write(journal::RunEvent::Started { pid, start_ticks }, false);
+            }
             SupervisorEvent::TrainerEnded(exit) => {
                 let end = self.end_of(&exit);
                 self.finish(exit, end, now);

@@ -25,7 +25,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited};
+use crate::sys::{clock, failpoint, host, inherited, leftovers};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -157,7 +157,11 @@ impl Supervisor {
     /// The event of the exec, once.
     fn exec_result(&mut self) -> io::Result<Option<SupervisorEvent>> {
         let (Some(pid), Some(result)) = (self.guard.trainer_pid, self.exec_result.take()) else { return Ok(None) };
-        let Some(error) = exec_error(result)? else { return Ok(Some(SupervisorEvent::Executed { pid })) };
+        let Some(error) = exec_error(result)? else {
+            // The trainer is not reaped yet, so the id is still its own. Without /proc the keeper stops only marked processes.
+            let start_ticks = leftovers::identify(pid).ok().flatten().map(|id| id.start_ticks);
+            return Ok(Some(SupervisorEvent::Executed { pid, start_ticks }));
+        };
         self.guard.reap()?;
         Ok(Some(spawn_failed(&self.command, &error)))
     }

@@ -1,5 +1,5 @@
 //! Files that no other user can write or redirect: opened relative to a checked directory, without following symbolic
-//! links, owner only. Also memory files, for secrets that must not reach a disk, and the kinds of file systems.
+//! links, owner only. Also memory files, for secrets that must not reach a disk.
 
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File};
@@ -10,38 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
-use nix::sys::statfs::{Statfs, statfs};
-use nix::unistd::{AccessFlags, Uid, UnlinkatFlags, faccessat, unlinkat};
+use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 
 use super::clock;
 use super::poll::readable_within;
 
 const DIRECTORY_FLAGS: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
-
-/// Network and cluster file systems: several hosts can open a file, and a shared memory map is not shared between them. FUSE serves
-/// such file systems too, and does not tell which.
-const SHARED: [u32; 16] = [
-    0x6969,      // NFS
-    0xff53_4d42, // CIFS
-    0xfe53_4d42, // SMB2
-    0x517b,      // SMB
-    0x0bd0_0bd0, // Lustre
-    0x4750_4653, // GPFS
-    0x0102_1997, // 9p
-    0x6573_5546, // FUSE
-    0x00c3_6400, // Ceph
-    0x1983_0326, // BeeGFS
-    0x7461_636f, // OCFS2
-    0x0116_1970, // GFS2
-    0x5346_414f, // AFS
-    0x7375_7245, // Coda
-    0xaad7_aaea, // PanFS
-    0xa501_fcf5, // VxFS
-];
 
 /// The size limit of [`read_small`], in bytes.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
@@ -234,22 +212,6 @@ pub fn memory_file(name: &str, content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether other hosts may share the file system that holds `path`. False if that cannot be found out.
-pub fn is_shared(path: &Path) -> bool {
-    // The type is a signed long; magic numbers have 32 bits.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the low 32 bits are the number")]
-    let number = |found: Statfs| found.filesystem_type().0 as u32;
-    statfs(path).is_ok_and(|found| SHARED.contains(&number(found)))
-}
-
-/// Checks that this process, by its effective user, may write `path`.
-///
-/// # Errors
-/// EACCES, EROFS and others of faccessat(2).
-pub fn check_writable(path: &Path) -> io::Result<()> {
-    Ok(faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
-}
-
 fn descriptor_path(fd: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
@@ -275,18 +237,5 @@ fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_local_directory_is_neither_shared_nor_read_only() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(!is_shared(directory.path()) && !is_shared(Path::new("/nowhere")));
-        check_writable(directory.path()).unwrap();
-        assert_eq!(check_writable(Path::new("/nowhere")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

@@ -11,6 +11,9 @@ use nix::errno::Errno;
 /// `PIDFD_INFO_EXIT`, since Linux 6.15.
 const INFO_EXIT: u64 = libc::PIDFD_INFO_EXIT as u64;
 
+/// `PIDFD_SIGNAL_PROCESS_GROUP`, since Linux 6.9.
+const PROCESS_GROUP: libc::c_uint = 1 << 2;
+
 #[derive(Debug)]
 pub struct PidFd(OwnedFd);
 
@@ -28,15 +31,22 @@ impl PidFd {
         }
     }
 
-    /// Sends a signal. ESRCH and EPERM count as success.
-    pub fn signal(&self, number: i32) -> io::Result<()> {
+    /// Sends a signal to the process.
+    pub fn signal(&self, number: i32) -> nix::Result<()> {
+        self.send(number, 0)
+    }
+
+    /// Whether the process group that this process made has a member, even if this process itself was reaped: its id then
+    /// still refers to the same group. False before Linux 6.9, which cannot answer.
+    pub fn has_group(&self) -> bool {
+        self.send(0, PROCESS_GROUP).is_ok()
+    }
+
+    fn send(&self, number: i32, flags: libc::c_uint) -> nix::Result<()> {
         let none = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: an open pidfd, a number, no siginfo: the kernel fills in the sender.
-        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), number, none, 0) };
-        match Errno::result(result) {
-            Ok(_) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), number, none, flags) };
+        Errno::result(result).map(drop)
     }
 
     /// The exit status; `None` before the process is reaped and on kernels older than 6.15.

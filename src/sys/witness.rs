@@ -128,12 +128,20 @@ impl Witness {
 
     /// Continues a stopped witness.
     pub fn wake(&self) -> io::Result<()> {
-        self.process.signal(SIGCONT)
+        self.send(SIGCONT)
     }
 
     /// Kills the witness without waiting. Its end is reaped like any other child's.
     pub fn kill_process(&self) -> io::Result<()> {
-        self.process.signal(SIGKILL)
+        self.send(SIGKILL)
+    }
+
+    /// ESRCH and EPERM count as success.
+    fn send(&self, signal: i32) -> io::Result<()> {
+        match self.process.signal(signal) {
+            Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 }
 

@@ -269,12 +269,12 @@ fn on_terminal(site: &Site, arguments: &str) -> String {
     String::from_utf8(output(terminal.stdin(Stdio::null())).stdout).unwrap()
 }
 
-/// The peak memory of a check of the whole table, in kilobytes.
-fn most_memory(site: &Site) -> u64 {
+/// The peak memory of `runwrap ARGUMENTS`, in kilobytes.
+pub(crate) fn most_memory(site: &Site, arguments: &[&str]) -> u64 {
     let script = "import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n\
                   print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
     let mut python = site.program("python3");
-    python.args(["-c", script, env!("CARGO_BIN_EXE_runwrap"), "check", "--json"]);
+    python.args(["-c", script, env!("CARGO_BIN_EXE_runwrap")]).args(arguments);
     String::from_utf8(output(&mut python).stdout).unwrap().trim().parse().unwrap()
 }
 
@@ -292,7 +292,7 @@ fn memory_of_check_does_not_grow_with_the_table() {
             // Each of them is a finding.
             site.sql(&format!("INSERT INTO training_records {numbers} SELECT n, 'done', NULL, NULL, NULL FROM n"));
             first = last + 1;
-            most_memory(&site)
+            most_memory(&site, &["check", "--json"])
         });
         assert!(memory[1] < memory[0] + 8_000, "{memory:?} kB for 20 000 records and 100 000");
     }

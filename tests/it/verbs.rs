@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::checking::most_memory;
 use crate::support::postgres::Postgres;
 use crate::support::site::{Site, output};
 
@@ -265,5 +266,27 @@ fn every_verb_works_on_any_table_name_and_columns() {
         assert_eq!((&listed[0]["status"], &listed[0]["a\"b"]), (&json!("completed"), &json!("c")));
         assert_eq!(said(&["list"], 0).lines().count(), 3);
         said(&["check", "--live"], 0);
+    }
+}
+
+/// One row with 183 MB of binary data took 1 GB of memory.
+#[test]
+fn memory_of_list_and_show_does_not_grow_with_binary_data() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(site.run(&[], "true").status.success());
+        let (column, value) = if site.url().starts_with("sqlite") {
+            ("blob", "zeroblob(60000000)")
+        } else {
+            ("bytea", "decode(repeat('ab', 60000000), 'hex')")
+        };
+        site.sql(&format!("ALTER TABLE training_records ADD COLUMN weights {column}"));
+        let verbs: [&[&str]; 4] = [&["list"], &["list", "--json"], &["list", "--name", "sh"], &["show", "1"]];
+        let before = verbs.map(|verb| most_memory(&site, verb));
+        site.sql(&format!("UPDATE training_records SET weights = {value}"));
+        let after = verbs.map(|verb| most_memory(&site, verb));
+        for (verb, (before, after)) in verbs.iter().zip(before.iter().zip(after)) {
+            assert!(after < before + 8_000, "{verb:?}: {before} kB without binary data, {after} kB with 60 MB of it");
+        }
+        assert_eq!(site.record()["weights"], "60000000 bytes of binary data");
     }
 }

@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use self::errors::Server;
 use super::StoreError;
-use super::session::{Access, Column, Dialect, Failure, Migration, Rows, Session, Texts};
+use super::session::{
+    Access, BINARY_BYTES_MAX, Column, Dialect, Failure, Migration, Rows, Session, Texts, VALUE_BYTES_MAX,
+};
 use super::statement::{fill, section};
 use super::table::{TableName, literal, quote};
 use crate::config::PostgresTarget;
@@ -70,7 +72,21 @@ fn shown(column: &Column) -> String {
     if column.name == "id" && !numbers.contains(&column.base_type.as_str()) {
         return format!("CAST(to_json(CAST({name} AS text)) AS text)");
     }
-    format!("CAST(to_json({name}) AS text)")
+    if column.base_type == "bytea" {
+        return sized(&format!("octet_length({name})"), BINARY_BYTES_MAX, " bytes of binary data", &name);
+    }
+    if numbers.contains(&column.base_type.as_str()) || column.base_type.starts_with("timestamp") {
+        return format!("CAST(to_json({name}) AS text)");
+    }
+    sized(&format!("octet_length(CAST({name} AS text))"), VALUE_BYTES_MAX, " bytes, too long to show", &name)
+}
+
+/// The JSON of a value, or its size if that is above `most` bytes.
+fn sized(size: &str, most: usize, what: &str, name: &str) -> String {
+    format!(
+        "CASE WHEN {size} > {most} THEN CAST(to_json(concat({size}, '{what}')) AS text) \
+         ELSE CAST(to_json({name}) AS text) END"
+    )
 }
 
 /// A value that its type cannot hold aborts the transaction, and the server logs an error.

@@ -1,23 +1,56 @@
-//! Opens an SQLite file. Owns the order of the settings: the timeout first, since every later one can meet a lock.
+//! Opens an SQLite file. Owns the order of the settings: the timeout first, since every later one can meet a lock; and the identity
+//! of the open file, which may not be the file at its path any more.
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::errors::sort;
 use crate::store::StoreError;
-use crate::sys::fs::{check_writable, is_shared};
+use crate::sys::file_system::{check_writable, is_shared, refuses_locks};
 
-pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection, StoreError> {
+/// A file that is replaced more often than this while it is opened is left for a later attempt.
+const OPENS_MAX: usize = 3;
+
+/// Device and inode. The inode is not used again while the file is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileId(u64, u64);
+
+impl FileId {
+    /// The file at `path` now, through symbolic links.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|file| Self(file.dev(), file.ino()))
+    }
+}
+
+/// Opens the file at `path`; makes it if `create`.
+pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Result<(Connection, FileId), StoreError> {
+    check_place(path, create)?;
+    for _ in 0..OPENS_MAX {
+        let before = FileId::at(path);
+        let connection = open(path, busy_timeout, create)?;
+        // SQLite does not report which file it has opened.
+        if let Some(opened) = FileId::at(path).filter(|opened| before.is_none_or(|before| before == *opened)) {
+            return Ok((connection, opened));
+        }
+    }
+    Err(StoreError::Transient {
+        message: format!("sqlite:{}: the file was replaced while it was opened", path.display()),
+    })
+}
+
+fn open(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection, StoreError> {
     let sorted = |error: rusqlite::Error| sort(path, &error);
-    check_place(path)?;
     // The application that created the database chose its journal mode: a switch to WAL would break its read-only readers.
     let is_new = std::fs::metadata(path).map_or(true, |file| file.len() == 0);
-    let connection = Connection::open(path).map_err(|error| cannot_open(path, &error))?;
+    let mut flags = OpenFlags::default();
+    flags.set(OpenFlags::SQLITE_OPEN_CREATE, create);
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| cannot_open(path, &error, create))?;
+    check_locks(path, &connection)?;
     connection.busy_timeout(busy_timeout).map_err(sorted)?;
     // WAL needs shared memory, which hosts of a network file system do not share.
     if is_new && !is_shared(path) {
@@ -29,8 +62,35 @@ pub(super) fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection,
     Ok(connection)
 }
 
+/// SQLite takes a refused lock (ENOLCK) for a held one, and waits for it.
+fn check_locks(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    let tried = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.query_row("PRAGMA schema_version", [], |_version| Ok(())));
+    let suspicious = [ErrorCode::DatabaseBusy, ErrorCode::SystemIoFailure, ErrorCode::FileLockingProtocolFailed];
+    let is_suspicious =
+        tried.is_err_and(|error| error.sqlite_error_code().is_some_and(|code| suspicious.contains(&code)));
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if !is_suspicious || !refuses_locks(directory.unwrap_or(Path::new("."))) {
+        return Ok(());
+    }
+    Err(StoreError::Permanent {
+        message: format!("sqlite:{}: the file system does not support locks", path.display()),
+        hint: "put the file on a local disk with --database-url sqlite:PATH, or mount the file system with locks"
+            .into(),
+    })
+}
+
+/// The file at `path` was there, and is not now. Only a beginning run makes a file.
+pub(super) fn missing(path: &Path) -> StoreError {
+    StoreError::Permanent {
+        message: format!("sqlite:{}: the file is missing: it was removed or renamed, or never made", path.display()),
+        hint: "put the file back, or make a new one with `runwrap migrate`; then run `runwrap recover`".into(),
+    }
+}
+
 /// Makes the directory, readable by its owner alone, and reports what no retry can heal.
-fn check_place(path: &Path) -> Result<(), StoreError> {
+fn check_place(path: &Path, create: bool) -> Result<(), StoreError> {
     let permanent = |why: &str| StoreError::Permanent {
         message: format!("sqlite:{}: {why}", path.display()),
         hint: "name a file that this user may read and write: --database-url sqlite:PATH".into(),
@@ -38,32 +98,33 @@ fn check_place(path: &Path) -> Result<(), StoreError> {
     if path.is_dir() {
         return Err(permanent("it is a directory, not a database file"));
     }
-    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else { return Ok(()) };
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
     // Opening a file that may only be read can leave -wal and -shm files behind that its owner cannot write.
     if path.exists() {
-        for needed in [path, directory] {
+        for needed in [Some(path), directory].into_iter().flatten() {
             check_writable(needed)
                 .map_err(|error| permanent(&format!("{} may not be written: {error}", needed.display())))?;
         }
         return Ok(());
     }
-    match DirBuilder::new().recursive(true).mode(0o700).create(directory) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            let why = format!("cannot make the directory {}: {error}", directory.display());
-            let hopeless = [ErrorKind::PermissionDenied, ErrorKind::NotADirectory, ErrorKind::AlreadyExists];
-            if hopeless.contains(&error.kind()) {
-                Err(permanent(&why))
-            } else {
-                Err(StoreError::Transient { message: format!("sqlite:{}: {why}", path.display()) })
-            }
-        }
+    if !create {
+        return Err(missing(path));
     }
+    let made = directory.map_or(Ok(()), |directory| DirBuilder::new().recursive(true).mode(0o700).create(directory));
+    made.map_err(|error| {
+        let why = format!("cannot make the directory {}: {error}", directory.unwrap_or(path).display());
+        let hopeless = [ErrorKind::PermissionDenied, ErrorKind::NotADirectory, ErrorKind::AlreadyExists];
+        if hopeless.contains(&error.kind()) {
+            permanent(&why)
+        } else {
+            StoreError::Transient { message: format!("sqlite:{}: {why}", path.display()) }
+        }
+    })
 }
 
 /// SQLite reports only that it is unable; the file itself shows whether a person must act.
-fn cannot_open(path: &Path, error: &rusqlite::Error) -> StoreError {
-    match std::fs::OpenOptions::new().read(true).append(true).create(true).open(path) {
+fn cannot_open(path: &Path, error: &rusqlite::Error, create: bool) -> StoreError {
+    match std::fs::OpenOptions::new().read(true).append(true).create(create).open(path) {
         Err(cause) if cause.kind() == ErrorKind::PermissionDenied => StoreError::Permanent {
             message: format!("sqlite:{}: {cause}", path.display()),
             hint: "give this user the right to read and write the file and its directory".into(),

@@ -11,9 +11,12 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 use serde_json::{Value, json};
 
+use self::connect::FileId;
 use self::errors::{class, sort};
 use super::StoreError;
-use super::session::{Access, Dialect, Failure, Migration, Rows, Session, Texts};
+use super::session::{
+    Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, Migration, Rows, Session, Texts, VALUE_BYTES_MAX,
+};
 use super::table::{TableName, quote};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -40,7 +43,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     place: |table, _| (quote(&table.name), "main".to_owned()),
     base_type,
     read: |column| format!("CAST({} AS TEXT)", column_name(&column.name)),
-    shown: |column| column_name(&column.name),
+    shown,
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
     has_status: "likelihood(status = $1, 0.0001)",
     // As SQLAlchemy writes an instant, and SQLite's own date functions read it.
@@ -54,6 +57,17 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
 /// A column that is read. A name in double quotes would be a text if there is no such column any more.
 fn column_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+/// Any column may hold a value of any type. SQLite finds type and size without reading the value.
+fn shown(column: &Column) -> String {
+    let name = column_name(&column.name);
+    format!(
+        "CASE WHEN typeof({name}) = 'blob' AND octet_length({name}) > {BINARY_BYTES_MAX} \
+         THEN octet_length({name}) || ' bytes of binary data' \
+         WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN octet_length({name}) || ' bytes, too long to show' \
+         ELSE {name} END"
+    )
 }
 
 /// `VARCHAR(36)` is `varchar` and 36.
@@ -77,15 +91,34 @@ pub(super) fn table_name(typed: &str) -> Result<TableName, StoreError> {
 
 /// One connection.
 pub(super) struct SqliteSession {
-    connection: Connection,
+    /// The connection and its file; `None` until the first transaction of a file that is missing.
+    opened: Option<(Connection, FileId)>,
     path: PathBuf,
     name: String,
+    busy_timeout: Duration,
 }
 
 impl SqliteSession {
+    /// Opens the file at `path`. A missing one is made by the first transaction that may make it.
     pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
-        let connection = connect::connect(path, busy_timeout)?;
-        Ok(Self { connection, path: path.to_owned(), name: format!("sqlite:{}", path.display()) })
+        let opened = path.exists().then(|| connect::connect(path, busy_timeout, false)).transpose()?;
+        Ok(Self { opened, path: path.to_owned(), name: format!("sqlite:{}", path.display()), busy_timeout })
+    }
+
+    fn connection(&self) -> Result<&Connection, Failure> {
+        let missing = || Failure { class: Class::Empty, error: connect::missing(&self.path) };
+        self.opened.as_ref().map(|(connection, _)| connection).ok_or_else(missing)
+    }
+
+    /// A file that another process has replaced or removed must not take a change: nobody would read it there. The attempt is
+    /// repeated with the file that is at the path then.
+    fn check_file(&self) -> Result<(), Failure> {
+        let is_at_path = self.opened.as_ref().is_some_and(|(_, opened)| FileId::at(&self.path) == Some(*opened));
+        if is_at_path {
+            return Ok(());
+        }
+        let message = format!("{}: the file was replaced or removed while it was open", self.name);
+        Err(StoreError::Transient { message }.into())
     }
 
     fn failure(&self, error: &rusqlite::Error) -> Failure {
@@ -99,8 +132,9 @@ impl SqliteSession {
         texts: Texts<'_>,
         convert: fn(ValueRef<'_>) -> T,
     ) -> Result<Vec<Vec<T>>, Failure> {
+        let connection = self.connection()?;
         let work = || {
-            let mut prepared = self.connection.prepare(statement)?;
+            let mut prepared = connection.prepare(statement)?;
             bind(&mut prepared, texts)?;
             let width = prepared.column_count();
             let mut found = Vec::new();
@@ -126,15 +160,25 @@ impl Session for SqliteSession {
     }
 
     fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+        if self.opened.is_none() {
+            let create = access == Access::Begin;
+            let opened = connect::connect(&self.path, self.busy_timeout, create);
+            // Without a file there is nothing to read.
+            let is_empty = matches!(access, Access::Read | Access::Rehearse) && !self.path.exists();
+            let class = if is_empty { Class::Empty } else { Class::Other };
+            self.opened = Some(opened.map_err(|error| Failure { class, error })?);
+        }
+        self.check_file()?;
         self.script(match access {
             Access::Read => "BEGIN",
-            Access::Write | Access::Begin | Access::BeginAgain => "BEGIN IMMEDIATE",
+            Access::Write | Access::Begin | Access::BeginAgain | Access::Rehearse => "BEGIN IMMEDIATE",
         })?;
         first.map_or(Ok(Rows::new()), |(statement, texts)| self.rows(statement, texts))
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
-        self.connection.execute_batch(statements).map_err(|error| self.failure(&error))
+        self.connection()?.execute_batch(statements).map_err(|error| self.failure(&error))?;
+        if statements == COMMIT { self.check_file() } else { Ok(()) }
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
@@ -146,8 +190,9 @@ impl Session for SqliteSession {
     }
 
     fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure> {
+        let connection = self.connection()?;
         let work = || {
-            let mut prepared = self.connection.prepare(statement)?;
+            let mut prepared = connection.prepare(statement)?;
             bind(&mut prepared, texts)?;
             let changed = prepared.raw_execute()?;
             count_steps(&prepared);

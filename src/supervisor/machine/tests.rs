@@ -293,7 +293,7 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
             signal: SignalInfo { number, sender: Sender::Kernel, value: None },
             scope: SignalScope::Unknown
         }),
-        Just(SupervisorEvent::Executed { pid: 1 }),
+        Just(SupervisorEvent::Executed { pid: 1, start_ticks: None }),
         Just(SupervisorEvent::SpawnFailed { not_found: true, message: String::new() }),
         (0..256).prop_map(|code| SupervisorEvent::TrainerEnded(TrainerExit::Exited { code })),
         any::<bool>()

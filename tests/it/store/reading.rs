@@ -14,6 +14,8 @@ conformance!(
     unknown_id_is_not_found,
     unknown_id_does_not_end_a_rehearsal,
     empty_database_lists_nothing,
+    large_value_is_shown_by_its_size,
+    summary_has_only_the_columns_of_the_table,
 );
 
 fn listed(place: &Place, filter: &Filter) -> Vec<String> {
@@ -81,4 +83,52 @@ fn unknown_id_does_not_end_a_rehearsal(place: &Place) {
 
 fn empty_database_lists_nothing(place: &Place) {
     assert_eq!(listed(place, &Filter { limit: 9, ..Filter::default() }), [""; 0]);
+}
+
+/// One row with 183 MB of binary data took 1 GB of memory.
+fn large_value_is_shown_by_its_size(place: &Place) {
+    place.open().migrate().unwrap();
+    let (binary, metrics) = if place.is_postgres() { ("bytea", "jsonb") } else { ("blob", "text") };
+    place.sql(&format!("ALTER TABLE training_records ADD COLUMN weights {binary}"));
+    place.sql("ALTER TABLE training_records ADD COLUMN note text");
+    place.sql(&format!("ALTER TABLE training_records ADD COLUMN more {metrics}"));
+    place.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2026-01-02 03:04:05')");
+    let bytes = |hex: &str, count: usize| {
+        let digits = hex.repeat(count);
+        if place.is_postgres() { format!("'\\x{digits}'") } else { format!("X'{digits}'") }
+    };
+    let set = |weights: &str, note: &str, more: &str| {
+        place.sql(&format!("UPDATE training_records SET weights = {weights}, note = '{note}', more = '{more}'"));
+        ["weights", "note", "more"].map(|name| place.show("1")[name].clone())
+    };
+    let small = set(&bytes("41", 3), "short", "[1]");
+    assert_eq!(small[1..], [json!("short"), if place.is_postgres() { json!([1]) } else { json!("[1]") }]);
+    assert_eq!(small[0], if place.is_postgres() { json!("\\x414141") } else { json!("AAA") });
+    let (mebibyte, three) = (1 << 20, 3 << 20);
+    let kept = set(&bytes("41", 10), &"x".repeat(mebibyte), "[]");
+    assert_eq!(kept[1], json!("x".repeat(mebibyte)));
+    let large = set(&bytes("41", 5000), &"x".repeat(three), &format!("[\"{}\"]", "y".repeat(three)));
+    assert_eq!(large[0], "5000 bytes of binary data");
+    assert_eq!(large[1], "3145728 bytes, too long to show");
+    assert_eq!(large[2], "3145732 bytes, too long to show");
+    assert_eq!(place.show("1")["status"], "training");
+}
+
+/// `list` read every column for a table of nine.
+fn summary_has_only_the_columns_of_the_table(place: &Place) {
+    let run = run("a");
+    begin(place, &run);
+    place.sql("ALTER TABLE training_records ADD COLUMN note text");
+    for name in [None, Some("a".to_owned())] {
+        let filter = Filter { limit: 9, name, summary: true, ..Filter::default() };
+        let RecordView(entry) = place.open().list(&filter).unwrap().remove(0);
+        assert_eq!(
+            (&entry["name"], &entry["status"], &entry["version"]),
+            (&json!("a"), &json!("training"), &json!("v1"))
+        );
+        assert!(entry.contains_key("last_seen_seconds_ago"));
+        for other in ["note", "train_metrics", "error_message", "model_path"] {
+            assert!(!entry.contains_key(other), "{other}");
+        }
+    }
 }

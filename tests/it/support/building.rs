@@ -1,6 +1,9 @@
-//! Builds that a test starts: cargo, or a script that runs it. Must not choose the target directory.
+//! Builds that a test starts: cargo, a script that runs it, or the C compiler. Must not choose cargo's target directory.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
 
 /// The longest time of a first build, in seconds.
 const BUILD_SECONDS_MAX: &str = "1800";
@@ -14,4 +17,16 @@ pub(crate) fn building(words: &[&str]) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", ALONE, "bash", BUILD_SECONDS_MAX]).args(words).stdin(Stdio::null());
     command
+}
+
+/// The program or library of `source`, a C file below `tests/it`, compiled with `options`, and the directory that it is in.
+pub(crate) fn compile(source: &str, options: &[&str]) -> (TempDir, String) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join(Path::new(source).file_stem().unwrap()).to_str().unwrap().to_owned();
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Werror", "-o", &path]).args(options).arg(source);
+    let status = compiler.status().unwrap();
+    assert!(status.success(), "cc {status}");
+    (directory, path)
 }

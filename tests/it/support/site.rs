@@ -316,18 +316,17 @@ impl Running {
         String::from_utf8(line).unwrap()
     }
 
+    /// The rest of its stderr, which must be piped. The process must have ended.
+    pub(crate) fn errors(&mut self) -> String {
+        let mut text = String::new();
+        self.child.stderr.as_mut().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
     /// Writes a line to its stdin, which must be piped.
     #[track_caller]
     pub(crate) fn say(&mut self, line: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    /// The rest of its stderr, which must be piped.
-    #[track_caller]
-    pub(crate) fn errors(&mut self) -> String {
-        let mut errors = String::new();
-        self.child.stderr.as_mut().unwrap().read_to_string(&mut errors).unwrap();
-        errors
     }
 
     /// Ends its stdin, which must be piped.
