@@ -136,8 +136,8 @@ impl Store {
         if !self.is_ready(&shape)? && self.options.migrate {
             // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
             self.end_transaction(Ok(()))?;
-            self.make_tables()?;
-            if !shape.has_table() {
+            // Of many processes at once only the first one makes it.
+            if self.make_tables()? > 0 && !shape.has_table() {
                 log::warn!(event = "table_made", table = shape.table; "made table {} in {}", shape.table, self.session.name());
             }
             shape = self.begin_and_look(access)?;
