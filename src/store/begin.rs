@@ -217,6 +217,8 @@ impl Beginning<'_, '_> {
             self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
         let inserted = self.transaction.text(&insert, &texts).map_err(|failure| match failure.class {
+            // Another run has taken the old number since it was free: begin again, and get a new one.
+            Class::IdTaken if again.is_some() => Failure { class: Class::Raced, ..failure },
             // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
             Class::IdTaken if !values.iter().any(|(name, _)| name == "id") => {
                 let message = format!("{}: the next id of the table is taken already", self.transaction.session.name());

@@ -141,8 +141,8 @@ impl Store {
         if !self.is_ready(&shape)? && self.options.migrate {
             // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
             self.end_transaction(Ok(()))?;
-            self.make_tables()?;
-            if !shape.has_table() {
+            // Of many processes at once only the first one makes it.
+            if self.make_tables()? > 0 && !shape.has_table() {
                 let message = format!("made table {} in {}", shape.table, self.session.name());
                 log::warn!(event = "table_made"; "{message}");
                 self.table_made = Some(message);

@@ -1,4 +1,5 @@
-//! A short round of `scripts/chaos` on the release binary: many runs, random kills and outages, then the records are checked.
+//! A short round of `scripts/chaos` on the release binary: many runs and random kills, each fault of the database at least once, then
+//! the records are checked.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

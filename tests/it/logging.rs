@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serde_json::json;
 
+use crate::support::postgres::{Postgres, connect};
 use crate::support::site::{Site, output, start};
+use crate::support::wait::wait_until;
 
 /// A full pipe, with its unread end.
 fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
@@ -103,6 +105,26 @@ fn log_tells_the_whole_story_of_a_record() {
     }
     let others = log.lines().filter(|line| !line.contains("run_id=")).collect::<Vec<_>>();
     assert!(others.is_empty(), "{others:#?}");
+}
+
+/// Each run that had found no table claimed to have made it.
+#[test]
+fn only_the_run_that_made_the_table_reports_it() {
+    let site = Site::postgres();
+    let mut client = connect(&Postgres::shared().target(site.url().rsplit('/').next().unwrap()));
+    let mut maker = client.transaction().unwrap();
+    // The lock of migrations.
+    maker.batch_execute("SELECT pg_advisory_xact_lock(32217264655851888)").unwrap();
+    let runs = [(); 3].map(|()| start(site.shell(&["--start-timeout", "30s"], "true").stdin(Stdio::null())));
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                   WHERE NOT granted AND locktype = 'advisory' AND datname = current_database()";
+    wait_until("all runs wait for the lock", || site.sql(waiting) == "3\n");
+    maker.commit().unwrap();
+    for mut run in runs {
+        assert!(run.end().success());
+    }
+    site.quiet();
+    assert_eq!(site.log().matches("event=table_made").count(), 1, "{}", site.log());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Owns the real PostgreSQL of the tests, in a temporary directory: one for the whole test process, or one for a single
 //! test that stops or freezes it. A watchdog ends the server and removes its directory when the test process is gone, however
-//! it went. `scripts/postgres` starts and stops it; certificates, access rules and standbys, which only the tests need, are
-//! made here. Must not know what is in a database.
+//! it went. `scripts/postgres` starts and stops it; certificates and access rules, which only the tests need, are made here.
+//! Must not know what is in a database.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -48,20 +48,15 @@ impl Postgres {
     /// A hot standby that follows this server.
     pub(crate) fn standby(&self) -> Self {
         let standby = Self::place();
-        let mut backup = as_server(&program("pg_basebackup"));
-        backup.arg("-D").arg(standby.data()).arg("-h").arg(&self.directory).args(["-p", &self.port.to_string()]);
-        succeed(backup.args(["-U", ADMIN, "-R", "-c", "fast", "--no-sync"]));
-        let config = standby.data().join("postgresql.conf");
-        let ours = format!("unix_socket_directories = '{}'\nport = {}\n", standby.directory.display(), standby.port);
-        let theirs = fs::read_to_string(&config).unwrap();
-        fs::write(&config, theirs + &ours).unwrap();
+        let settings = ["listen_addresses = '127.0.0.1'", &format!("port = {}", standby.port)];
+        succeed(script("follow").arg(&standby.directory).arg(&self.directory).args(settings));
         standby.start();
         standby
     }
 
     /// Promotes a standby to the primary.
     pub(crate) fn promote(&self) {
-        succeed(as_server(&program("pg_ctl")).args(["promote", "-w", "-D"]).arg(self.data()));
+        succeed(script("promote").arg(&self.directory));
     }
 
     /// A directory, a port and a watchdog for a server.

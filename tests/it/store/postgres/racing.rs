@@ -9,6 +9,10 @@ use crate::store::place::{Place, begin, presumption, progress, run, success};
 use crate::support::postgres::connect;
 use crate::support::wait::wait_until;
 
+/// The connections that wait for a lock.
+const WAITING: &str = "SELECT count(*) AS x FROM pg_locks WHERE NOT granted
+                       AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
+
 /// The end waits for the row's lock while a heartbeat revokes a presumption. The end was once decided by the values from before
 /// the wait: `failed` and not presumed looked like an end by the application, and the record stayed in `training`.
 #[test]
@@ -31,12 +35,30 @@ fn end_that_waited_for_a_heartbeat_is_written() {
     let ended = Change::Finalize(progress("{}"), success());
     thread::scope(|scope| {
         let end = scope.spawn(|| place.open().apply(run.run_id, &ended).unwrap());
-        let waiting = "SELECT count(*) AS x FROM pg_locks WHERE NOT granted
-                       AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
-        wait_until("the end waits for the lock", || place.text(waiting).unwrap() == "1");
+        wait_until("the end waits for the lock", || place.text(WAITING).unwrap() == "1");
         heartbeat.commit().unwrap();
         assert_eq!(end.join().unwrap(), Applied::Written);
     });
     let shown = place.show("1");
     assert_eq!((&shown["status"], &shown["reason"]), (&json!("completed"), &json!("success")));
+}
+
+/// A run that is begun again takes its old number if that is free. If another run took the number at that moment, the database's
+/// refusal was reported as an error that a person must act on.
+#[test]
+fn number_that_another_run_takes_meanwhile_is_given_up() {
+    let place = Place::postgres();
+    let run = run("cifar");
+    let old = begin(&place, &run);
+    place.sql("DELETE FROM runwrap_runs; DELETE FROM training_records");
+    let mut client = connect(place.postgres_target());
+    let mut other = client.transaction().unwrap();
+    other.batch_execute("INSERT INTO training_records (id, status) VALUES (1, 'training')").unwrap();
+    thread::scope(|scope| {
+        let again = scope.spawn(|| place.open().begin(&run, Some(&old)).unwrap());
+        wait_until("the run waits for the other's row", || place.text(WAITING).unwrap() == "1");
+        other.commit().unwrap();
+        assert_ne!(again.join().unwrap().record_id, old.record_id);
+    });
+    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (2, 1));
 }
