@@ -70,10 +70,11 @@ impl Operator for Recovery<'_> {
         // The journal names its table, which need not be the one of the settings.
         let ended = self.ask(&run.state.begin.table, "deliver a run", move |store| {
             let before = store.show(&run_id.to_string())?;
-            delivery.deliver(store)?;
-            Ok(Decided { applied: Applied::Written, before, after: store.show(&run_id.to_string())? })
+            let applied = if delivery.deliver(store)?.ended { Applied::Written } else { Applied::Kept };
+            Ok(Decided { applied, before, after: store.show(&run_id.to_string())? })
         });
         match ended {
+            Ok(Decided { applied: Applied::Kept, .. }) => Outcome::Alive,
             Ok(repaired) => {
                 if !self.args.dry_run {
                     log::info!(event = "recovered", run_id:%; "");

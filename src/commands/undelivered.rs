@@ -54,7 +54,9 @@ fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value,
         Inspection::Newer(damage) => {
             (Value::Null, format!("{run}: {damage}"), format!("{recover}, by the newer runwrap"))
         }
-        Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone => return Ok(None),
+        Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone | Inspection::Elsewhere(_) => {
+            return Ok(None);
+        }
         Inspection::Held(directory) => {
             let Some(state) = ended(&directory)?.filter(|_| home.has_run(name)) else { return Ok(None) };
             let detail = format!("{run} has an end, and its keeper is still delivering it");

@@ -117,7 +117,7 @@ impl Backlog {
             match outcome {
                 Ok(Outcome::Delivered) => return None,
                 Ok(Outcome::Ends(end)) => return Some(end),
-                Ok(Outcome::Refused) => {}
+                Ok(Outcome::Refused | Outcome::Alive) => {}
                 Err(error) => operator.unusable(&name, error),
             }
             backlog.set_aside.insert(name);
@@ -170,6 +170,7 @@ impl Backlog {
             Inspection::Dead(run) => return Ok(Some(run)),
             Inspection::Held(_) => self.held.push(name.to_owned()),
             Inspection::Foreign(_) => self.foreign += 1,
+            Inspection::Elsewhere(host) => log::info!(event = "run_left", run:? = name, host; ""),
             Inspection::NeverBegun(directory) if !self.dry_run => home.remove_run(&directory)?,
             Inspection::Emptied if !self.dry_run => home.remove_emptied(name)?,
             Inspection::Gone | Inspection::NeverBegun(_) | Inspection::Emptied => {}

@@ -7,15 +7,18 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::holder::{FreeLock, Holder};
 use super::{Damage, RunState};
-use crate::record::RunId;
-use crate::sys::fs::{Directory, read_from_start};
-use crate::sys::lock::{is_held, try_lock};
+use crate::record::{Run, RunId};
+use crate::sys::clock;
+use crate::sys::file_system::is_shared;
+use crate::sys::fs::{self, Directory, read_from_start};
+use crate::sys::lock::{is_held, is_own, try_lock};
 
 const LOCK: &str = "lock";
 const REPORT: &str = "report.jsonl";
@@ -43,7 +46,8 @@ pub struct RunDirectory {
     directory: Directory,
     path: PathBuf,
     name: OsString,
-    /// Our opening of the lock file: its locks are freed when the last copy of this descriptor is closed.
+    /// Our opening of the lock file: its locks are freed when the last copy of this descriptor is closed. The file names the
+    /// holder's host.
     lock: File,
 }
 
@@ -96,10 +100,14 @@ impl Home {
 
     /// Makes the directory of a new run for the database `identity` and takes its writer's lock. It is hidden until
     /// [`Home::publish`]: a visible run has a held lock and a journal with a beginning.
-    pub fn make_run(&self, run_id: RunId, identity: &str) -> io::Result<RunDirectory> {
+    pub fn make_run(&self, run_id: RunId, identity: &str, lease: Duration) -> io::Result<RunDirectory> {
         let name = run_name(run_id, identity);
         let directory = self.runs.create_child(&hidden(&name))?;
-        let lock = directory.create(LOCK)?;
+        // Closed before the lock is taken: other hosts see what is closed.
+        let named = directory.create(LOCK)?.write_all(&serde_json::to_vec(&Holder::here(lease))?);
+        // Without it, the journal names the host.
+        named.unwrap_or_else(|error| log::info!(event = "holder_not_named", run_id:%, error:%; ""));
+        let lock = directory.open_file(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
             return Err(io::Error::other("another process holds the lock of a run that has just been made"));
         }
@@ -150,17 +158,56 @@ impl Home {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             opened => opened?,
         };
-        if directory.changed_within(UNBORN_MAX)? {
+        if !is_older(self.now(), directory.changed_at()?, UNBORN_MAX) {
             return Ok(false);
         }
-        // Its maker holds the lock as soon as the file exists.
-        if directory.contains(OsStr::new(LOCK)) && !try_lock(&directory.open_file(LOCK)?, &BOTH)? {
-            return Ok(false);
+        if directory.contains(OsStr::new(LOCK)) {
+            let lock = directory.open_file(LOCK)?;
+            // Its maker holds the lock as soon as the file exists.
+            if !try_lock(&lock, &BOTH)? {
+                return Ok(false);
+            }
+            if let Some(FreeLock::LeaseDecides { lease, .. }) = self.free_lock(&lock, None)?
+                && !self.is_silent(&directory, lease)?
+            {
+                return Ok(false);
+            }
         }
         for file in directory.names()? {
             directory.remove_file(&file)?;
         }
         self.runs.remove_child(name).map(|()| true)
+    }
+
+    /// What the lock of `run` proves, which this process has taken; the journal names its host if the lock file does not. `None` if neither does.
+    pub fn proof(&self, run: &RunDirectory, begun: Option<&Run>) -> io::Result<Option<FreeLock>> {
+        self.free_lock(&run.lock, begun)
+    }
+
+    fn free_lock(&self, lock: &File, begun: Option<&Run>) -> io::Result<Option<FreeLock>> {
+        let named: Option<Holder> = serde_json::from_slice(&read_from_start(lock)?).ok();
+        let holder = named.or_else(|| begun.map(Holder::of_run));
+        Ok(holder.map(|holder| {
+            let (is_real, is_shared) = (is_own(lock, &BOTH), is_shared(self.runs.path()));
+            holder.free_lock(&Holder::here(Duration::ZERO), is_real, is_shared)
+        }))
+    }
+
+    /// Whether no process has written or touched a file of `run` for `lease`.
+    pub fn has_been_silent(&self, run: &RunDirectory, lease: Duration) -> io::Result<bool> {
+        self.is_silent(&run.directory, lease)
+    }
+
+    fn is_silent(&self, directory: &Directory, lease: Duration) -> io::Result<bool> {
+        Ok(is_older(self.now(), directory.last_change()?, lease))
+    }
+
+    /// The clock of the file system: those of two hosts may differ.
+    fn now(&self) -> SystemTime {
+        self.root.clock().unwrap_or_else(|error| {
+            log::info!(event = "no_clock_of_file_system", error:%; "");
+            clock::wall_time().into()
+        })
     }
 
     /// Removes the empty directory of a run that was being removed when its remover died.
@@ -218,6 +265,13 @@ impl RunDirectory {
         try_lock(&self.lock, &WRITER)
     }
 
+    /// A sign of life for other hosts, which may not see the locks.
+    pub fn show_life(&self) {
+        if let Err(error) = fs::touch(&self.lock) {
+            log::info!(event = "no_sign_of_life", error:%; "");
+        }
+    }
+
     /// Whether a supervisor, or a keeper in its place, still writes the journal.
     pub fn is_written(&self) -> io::Result<bool> {
         is_held(&self.lock, &WRITER)
@@ -262,6 +316,11 @@ fn hidden(name: &OsStr) -> OsString {
 /// Whether the directory `name` is of a run that is not published yet.
 pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether `then` is more than `limit` before `now`.
+fn is_older(now: SystemTime, then: SystemTime, limit: Duration) -> bool {
+    now.duration_since(then).is_ok_and(|age| age > limit)
 }
 
 fn journal_name(number: u32) -> String {

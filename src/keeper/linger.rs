@@ -92,7 +92,8 @@ impl Operator for LingeringKeeper {
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
         let options = options(&self.config, &run.state.begin.table, failures, &ShapeCache::default());
         match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
-            Ok(_delivered) => Outcome::Delivered,
+            Ok(delivered) if delivered.ended => Outcome::Delivered,
+            Ok(_heartbeat) => Outcome::Alive,
             Err(StoreError::Transient { .. }) if self.attempts.is_hanging() => {
                 log::warn!(event = "attempt_hung", run_id:%, attempt = failures; "");
                 Outcome::Ends(RoundEnd::Hung)

@@ -233,6 +233,9 @@ impl Keeper {
     }
 
     fn start_attempt(&mut self) {
+        if let Some((_, run)) = &self.place {
+            run.show_life();
+        }
         let report = self.report();
         let seen_us = self.state.begin.elapsed_us(clock::boot_time());
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);

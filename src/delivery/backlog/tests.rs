@@ -64,7 +64,7 @@ impl Place {
     /// Publishes a run for `identity` whose journal is meant for `database`.
     fn run(&self, identity: &str, database: &str) -> RunDirectory {
         let run_id = RunId(Uuid::now_v7());
-        let directory = self.home.make_run(run_id, identity).unwrap();
+        let directory = self.home.make_run(run_id, identity, Duration::from_mins(5)).unwrap();
         let begin: Begin = serde_json::from_value(json!({
             "format": crate::journal::FORMAT, "database": database, "table": "training_records", "metrics_file": null,
             "metrics_file_before": null, "begun_boot_us": 0,

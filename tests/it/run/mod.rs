@@ -7,6 +7,7 @@ mod guard;
 mod keeping;
 mod lingering;
 mod mirroring;
+mod nodes;
 mod out_of_memory;
 mod recovering;
 mod reporting;

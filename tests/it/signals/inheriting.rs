@@ -5,14 +5,14 @@ use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
-use super::probe::compile;
+use crate::support::building::compile;
 use crate::support::site::{Site, start};
 use crate::support::terminal::Terminal;
 
 /// The program that prints it.
 fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
-    &BUILT.get_or_init(|| compile("inherited", &[])).1
+    &BUILT.get_or_init(|| compile("signals/inherited", &[])).1
 }
 
 /// The output of the program, which `script` starts as `"$@" $PROGRAM`, without the variables of runwrap and of the shell, and

@@ -2,7 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-use super::probe::{Conversation, Counts, Subject, compile, count, program};
+use super::probe::{Conversation, Counts, Subject, count, program};
+use crate::support::building::compile;
 use crate::support::procfs;
 use crate::support::site::{Site, output, start};
 use crate::support::wait::wait_until;
@@ -69,7 +70,7 @@ fn as_pid_1_a_stop_signal_ends_trainer_and_runwrap() {
 // Holds: signals/before-description-pid1, signals/before-fork-stop
 #[test]
 fn as_pid_1_a_stop_before_the_trainer_is_not_lost() {
-    let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
+    let (_kept, library) = compile("signals/account", &["-shared", "-fPIC"]);
     let site = Site::sqlite();
     let mut talk = Conversation::start(first(&site, "echo ran").env("LD_PRELOAD", &library));
     assert_eq!(talk.recv(), "asked");

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use crate::support::building::compile;
 use crate::support::site::Site;
 use crate::support::wait::wait_until;
 
@@ -23,19 +23,7 @@ pub(crate) type Counts = BTreeMap<i32, usize>;
 /// The compiled probe.
 pub(crate) fn program() -> &'static str {
     static BUILT: OnceLock<(tempfile::TempDir, String)> = OnceLock::new();
-    &BUILT.get_or_init(|| compile("probe", &[])).1
-}
-
-/// The program `name`.c, compiled with `options`, and the directory that it is in.
-pub(crate) fn compile(name: &str, options: &[&str]) -> (tempfile::TempDir, String) {
-    let directory = tempfile::TempDir::new().unwrap();
-    let path = directory.path().join(name).to_str().unwrap().to_owned();
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/signals/{name}.c"));
-    let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-Wall", "-Werror", "-o", &path]).args(options).arg(source);
-    let status = compiler.status().unwrap();
-    assert!(status.success(), "cc {status}");
-    (directory, path)
+    &BUILT.get_or_init(|| compile("signals/probe", &[])).1
 }
 
 /// A process that takes commands on stdin and prints events on stdout. Killed if the test ends first.

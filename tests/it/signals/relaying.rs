@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::probe::{Conversation, Counts, Subject, compile, count, program};
+use super::probe::{Conversation, Counts, Subject, count, program};
 use super::witness::witness_of;
+use crate::support::building::compile;
 use crate::support::procfs;
 use crate::support::site::{Site, kill, output, shell_status, start};
 use crate::support::wait::wait_until;
@@ -29,7 +30,7 @@ fn stopped_child(pid: i32) -> i32 {
 // Holds: signals/before-description
 #[test]
 fn signal_ends_the_wait_for_the_password_database() {
-    let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
+    let (_kept, library) = compile("signals/account", &["-shared", "-fPIC"]);
     for (signal, number) in [("INT", 2), ("TERM", 15)] {
         let site = Site::sqlite();
         let mut command = site.runwrap(&["--", "touch", "proof"]);
@@ -46,7 +47,7 @@ fn signal_ends_the_wait_for_the_password_database() {
 /// The wall clock was read before this wait and the boot clock after it, so every time of the record was too early.
 #[test]
 fn slow_password_database_does_not_backdate_the_record() {
-    let (_kept, library) = compile("account", &["-shared", "-fPIC"]);
+    let (_kept, library) = compile("signals/account", &["-shared", "-fPIC"]);
     let site = Site::sqlite();
     let mut command = site.runwrap(&["--", "env", "-u", "LD_PRELOAD", "true"]);
     let mut talk = Conversation::start(command.env("LD_PRELOAD", &library));

@@ -1,5 +1,6 @@
-//! Builds that a test starts: cargo, or a script that runs it. Must not choose the target directory.
+//! Builds that a test starts: cargo, a script that runs it, or the C compiler. Must not choose the target directory.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// The longest time of a first build, in seconds.
@@ -14,4 +15,17 @@ pub(crate) fn building(words: &[&str]) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", ALONE, "bash", BUILD_SECONDS_MAX]).args(words).stdin(Stdio::null());
     command
+}
+
+/// The program of the file `source`.c in this folder's parent, compiled with `options`, and the directory that holds it.
+#[track_caller]
+pub(crate) fn compile(source: &str, options: &[&str]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/it/{source}.c"));
+    let path = directory.path().join(source.file_stem().unwrap()).to_str().unwrap().to_owned();
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Werror", "-o", &path]).arg(source).args(options);
+    let status = compiler.status().unwrap();
+    assert!(status.success(), "cc {status}");
+    (directory, path)
 }
