@@ -9,17 +9,21 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ask::Database;
+use super::left::left;
 use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
 use crate::delivery::{
-    Backlog, DeadRun, Delivery, Inspection, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, inspect,
+    Backlog, DeadRun, Delivery, Destination, Inspection, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, inspect,
 };
 use crate::journal::{Home, run_id_of};
 use crate::output;
 use crate::record::{Applied, RunId};
 use crate::store::attempt::Keep;
 use crate::store::{Decided, Store, StoreError};
+
+/// The number of messages about journals that a service remembers, so that none is repeated at every round.
+const NAMED_MAX: usize = 1000;
 
 /// The verb at work: its round, and between the rounds its service.
 struct Recovery<'a> {
@@ -30,6 +34,9 @@ struct Recovery<'a> {
     service: Option<Service>,
     is_first: bool,
     round: Round,
+    destination: Destination,
+    /// What was reported of the journals that are left.
+    named: HashSet<String>,
 }
 
 /// The results of one round.
@@ -53,9 +60,10 @@ struct Round {
 pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), CommandError> {
     let service = args.every.map(|_pause| Service::start()).transpose().map_err(CommandError::Service)?;
     let (database, round) = (Database::of(settings), Round::default());
-    let mut recovery = Recovery { settings, args, database, service, is_first: true, round };
-    let identity = settings.database.identity();
-    Backlog::new(settings.state_dir.clone(), identity, args.dry_run, 0).work(&mut recovery)?;
+    let destination = Destination::of(&settings.database).and_from(args.from.as_deref());
+    let mut backlog = Backlog::new(settings.state_dir.clone(), destination.clone(), args.dry_run, 0);
+    let named = HashSet::new();
+    backlog.work(&mut Recovery { settings, args, database, service, is_first: true, round, destination, named })?;
     if args.every.is_some() {
         log::info!(event = "recover_ended"; "");
     }
@@ -68,7 +76,7 @@ impl Operator for Recovery<'_> {
     fn deliver(&mut self, name: &OsStr, run: &DeadRun, delivery: Delivery, _failures: u32) -> Outcome {
         let run_id = run.state.begin.run.run_id;
         // The journal names its table, which need not be the one of the settings.
-        let ended = self.ask(&run.state.begin.table, "deliver a run", move |store| {
+        let ended = self.ask(run.state.table(), "deliver a run", move |store| {
             let before = store.show(&run_id.to_string())?;
             let applied = if delivery.deliver(store)?.ended { Applied::Written } else { Applied::Kept };
             Ok(Decided { applied, before, after: store.show(&run_id.to_string())? })
@@ -115,6 +123,7 @@ impl Operator for Recovery<'_> {
                 done.iter().map(Decided::as_line).collect()
             })?;
         }
+        self.name_left();
         let is_first = std::mem::replace(&mut self.is_first, false);
         match (result, &mut self.service) {
             (Ok(()), None) => {}
@@ -143,6 +152,19 @@ impl Operator for Recovery<'_> {
 }
 
 impl Recovery<'_> {
+    /// Names the journals that are left to other processes and databases; a service names each once.
+    fn name_left(&mut self) {
+        // If the directory cannot be read, the round has reported it.
+        let left = left(&self.settings.state_dir, &self.settings.log_file, &self.destination).unwrap_or_default();
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        for left in left.into_iter().filter(|left| self.named.insert(left.message.clone())) {
+            let level = if left.is_normal { log::Level::Info } else { log::Level::Warn };
+            log::log!(level, event = "runs_left", hint = left.hint; "{}", left.message);
+        }
+    }
+
     /// Reports a run that stays.
     fn leave(&mut self, name: &OsStr, error: &CommandError) {
         let level = self.level(&format!("{}: {error}", name.display()));
@@ -194,9 +216,9 @@ impl Recovery<'_> {
             return Ok(HashSet::new());
         }
         let home = Home::open(&self.settings.state_dir)?;
-        let identity = self.settings.database.identity();
-        let is_journaled =
-            |name: &OsString| matches!(inspect(&home, name, &identity), Ok(Inspection::Dead(_) | Inspection::Held(_)));
+        let is_journaled = |name: &OsString| {
+            matches!(inspect(&home, name, &self.destination), Ok(Inspection::Dead(_) | Inspection::Held(_)))
+        };
         let named = home.names()?.runs.into_iter().filter_map(|name| Some((run_id_of(&name)?, name)));
         let known = named.filter(|(run_id, name)| overdue.contains(run_id) && is_journaled(name));
         Ok(known.map(|(run_id, _name)| run_id).collect())

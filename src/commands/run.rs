@@ -134,6 +134,8 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         format: FORMAT,
         run,
         database: settings.database.identity(),
+        place: Some(settings.database.place()),
+        sslmode: settings.database.demanded_protection(),
         table: settings.table.clone(),
         metrics_file: settings.metrics_file.as_deref().map(text),
         metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),

@@ -4,7 +4,8 @@
 use std::ffi::OsStr;
 use std::io;
 
-use super::Delivery;
+use super::{Delivery, Destination};
+use crate::config::SslMode;
 use crate::journal::{Damage, FreeLock, Home, LockState, ReportReader, RunDirectory, RunState};
 use crate::record::{Presumption, Proof};
 use crate::sys::{account, clock, host};
@@ -33,6 +34,8 @@ pub enum Inspection {
     Emptied,
     /// Meant for another database: this one.
     Foreign(String),
+    /// The connection is less protected than the run demands.
+    Unprotected(SslMode),
     /// Its journal has no beginning: nothing to deliver.
     NeverBegun(RunDirectory),
     Damaged(Damage, RunDirectory),
@@ -40,11 +43,11 @@ pub enum Inspection {
     Newer(Damage),
 }
 
-/// Inspects the run directory `name` for a process that delivers to the database `identity`. Changes nothing.
+/// Inspects the run directory `name` for a process that delivers to `destination`. Changes nothing.
 ///
 /// # Errors
 /// The directory cannot be used: it belongs to another user, is a symbolic link, or the disk fails.
-pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspection> {
+pub fn inspect(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Inspection> {
     let directory = match home.open_run(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(if home.has_run(name) { Inspection::Emptied } else { Inspection::Gone });
@@ -69,10 +72,11 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
         Some(FreeLock::LeaseDecides { host, .. }) => return Ok(Inspection::Elsewhere(host)),
     };
     Ok(match read {
-        Ok(state) if state.begin.database == identity => {
-            Inspection::Dead(Box::new(DeadRun { directory, state, lease_decides }))
-        }
-        Ok(state) => Inspection::Foreign(state.begin.database),
+        Ok(state) if !destination.is_meant(&state.begin) => Inspection::Foreign(state.begin.meant_for().to_owned()),
+        Ok(state) => match destination.lacks(&state.begin) {
+            Some(demanded) => Inspection::Unprotected(demanded),
+            None => Inspection::Dead(Box::new(DeadRun { directory, state, lease_decides })),
+        },
         Err(damage @ Damage::NewerFormat { .. }) => Inspection::Newer(damage),
         Err(Damage::Empty) => Inspection::NeverBegun(directory),
         Err(damage @ Damage::Line { .. }) => Inspection::Damaged(damage, directory),

@@ -3,6 +3,7 @@
 //! Must not wait, retry a delivery by itself or write to a journal.
 
 mod backlog;
+mod destination;
 mod inspection;
 mod leases;
 mod policy;
@@ -16,6 +17,7 @@ use crate::store::{RecordView, Store, StoreError};
 use crate::sys::failpoint;
 
 pub use backlog::{Backlog, Operator};
+pub use destination::Destination;
 pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff};

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use super::holder::{FreeLock, Holder};
@@ -28,7 +29,9 @@ const QUARANTINE: &str = "quarantine";
 const WRITER: Range<i64> = 0..1;
 /// The byte that the keeper holds.
 const KEEPER: Range<i64> = 1..2;
-const BOTH: Range<i64> = 0..2;
+/// The byte that a recoverer holds besides: a lingering keeper, or `recover`.
+const RECOVERER: Range<i64> = 2..3;
+const ALL: Range<i64> = 0..3;
 
 /// How long a supervisor may take to make a run's directory, also if it is stopped meanwhile.
 const UNBORN_MAX: Duration = Duration::from_mins(1);
@@ -38,6 +41,8 @@ const UNBORN_MAX: Duration = Duration::from_mins(1);
 pub struct Home {
     root: Directory,
     runs: Directory,
+    /// The first time that [`Home::now`] returned: a scan of a thousand runs asks the file server once.
+    scanned_at: OnceLock<SystemTime>,
 }
 
 /// One run's directory, open.
@@ -56,7 +61,7 @@ pub struct RunDirectory {
 pub enum LockState {
     /// Its supervisor, its keeper or another recovery holds one.
     Held,
-    /// Both were free and are ours now.
+    /// All were free and are ours now.
     Taken,
 }
 
@@ -95,7 +100,7 @@ impl Home {
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let root = Directory::open_or_create(state_dir)?;
         let runs = root.create_child(OsStr::new("runs"))?;
-        Ok(Self { root, runs })
+        Ok(Self { root, runs, scanned_at: OnceLock::new() })
     }
 
     /// Makes the directory of a new run for the database `identity` and takes its writer's lock. It is hidden until
@@ -125,9 +130,9 @@ impl Home {
         self.runs.sync()
     }
 
-    /// Takes the lock of the lingering keeper for the database `identity`; `None` while another one holds it.
-    pub fn lock_for_lingering(&self, identity: &str) -> io::Result<Option<File>> {
-        let lock = self.root.create_or_open(&format!("linger-{}.lock", tag(identity)))?;
+    /// Takes the lock of the lingering keeper for a database, its user and its schema; `None` while another one holds it.
+    pub fn lock_for_lingering(&self, place: &str) -> io::Result<Option<File>> {
+        let lock = self.root.create_or_open(&format!("linger-{}.lock", tag(place)))?;
         Ok(try_lock(&lock, &WRITER)?.then_some(lock))
     }
 
@@ -164,7 +169,7 @@ impl Home {
         if directory.contains(OsStr::new(LOCK)) {
             let lock = directory.open_file(LOCK)?;
             // Its maker holds the lock as soon as the file exists.
-            if !try_lock(&lock, &BOTH)? {
+            if !try_lock(&lock, &ALL)? {
                 return Ok(false);
             }
             if let Some(FreeLock::LeaseDecides { lease, .. }) = self.free_lock(&lock, None)?
@@ -188,7 +193,7 @@ impl Home {
         let named: Option<Holder> = serde_json::from_slice(&read_from_start(lock)?).ok();
         let holder = named.or_else(|| begun.map(Holder::of_run));
         Ok(holder.map(|holder| {
-            let (is_real, is_shared) = (is_own(lock, &BOTH), is_shared(self.runs.path()));
+            let (is_real, is_shared) = (is_own(lock, &ALL), is_shared(self.runs.path()));
             holder.free_lock(&Holder::here(Duration::ZERO), is_real, is_shared)
         }))
     }
@@ -202,11 +207,13 @@ impl Home {
         Ok(is_older(self.now(), directory.last_change()?, lease))
     }
 
-    /// The clock of the file system: those of two hosts may differ.
+    /// The time of this scan by the clock of the file system: those of two hosts may differ. A time that is too early spares a run.
     fn now(&self) -> SystemTime {
-        self.root.clock().unwrap_or_else(|error| {
-            log::info!(event = "no_clock_of_file_system", error:%; "");
-            clock::wall_time().into()
+        *self.scanned_at.get_or_init(|| {
+            self.root.clock().unwrap_or_else(|error| {
+                log::info!(event = "no_clock_of_file_system", error:%; "");
+                clock::wall_time().into()
+            })
         })
     }
 
@@ -277,9 +284,14 @@ impl RunDirectory {
         is_held(&self.lock, &WRITER)
     }
 
-    /// Tries to take both bytes.
+    /// Whether a recoverer holds the run.
+    pub fn is_recovered(&self) -> io::Result<bool> {
+        is_held(&self.lock, &RECOVERER)
+    }
+
+    /// Tries to take all bytes, as a recoverer.
     pub fn lock_state(&self) -> io::Result<LockState> {
-        Ok(if try_lock(&self.lock, &BOTH)? { LockState::Taken } else { LockState::Held })
+        Ok(if try_lock(&self.lock, &ALL)? { LockState::Taken } else { LockState::Held })
     }
 
     /// Makes the journal file `number`, which must not exist.

@@ -7,8 +7,8 @@
 //!   runs/RUN_ID.TAG/          one directory per run, 0700; removed once the database has the end
 //!     journal-1.jsonl         the events, append-only, 0600; after an fsync error journal-2 takes over, whole
 //!     report.jsonl            what the trainer reports (RUNWRAP_REPORT), appended by the trainer
-//!     lock                    byte 0: who may write the journal; byte 1: the keeper. Freed by the kernel. Its content names
-//!                             the holder's host and boot; each heartbeat touches it
+//!     lock                    byte 0: who may write the journal; byte 1: the keeper; all with byte 2: a recoverer. Freed by
+//!                             the kernel. Its content names the holder's host and boot; each heartbeat touches it
 //!   quarantine/RUN_ID.TAG/    a run whose journal is damaged, put aside for a person
 //! ```
 //!

@@ -12,7 +12,7 @@ use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::DatabaseTarget;
-use crate::delivery::{Backlog, Delivered, Delivery};
+use crate::delivery::{Backlog, Delivered, Delivery, Destination};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
@@ -241,7 +241,7 @@ impl Keeper {
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
-        let options = options(&self.config, &self.config.table, number, &self.shape);
+        let options = options(&self.config, self.state.table(), number, &self.shape);
         let waker = self.waker.clone();
         let done = move || {
             if let Err(error) = waker.wake() {
@@ -272,7 +272,7 @@ impl Keeper {
         if self.place.is_none() {
             return;
         }
-        let backlog = Backlog::new(self.config.state_dir.clone(), self.config.target.identity(), false, 0);
+        let backlog = Backlog::new(self.config.state_dir.clone(), Destination::of(&self.config.target), false, 0);
         if self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
             self.lingering = linger::start(&self.config);
         }

@@ -13,6 +13,7 @@ mod parameters;
 mod passfile;
 mod resolve;
 mod service;
+mod session_settings;
 mod target;
 mod tls;
 mod url;

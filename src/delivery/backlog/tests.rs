@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
+use crate::config::DatabaseTarget;
 use crate::journal::{Begin, JournalFile, RunDirectory, Writer};
 use crate::record::RunId;
 
@@ -83,7 +84,8 @@ impl Place {
     }
 
     fn backlog(&self, dry_run: bool) -> Backlog {
-        Backlog::new(self.directory.path().to_owned(), OURS.to_owned(), dry_run, 0)
+        let target = DatabaseTarget::Sqlite(OURS.trim_start_matches("sqlite:").into());
+        Backlog::new(self.directory.path().to_owned(), Destination::of(&target), dry_run, 0)
     }
 
     fn left(&self) -> usize {

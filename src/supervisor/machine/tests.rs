@@ -19,7 +19,11 @@ fn limits() -> RunLimits {
 }
 
 fn recorded() -> SupervisorEvent {
-    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun { record_id: RecordId("1".into()), version: None }))
+    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun {
+        record_id: RecordId("1".into()),
+        version: None,
+        table: None,
+    }))
 }
 
 fn sent(number: i32) -> SupervisorEvent {
