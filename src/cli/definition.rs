@@ -84,7 +84,9 @@ fn recover(verb: Command) -> Command {
     let every = value("every", "DUR", "Repeat with this pause until SIGTERM, and notify systemd's watchdog")
         .value_parser(parsed(pause))
         .conflicts_with("dry-run");
-    database(verb).args([dry_run, stuck_after, assume_end, every, json()])
+    let from =
+        value("from", "DATABASE", "Also deliver the journals for this database, as recover names it: its new address");
+    database(verb).args([dry_run, stuck_after, assume_end, from, every, json()])
 }
 
 fn finalize(verb: Command) -> Command {

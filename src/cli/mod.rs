@@ -111,6 +111,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             dry_run: own.get_flag("dry-run"),
             stuck_after: own.get_one("stuck-after").copied(),
             assume_now: own.get_one("assume-end").copied().unwrap_or(false),
+            from: text("from"),
             every: own.get_one("every").copied(),
         }),
         "finalize" => Action::Finalize(FinalizeArgs {

@@ -1,5 +1,7 @@
 //! Attempts of a verb on the database, each answered within `--start-timeout` by one of its hosts, or failed.
 
+use std::collections::HashMap;
+
 use crate::commands::CommandError;
 use crate::config::{DatabaseTarget, Settings};
 use crate::store::attempt::{Attempts, Keep};
@@ -11,13 +13,13 @@ pub(super) struct Database<'a> {
     pub(super) attempts: Attempts,
     /// The number of the host that answered last.
     host: usize,
-    /// The tables of the settings, as earlier attempts found them.
-    shape: ShapeCache,
+    /// By its name as asked for, each table as earlier attempts found it.
+    shapes: HashMap<String, ShapeCache>,
 }
 
 impl<'a> Database<'a> {
     pub(super) fn of(settings: &'a Settings) -> Self {
-        Self { settings, attempts: Attempts::on(settings.database.clone()), host: 0, shape: ShapeCache::default() }
+        Self { settings, attempts: Attempts::on(settings.database.clone()), host: 0, shapes: HashMap::new() }
     }
 
     /// Does `work` on the store of `table`, at one host after the other until one answers. `purpose` completes "cannot …".
@@ -43,8 +45,7 @@ impl<'a> Database<'a> {
                 migrate: self.settings.migrate,
                 attempt: self.host,
                 statement_timeout: deadline,
-                // Another table has another shape.
-                shape: if table == self.settings.table { self.shape.clone() } else { ShapeCache::default() },
+                shape: self.shapes.entry(table.to_owned()).or_default().clone(),
             };
             let answer = self.attempts.within(deadline, options, keep, work.clone());
             left -= 1;

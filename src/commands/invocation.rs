@@ -62,6 +62,8 @@ pub struct RecoverArgs {
     pub stuck_after: Option<Duration>,
     /// End such a record now if nothing proves another end; else its end stays unknown.
     pub assume_now: bool,
+    /// Also deliver the journals that name this database.
+    pub from: Option<String>,
     /// Repeat with this pause until SIGTERM.
     pub every: Option<Duration>,
 }

@@ -7,6 +7,7 @@ mod context;
 mod error;
 mod finalize;
 mod invocation;
+mod left;
 mod list;
 mod migrate;
 mod recover;

@@ -9,14 +9,20 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::ask::Database;
+use super::left::left;
 use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
-use crate::delivery::{Backlog, DeadRun, Delivery, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, journaled};
+use crate::delivery::{
+    Backlog, DeadRun, Delivery, Destination, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, journaled,
+};
 use crate::output;
 use crate::record::Applied;
 use crate::store::attempt::Keep;
 use crate::store::{Decided, Store, StoreError};
+
+/// The number of messages about journals that a service remembers, so that none is repeated at every round.
+const NAMED_MAX: usize = 1000;
 
 /// The verb at work: its round, and between the rounds its service.
 struct Recovery<'a> {
@@ -27,6 +33,9 @@ struct Recovery<'a> {
     service: Option<Service>,
     is_first: bool,
     round: Round,
+    destination: Destination,
+    /// What was reported of the journals that are left.
+    named: HashSet<String>,
 }
 
 /// The results of one round.
@@ -50,9 +59,10 @@ struct Round {
 pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), CommandError> {
     let service = args.every.map(|_pause| Service::start()).transpose().map_err(CommandError::Service)?;
     let (database, round) = (Database::of(settings), Round::default());
-    let mut recovery = Recovery { settings, args, database, service, is_first: true, round };
-    let identity = settings.database.identity();
-    Backlog::new(settings.state_dir.clone(), identity, args.dry_run, 0).work(&mut recovery)?;
+    let destination = Destination::of(&settings.database).and_from(args.from.as_deref());
+    let mut backlog = Backlog::new(settings.state_dir.clone(), destination.clone(), args.dry_run, 0);
+    let named = HashSet::new();
+    backlog.work(&mut Recovery { settings, args, database, service, is_first: true, round, destination, named })?;
     if args.every.is_some() {
         log::info!(event = "recover_ended"; "");
     }
@@ -65,12 +75,13 @@ impl Operator for Recovery<'_> {
     fn deliver(&mut self, name: &OsStr, run: &DeadRun, delivery: Delivery, _failures: u32) -> Outcome {
         let run_id = run.state.begin.run.run_id;
         // The journal names its table, which need not be the one of the settings.
-        let ended = self.ask(&run.state.begin.table, "deliver a run", move |store| {
+        let ended = self.ask(run.state.table(), "deliver a run", move |store| {
             let before = store.show(&run_id.to_string())?;
-            delivery.deliver(store)?;
-            Ok(Decided { applied: Applied::Written, before, after: store.show(&run_id.to_string())? })
+            let applied = if delivery.deliver(store)?.ended { Applied::Written } else { Applied::Kept };
+            Ok(Decided { applied, before, after: store.show(&run_id.to_string())? })
         });
         match ended {
+            Ok(Decided { applied: Applied::Kept, .. }) => Outcome::Alive,
             Ok(repaired) => {
                 if !self.args.dry_run {
                     log::info!(event = "recovered", run_id:%; "");
@@ -111,6 +122,7 @@ impl Operator for Recovery<'_> {
                 done.iter().map(Decided::as_line).collect()
             })?;
         }
+        self.name_left();
         let is_first = std::mem::replace(&mut self.is_first, false);
         match (result, &mut self.service) {
             (Ok(()), None) => {}
@@ -139,6 +151,19 @@ impl Operator for Recovery<'_> {
 }
 
 impl Recovery<'_> {
+    /// Names the journals that are left to other processes and databases; a service names each once.
+    fn name_left(&mut self) {
+        // If the directory cannot be read, the round has reported it.
+        let left = left(&self.settings.state_dir, &self.settings.log_file, &self.destination).unwrap_or_default();
+        if self.named.len() >= NAMED_MAX {
+            self.named.clear();
+        }
+        for left in left.into_iter().filter(|left| self.named.insert(left.message.clone())) {
+            let level = if left.is_normal { log::Level::Info } else { log::Level::Warn };
+            log::log!(level, event = "runs_left", hint = left.hint; "{}", left.message);
+        }
+    }
+
     /// Reports a run that stays.
     fn leave(&mut self, name: &OsStr, error: &CommandError) {
         let level = self.level(&format!("{}: {error}", name.display()));
@@ -174,8 +199,7 @@ impl Recovery<'_> {
         let table = &self.settings.table;
         let overdue = self.ask(table, "look for lost runs", |store| store.overdue(u32::MAX))?;
         let unusable = |cause| CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause };
-        let identity = self.settings.database.identity();
-        let journaled = journaled(&self.settings.state_dir, &identity, &overdue).map_err(unusable)?;
+        let journaled = journaled(&self.settings.state_dir, &self.destination, &overdue).map_err(unusable)?;
         let lost = overdue.into_iter().filter(|run_id| !journaled.contains(run_id));
         self.end_each("end the record of a lost run", lost.map(Silent::Overdue))?;
         let Some(silent) = self.args.stuck_after else { return Ok(()) };

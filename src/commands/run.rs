@@ -134,6 +134,8 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         format: FORMAT,
         run,
         database: settings.database.identity(),
+        place: Some(settings.database.place()),
+        sslmode: settings.database.demanded_protection(),
         table: settings.table.clone(),
         metrics_file: settings.metrics_file.as_deref().map(text),
         metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
@@ -144,7 +146,8 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
 fn place(settings: &Settings, run_id: RunId) -> Option<(Home, RunDirectory)> {
     let state_dir = &settings.state_dir;
     let identity = settings.database.identity();
-    let made = Home::open(state_dir).and_then(|home| home.make_run(run_id, &identity).map(|run| (home, run)));
+    let made =
+        Home::open(state_dir).and_then(|home| home.make_run(run_id, &identity, settings.lease).map(|run| (home, run)));
     made.inspect_err(|error| {
         let hint = "set --state-dir to a writable directory; without a journal, the end is lost if this machine fails";
         log::warn!(event = "no_journal", hint; "cannot keep a journal in {}: {error}", state_dir.display());

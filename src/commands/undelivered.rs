@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::commands::CommandError;
 use crate::config::Settings;
-use crate::delivery::{Inspection, inspect};
+use crate::delivery::{Destination, Inspection, inspect};
 use crate::journal::{Home, RunDirectory, RunState, run_id_of};
 use crate::record::{Finding, FindingKind, Repair};
 
@@ -21,10 +21,10 @@ pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, 
     }
     let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
     let home = Home::open(&settings.state_dir).map_err(unusable)?;
-    let identity = settings.database.identity();
+    let destination = Destination::of(&settings.database);
     let mut waiting = Vec::new();
     for name in home.names().map_err(unusable)?.runs {
-        waiting.extend(waits(&home, &name, &identity).unwrap_or_else(|cause| {
+        waiting.extend(waits(&home, &name, &destination).unwrap_or_else(|cause| {
             let path = settings.state_dir.join("runs").join(&name);
             let detail = format!("the journal of run {} cannot be read: {cause}", label(&name));
             Some((Value::Null, detail, format!("make {} your own again", path.display())))
@@ -39,14 +39,18 @@ pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, 
 }
 
 /// The record's id, the detail and the repair of a run that waits.
-fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value, String, String)>> {
+fn waits(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Option<(Value, String, String)>> {
     let run = format!("the journal of run {}", label(name));
     let recover = "runwrap recover";
-    Ok(Some(match inspect(home, name, identity)? {
+    Ok(Some(match inspect(home, name, destination)? {
         Inspection::Dead(dead) => (record_id(&dead.state), format!("{run} waits for its delivery"), recover.to_owned()),
         Inspection::Foreign(database) => {
             let repair = format!("{recover}, with the --database-url of {database}");
             (Value::Null, format!("{run} is meant for another database, {database}"), repair)
+        }
+        Inspection::Unprotected(demanded) => {
+            let repair = format!("{recover}, with sslmode={demanded} in the --database-url");
+            (Value::Null, format!("{run} may travel only with sslmode={demanded} or better"), repair)
         }
         Inspection::Damaged(damage, _) => {
             (Value::Null, format!("{run} is damaged: {damage}"), format!("{recover}, which puts it aside"))
@@ -54,26 +58,49 @@ fn waits(home: &Home, name: &OsStr, identity: &str) -> io::Result<Option<(Value,
         Inspection::Newer(damage) => {
             (Value::Null, format!("{run}: {damage}"), format!("{recover}, by the newer runwrap"))
         }
-        Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone => return Ok(None),
+        Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone | Inspection::Elsewhere(_) => {
+            return Ok(None);
+        }
         Inspection::Held(directory) => {
-            let Some(state) = ended(&directory)?.filter(|_| home.has_run(name)) else { return Ok(None) };
-            let detail = format!("{run} has an end, and its keeper is still delivering it");
-            (record_id(&state), detail, "wait, or read the database's error in the log".to_owned())
+            let Some((deliverer, state)) = deliverer(&directory)?.filter(|_| home.has_run(name)) else {
+                return Ok(None);
+            };
+            let detail = match deliverer {
+                // That waits for the delivery itself.
+                Deliverer::Keeper { is_supervised: true } => return Ok(None),
+                Deliverer::Keeper { is_supervised: false } => "has an end, and its keeper is still delivering it",
+                Deliverer::Recovery => "is being delivered by a lingering keeper or a recovery",
+            };
+            let wait = "wait, or read the database's error in the log".to_owned();
+            (record_id(&state), format!("{run} {detail}"), wait)
         }
     }))
 }
 
 /// The run's id, or the directory's name if that has none.
-fn label(name: &OsStr) -> String {
+pub(super) fn label(name: &OsStr) -> String {
     run_id_of(name).map_or_else(|| name.display().to_string(), |run_id| run_id.to_string())
 }
 
-/// The state of an ended run whose keeper still delivers it. While its supervisor lives, that waits for the delivery itself.
-fn ended(directory: &RunDirectory) -> io::Result<Option<RunState>> {
-    if directory.is_written()? {
-        return Ok(None);
-    }
-    Ok(directory.read()?.ok().map(|(state, _, _)| state).filter(|state| state.ended.is_some()))
+/// The process that holds a run's locks to deliver its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Deliverer {
+    Keeper {
+        is_supervised: bool,
+    },
+    /// A lingering keeper or a recovery.
+    Recovery,
+}
+
+/// The process that delivers the end of a run whose locks are held, and the run's state. `None` for a living run.
+pub(super) fn deliverer(directory: &RunDirectory) -> io::Result<Option<(Deliverer, RunState)>> {
+    let (is_recovered, is_supervised) = (directory.is_recovered()?, directory.is_written()?);
+    let Ok((state, _, _)) = directory.read()? else { return Ok(None) };
+    Ok(match (is_recovered, &state.ended) {
+        (true, _) => Some((Deliverer::Recovery, state)),
+        (false, Some(_)) => Some((Deliverer::Keeper { is_supervised }, state)),
+        (false, None) => None,
+    })
 }
 
 /// A number if it looks like one, as in the record.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::libpq::{self, Env, InvalidValue, PostgresTarget, any_path, nearest, refuse};
+use crate::libpq::{self, Env, InvalidValue, PostgresHost, PostgresTarget, SslMode, any_path, nearest, refuse};
 
 /// A database, ready to be opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,18 +23,50 @@ pub enum DatabaseTarget {
 }
 
 impl DatabaseTarget {
-    /// The name of this database in journals and messages, without user and password:
-    /// `sqlite:/abs/path` or `postgres://host:port[,host:port]/dbname`.
+    /// The name of this database in messages, without user and password: `sqlite:/abs/path` or
+    /// `postgres://host:port[,host:port]/dbname`.
     pub fn identity(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(target) => format!("postgres://{}", address(target)),
+        }
+    }
+
+    /// The name of this database in journals, with all that chooses the schema of a table without one:
+    /// `postgres://user@host:port/dbname?search_path=…&role=…`. It holds no password.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(_) => self.identity(),
             Self::Postgres(target) => {
-                let hosts: Vec<String> =
-                    target.hosts.iter().map(|host| format!("{}:{}", host.host, host.port)).collect();
-                format!("postgres://{}/{}", hosts.join(","), target.dbname)
+                let settings = target.schema_settings().join("&");
+                let question = if settings.is_empty() { "" } else { "?" };
+                format!("postgres://{}@{}{question}{settings}", target.user, address(target))
             }
         }
     }
+
+    /// The least protection of what is delivered to it: `require` or better. `None` permits a connection without TLS. A file and a
+    /// socket leave no host.
+    pub fn protection(&self) -> Option<SslMode> {
+        match self {
+            Self::Sqlite(_) => Some(SslMode::VerifyFull),
+            Self::Postgres(target) => target.protection(),
+        }
+    }
+
+    /// The least protection that a run demands for its journal.
+    pub fn demanded_protection(&self) -> Option<SslMode> {
+        match self {
+            Self::Postgres(target) if !target.hosts.iter().all(PostgresHost::is_socket) => target.protection(),
+            Self::Sqlite(_) | Self::Postgres(_) => None,
+        }
+    }
+}
+
+/// `host:port[,host:port]/dbname`
+fn address(target: &PostgresTarget) -> String {
+    let hosts: Vec<String> = target.hosts.iter().map(|host| format!("{}:{}", host.host, host.port)).collect();
+    format!("{}/{}", hosts.join(","), target.dbname)
 }
 
 const FORMS: &str = "write postgres://USER@HOST/DATABASE, key=value pairs as for libpq, or sqlite:PATH";
@@ -191,9 +223,34 @@ mod tests {
     }
 
     #[test]
+    fn place_names_the_user_and_what_chooses_the_schema() {
+        let world = World::new(&[("PGOPTIONS", "-c search_path=ml -c app.token=hunter2 -c role=ann")]);
+        let place = |text: &str| parse(text, &world).unwrap().place();
+        assert_eq!(place("postgres://u:hunter2@h/db"), "postgres://u@h:5432/db?search_path=ml&role=ann");
+        assert_eq!(place("postgres://h/db?options=-cgeqo%3Doff"), "postgres://ml@h:5432/db");
+        assert_eq!(place("sqlite:/x"), "sqlite:/x");
+    }
+
+    #[test]
+    fn protection_is_that_of_the_weakest_connection_allowed() {
+        let both = |text: &str| {
+            let target = parse(text, &World::new(&[])).unwrap();
+            (target.demanded_protection(), target.protection())
+        };
+        assert_eq!(both("postgres://h/db"), (None, None));
+        assert_eq!(both("postgres://h/db?sslmode=require"), (Some(SslMode::Require), Some(SslMode::Require)));
+        let verified = both("postgres://h/db?sslmode=require&sslrootcert=/ca");
+        assert_eq!(verified, (Some(SslMode::VerifyCa), Some(SslMode::VerifyCa)));
+        // Nothing leaves the host.
+        assert_eq!(both("postgres:///db?sslmode=require"), (None, Some(SslMode::VerifyFull)));
+        assert_eq!(both("sqlite:/x"), (None, Some(SslMode::VerifyFull)));
+    }
+
+    #[test]
     fn identity_has_neither_user_nor_password() {
         let target = parse("postgres://u:hunter2@a,b:6000/db", &World::new(&[])).unwrap();
         assert_eq!(target.identity(), "postgres://a:5432,b:6000/db");
+        assert_eq!(target.place(), "postgres://u@a:5432,b:6000/db");
         assert!(!format!("{target:?}").contains(PASSWORD));
     }
 }

@@ -8,10 +8,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Delivery;
 use super::inspection::{DeadRun, Inspection, inspect};
 use super::policy::{NextRound, Outcome, RoundEnd, Schedule, next_round, sort_out};
-use crate::journal::{Home, is_hidden, may_be_for, tag};
+use super::{Delivery, Destination};
+use crate::journal::{Home, is_hidden};
 use crate::sys::{clock, random};
 
 /// The held directories that [`Backlog::has_dead_again`] inspects at most: each delays the end of a run by about 10 µs.
@@ -52,7 +52,7 @@ pub trait Operator {
 #[derive(Debug, Default)]
 pub struct Backlog {
     state_dir: PathBuf,
-    identity: String,
+    destination: Destination,
     dry_run: bool,
     /// Failed rounds in a row.
     failures: u32,
@@ -65,9 +65,9 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// The backlog for the database `identity`, after `failures` failed rounds of an earlier image. A dry run changes nothing.
-    pub fn new(state_dir: PathBuf, identity: String, dry_run: bool, failures: u32) -> Self {
-        Self { state_dir, identity, dry_run, failures, ..Self::default() }
+    /// The backlog for `destination`, after `failures` failed rounds of an earlier image. A dry run changes nothing.
+    pub fn new(state_dir: PathBuf, destination: Destination, dry_run: bool, failures: u32) -> Self {
+        Self { state_dir, destination, dry_run, failures, ..Self::default() }
     }
 
     /// Works on the backlog by the operator's schedule. False if it gave up or was stopped with runs left.
@@ -117,7 +117,7 @@ impl Backlog {
             match outcome {
                 Ok(Outcome::Delivered) => return None,
                 Ok(Outcome::Ends(end)) => return Some(end),
-                Ok(Outcome::Refused) => {}
+                Ok(Outcome::Refused | Outcome::Alive) => {}
                 Err(error) => operator.unusable(&name, error),
             }
             backlog.set_aside.insert(name);
@@ -139,8 +139,7 @@ impl Backlog {
                 self.held.push(name);
             }
         }
-        let tag = tag(&self.identity);
-        let may_be_ours = |name: &OsStr| may_be_for(name, &tag);
+        let may_be_ours = |name: &OsStr| self.destination.may_be_named(name);
         let (candidates, foreign) = sort_out(names.runs, may_be_ours, &self.set_aside, self.failures);
         self.foreign = foreign;
         Ok(Some((home, candidates)))
@@ -158,7 +157,7 @@ impl Backlog {
             work(self, &home, name, claimed)
         });
         if self.foreign > 0 {
-            log::info!(event = "foreign_runs_left", runs = self.foreign, database = self.identity; "");
+            log::info!(event = "foreign_runs_left", runs = self.foreign, database = self.destination.place(); "");
         }
         Ok(end)
     }
@@ -166,10 +165,12 @@ impl Backlog {
     /// Takes a dead run. Quarantines a damaged journal and removes a run without a beginning; a dry run leaves both. Logs every
     /// directory that stays, except a foreign one.
     fn claim(&mut self, home: &Home, name: &OsStr) -> io::Result<Option<Box<DeadRun>>> {
-        match inspect(home, name, &self.identity)? {
+        match inspect(home, name, &self.destination)? {
             Inspection::Dead(run) => return Ok(Some(run)),
             Inspection::Held(_) => self.held.push(name.to_owned()),
             Inspection::Foreign(_) => self.foreign += 1,
+            Inspection::Unprotected(demanded) => log::info!(event = "run_left", run:? = name, demanded:%; ""),
+            Inspection::Elsewhere(host) => log::info!(event = "run_left", run:? = name, host; ""),
             Inspection::NeverBegun(directory) if !self.dry_run => home.remove_run(&directory)?,
             Inspection::Emptied if !self.dry_run => home.remove_emptied(name)?,
             Inspection::Gone | Inspection::NeverBegun(_) | Inspection::Emptied => {}
@@ -184,8 +185,7 @@ impl Backlog {
                     "a damaged journal ({damage}) was moved to {path}");
             }
             Inspection::Newer(damage) => {
-                let run = name.display();
-                log::warn!(event = "run_left", run:%; "the journal of run {run} stays: {damage}");
+                log::info!(event = "run_left", run:? = name, cause:% = damage; "");
             }
         }
         Ok(None)

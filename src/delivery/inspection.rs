@@ -4,8 +4,9 @@
 use std::ffi::OsStr;
 use std::io;
 
-use super::Delivery;
-use crate::journal::{Damage, Home, LockState, ReportReader, RunDirectory, RunState};
+use super::{Delivery, Destination};
+use crate::config::SslMode;
+use crate::journal::{Damage, FreeLock, Home, LockState, ReportReader, RunDirectory, RunState};
 use crate::record::{Presumption, Proof};
 use crate::sys::{clock, host};
 
@@ -14,6 +15,8 @@ use crate::sys::{clock, host};
 pub struct DeadRun {
     pub directory: RunDirectory,
     pub state: RunState,
+    /// It has no end, and its locks may be on another host: it is dead unless the database has a heartbeat within its lease.
+    pub lease_decides: bool,
 }
 
 /// The state of a run's directory.
@@ -23,12 +26,16 @@ pub enum Inspection {
     Dead(Box<DeadRun>),
     /// Its supervisor, its keeper or another recovery holds its lock.
     Held(RunDirectory),
+    /// A run of this host, where its locks are; here a free one proves nothing, and the lease has not run out.
+    Elsewhere(String),
     /// Removed meanwhile.
     Gone,
     /// Without a lock file: its remover died before the last step.
     Emptied,
     /// Meant for another database: this one.
     Foreign(String),
+    /// The connection is less protected than the run demands.
+    Unprotected(SslMode),
     /// Its journal has no beginning: nothing to deliver.
     NeverBegun(RunDirectory),
     Damaged(Damage, RunDirectory),
@@ -36,11 +43,11 @@ pub enum Inspection {
     Newer(Damage),
 }
 
-/// Inspects the run directory `name` for a process that delivers to the database `identity`. Changes nothing.
+/// Inspects the run directory `name` for a process that delivers to `destination`. Changes nothing.
 ///
 /// # Errors
 /// The directory cannot be used: it belongs to another user, is a symbolic link, or the disk fails.
-pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspection> {
+pub fn inspect(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Inspection> {
     let directory = match home.open_run(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(if home.has_run(name) { Inspection::Emptied } else { Inspection::Gone });
@@ -53,11 +60,23 @@ pub fn inspect(home: &Home, name: &OsStr, identity: &str) -> io::Result<Inspecti
         LockState::Taken if !home.has_run(name) => return Ok(Inspection::Gone),
         LockState::Taken => {}
     }
-    Ok(match directory.read()? {
-        Ok((state, _, _)) if state.begin.database == identity => {
-            Inspection::Dead(Box::new(DeadRun { directory, state }))
-        }
-        Ok((state, _, _)) => Inspection::Foreign(state.begin.database),
+    let read = directory.read()?.map(|(state, _, _)| state);
+    // An end is truth on every host.
+    let proof = match read.as_ref().ok() {
+        Some(state) if state.ended.is_some() => None,
+        begun => home.proof(&directory, begun.map(|state| &state.begin.run))?,
+    };
+    let lease_decides = match proof {
+        None | Some(FreeLock::ProvesDeath) => false,
+        Some(FreeLock::LeaseDecides { lease, .. }) if home.has_been_silent(&directory, lease)? => true,
+        Some(FreeLock::LeaseDecides { host, .. }) => return Ok(Inspection::Elsewhere(host)),
+    };
+    Ok(match read {
+        Ok(state) if !destination.is_meant(&state.begin) => Inspection::Foreign(state.begin.meant_for().to_owned()),
+        Ok(state) => match destination.lacks(&state.begin) {
+            Some(demanded) => Inspection::Unprotected(demanded),
+            None => Inspection::Dead(Box::new(DeadRun { directory, state, lease_decides })),
+        },
         Err(damage @ Damage::NewerFormat { .. }) => Inspection::Newer(damage),
         Err(Damage::Empty) => Inspection::NeverBegun(directory),
         Err(damage @ Damage::Line { .. }) => Inspection::Damaged(damage, directory),
@@ -80,12 +99,13 @@ impl DeadRun {
         reader.read_on(&self.directory.report_path(), true)?;
         let state = &self.state;
         let (by, when) = recoverer();
+        let evidence = if self.lease_decides { "no sign of life came within its lease" } else { "its lock was free" };
         let presumption = Presumption {
             proof: Proof::DeadJournal,
             seen_at: Some(state.begin.moment(state.last_elapsed_us)),
-            message: format!("lost: its journal has no end and its lock was free; recovered by {by} at {when}"),
+            message: format!("lost: its journal has no end and {evidence}; recovered by {by} at {when}"),
             recovered_by: by,
         };
-        Ok(Delivery::of_dead(state, reader.report().clone(), presumption))
+        Ok(Delivery::of_dead(state, reader.report().clone(), presumption, self.lease_decides))
     }
 }

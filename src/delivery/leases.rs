@@ -9,7 +9,7 @@ use std::{fs, io};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::{Inspection, inspect, recoverer};
+use super::{Destination, Inspection, inspect, recoverer};
 use crate::journal::{Home, run_id_of};
 use crate::record::{Applied, Change, Decision, Doubt, Presumption, Proof, RunId};
 use crate::store::{Decided, Store, StoreError, Suspect};
@@ -63,12 +63,12 @@ impl Silent {
 ///
 /// # Errors
 /// The database does not answer. A run that the database refuses to end is logged and stops no other.
-pub fn heal(store: &mut Store, state_dir: &Path, identity: &str, random: f64) -> Result<bool, StoreError> {
+pub fn heal(store: &mut Store, state_dir: &Path, destination: &Destination, random: f64) -> Result<bool, StoreError> {
     let mut overdue = store.overdue(LOOKED_AT_MAX)?;
     if overdue.is_empty() {
         return Ok(false);
     }
-    let journaled = journaled(state_dir, identity, &overdue).unwrap_or_else(|error| {
+    let journaled = journaled(state_dir, destination, &overdue).unwrap_or_else(|error| {
         log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%; "");
         HashSet::new()
     });
@@ -91,13 +91,13 @@ pub fn heal(store: &mut Store, state_dir: &Path, identity: &str, random: f64) ->
 ///
 /// # Errors
 /// The state directory cannot be read.
-pub fn journaled(state_dir: &Path, identity: &str, overdue: &[RunId]) -> io::Result<HashSet<RunId>> {
+pub fn journaled(state_dir: &Path, destination: &Destination, overdue: &[RunId]) -> io::Result<HashSet<RunId>> {
     if overdue.is_empty() || !state_dir.exists() {
         return Ok(HashSet::new());
     }
     let home = Home::open(state_dir)?;
     let is_journaled =
-        |name: &OsString| matches!(inspect(&home, name, identity), Ok(Inspection::Dead(_) | Inspection::Held(_)));
+        |name: &OsString| matches!(inspect(&home, name, destination), Ok(Inspection::Dead(_) | Inspection::Held(_)));
     let named = home.names()?.runs.into_iter().filter_map(|name| Some((run_id_of(&name)?, name)));
     let known = named.filter(|(run_id, name)| overdue.contains(run_id) && is_journaled(name));
     Ok(known.map(|(run_id, _name)| run_id).collect())

@@ -3,6 +3,7 @@
 //! Must not wait, retry a delivery by itself or write to a journal.
 
 mod backlog;
+mod destination;
 mod inspection;
 mod leases;
 mod policy;
@@ -12,10 +13,11 @@ use std::time::Duration;
 
 use crate::journal::{ReportReader, RunState};
 use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
-use crate::store::{Store, StoreError};
+use crate::store::{RecordView, Store, StoreError};
 use crate::sys::failpoint;
 
 pub use backlog::{Backlog, Operator};
+pub use destination::Destination;
 pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt, heal, journaled};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff};
@@ -37,6 +39,8 @@ pub struct Delivery {
     changes: Vec<Change>,
     /// The changes end the run.
     last: bool,
+    /// Nothing is delivered while the database has a heartbeat within the run's lease.
+    lease_decides: bool,
 }
 
 /// The state of the database after a delivery.
@@ -44,7 +48,7 @@ pub struct Delivery {
 pub struct Delivered {
     /// The record, if this attempt began it.
     pub begun: Option<Begun>,
-    /// The end is in the database too.
+    /// The end is in the database too. False for a dead run if the database shows that it lives.
     pub ended: bool,
     /// The message that this attempt made the user's table.
     pub table_made: Option<String>,
@@ -62,7 +66,8 @@ impl Delivery {
             None if state.started.is_some() => vec![Change::Heartbeat(progress)],
             None => Vec::new(),
         };
-        Self { run: state.begin.run.clone(), recorded: state.recorded.clone(), begun, changes, last }
+        let (run, recorded) = (state.begin.run.clone(), state.recorded.clone());
+        Self { run, recorded, begun, changes, last, lease_decides: false }
     }
 
     /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
@@ -76,13 +81,15 @@ impl Delivery {
         Self::of(state, state.last_elapsed_us, reader.report().clone(), false)
     }
 
-    /// The delivery of a run whose processes are all dead: its end or, without one, `presumption`.
-    pub fn of_dead(state: &RunState, report: Report, presumption: Presumption) -> Self {
+    /// The delivery of a run whose processes are all dead: its end or, without one, `presumption`. If `lease_decides`, a heartbeat
+    /// in the database proves that it lives.
+    pub fn of_dead(state: &RunState, report: Report, presumption: Presumption, lease_decides: bool) -> Self {
         let mut delivery = Self::of(state, state.last_elapsed_us, report.clone(), false);
         if !delivery.last {
             let progress = state.progress(state.last_elapsed_us, report);
             delivery.changes = vec![Change::Heartbeat(progress), Change::Presume(presumption)];
             delivery.last = true;
+            delivery.lease_decides = lease_decides;
         }
         delivery
     }
@@ -108,6 +115,9 @@ impl Delivery {
     }
 
     fn deliver_steps(&self, store: &mut Store) -> Result<Delivered, StoreError> {
+        if self.lease_decides && is_alive(store.show(&self.run.run_id.to_string())?.as_ref()) {
+            return Ok(Delivered { begun: None, ended: false, table_made: None });
+        }
         let mut begun = None;
         if !self.begun {
             failpoint::reached("inserting");
@@ -132,4 +142,10 @@ impl Delivery {
         }
         Ok(Delivered { begun, ended: self.last, table_made: store.take_table_made() })
     }
+}
+
+/// Whether the last heartbeat of a run is within its lease, by the database's clock.
+fn is_alive(record: Option<&RecordView>) -> bool {
+    let seconds = |name: &str| record.and_then(|record| record.0.get(name)?.as_u64());
+    seconds("last_seen_seconds_ago").zip(seconds("lease_seconds")).is_some_and(|(silent, lease)| silent <= lease)
 }

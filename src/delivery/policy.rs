@@ -11,6 +11,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Delivered,
+    /// The run of another host lives.
+    Alive,
     /// A person must act on this run. The next run may still be delivered.
     Refused,
     /// The database does not answer, and will not answer the next run either.

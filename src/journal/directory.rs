@@ -7,15 +7,19 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
+use super::holder::{FreeLock, Holder};
 use super::{Damage, RunState};
-use crate::record::RunId;
-use crate::sys::fs::{Directory, read_from_start};
-use crate::sys::lock::{is_held, try_lock};
+use crate::record::{Run, RunId};
+use crate::sys::clock;
+use crate::sys::file_system::is_shared;
+use crate::sys::fs::{self, Directory, read_from_start};
+use crate::sys::lock::{is_held, is_own, try_lock};
 
 const LOCK: &str = "lock";
 const RUNS: &str = "runs";
@@ -26,7 +30,9 @@ const QUARANTINE: &str = "quarantine";
 const WRITER: Range<i64> = 0..1;
 /// The byte that the keeper holds.
 const KEEPER: Range<i64> = 1..2;
-const BOTH: Range<i64> = 0..2;
+/// The byte that a recoverer holds besides: a lingering keeper, or `recover`.
+const RECOVERER: Range<i64> = 2..3;
+const ALL: Range<i64> = 0..3;
 
 /// How long a supervisor may take to make a run's directory, also if it is stopped meanwhile.
 const UNBORN_MAX: Duration = Duration::from_mins(1);
@@ -36,6 +42,8 @@ const UNBORN_MAX: Duration = Duration::from_mins(1);
 pub struct Home {
     root: Directory,
     runs: Directory,
+    /// The first time that [`Home::now`] returned: a scan of a thousand runs asks the file server once.
+    scanned_at: OnceLock<SystemTime>,
 }
 
 /// One run's directory, open.
@@ -44,7 +52,8 @@ pub struct RunDirectory {
     directory: Directory,
     path: PathBuf,
     name: OsString,
-    /// Our opening of the lock file: its locks are freed when the last copy of this descriptor is closed.
+    /// Our opening of the lock file: its locks are freed when the last copy of this descriptor is closed. The file names the
+    /// holder's host.
     lock: File,
 }
 
@@ -53,7 +62,7 @@ pub struct RunDirectory {
 pub enum LockState {
     /// Its supervisor, its keeper or another recovery holds one.
     Held,
-    /// Both were free and are ours now.
+    /// All were free and are ours now.
     Taken,
 }
 
@@ -92,15 +101,19 @@ impl Home {
     pub fn open(state_dir: &Path) -> io::Result<Self> {
         let root = Directory::open_or_create(state_dir, OsStr::new(RUNS))?;
         let runs = root.create_child(OsStr::new(RUNS))?;
-        Ok(Self { root, runs })
+        Ok(Self { root, runs, scanned_at: OnceLock::new() })
     }
 
     /// Makes the directory of a new run for the database `identity` and takes its writer's lock. It is hidden until
     /// [`Home::publish`]: a visible run has a held lock and a journal with a beginning.
-    pub fn make_run(&self, run_id: RunId, identity: &str) -> io::Result<RunDirectory> {
+    pub fn make_run(&self, run_id: RunId, identity: &str, lease: Duration) -> io::Result<RunDirectory> {
         let name = run_name(run_id, identity);
         let directory = self.runs.create_child(&hidden(&name))?;
-        let lock = directory.create(LOCK)?;
+        // Closed before the lock is taken: other hosts see what is closed.
+        let named = directory.create(LOCK)?.write_all(&serde_json::to_vec(&Holder::here(lease))?);
+        // Without it, the journal names the host.
+        named.unwrap_or_else(|error| log::info!(event = "holder_not_named", run_id:%, error:%; ""));
+        let lock = directory.open_file(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
             return Err(io::Error::other("another process holds the lock of a run that has just been made"));
         }
@@ -118,9 +131,9 @@ impl Home {
         self.runs.sync()
     }
 
-    /// Takes the lock of the lingering keeper for the database `identity`; `None` while another one holds it.
-    pub fn lock_for_lingering(&self, identity: &str) -> io::Result<Option<File>> {
-        let lock = self.root.create_or_open(&format!("linger-{}.lock", tag(identity)))?;
+    /// Takes the lock of the lingering keeper for a database, its user and its schema; `None` while another one holds it.
+    pub fn lock_for_lingering(&self, place: &str) -> io::Result<Option<File>> {
+        let lock = self.root.create_or_open(&format!("linger-{}.lock", tag(place)))?;
         Ok(try_lock(&lock, &WRITER)?.then_some(lock))
     }
 
@@ -151,17 +164,58 @@ impl Home {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             opened => opened?,
         };
-        if directory.changed_within(UNBORN_MAX)? {
+        if !is_older(self.now(), directory.changed_at()?, UNBORN_MAX) {
             return Ok(false);
         }
-        // Its maker holds the lock as soon as the file exists.
-        if directory.contains(OsStr::new(LOCK)) && !try_lock(&directory.open_file(LOCK)?, &BOTH)? {
-            return Ok(false);
+        if directory.contains(OsStr::new(LOCK)) {
+            let lock = directory.open_file(LOCK)?;
+            // Its maker holds the lock as soon as the file exists.
+            if !try_lock(&lock, &ALL)? {
+                return Ok(false);
+            }
+            if let Some(FreeLock::LeaseDecides { lease, .. }) = self.free_lock(&lock, None)?
+                && !self.is_silent(&directory, lease)?
+            {
+                return Ok(false);
+            }
         }
         for file in directory.names()? {
             directory.remove_file(&file)?;
         }
         self.runs.remove_child(name).map(|()| true)
+    }
+
+    /// What the lock of `run` proves, which this process has taken; the journal names its host if the lock file does not. `None` if neither does.
+    pub fn proof(&self, run: &RunDirectory, begun: Option<&Run>) -> io::Result<Option<FreeLock>> {
+        self.free_lock(&run.lock, begun)
+    }
+
+    fn free_lock(&self, lock: &File, begun: Option<&Run>) -> io::Result<Option<FreeLock>> {
+        let named: Option<Holder> = serde_json::from_slice(&read_from_start(lock)?).ok();
+        let holder = named.or_else(|| begun.map(Holder::of_run));
+        Ok(holder.map(|holder| {
+            let (is_real, is_shared) = (is_own(lock, &ALL), is_shared(self.runs.path()));
+            holder.free_lock(&Holder::here(Duration::ZERO), is_real, is_shared)
+        }))
+    }
+
+    /// Whether no process has written or touched a file of `run` for `lease`.
+    pub fn has_been_silent(&self, run: &RunDirectory, lease: Duration) -> io::Result<bool> {
+        self.is_silent(&run.directory, lease)
+    }
+
+    fn is_silent(&self, directory: &Directory, lease: Duration) -> io::Result<bool> {
+        Ok(is_older(self.now(), directory.last_change()?, lease))
+    }
+
+    /// The time of this scan by the clock of the file system: those of two hosts may differ. A time that is too early spares a run.
+    fn now(&self) -> SystemTime {
+        *self.scanned_at.get_or_init(|| {
+            self.root.clock().unwrap_or_else(|error| {
+                log::info!(event = "no_clock_of_file_system", error:%; "");
+                clock::wall_time().into()
+            })
+        })
     }
 
     /// Removes the empty directory of a run that was being removed when its remover died.
@@ -219,14 +273,26 @@ impl RunDirectory {
         try_lock(&self.lock, &WRITER)
     }
 
+    /// A sign of life for other hosts, which may not see the locks.
+    pub fn show_life(&self) {
+        if let Err(error) = fs::touch(&self.lock) {
+            log::info!(event = "no_sign_of_life", error:%; "");
+        }
+    }
+
     /// Whether a supervisor, or a keeper in its place, still writes the journal.
     pub fn is_written(&self) -> io::Result<bool> {
         is_held(&self.lock, &WRITER)
     }
 
-    /// Tries to take both bytes.
+    /// Whether a recoverer holds the run.
+    pub fn is_recovered(&self) -> io::Result<bool> {
+        is_held(&self.lock, &RECOVERER)
+    }
+
+    /// Tries to take all bytes, as a recoverer.
     pub fn lock_state(&self) -> io::Result<LockState> {
-        Ok(if try_lock(&self.lock, &BOTH)? { LockState::Taken } else { LockState::Held })
+        Ok(if try_lock(&self.lock, &ALL)? { LockState::Taken } else { LockState::Held })
     }
 
     /// Makes the journal file `number`, which must not exist.
@@ -263,6 +329,11 @@ fn hidden(name: &OsStr) -> OsString {
 /// Whether the directory `name` is of a run that is not published yet.
 pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
+}
+
+/// Whether `then` is more than `limit` before `now`.
+fn is_older(now: SystemTime, then: SystemTime, limit: Duration) -> bool {
+    now.duration_since(then).is_ok_and(|age| age > limit)
 }
 
 fn journal_name(number: u32) -> String {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::report::Snapshot;
+use crate::libpq::SslMode;
 use crate::record::{Begun, Run, TrainerExit, Usage};
 
 /// The format that this program writes.
@@ -45,9 +46,15 @@ pub(crate) enum RunEvent {
 pub struct Begin {
     pub format: u32,
     pub run: Run,
-    /// The database, without user and password. The run is delivered to no other.
+    /// The address of the database, without user and password.
     pub database: String,
-    /// The user's table in that database.
+    /// The same with the user and all that chooses a schema. The run is delivered to no other place. `None`: an earlier runwrap.
+    #[serde(default)]
+    pub place: Option<String>,
+    /// The least protection of the connection that delivers it.
+    #[serde(default)]
+    pub sslmode: Option<SslMode>,
+    /// The user's table in that database, as typed.
     pub table: String,
     /// `--metrics-file`, absolute.
     pub metrics_file: Option<String>,
@@ -71,6 +78,11 @@ pub struct Ended {
 }
 
 impl Begin {
+    /// The database that the journal is meant for, for messages and `recover --from`.
+    pub fn meant_for(&self) -> &str {
+        self.place.as_deref().unwrap_or(&self.database)
+    }
+
     /// Boot time since the run began, in microseconds. `boot_time` is the clock's present value.
     pub fn elapsed_us(&self, boot_time: Duration) -> u64 {
         u64::try_from(boot_time.as_micros()).unwrap_or(u64::MAX).saturating_sub(self.begun_boot_us)

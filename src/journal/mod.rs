@@ -7,7 +7,8 @@
 //!   runs/RUN_ID.TAG/          one directory per run, 0700; removed once the database has the end
 //!     journal-1.jsonl         the events, append-only, 0600; after an fsync error journal-2 takes over, whole
 //!     report.jsonl            what the trainer reports (RUNWRAP_REPORT), appended by the trainer
-//!     lock                    byte 0: who may write the journal; byte 1: the keeper. Freed by the kernel
+//!     lock                    byte 0: who may write the journal; byte 1: the keeper; all with byte 2: a recoverer. Freed by
+//!                             the kernel. Its content names the holder's host and boot; each heartbeat touches it
 //!   quarantine/RUN_ID.TAG/    a run whose journal is damaged, put aside for a person
 //! ```
 //!
@@ -33,6 +34,7 @@
 
 mod directory;
 mod event;
+mod holder;
 mod line;
 mod report;
 mod run_state;
@@ -43,6 +45,7 @@ pub(crate) use directory::{
     Home, LockState, RunDirectory, is_hidden, may_be_for, read_run_state, run_id_of, run_name, tag,
 };
 pub(crate) use event::{Begin, Ended, FORMAT, JournalEntry, RunEvent};
+pub(crate) use holder::FreeLock;
 pub(crate) use line::Damage;
 pub(crate) use report::{ReportReader, discard_temporary_report, snapshot, temporary_report};
 pub(crate) use run_state::RunState;

@@ -59,6 +59,11 @@ impl RunState {
         Some(state)
     }
 
+    /// The user's table: with its schema, once the database has resolved it.
+    pub fn table(&self) -> &str {
+        self.recorded.as_ref().and_then(|begun| begun.table.as_deref()).unwrap_or(&self.begin.table)
+    }
+
     /// Applies the next event.
     pub(super) fn apply(&mut self, entry: &JournalEntry) {
         self.events += 1;
@@ -165,6 +170,8 @@ pub(super) mod tests {
                 lease_seconds: 300,
             },
             database: "sqlite:/data/runwrap.db".into(),
+            place: None,
+            sslmode: None,
             table: "training_records".into(),
             metrics_file: None,
             metrics_file_before: None,
@@ -176,7 +183,14 @@ pub(super) mod tests {
         let usage = Usage { cpu_user_seconds: 1.5, cpu_system_seconds: 0.25, max_rss_bytes: 1 << 20 };
         [
             (0, RunEvent::Begin(Box::new(sample_begin()))),
-            (4_000, RunEvent::Recorded(Begun { record_id: RecordId("30".into()), version: Some("v12".into()) })),
+            (
+                4_000,
+                RunEvent::Recorded(Begun {
+                    record_id: RecordId("30".into()),
+                    version: Some("v12".into()),
+                    table: None,
+                }),
+            ),
             (5_000, RunEvent::Started { pid: 4711, start_ticks: Some(99) }),
             (
                 60_000_000,

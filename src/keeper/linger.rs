@@ -9,7 +9,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::{KeeperError, Role, introduce, options, read_config};
-use crate::delivery::{ATTEMPT_DEADLINE, Backlog, DeadRun, Delivery, Operator, Outcome, RoundEnd, Schedule};
+use crate::delivery::{
+    ATTEMPT_DEADLINE, Backlog, DeadRun, Delivery, Destination, Operator, Outcome, RoundEnd, Schedule,
+};
 use crate::journal::Home;
 use crate::link::{self, KeeperConfig};
 use crate::store::attempt::{Attempts, Keep};
@@ -54,8 +56,9 @@ pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
     let (_open, config) = read_config()?;
     introduce(role, &config);
     let home = Home::open(&config.state_dir)?;
-    let identity = config.target.identity();
-    let mut backlog = Backlog::new(config.state_dir.clone(), identity.clone(), false, role.failures);
+    let (identity, destination) = (config.target.identity(), Destination::of(&config.target));
+    let place = destination.place().to_owned();
+    let mut backlog = Backlog::new(config.state_dir.clone(), destination, false, role.failures);
     let mut keeper = LingeringKeeper {
         attempts: Attempts::on(config.target.clone()),
         until: role.until.unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
@@ -64,7 +67,7 @@ pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
     };
     failpoint::reached("lingering");
     for _ in 0..LOCKS_MAX {
-        let Some(lock) = home.lock_for_lingering(&identity)? else {
+        let Some(lock) = home.lock_for_lingering(&place)? else {
             log::info!(event = "linger_left_to_another", database = identity; "");
             return Ok(());
         };
@@ -90,9 +93,10 @@ impl Operator for LingeringKeeper {
     fn deliver(&mut self, _name: &OsStr, run: &DeadRun, delivery: Delivery, failures: u32) -> Outcome {
         let run_id = run.state.begin.run.run_id;
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
-        let options = options(&self.config, &run.state.begin.table, failures, &ShapeCache::default());
+        let options = options(&self.config, run.state.table(), failures, &ShapeCache::default());
         match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
-            Ok(_delivered) => Outcome::Delivered,
+            Ok(delivered) if delivered.ended => Outcome::Delivered,
+            Ok(_heartbeat) => Outcome::Alive,
             Err(StoreError::Transient { .. }) if self.attempts.is_hanging() => {
                 log::warn!(event = "attempt_hung", run_id:%, attempt = failures; "");
                 Outcome::Ends(RoundEnd::Hung)

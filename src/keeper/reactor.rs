@@ -13,7 +13,7 @@ use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::DatabaseTarget;
-use crate::delivery::{Backlog, Delivered, Delivery, heal};
+use crate::delivery::{Backlog, Delivered, Delivery, Destination, heal};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
@@ -251,12 +251,15 @@ impl Keeper {
         if self.state.ended.is_none() {
             self.family.note();
         }
+        if let Some((_, run)) = &self.place {
+            run.show_life();
+        }
         let report = self.report();
         let seen_us = self.state.begin.elapsed_us(clock::boot_time());
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
-        let options = options(&self.config, &self.config.table, number, &self.shape);
+        let options = options(&self.config, self.state.table(), number, &self.shape);
         // A server's connection is closed between two heartbeats: thousands of runs share a hundred connections.
         let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
         let is_needed = self.machine.heals_next(clock::boot_time()) || (is_file && self.machine.keeps_open());
@@ -266,9 +269,9 @@ impl Keeper {
     }
 
     fn heal(&mut self) {
-        let options = options(&self.config, &self.config.table, self.machine.role.failures, &self.shape);
-        let (state_dir, identity) = (self.config.state_dir.clone(), self.config.target.identity());
-        let work = move |store: &mut Store| heal(store, &state_dir, &identity, random::fraction());
+        let options = options(&self.config, self.state.table(), self.machine.role.failures, &self.shape);
+        let (state_dir, destination) = (self.config.state_dir.clone(), Destination::of(&self.config.target));
+        let work = move |store: &mut Store| heal(store, &state_dir, &destination, random::fraction());
         let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
         let keep = if is_file && self.machine.keeps_open() { Keep::Open } else { Keep::Closed };
         let done = self.wake();
@@ -303,7 +306,7 @@ impl Keeper {
         if self.place.is_none() {
             return;
         }
-        let backlog = Backlog::new(self.config.state_dir.clone(), self.config.target.identity(), false, 0);
+        let backlog = Backlog::new(self.config.state_dir.clone(), Destination::of(&self.config.target), false, 0);
         if self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
             self.lingering = linger::start(&self.config);
         }

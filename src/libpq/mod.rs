@@ -12,6 +12,7 @@ mod keywords;
 mod parameters;
 mod passfile;
 mod resolve;
+mod session_settings;
 mod target;
 mod tls;
 

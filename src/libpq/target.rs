@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::any_path;
+use super::session_settings::schema_settings;
 
 /// A PostgreSQL server, or several equivalent ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +71,27 @@ impl PostgresHost {
     }
 }
 
-/// libpq's `sslmode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl PostgresTarget {
+    /// The settings that choose the schema of a table without one, as `search_path=…` and `role=…`.
+    pub fn schema_settings(&self) -> Vec<String> {
+        self.options.as_deref().map_or_else(Vec::new, schema_settings)
+    }
+
+    /// The least protection of a connection: `require` or better. `None` permits a connection without TLS.
+    pub fn protection(&self) -> Option<SslMode> {
+        match self.sslmode {
+            // A socket leaves no host.
+            _ if self.hosts.iter().all(PostgresHost::is_socket) => Some(SslMode::VerifyFull),
+            SslMode::Disable | SslMode::Allow | SslMode::Prefer => None,
+            // As in libpq, a root file makes it verify.
+            SslMode::Require if self.sslrootcert.is_some() => Some(SslMode::VerifyCa),
+            demanded @ (SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull) => Some(demanded),
+        }
+    }
+}
+
+/// libpq's `sslmode`, the least protection first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SslMode {
     Disable,
@@ -131,6 +151,12 @@ impl TargetSessionAttrs {
             Self::Primary => !in_recovery,
             Self::Standby | Self::PreferStandby => in_recovery,
         }
+    }
+}
+
+impl fmt::Display for SslMode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(out)
     }
 }
 

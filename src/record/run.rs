@@ -64,6 +64,9 @@ pub struct Begun {
     pub record_id: RecordId,
     /// The `version` column of the row; `None` if an adopted row or the table has none.
     pub version: Option<String>,
+    /// The user's table with its schema, quoted, if the database resolved the schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
 }
 
 /// The facts of a running or ended run: a sign of life, and everything reported so far.

@@ -24,14 +24,14 @@ impl Store {
     }
 
     fn begin_once(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, Failure> {
-        let run_id = run.run_id.to_string();
+        let (run_id, typed) = (run.run_id.to_string(), self.table.quoted());
         let access = if known.is_none() { Access::Begin } else { Access::BeginAgain };
         for _ in 0..ATTEMPTS_MAX {
             let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
             let begun = self.transaction(access, first, |transaction, rows| {
                 let name = transaction.session.name();
                 let found = rows.into_iter().next().map(|row| LockedRun::new(name, row)).transpose()?;
-                Beginning { transaction, run, found }.begin(known)
+                Beginning { transaction, run, found }.begin(known, &typed)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
@@ -52,7 +52,8 @@ struct Beginning<'a, 'b> {
 }
 
 impl Beginning<'_, '_> {
-    fn begin(mut self, known: Option<&Begun>) -> Result<Begun, Failure> {
+    /// `typed` is the user's table as typed, quoted.
+    fn begin(mut self, known: Option<&Begun>, typed: &str) -> Result<Begun, Failure> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
         let begun = match (self.own(known)?, &self.run.adopt) {
@@ -65,7 +66,8 @@ impl Beginning<'_, '_> {
             log::warn!(event = "record_replaced", run_id:%; "record {old} is not this run's any more: it goes on as record {new}");
         }
         self.tie(&begun)?;
-        Ok(begun)
+        let table = (shape.table != typed).then(|| shape.table.clone());
+        Ok(Begun { table, ..begun })
     }
 
     /// The record that is this run's. The number alone proves nothing: in a restored database or a new table it is another run's, or
@@ -106,7 +108,7 @@ impl Beginning<'_, '_> {
             self.transaction.raise_version(&self.run.name, version)?;
         }
         self.reset()?;
-        Ok(Begun { record_id, version: remembered.version })
+        Ok(Begun { record_id, ..remembered })
     }
 
     /// Status and version of a row.
@@ -161,7 +163,7 @@ impl Beginning<'_, '_> {
         if let Some(version) = &version {
             self.transaction.raise_version(&self.run.name, version)?;
         }
-        Ok(Begun { record_id: RecordId(id), version })
+        Ok(Begun { record_id: RecordId(id), version, table: None })
     }
 
     fn has_version(&self) -> bool {
@@ -204,7 +206,7 @@ impl Beginning<'_, '_> {
             }
             None => Some(self.transaction.next_version(&self.run.name)?),
         };
-        Ok(Begun { record_id: self.insert(None, version.as_deref())?, version })
+        Ok(Begun { record_id: self.insert(None, version.as_deref())?, version, table: None })
     }
 
     /// Inserts a row of the user's table and returns its id. `again` is the id that it must have.
@@ -272,7 +274,8 @@ impl Beginning<'_, '_> {
         let run_id = self.run.run_id.to_string();
         let table = self.transaction.shape.record_table.clone();
         if let Some(LockedRun { run, clock, .. }) = &self.found {
-            if run.is_in(&table) && run.begun().as_ref() == Some(begun) {
+            let is_tied = |known: Begun| known.record_id == begun.record_id && known.version == begun.version;
+            if run.is_in(&table) && run.begun().is_some_and(is_tied) {
                 return Ok(());
             }
             let tied_at = run_row::instant_text(clock.now);

@@ -91,7 +91,7 @@ impl RunRow {
     /// The row of the user's table that it describes.
     pub(super) fn begun(&self) -> Option<Begun> {
         let record_id = RecordId(self.get("record_id")?.to_owned());
-        Some(Begun { record_id, version: self.get("record_version").map(str::to_owned) })
+        Some(Begun { record_id, version: self.get("record_version").map(str::to_owned), table: None })
     }
 
     /// A column as a program reads it.

@@ -12,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{Mode, fchmod, fstatat, mkdirat};
+use nix::sys::stat::{Mode, fchmod, fstatat, futimens, mkdirat};
+use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 
 use super::clock;
@@ -144,10 +145,31 @@ impl Directory {
         })
     }
 
-    /// Whether a name was created or removed in this directory within the last `limit`, by the wall clock.
-    pub fn changed_within(&self, limit: Duration) -> io::Result<bool> {
-        let changed = self.file.metadata()?.modified()?;
-        Ok(SystemTime::from(clock::wall_time()).duration_since(changed).map_or(true, |age| age < limit))
+    /// The clock of the file system, which a file server sets: the time of a change to this directory now.
+    pub fn clock(&self) -> io::Result<SystemTime> {
+        touch(&self.file)?;
+        self.file.metadata()?.modified()
+    }
+
+    /// When a name was last created or removed in this directory, by the clock of the file system.
+    pub fn changed_at(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
+    }
+
+    /// The last change of a file in this directory or of the directory itself.
+    pub fn last_change(&self) -> io::Result<SystemTime> {
+        let mut last = self.changed_at()?;
+        for name in self.names()? {
+            let changed = match fstatat(&self.file, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT) => continue,
+                changed => changed?,
+            };
+            let [seconds, nanoseconds] = [changed.st_mtime, changed.st_mtime_nsec].map(u64::try_from);
+            let since_epoch =
+                Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_nanos(nanoseconds.unwrap_or(0));
+            last = last.max(SystemTime::UNIX_EPOCH + since_epoch);
+        }
+        Ok(last)
     }
 
     /// Whether `name` exists. Does not follow a symbolic link.
@@ -203,6 +225,11 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
 /// Opens the existing regular file `path` for appending.
 pub fn append_to_plain(path: &Path) -> io::Result<File> {
     plain(File::from(open(path, FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND, Mode::empty())?))
+}
+
+/// Marks `file` as changed now, by the clock of its file system.
+pub fn touch(file: &File) -> io::Result<()> {
+    Ok(futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?)
 }
 
 /// A file in memory (memfd) with `content`, close-on-exec.

@@ -1,4 +1,4 @@
-//! This process's place on the machine: host name, user, process id, session.
+//! This process's place on the machine: host name, boot, user, process id, session.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -22,6 +22,12 @@ pub fn user_name() -> String {
 /// The host's name, or `unknown`.
 pub fn host_name() -> String {
     nix::unistd::gethostname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The kernel's id of this boot; `None` if it cannot be read.
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
 pub fn own_pid() -> i32 {

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
+use crate::config::DatabaseTarget;
 use crate::journal::{Begin, JournalFile, RunDirectory, Writer};
 use crate::record::RunId;
 
@@ -64,7 +65,7 @@ impl Place {
     /// Publishes a run for `identity` whose journal is meant for `database`.
     fn run(&self, identity: &str, database: &str) -> RunDirectory {
         let run_id = RunId(Uuid::now_v7());
-        let directory = self.home.make_run(run_id, identity).unwrap();
+        let directory = self.home.make_run(run_id, identity, Duration::from_mins(5)).unwrap();
         let begin: Begin = serde_json::from_value(json!({
             "format": crate::journal::FORMAT, "database": database, "table": "training_records", "metrics_file": null,
             "metrics_file_before": null, "begun_boot_us": 0,
@@ -83,7 +84,8 @@ impl Place {
     }
 
     fn backlog(&self, dry_run: bool) -> Backlog {
-        Backlog::new(self.directory.path().to_owned(), OURS.to_owned(), dry_run, 0)
+        let target = DatabaseTarget::Sqlite(OURS.trim_start_matches("sqlite:").into());
+        Backlog::new(self.directory.path().to_owned(), Destination::of(&target), dry_run, 0)
     }
 
     fn left(&self) -> usize {

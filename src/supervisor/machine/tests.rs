@@ -23,7 +23,8 @@ fn recorded() -> SupervisorEvent {
 }
 
 fn recorded_as(id: &str) -> SupervisorEvent {
-    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun { record_id: RecordId(id.into()), version: None }))
+    let record_id = RecordId(id.into());
+    SupervisorEvent::Keeper(ToSupervisor::Recorded(Begun { record_id, version: None, table: None }))
 }
 
 fn sent(number: i32) -> SupervisorEvent {

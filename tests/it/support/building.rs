@@ -20,12 +20,13 @@ pub(crate) fn building(words: &[&str]) -> Command {
 }
 
 /// The program or library of `source`, a C file below `tests/it`, compiled with `options`, and the directory that it is in.
+#[track_caller]
 pub(crate) fn compile(source: &str, options: &[&str]) -> (TempDir, String) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join(Path::new(source).file_stem().unwrap()).to_str().unwrap().to_owned();
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(source);
     let mut compiler = Command::new("cc");
-    compiler.args(["-O1", "-Wall", "-Werror", "-o", &path]).args(options).arg(source);
+    compiler.args(["-O1", "-Wall", "-Werror", "-o", &path]).arg(source).args(options);
     let status = compiler.status().unwrap();
     assert!(status.success(), "cc {status}");
     (directory, path)

@@ -76,7 +76,7 @@ fn session_settings_do_not_change_stored_times() {
 #[test]
 fn taken_id_is_skipped() {
     let place = Place::postgres();
-    let known = runwrap::record::Begun { record_id: runwrap::record::RecordId("1".into()), version: None };
+    let known = runwrap::record::Begun { record_id: runwrap::record::RecordId("1".into()), version: None, table: None };
     let mut store = place.open();
     assert_eq!(store.begin(&run("old"), Some(&known)).unwrap().record_id, known.record_id);
     crate::store::place::transient(store.begin(&run("new"), None));
