@@ -19,6 +19,7 @@ conformance!(
     error_names_the_column_that_must_not_be_null,
     columns_may_have_the_names_of_runwraps_own,
     generated_column_is_read_and_never_written,
+    presumed_run_comes_back_although_a_column_must_not_be_null,
 );
 
 /// One presumed and one completed run in a table of any shape. Returns the id of the completed record.
@@ -179,6 +180,33 @@ fn short_columns_never_prevent_an_end(place: &Place) {
     } else {
         // SQLite does not enforce a declared length, so runwrap does not cut the text.
         assert_eq!(shown["model_path"], "/a/very/long/path.pt");
+    }
+}
+
+/// The heartbeat clears the presumed duration: the refused NULL kept a living run `failed` to its end.
+fn presumed_run_comes_back_although_a_column_must_not_be_null(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    for column in [
+        "train_duration BIGINT NOT NULL DEFAULT 0",
+        "train_duration BIGINT DEFAULT 0 CHECK (train_duration >= 0 AND train_duration IS NOT NULL)",
+    ] {
+        place.sql(&format!("DROP TABLE IF EXISTS training_records; CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT, {column})"));
+        let run = run("cifar");
+        let record = begin(place, &run).record_id.0;
+        let mut store = place.open();
+        let presumed = Change::Presume(presumption(Proof::DeadJournal));
+        assert_eq!(store.apply(run.run_id, &presumed).unwrap(), Applied::Written);
+        assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Written);
+        let shown = place.show(&record);
+        assert_eq!(
+            (&shown["status"], &shown["reason"], &shown["presumed"]),
+            (&json!("training"), &Value::Null, &json!(false))
+        );
+        assert_eq!(store.apply(run.run_id, &Change::Finalize(progress("{}"), success())).unwrap(), Applied::Written);
+        assert_eq!(
+            (&place.show(&record)["status"], &place.show(&record)["train_duration"]),
+            (&json!("completed"), &json!(100))
+        );
     }
 }
 
