@@ -5,6 +5,9 @@ use crate::config::{DatabaseTarget, Settings};
 use crate::store::attempt::{Attempts, Keep};
 use crate::store::{OpenOptions, ShapeCache, Store, StoreError};
 
+/// The most bytes that a server may send as one answer: a thousand records of a list, each with much text.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
 /// The database of some settings.
 pub(super) struct Database<'a> {
     settings: &'a Settings,
@@ -43,6 +46,7 @@ impl<'a> Database<'a> {
                 migrate: self.settings.migrate,
                 attempt: self.host,
                 statement_timeout: deadline,
+                answer_bytes_max: ANSWER_BYTES_MAX,
                 // Another table has another shape.
                 shape: if table == self.settings.table { self.shape.clone() } else { ShapeCache::default() },
             };
