@@ -7,6 +7,9 @@ use crate::config::{DatabaseTarget, Settings};
 use crate::store::attempt::{Attempts, Keep};
 use crate::store::{OpenOptions, ShapeCache, Store, StoreError};
 
+/// The most bytes that a server may send as one answer: a thousand records of a list, each with much text.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+
 /// The database of some settings.
 pub(super) struct Database<'a> {
     settings: &'a Settings,
@@ -45,6 +48,7 @@ impl<'a> Database<'a> {
                 migrate: self.settings.migrate,
                 attempt: self.host,
                 statement_timeout: deadline,
+                answer_bytes_max: ANSWER_BYTES_MAX,
                 shape: self.shapes.entry(table.to_owned()).or_default().clone(),
             };
             let answer = self.attempts.within(deadline, options, keep, work.clone());

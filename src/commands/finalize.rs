@@ -68,7 +68,11 @@ fn refusal(args: &FinalizeArgs, before: Option<&RecordView>) -> CommandError {
         let why = format!("it started at {}, after the given end", output::utc(&word("train_start_time")));
         return refused(why, "write the offset of a local time, such as +01:00; without one it is UTC");
     }
-    if args.force || word("status") == Status::Training.as_str() {
+    // The rules keep an open record only because of the given end.
+    let is = |status: Status| word("status") == status.as_str();
+    let is_presumed = column(before, "presumed") == Value::Bool(true);
+    let is_open = is(Status::Training) || (is_presumed && is(Status::Failed));
+    if args.force || is_open {
         let hint = "write the time in UTC; the database's clock decides";
         return refused("the given end is in the future".to_owned(), hint);
     }

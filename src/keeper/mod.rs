@@ -29,6 +29,9 @@ use crate::logging;
 use crate::store::{OpenOptions, ShapeCache};
 use crate::sys::{inherited, process};
 
+/// The most bytes that a server may send a keeper as one answer. The keeper then takes less than 64 MiB.
+const ANSWER_BYTES_MAX: usize = 8 << 20;
+
 /// The errors that end a keeper.
 #[derive(Debug, Error)]
 pub enum KeeperError {
@@ -110,6 +113,7 @@ fn options(config: &KeeperConfig, table: &str, failures: u32, shape: &ShapeCache
         migrate: config.migrate,
         attempt: usize::try_from(failures).unwrap_or_default(),
         statement_timeout: STATEMENT_TIMEOUT,
+        answer_bytes_max: ANSWER_BYTES_MAX,
         shape: shape.clone(),
     }
 }

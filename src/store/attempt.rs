@@ -205,6 +205,7 @@ mod tests {
             migrate: true,
             attempt: 0,
             statement_timeout: LIMIT,
+            answer_bytes_max: usize::MAX,
             shape: ShapeCache::default(),
         }
     }

@@ -132,6 +132,7 @@ impl Transaction<'_> {
         let rows = self.rows(&select, &[Some(&table), Some(after.map_or("", |id| id.0.as_str()))])?;
         let ids: Vec<String> = rows.into_iter().flatten().flatten().collect();
         let last = ids.last().cloned().map(RecordId);
+        let ids = self.held(&ids);
         let mut found = Vec::new();
         for ids in ids.chunks(PAGE as usize) {
             let texts: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();

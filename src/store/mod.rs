@@ -49,6 +49,8 @@ pub struct OpenOptions {
     pub attempt: usize,
     /// The server's own bound of one statement. The caller bounds the whole attempt from outside: no client library can.
     pub statement_timeout: Duration,
+    /// The most bytes that a server may send as one answer.
+    pub answer_bytes_max: usize,
     /// What earlier attempts of this process on the same database and table know of its tables.
     pub shape: ShapeCache,
 }
@@ -89,7 +91,12 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
         }
         DatabaseTarget::Postgres(target) => {
             let table = TableName::parse(&options.table)?;
-            let session = postgres::PostgresSession::open(target, options.attempt, options.statement_timeout)?;
+            let session = postgres::PostgresSession::open(
+                target,
+                options.attempt,
+                options.statement_timeout,
+                options.answer_bytes_max,
+            )?;
             (table, Box::new(session))
         }
     };

@@ -143,6 +143,10 @@ impl Transaction<'_> {
     }
 
     fn records(&mut self, columns: &Columns, ids: &[String]) -> Result<Vec<Vec<Value>>, Failure> {
+        let ids = self.held(ids);
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let lists = [("{columns}", self.select_list(columns)), ("{values}", places(1, ids.len()))];
         let select = self.sql("records_by_id", &lists.each_ref().map(|(token, text)| (*token, text.as_str())));
         let texts: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();

@@ -91,6 +91,7 @@ fn filled(path: &Path, count: u32) -> Store {
         migrate: true,
         attempt: 0,
         statement_timeout: Duration::from_mins(1),
+        answer_bytes_max: usize::MAX,
         shape: ShapeCache::default(),
     };
     let mut store = open(&DatabaseTarget::Sqlite(path.to_owned()), &options).unwrap();

@@ -290,6 +290,11 @@ impl Transaction<'_> {
         self.shape.columns.get("id").is_some_and(|column| (self.session.dialect().holds_id)(column, id))
     }
 
+    /// The ids that the id column can hold. Any other aborts the statement.
+    pub(super) fn held(&self, ids: &[String]) -> Vec<String> {
+        ids.iter().filter(|id| self.holds(id)).cloned().collect()
+    }
+
     /// The id of a row as the database writes it, for an id that a person typed.
     pub(super) fn find(&mut self, typed: &RecordId) -> Result<Option<String>, Failure> {
         let find = self.sql("read_record", &[("{columns}", "CAST(id AS text)")]);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::postgres::{Postgres, connect};
 use crate::support::proxy::{Mode, Proxy};
-use crate::support::site::{Running, Site, output, start};
+use crate::support::site::{Running, Site, kill, output, start};
 use crate::support::wait::wait_until;
 
 /// How long a run may wait for the database, at the start and at the end.
@@ -369,4 +369,61 @@ fn failover_to_the_standby_keeps_the_run() {
     let record = site.record();
     assert_eq!((&record["reason"], &record["exit_code"]), (&json!("exit"), &json!(3)));
     site.quiet();
+}
+
+/// The verbs that read records by ids, with ids of a table that had another type of id. `known` are the ids of a record and its run.
+fn foreign_id_verbs(known: &[String; 2]) -> Vec<Vec<&str>> {
+    let [id, run_id] = known;
+    vec![
+        vec!["check"],
+        vec!["check", "--live"],
+        vec!["list"],
+        vec!["list", "--name", "killed"],
+        vec!["show", id],
+        vec!["show", run_id],
+        vec!["finalize", id, "--status", "failed"],
+        vec!["recover", "--dry-run"],
+        vec!["recover"],
+        vec!["recover", "--stuck-after", "1s"],
+        vec!["check"],
+    ]
+}
+
+/// `check --live` failed for good, and other statements left an error in the server's log.
+#[test]
+fn ids_of_another_type_leave_no_error_in_the_servers_log() {
+    let server = Postgres::private();
+    let (uuid, text) = ("uuid DEFAULT gen_random_uuid()", "text DEFAULT 'run ' || clock_timestamp()");
+    let (big, small) = ("bigserial", "smallserial");
+    for (before, after) in [(uuid, text), (text, big), (uuid, big), (big, small), (small, uuid)] {
+        let site = Site::on(&server);
+        let make = |id: &str| {
+            site.sql(&format!(
+                "DROP TABLE IF EXISTS training_records; CREATE TABLE training_records (id {id} PRIMARY KEY, \
+                 status text, version text, train_start_time timestamptz, train_end_time timestamptz, \
+                 train_duration bigint, train_metrics jsonb, model_path text, error_message text)"
+            ));
+        };
+        make(before);
+        assert!(site.run(&["--name", "ended"], "true").status.success());
+        let mut running = start(site.shell(&["--name", "killed"], "echo ready; sleep 60").stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        let keeper = site.keeper_after(None);
+        let known = site.records()[0].clone();
+        let known = ["id", "run_id"].map(|name| known[name].to_string().trim_matches('"').to_owned());
+        kill(keeper, "KILL");
+        running.signal("KILL");
+        running.end();
+        // A keeper that the supervisor started meanwhile.
+        site.processes().iter().for_each(|process| kill(process.pid, "KILL"));
+        site.quiet();
+        make(after);
+        for verb in foreign_id_verbs(&known) {
+            let output = output(&mut site.runwrap(&verb));
+            assert!(output.status.code().is_some_and(|code| code < 2), "{verb:?}: {output:?}");
+        }
+    }
+    let log = std::fs::read_to_string(server.directory().join("log")).unwrap();
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("ERROR:")).collect();
+    assert_eq!(errors, [""; 0]);
 }

@@ -60,6 +60,29 @@ fn impossible_values_are_refused() {
     assert_eq!(site.record()["reason"], "success");
 }
 
+/// The message was "it has ended already", with the hint to use --force.
+#[test]
+fn end_in_the_future_of_a_presumed_record_is_named() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+        site.sql("INSERT INTO training_records (status, train_start_time) VALUES ('training', '2025-11-26 18:00:00')");
+        let given_up = output(&mut site.runwrap(&["recover", "--stuck-after", "1h"]));
+        assert!(given_up.status.success(), "{given_up:?}");
+        assert!(site.run(&[], "exit 0").status.success());
+        site.sql("UPDATE runwrap_runs SET presumed = TRUE, reason = 'lost' WHERE record_id = '2'");
+        site.sql("UPDATE training_records SET status = 'failed' WHERE id = 2");
+        for id in ["1", "2"] {
+            let end = |at: &str| finalize(&site, &[id, "--status", "failed", "--ended-at", at]);
+            let (status, said) = end("2125-11-27T01:20:52+01:00");
+            assert!(status == 1 && said.contains("the given end is in the future"), "{said}");
+            let (status, said) = end("2025-11-20T01:20:52+01:00");
+            assert!(status == 1 && said.contains("after the given end"), "{said}");
+        }
+        assert_eq!(finalize(&site, &["1", "--status", "failed", "--ended-at", "2025-11-27T01:20:52Z"]).0, 0);
+        assert!(finalize(&site, &["1", "--status", "failed"]).1.contains("it has ended already: failed (manual)"));
+    }
+}
+
 /// `-3` was taken for an option.
 #[test]
 fn negative_id_is_an_id() {

@@ -11,6 +11,7 @@ mod container;
 mod database_faults;
 mod door;
 mod finalizing;
+mod flooding;
 mod incident;
 mod inject;
 mod kill;

@@ -3,15 +3,21 @@
 
 use std::time::Duration;
 
-use postgres::{Client, Config, NoTls, config};
+use tokio_postgres::{Config, NoTls, config};
 
+use super::client::{Client, ConnectError, Endpoint};
 use super::errors::Server;
+use super::metered::{Meter, Metering};
 use super::tls::{self, Connector};
 use crate::libpq::{self, Channel, ChannelBinding, PostgresHost, PostgresTarget};
 use crate::store::StoreError;
 
 /// Connects to the host of this attempt.
-pub(super) fn connect(target: &PostgresTarget, attempt: usize) -> Result<(Client, Server), StoreError> {
+pub(super) fn connect(
+    target: &PostgresTarget,
+    attempt: usize,
+    answer_bytes_max: usize,
+) -> Result<(Client, Server), StoreError> {
     let Some(host) = target.hosts.get(attempt % target.hosts.len().max(1)) else {
         return Err(StoreError::Permanent {
             message: "the database URL names no host".into(),
@@ -20,17 +26,14 @@ pub(super) fn connect(target: &PostgresTarget, attempt: usize) -> Result<(Client
     };
     let server = Server::new(target, host);
     let config = configure(target, host)?;
-    let mut client = open(target, host, config, &server)?;
+    let mut client = open(target, host, config, &server, &Meter::new(answer_bytes_max))?;
     check_role(target, attempt, &mut client, &server)?;
     Ok((client, server))
 }
 
 fn configure(target: &PostgresTarget, host: &PostgresHost) -> Result<Config, StoreError> {
     let mut config = Config::new();
-    config.host(&host.host).port(host.port).user(&target.user).dbname(&target.dbname);
-    if let Some(address) = host.hostaddr {
-        config.hostaddr(address);
-    }
+    config.user(&target.user).dbname(&target.dbname);
     config.channel_binding(match target.channel_binding {
         ChannelBinding::Disable => config::ChannelBinding::Disable,
         ChannelBinding::Prefer => config::ChannelBinding::Prefer,
@@ -47,9 +50,6 @@ fn configure(target: &PostgresTarget, host: &PostgresHost) -> Result<Config, Sto
     if let Some(options) = &target.options {
         config.options(options);
     }
-    if let Some(seconds) = target.connect_timeout_seconds {
-        config.connect_timeout(Duration::from_secs(u64::from(seconds)));
-    }
     Ok(config)
 }
 
@@ -58,7 +58,14 @@ fn open(
     host: &PostgresHost,
     mut config: Config,
     server: &Server,
+    meter: &Meter,
 ) -> Result<Client, StoreError> {
+    let endpoint = Endpoint {
+        host: &host.host,
+        address: host.hostaddr,
+        port: host.port,
+        timeout: target.connect_timeout_seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),
+    };
     let mut refusal = None;
     for channel in libpq::channels(target.sslmode, host) {
         config.ssl_mode(match channel {
@@ -67,9 +74,12 @@ fn open(
             Channel::Tls => config::SslMode::Require,
         });
         let connected = match channel {
-            Channel::Plain => config.connect(NoTls),
+            Channel::Plain => Client::connect(&endpoint, &config, NoTls, (meter.clone(), Metering::Always)),
             Channel::TlsIfOffered | Channel::Tls => match Connector::new(target) {
-                Ok(connector) => config.connect(connector),
+                Ok(connector) => {
+                    let connector = connector.metered(meter.clone());
+                    Client::connect(&endpoint, &config, connector, (meter.clone(), Metering::UnlessEncrypted))
+                }
                 // libpq's rule: if a file for TLS cannot be used, sslmode=prefer connects without TLS.
                 Err(error) if *channel == Channel::TlsIfOffered => {
                     log::warn!(event = "tls_unusable", cause:% = error; "");
@@ -82,19 +92,22 @@ fn open(
         match connected {
             Ok(client) => return Ok(client),
             // The error of the encrypted channel is the one to repair.
-            Err(error) if refuses_channel(&error) => {
+            Err(ConnectError::Socket(error)) => {
+                return Err(server.transient(&format!("error connecting to server: {error}")));
+            }
+            Err(ConnectError::Postgres(error)) if refuses_channel(&error) => {
                 if refusal.is_none() || *channel != Channel::Plain {
                     refusal = Some(server.sort(&error));
                 }
             }
-            Err(error) => return Err(server.sort(&error)),
+            Err(ConnectError::Postgres(error)) => return Err(server.sort(&error)),
         }
     }
     Err(refusal.unwrap_or_else(|| server.transient("no channel is left to try")))
 }
 
 /// pg_hba.conf refused the channel, or TLS itself failed: libpq then tries the next channel.
-fn refuses_channel(error: &postgres::Error) -> bool {
+fn refuses_channel(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         Some(code) => code.code() == "28000",
         None => error.to_string().contains("TLS"),
@@ -108,7 +121,8 @@ fn check_role(target: &PostgresTarget, attempt: usize, client: &mut Client, serv
     if !wanted.needs_state(attempt < target.hosts.len()) {
         return Ok(());
     }
-    let row = client.query_typed_one(ROLE, &[]).map_err(|error| server.sort(&error))?;
+    let rows = client.query(ROLE, &[]).map_err(|error| server.sort(&error))?;
+    let row = rows.first().ok_or_else(|| server.transient("the server does not report its role"))?;
     let word = |column: usize| row.try_get::<_, String>(column).map_err(|error| server.sort(&error));
     if wanted.accepts(word(0)? == "true", word(1)? == "on") {
         return Ok(());

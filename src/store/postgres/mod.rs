@@ -1,16 +1,19 @@
 //! The session with a PostgreSQL server: one transaction at a time, bounded on the server; unnamed statements only, since a transaction
 //! pooler gives the next statement to another server. Knows no rule.
 
+mod client;
 mod connect;
 mod errors;
+mod metered;
 mod tls;
 
 use std::time::Duration;
 
-use postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
-use postgres::{Client, Row, SimpleQueryMessage};
 use serde_json::Value;
+use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
+use tokio_postgres::{Row, SimpleQueryMessage};
 
+use self::client::Client;
 use self::errors::Server;
 use super::StoreError;
 use super::session::{
@@ -114,13 +117,14 @@ impl PostgresSession {
         target: &PostgresTarget,
         attempt: usize,
         statement_timeout: Duration,
+        answer_bytes_max: usize,
     ) -> Result<Self, StoreError> {
-        let (client, server) = connect::connect(target, attempt)?;
+        let (client, server) = connect::connect(target, attempt, answer_bytes_max)?;
         let timeout_ms = statement_timeout.as_millis().clamp(2, i32::MAX as u128);
         Ok(Self { client, server, timeout_ms })
     }
 
-    fn failure(&self, error: &postgres::Error) -> Failure {
+    fn failure(&self, error: &tokio_postgres::Error) -> Failure {
         Failure { class: errors::class(error), error: self.server.sort(error) }
     }
 
@@ -128,7 +132,7 @@ impl PostgresSession {
         let texts: Vec<Text<'_>> = texts.iter().copied().map(Text).collect();
         let bound: Vec<(&(dyn ToSql + Sync), Type)> =
             texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
-        self.client.query_typed(statement, &bound).map_err(|error| self.failure(&error))
+        self.client.query(statement, &bound).map_err(|error| self.failure(&error))
     }
 }
 
@@ -168,7 +172,7 @@ impl Session for PostgresSession {
         let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
         // The simple protocol runs several statements in one round trip, and has no parameters.
         let first = first.map_or_else(String::new, |(statement, texts)| inlined(statement, texts));
-        let messages = self.client.simple_query(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
+        let messages = self.client.script(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
             SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
@@ -177,7 +181,7 @@ impl Session for PostgresSession {
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
-        self.client.batch_execute(statements).map_err(|error| self.failure(&error))
+        self.client.script(statements).map(drop).map_err(|error| self.failure(&error))
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
@@ -199,7 +203,7 @@ impl Session for PostgresSession {
         let texts: Vec<Text<'_>> = texts.iter().copied().map(Text).collect();
         let bound: Vec<(&(dyn ToSql + Sync), Type)> =
             texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
-        self.client.execute_typed(statement, &bound).map_err(|error| self.failure(&error))
+        self.client.execute(statement, &bound).map_err(|error| self.failure(&error))
     }
 }
 

@@ -17,10 +17,11 @@ use openssl::pkey::{PKey, Private};
 use openssl::ssl::{self, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509Ref, X509VerifyResult};
-use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_openssl::SslStream;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 
+use super::metered::{Meter, Metered, Metering};
 use crate::libpq::{
     self, AlternativeName, ClientCertificate, PostgresTarget, Roots, Secret, SecretFile, TlsVersion, Verification,
 };
@@ -57,6 +58,7 @@ pub(super) struct Connector {
     context: SslContext,
     sends_name: bool,
     checks_name: bool,
+    meter: Meter,
 }
 
 impl Connector {
@@ -77,7 +79,13 @@ impl Connector {
             context: builder.build(),
             sends_name: target.sslsni,
             checks_name: settings.verification.is_some_and(|verification| verification.checks_name),
+            meter: Meter::new(usize::MAX),
         })
+    }
+
+    /// Counts what a server sends.
+    pub(super) fn metered(self, meter: Meter) -> Self {
+        Self { meter, ..self }
     }
 }
 
@@ -210,10 +218,11 @@ pub(super) struct Handshake {
     ssl: Ssl,
     /// The name that the certificate must have.
     host: Option<String>,
+    meter: Meter,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Connector {
-    type Stream = Encrypted<S>;
+    type Stream = Metered<Encrypted<S>>;
     type TlsConnect = Handshake;
     type Error = ErrorStack;
 
@@ -222,14 +231,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for C
         if self.sends_name && host.parse::<IpAddr>().is_err() {
             ssl.set_hostname(host)?;
         }
-        Ok(Handshake { ssl, host: self.checks_name.then(|| host.to_owned()) })
+        Ok(Handshake { ssl, host: self.checks_name.then(|| host.to_owned()), meter: self.meter.clone() })
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Handshake {
-    type Stream = Encrypted<S>;
+    type Stream = Metered<Encrypted<S>>;
     type Error = Box<dyn Error + Send + Sync>;
-    type Future = Pin<Box<dyn Future<Output = Result<Encrypted<S>, Self::Error>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Metered<Encrypted<S>>, Self::Error>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
@@ -245,7 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Hands
                 Some(host) if !certificate.is_some_and(|certificate| names_host(&certificate, &host)) => {
                     Err(HandshakeError::Name(host).into())
                 }
-                Some(_) | None => Ok(Encrypted(stream)),
+                Some(_) | None => Ok(Metered::new(Encrypted(stream), self.meter, Metering::Always)),
             }
         })
     }
@@ -254,9 +263,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Hands
 /// An encrypted connection.
 pub(super) struct Encrypted<S>(SslStream<S>);
 
-impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Metered<Encrypted<S>> {
     fn channel_binding(&self) -> ChannelBinding {
-        let end_point = self.0.ssl().peer_certificate().and_then(|certificate| end_point(&certificate));
+        let end_point = self.inner().0.ssl().peer_certificate().and_then(|certificate| end_point(&certificate));
         end_point.map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }

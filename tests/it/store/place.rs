@@ -68,6 +68,7 @@ impl Place {
             migrate: true,
             attempt: 0,
             statement_timeout: Duration::from_mins(1),
+            answer_bytes_max: usize::MAX,
             shape: ShapeCache::default(),
         }
     }

@@ -1,0 +1,172 @@
+//! A blocking client over the asynchronous one, on a stream of its own: the socket is opened here, so that the bytes of the server
+//! can be counted. Must not choose a host or a channel, or retry.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::runtime::Runtime;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Config, Error, Row, SimpleQueryMessage};
+
+use super::metered::{Meter, Metered, Metering};
+
+/// How long closing may take: the server reads one message, and the kernel has room for it.
+const CLOSE_MAX: Duration = Duration::from_millis(100);
+
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+/// The stream to a server, counted.
+pub(super) type Stream = Metered<Box<dyn Socket>>;
+
+/// Where a server listens.
+pub(super) struct Endpoint<'a> {
+    /// A name, an address, or the directory of a socket.
+    pub(super) host: &'a str,
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+    /// The limit for each address of the host.
+    pub(super) timeout: Option<Duration>,
+}
+
+/// Why no connection was made.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    Socket(io::Error),
+    Postgres(Error),
+}
+
+impl From<Error> for ConnectError {
+    fn from(error: Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+type Connection = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// One connection.
+pub(super) struct Client {
+    // Dropped first: the end of the driver then sends the last message.
+    client: tokio_postgres::Client,
+    driver: Driver,
+}
+
+/// Moves the bytes of a connection.
+struct Driver {
+    runtime: Runtime,
+    connection: Connection,
+    /// The connection has ended, and must not be polled again.
+    is_over: bool,
+}
+
+impl Client {
+    /// Connects to `endpoint`. The server may send as much as `meter` permits.
+    pub(super) fn connect<T>(
+        endpoint: &Endpoint<'_>,
+        config: &Config,
+        mut tls: T,
+        (meter, metering): (Meter, Metering),
+    ) -> Result<Self, ConnectError>
+    where
+        T: MakeTlsConnect<Stream>,
+        T::Stream: Send + 'static,
+        T::TlsConnect: TlsConnect<Stream, Stream = T::Stream>,
+        T::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let name = if is_socket(endpoint.host) { "" } else { endpoint.host };
+        let tls = tls.make_tls_connect(name).map_err(|error| io::Error::other(error.into()))?;
+        let (client, connection) = runtime.block_on(async {
+            let stream = Metered::new(endpoint.open().await?, meter, metering);
+            Ok::<_, ConnectError>(config.connect_raw(stream, tls).await?)
+        })?;
+        let driver = Driver { runtime, connection: Box::pin(connection), is_over: false };
+        Ok(Self { client, driver })
+    }
+
+    pub(super) fn query(&mut self, statement: &str, texts: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Error> {
+        self.block_on(async |client| client.query_typed(statement, texts).await)
+    }
+
+    pub(super) fn execute(&mut self, statement: &str, texts: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64, Error> {
+        self.block_on(async |client| client.execute_typed(statement, texts).await)
+    }
+
+    pub(super) fn script(&mut self, statements: &str) -> Result<Vec<SimpleQueryMessage>, Error> {
+        self.block_on(async |client| client.simple_query(statements).await)
+    }
+
+    /// Also drives the connection: its error is the cause of the error of `work`, and comes first.
+    fn block_on<T>(&mut self, work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, Error>) -> Result<T, Error> {
+        let Driver { runtime, connection, is_over } = &mut self.driver;
+        runtime.block_on(async {
+            let mut work = pin!(work(&self.client));
+            poll_fn(|cx| {
+                if !*is_over && let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    *is_over = true;
+                    ended?;
+                }
+                work.as_mut().poll(cx)
+            })
+            .await
+        })
+    }
+}
+
+/// Sends the last message: without it the server logs a lost connection.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let connection = self.connection.as_mut();
+        if let Ok(Err(error)) = self.runtime.block_on(async { tokio::time::timeout(CLOSE_MAX, connection).await }) {
+            log::debug!(event = "not_closed", error:%; "");
+        }
+    }
+}
+
+impl Endpoint<'_> {
+    async fn open(&self) -> io::Result<Box<dyn Socket>> {
+        if is_socket(self.host) && self.address.is_none() {
+            let path = format!("{}/.s.PGSQL.{}", self.host, self.port);
+            return Ok(Box::new(self.within(UnixStream::connect(path)).await?));
+        }
+        let host = self.address.map_or_else(|| self.host.to_owned(), |address| address.to_string());
+        let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "could not resolve any addresses");
+        for address in lookup_host((host.as_str(), self.port)).await? {
+            match self.within(TcpStream::connect(address)).await {
+                Ok(stream) => {
+                    stream.set_nodelay(true)?;
+                    return Ok(Box::new(stream));
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn within<S>(&self, connected: impl Future<Output = io::Result<S>>) -> io::Result<S> {
+        let Some(timeout) = self.timeout else { return connected.await };
+        let late = |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "connection timed out");
+        tokio::time::timeout(timeout, connected).await.map_err(late)?
+    }
+}
+
+/// Whether a host is the directory of a socket, as libpq decides.
+fn is_socket(host: &str) -> bool {
+    host.starts_with('/')
+}
