@@ -2,8 +2,10 @@
 
 use std::thread;
 
-use runwrap::record::{Applied, Change, Proof};
+use runwrap::record::{Applied, Begun, Change, Proof, Run};
+use runwrap::store::Store;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::store::place::{Place, begin, presumption, progress, run, success};
 use crate::support::postgres::connect;
@@ -45,20 +47,40 @@ fn end_that_waited_for_a_heartbeat_is_written() {
 
 /// A run that is begun again takes its old number if that is free. If another run took the number at that moment, the database's
 /// refusal was reported as an error that a person must act on.
-#[test]
-fn number_that_another_run_takes_meanwhile_is_given_up() {
+#[track_caller]
+fn check_number_taken_meanwhile(lost: &str, begin_again: impl Fn(&mut Store, &Run, &Begun) -> Begun + Sync) {
     let place = Place::postgres();
     let run = run("cifar");
     let old = begin(&place, &run);
-    place.sql("DELETE FROM runwrap_runs; DELETE FROM training_records");
+    let table = place.text("SELECT record_table AS x FROM runwrap_runs").unwrap();
+    place.sql(lost);
     let mut client = connect(place.postgres_target());
     let mut other = client.transaction().unwrap();
-    other.batch_execute("INSERT INTO training_records (id, status) VALUES (1, 'training')").unwrap();
+    other
+        .batch_execute(&format!(
+            "INSERT INTO training_records (id, status) VALUES (1, 'training');
+             INSERT INTO runwrap_runs (run_id, record_table, record_id, runwrap_version) VALUES ('{}', '{table}', '1', '0')",
+            Uuid::now_v7()
+        ))
+        .unwrap();
     thread::scope(|scope| {
-        let again = scope.spawn(|| place.open().begin(&run, Some(&old)).unwrap());
+        let again = scope.spawn(|| begin_again(&mut place.open(), &run, &old));
         wait_until("the run waits for the other's row", || place.text(WAITING).unwrap() == "1");
         other.commit().unwrap();
         assert_ne!(again.join().unwrap().record_id, old.record_id);
     });
-    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (2, 1));
+    assert_eq!((place.count("training_records"), place.count("runwrap_runs")), (2, 2));
+}
+
+#[test]
+fn number_that_another_run_takes_meanwhile_is_given_up() {
+    let restored = "DELETE FROM training_records; DELETE FROM runwrap_runs";
+    let again = |store: &mut Store, run: &Run, old: &Begun| store.begin(run, Some(old)).unwrap();
+    check_number_taken_meanwhile(restored, again);
+    // An application deleted the row.
+    check_number_taken_meanwhile("DELETE FROM training_records", again);
+    // The end is delivered together with the beginning.
+    check_number_taken_meanwhile(restored, |store, run, old| {
+        store.together(|store| store.begin(run, Some(old))).unwrap()
+    });
 }
