@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::{OpenOptions, Store, StoreError, open};
 use crate::config::DatabaseTarget;
+use crate::sys::clock::boot_time;
 
 /// How long a thread waits for its next attempt with the store open: a run that ends at once need not open a file twice.
 pub const KEPT_MAX: Duration = Duration::from_secs(2);
@@ -87,8 +88,29 @@ pub struct Attempts {
     table: String,
     /// The thread that may take the next attempt; none in the beginning.
     thread: Option<Thread>,
-    /// The hosts of attempts that hung, each with the end of its thread.
-    hung: Vec<(usize, Receiver<Infallible>)>,
+    /// The attempts that hung.
+    hung: Vec<Hung>,
+}
+
+/// An attempt that overran its deadline.
+struct Hung {
+    host: usize,
+    /// The boot time at which it was abandoned.
+    since: Duration,
+    /// Disconnected once its thread has ended.
+    ended: Receiver<Infallible>,
+}
+
+/// The attempts on one host that hang at most, each with a thread and its connection.
+const HUNG_MAX: usize = 4;
+
+/// Whether a host on which attempts have hung for so long, the oldest first, is tried again. An answer to a new connection may come
+/// although the old one hangs for ever: its server has gone without notice.
+fn may_try_again(hung_for: &[Duration], deadline: Duration) -> bool {
+    let Some(last) = hung_for.last() else { return true };
+    let pauses = hung_for.len().min(HUNG_MAX) - 1;
+    // 10, 40 and 160 deadlines.
+    hung_for.len() < HUNG_MAX && *last >= deadline.saturating_mul(10 << (2 * pauses))
 }
 
 impl Attempts {
@@ -141,8 +163,8 @@ impl Attempts {
         receiver
     }
 
-    /// Makes an attempt and waits for it until `deadline` has passed: then it hangs. While it does, it is the only one on its host:
-    /// further ones fail at once, and no thread or descriptor accumulates.
+    /// Makes an attempt and waits for it until `deadline` has passed: then it hangs. While it does, further ones on its host fail at
+    /// once, except at most three at growing distances: no thread or descriptor accumulates.
     ///
     /// # Errors
     /// The error of `work` or of the opening, or that the database did not answer in time.
@@ -154,14 +176,17 @@ impl Attempts {
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (host, identity) = (options.attempt, self.target.identity());
-        self.hung.retain(|(_, ended)| ended.try_recv() == Err(TryRecvError::Empty));
-        if self.hung.iter().any(|(hung, _)| *hung == host) {
+        self.hung.retain(|hung| hung.ended.try_recv() == Err(TryRecvError::Empty));
+        let now = boot_time();
+        let of_host = self.hung.iter().filter(|hung| hung.host == host);
+        if !may_try_again(&of_host.map(|hung| now.saturating_sub(hung.since)).collect::<Vec<_>>(), deadline) {
             return Err(StoreError::Transient { message: format!("{identity} still does not answer") });
         }
         let message = match self.start(options, keep, work, || {}).recv_timeout(deadline) {
             Ok(result) => return result,
             Err(RecvTimeoutError::Timeout) => {
-                self.hung.extend(self.thread.take().map(|thread| (host, thread.ended)));
+                let hung = |thread: Thread| Hung { host, since: boot_time(), ended: thread.ended };
+                self.hung.extend(self.thread.take().map(hung));
                 format!("{identity} did not answer within {}", humantime::format_duration(deadline))
             }
             Err(RecvTimeoutError::Disconnected) => format!("{identity}: the attempt ended without an answer"),
@@ -212,6 +237,18 @@ mod tests {
 
     fn file(directory: &tempfile::TempDir) -> Attempts {
         Attempts::on(DatabaseTarget::Sqlite(directory.path().join("runs.db")))
+    }
+
+    #[test]
+    fn a_host_is_tried_again_at_growing_distances_and_not_for_ever() {
+        let tried = |hung_for: &[u64]| {
+            let hung_for: Vec<Duration> = hung_for.iter().map(|seconds| Duration::from_secs(*seconds)).collect();
+            may_try_again(&hung_for, Duration::from_secs(1))
+        };
+        assert!(tried(&[]) && !tried(&[9]) && tried(&[10]));
+        assert!(!tried(&[50, 39]) && tried(&[50, 40]));
+        assert!(!tried(&[300, 200, 159]) && tried(&[300, 200, 160]));
+        assert!(!tried(&[9_000; HUNG_MAX]) && !tried(&[9_000; HUNG_MAX + 1]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `runwrap recover --every`: it survives outages of the database and ends at SIGTERM.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::Duration;
@@ -94,6 +95,28 @@ fn service_accumulates_nothing_while_its_database_is_silent() {
     server.thaw();
     site.sql(STUCK);
     assert!(service.line().starts_with("record 2: training -> failed (stuck)"));
+    service.signal("TERM");
+    assert_eq!(service.end().code(), Some(0));
+}
+
+/// A connection to a server that has gone without notice hangs for ever. The service once waited for its end.
+// Holds: failures/service-silent
+#[test]
+fn service_reaches_a_server_that_returns_while_an_attempt_hangs() {
+    let server = Postgres::private();
+    let name = server.new_database();
+    let site = Site::with_url(&format!("postgres://admin@127.0.0.1:{}/{name}", server.port()));
+    migrated(&site);
+    site.sql(STUCK);
+    server.stop();
+    let silent = TcpListener::bind(("127.0.0.1", server.port())).unwrap();
+    let mut command = site.runwrap(&["recover", "--every", "1s", "--stuck-after", "24h", "--start-timeout", "500ms"]);
+    let mut service = start(command.stdout(Stdio::piped()).stderr(Stdio::null()));
+    let (_hanging, _) = silent.accept().unwrap();
+    wait_until("a round that failed", || site.log().contains("event=round_failed"));
+    drop(silent);
+    server.start();
+    assert!(service.line().starts_with("record 1: training -> failed (stuck)"));
     service.signal("TERM");
     assert_eq!(service.end().code(), Some(0));
 }
