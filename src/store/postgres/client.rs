@@ -1,5 +1,5 @@
-//! A blocking client over the asynchronous one, on a stream of its own: the socket is opened here, so that the bytes of the server
-//! can be counted. Must not choose a host or a channel, or retry.
+//! A blocking client over the asynchronous engine of the `postgres` crate, on a stream of its own: the crate's blocking client opens
+//! the socket itself, and so the bytes of the server cannot be counted. Must not choose a host or a channel, or retry.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,12 +8,13 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use postgres::tls::{MakeTlsConnect, TlsConnect};
+use postgres::types::{ToSql, Type};
+use postgres::{Error, Row, SimpleQueryMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::runtime::Runtime;
-use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Config, Error, Row, SimpleQueryMessage};
+use tokio_postgres::Config;
 
 use super::metered::{Meter, Metered, Metering};
 

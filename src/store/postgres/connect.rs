@@ -107,7 +107,7 @@ fn open(
 }
 
 /// pg_hba.conf refused the channel, or TLS itself failed: libpq then tries the next channel.
-fn refuses_channel(error: &tokio_postgres::Error) -> bool {
+fn refuses_channel(error: &postgres::Error) -> bool {
     match error.code() {
         Some(code) => code.code() == "28000",
         None => error.to_string().contains("TLS"),

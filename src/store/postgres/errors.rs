@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 
-use tokio_postgres::error::{DbError, SqlState};
+use postgres::error::{DbError, SqlState};
 
 use super::tls::{self, HandshakeError};
 use crate::config::{PostgresHost, PostgresTarget};
@@ -18,7 +18,7 @@ pub(super) struct Server {
 }
 
 /// The kind of an error, as far as the store acts on it.
-pub(super) fn class(error: &tokio_postgres::Error) -> Class {
+pub(super) fn class(error: &postgres::Error) -> Class {
     let Some(answer) = error.as_db_error() else { return Class::Other };
     let is_id = || answer.detail().is_some_and(|detail| detail.contains("(id)="));
     match answer.code().code() {
@@ -56,7 +56,7 @@ impl Server {
         StoreError::Transient { message: format!("{}: {why}", self.name) }
     }
 
-    pub(super) fn sort(&self, error: &tokio_postgres::Error) -> StoreError {
+    pub(super) fn sort(&self, error: &postgres::Error) -> StoreError {
         let message = format!("{}: {}", self.name, cause(error));
         match error.as_db_error() {
             Some(answer) if is_transient(answer.code()) => StoreError::Transient { message },
@@ -107,7 +107,7 @@ impl Server {
     }
 
     /// An error that the server did not send is one of the network, save where a person has set something wrongly.
-    fn hint_without_answer(&self, error: &tokio_postgres::Error) -> Option<String> {
+    fn hint_without_answer(&self, error: &postgres::Error) -> Option<String> {
         let words = cause(error);
         if words.contains("channel binding") {
             return Some("set channel_binding=prefer, or let the server ask for the password by SCRAM over TLS".into());
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-fn hint_for_tls(error: &tokio_postgres::Error) -> Option<&'static str> {
+fn hint_for_tls(error: &postgres::Error) -> Option<&'static str> {
     let source = error.source()?;
     match source.downcast_ref::<HandshakeError>() {
         Some(HandshakeError::Certificate(verdict)) => Some(hint_for_certificate(verdict.as_raw())),
@@ -192,7 +192,7 @@ fn is_transient(code: &SqlState) -> bool {
 }
 
 /// The error and what lies under it, in one line.
-fn cause(error: &tokio_postgres::Error) -> String {
+fn cause(error: &postgres::Error) -> String {
     if let Some(answer) = error.as_db_error() {
         return one_line(&format!("{} (SQLSTATE {})", answer.message(), answer.code().code()));
     }

@@ -9,9 +9,9 @@ mod tls;
 
 use std::time::Duration;
 
+use postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
+use postgres::{Row, SimpleQueryMessage};
 use serde_json::Value;
-use tokio_postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
-use tokio_postgres::{Row, SimpleQueryMessage};
 
 use self::client::Client;
 use self::errors::Server;
@@ -124,7 +124,7 @@ impl PostgresSession {
         Ok(Self { client, server, timeout_ms })
     }
 
-    fn failure(&self, error: &tokio_postgres::Error) -> Failure {
+    fn failure(&self, error: &postgres::Error) -> Failure {
         Failure { class: errors::class(error), error: self.server.sort(error) }
     }
 

@@ -81,6 +81,6 @@ fn number_that_another_run_takes_meanwhile_is_given_up() {
     check_number_taken_meanwhile("DELETE FROM training_records", again);
     // The end is delivered together with the beginning.
     check_number_taken_meanwhile(restored, |store, run, old| {
-        store.together(|store| store.begin(run, Some(old))).unwrap()
+        store.together(false, |store| store.begin(run, Some(old))).unwrap()
     });
 }
