@@ -1,5 +1,6 @@
 //! Whole runs of the real binary: what the user sees, what the database says, what is left behind.
 
+mod beating;
 mod ending;
 mod failing;
 mod faults;

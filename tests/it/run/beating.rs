@@ -1,0 +1,87 @@
+//! Heartbeats: they go on after a refusal, and a request to stop is one at once.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::support::postgres::Postgres;
+use crate::support::site::{Site, output, start};
+use crate::support::wait::wait_until;
+
+/// A run whose heartbeat was refused once fell silent for good, and another host presumed it lost.
+// Holds: failures/database-right-revoked
+#[test]
+fn heartbeats_go_on_after_a_refusal() {
+    let site = Site::postgres();
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    let role = format!("worker_{}", site.url().rsplit('/').next().unwrap());
+    site.sql(&format!(
+        "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE ON training_records, runwrap_runs, runwrap_versions TO {role}"
+    ));
+    let url = site.url().replace("admin@", &format!("{role}@"));
+    check_refused(
+        &site,
+        &url,
+        || _ = site.sql(&format!("REVOKE UPDATE ON runwrap_runs FROM {role}")),
+        || _ = site.sql(&format!("GRANT UPDATE ON runwrap_runs TO {role}")),
+    );
+}
+
+// Holds: failures/database-right-revoked
+#[test]
+fn heartbeats_go_on_once_the_passfile_has_the_new_password() {
+    let site = Site::postgres();
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    let name = site.url().rsplit('/').next().unwrap();
+    site.sql("DO $$ BEGIN CREATE ROLE walled LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
+    let passfile = |password: &str| {
+        let path = site.path().join(".pgpass");
+        std::fs::write(&path, format!("*:*:*:*:{password}\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    site.sql("ALTER ROLE walled PASSWORD 'first'");
+    passfile("first");
+    let url = format!("postgres://walled@127.0.0.1:{}/{name}?sslmode=disable", Postgres::shared().port());
+    check_refused(&site, &url, || _ = site.sql("ALTER ROLE walled PASSWORD 'second'"), || passfile("second"));
+}
+
+/// One run whose heartbeats are refused between `refuse` and `permit`.
+fn check_refused(site: &Site, url: &str, refuse: impl FnOnce(), permit: impl FnOnce()) {
+    let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; true");
+    command.env("RUNWRAP_DATABASE_URL", url);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = start(&mut command);
+    assert_eq!(running.line(), "ready");
+    wait_until("the first heartbeat", || site.record()["pid"].is_i64());
+    refuse();
+    wait_until("several refusals", || site.log().matches("event=attempt_failed").count() > 2);
+    let before = site.record()["heartbeat_at"].clone();
+    permit();
+    wait_until("the next heartbeat", || site.record()["heartbeat_at"] != before);
+    running.close_stdin();
+    assert!(running.end().success());
+    site.quiet();
+    assert_eq!(site.record()["reason"], "success");
+    let messages = running.errors();
+    assert_eq!(messages.matches("hint: ").count(), 1, "{messages}");
+    assert_eq!(messages.matches("the database accepts the record of the run now").count(), 1, "{messages}");
+}
+
+/// A pod without a volume: SIGTERM, a grace period, SIGKILL of every process.
+// Holds: failures/stop-then-sigkill
+#[test]
+fn stop_request_is_in_the_record_before_the_end() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+        let mut running = start(site.shell(&["--heartbeat", "1h", "--lease", "2h"], script).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        wait_until("the first heartbeat", || site.record()["pid"].is_i64());
+        std::fs::write(site.run_directories()[0].join("report.jsonl"), "{\"metrics\": {\"loss\": 3}}\n").unwrap();
+        running.signal("TERM");
+        wait_until("the request in the record", || site.record()["stop_signal"] == "SIGTERM");
+        let record = site.record();
+        assert_eq!((&record["status"], &record["train_metrics"]), (&json!("training"), &json!({"loss": 3})));
+        site.lose();
+        running.end();
+    }
+}
