@@ -79,14 +79,11 @@ impl Beginning<'_, '_> {
                 Ok(locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0)))
             }
             Some(_) => Ok(None),
-            None => match known {
-                Some(known)
-                    if self.transaction.holds(&known.record_id.0) && self.read(&known.record_id.0)?.is_none() =>
-                {
-                    Ok(Some(known.clone()))
-                }
-                Some(_) | None => Ok(None),
-            },
+            None => {
+                let known = known.filter(|known| self.transaction.holds(&known.record_id.0));
+                let Some(known) = known else { return Ok(None) };
+                Ok(self.read(&known.record_id.0)?.is_none().then(|| known.clone()))
+            }
         }
     }
 
@@ -218,25 +215,18 @@ impl Beginning<'_, '_> {
         let insert =
             self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
-        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| match failure.class {
-            // Another run has taken the old number since it was free: begin again, and get a new one.
-            Class::IdTaken if again.is_some() => Failure { class: Class::Raced, ..failure },
-            // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
-            Class::IdTaken if !values.iter().any(|(name, _)| name == "id") => {
+        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| {
+            let is_taken = failure.class == Class::IdTaken;
+            if is_taken && again.is_some() {
+                // Another run has taken the old number since it was free: begin again, and get a new one.
+                Failure { class: Class::Raced, ..failure }
+            } else if is_taken && !values.iter().any(|(name, _)| name == "id") {
+                // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
                 let message = format!("{}: the next id of the table is taken already", self.transaction.session.name());
                 StoreError::Transient { message }.into()
+            } else {
+                self.set_failure(failure)
             }
-            Class::BadValue
-            | Class::BadText
-            | Class::Refused
-            | Class::IdTaken
-            | Class::NoSuchId
-            | Class::NoTable
-            | Class::Empty
-            | Class::Raced
-            | Class::Locked
-            | Class::Schema
-            | Class::Other => self.set_failure(failure),
         })?;
         inserted.map(RecordId).ok_or_else(|| {
             let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
