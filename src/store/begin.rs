@@ -101,17 +101,16 @@ impl Beginning<'_, '_> {
             return Ok(Begun { version, ..remembered });
         }
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
-        if let Some(version) = remembered.version.as_deref().filter(|_| self.has_version()) {
-            self.transaction.raise_version(&self.run.name, version)?;
-        }
+        let version = remembered.version.as_deref().filter(|_| self.has_version());
+        self.transaction.raise_version(&self.run.name, version)?;
         self.reset()?;
         Ok(Begun { record_id, ..remembered })
     }
 
     /// Status and version of a row.
     fn read(&mut self, id: &str) -> Result<Option<(String, Option<String>)>, Failure> {
-        let has_version = self.transaction.shape.columns.has("version");
-        let columns = ["CAST(status AS text)"].into_iter().chain(has_version.then_some("CAST(version AS text)"));
+        let version = self.has_version().then_some("CAST(version AS text)");
+        let columns = ["CAST(status AS text)"].into_iter().chain(version);
         let read = self.transaction.sql("read_record", &[("{columns}", &list(columns))]);
         let rows = self.transaction.rows(&read, &[Some(id)])?;
         Ok(rows.into_iter().next().map(|row| {
@@ -157,9 +156,7 @@ impl Beginning<'_, '_> {
         }
         self.update(&id)?;
         let version = self.run.version.clone().or(version).filter(|_| self.has_version());
-        if let Some(version) = &version {
-            self.transaction.raise_version(&self.run.name, version)?;
-        }
+        self.transaction.raise_version(&self.run.name, version.as_deref())?;
         Ok(Begun { record_id: RecordId(id), version, table: None })
     }
 
@@ -194,15 +191,11 @@ impl Beginning<'_, '_> {
     }
 
     fn insert_new(&mut self) -> Result<Begun, Failure> {
-        let version = match &self.run.version {
-            _ if !self.has_version() => None,
-            Some(version) => {
-                let version = without_nul(version);
-                self.transaction.raise_version(&self.run.name, &version)?;
-                Some(version)
-            }
-            None => Some(self.transaction.next_version(&self.run.name)?),
-        };
+        let mut version = self.run.version.as_deref().map(without_nul).filter(|_| self.has_version());
+        self.transaction.raise_version(&self.run.name, version.as_deref())?;
+        if self.run.version.is_none() && self.has_version() {
+            version = Some(self.transaction.next_version(&self.run.name)?);
+        }
         Ok(Begun { record_id: self.insert(None, version.as_deref())?, version, table: None })
     }
 

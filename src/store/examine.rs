@@ -74,8 +74,7 @@ impl Store {
     pub fn estimate(&mut self) -> Result<Option<u64>, StoreError> {
         self.read(|transaction| {
             let select = transaction.sql("estimate", &[]);
-            let table = transaction.shape.table.clone();
-            Ok(transaction.text(&select, &[Some(&table)])?.and_then(|number| number.parse().ok()))
+            transaction.number(&select, &[Some(&transaction.shape.table)])
         })
     }
 }

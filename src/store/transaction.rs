@@ -267,6 +267,11 @@ impl Transaction<'_> {
         Ok(self.rows(statement, texts)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
     }
 
+    /// The first column of the first row, as a number.
+    pub(super) fn number(&mut self, statement: &str, texts: Texts<'_>) -> Result<Option<u64>, Failure> {
+        Ok(self.text(statement, texts)?.and_then(|number| number.parse().ok()))
+    }
+
     pub(super) fn clock(&mut self) -> Result<DatabaseClock, Failure> {
         let clock = self.sql("clock", &[]);
         let rows = self.rows(&clock, &[])?;
