@@ -166,8 +166,7 @@ impl Beginning<'_, '_> {
 
     /// Writes the run's start, and what the user gives, into an adopted row. The rest stays as the application wrote it.
     fn update(&mut self, id: &str) -> Result<(), Failure> {
-        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
-        let mut values = self.first_values(None, self.run.version.as_deref(), &begun_at);
+        let mut values = self.first_values(None, self.run.version.as_deref());
         values.retain(|(name, _)| name != "id" && name != "created_at");
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
@@ -178,8 +177,9 @@ impl Beginning<'_, '_> {
     }
 
     /// The columns and values of the row, as far as the database takes them.
-    fn first_values(&self, id: Option<&RecordId>, version: Option<&str>, begun_at: &str) -> Vec<(String, String)> {
-        let mut values = self.transaction.shape.columns.first_values(self.run, id, version, begun_at);
+    fn first_values(&self, id: Option<&RecordId>, version: Option<&str>) -> Vec<(String, String)> {
+        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
+        let mut values = self.transaction.shape.columns.first_values(self.run, id, version, &begun_at);
         let reduction = self.transaction.reduction;
         values.retain(|(name, _)| !reduction.omits(name) || self.run.set.iter().any(|(set, _)| set == name));
         for (name, value) in &mut values {
@@ -201,9 +201,8 @@ impl Beginning<'_, '_> {
 
     /// Inserts a row of the user's table and returns its id. `again` is the id that it must have.
     fn insert(&mut self, again: Option<&RecordId>, version: Option<&str>) -> Result<RecordId, Failure> {
-        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
         let unused = if again.is_none() { self.unused_id()? } else { None };
-        let values = self.first_values(again.or(unused.as_ref()), version, &begun_at);
+        let values = self.first_values(again.or(unused.as_ref()), version);
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert =
             self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
@@ -236,8 +235,7 @@ impl Beginning<'_, '_> {
             return Ok(None);
         }
         let next = self.transaction.sql("next_id", &[]);
-        let table = self.transaction.shape.record_table.clone();
-        Ok(self.transaction.text(&next, &[Some(&table)])?.map(RecordId))
+        Ok(self.transaction.text(&next, &[Some(&self.transaction.shape.record_table)])?.map(RecordId))
     }
 
     /// A value that does not fit is the user's, if the user gave one.
@@ -264,10 +262,10 @@ impl Beginning<'_, '_> {
             let tied_at = run_row::instant_text(clock.now);
             self.reset()?;
             let values = [
-                ("tied_at", Some(tied_at.as_str())),
-                ("record_table", Some(table.as_str())),
-                ("record_id", Some(begun.record_id.0.as_str())),
-                ("record_version", begun.version.as_deref()),
+                ("tied_at", Some(tied_at)),
+                ("record_table", Some(table)),
+                ("record_id", Some(begun.record_id.0.clone())),
+                ("record_version", begun.version.clone()),
             ];
             return self.transaction.update_run(&run_id, &values);
         }

@@ -204,18 +204,13 @@ impl Transaction<'_> {
     }
 
     /// Writes columns of a run's row.
-    pub(super) fn update_run<T: AsRef<str>>(
-        &mut self,
-        run_id: &str,
-        values: &[(&'static str, Option<T>)],
-    ) -> Result<(), Failure> {
+    pub(super) fn update_run(&mut self, run_id: &str, values: &[Assignment]) -> Result<(), Failure> {
         if values.is_empty() {
             return Ok(());
         }
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.sql("update_run", &[("{assignments}", &assigned)]);
-        let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_ref().map(|text| self.run_text(name, text.as_ref()))).collect();
+        let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> =
             std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
         self.execute(&update, &texts).map(|_count| ())
@@ -225,20 +220,23 @@ impl Transaction<'_> {
     pub(super) fn insert_run(&mut self, values: &[Assignment]) -> Result<u64, Failure> {
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
-        let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_deref().map(|text| self.run_text(name, text))).collect();
+        let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
         self.execute(&insert, &texts)
     }
 
-    /// A text of `runwrap_runs` without NUL, which in JSON is an escape.
-    fn run_text(&self, name: &str, text: &str) -> String {
-        let text = match serde_json::from_str(text) {
-            Ok(json) if matches!(name, "command" | "context") => clean(json).to_string(),
-            _ => without_nul(text),
+    /// Texts of `runwrap_runs` without NUL, which in JSON is an escape.
+    fn run_texts(&self, values: &[Assignment]) -> Vec<Option<String>> {
+        let run_text = |(name, text): &Assignment| {
+            let text = match serde_json::from_str(text.as_ref()?) {
+                Ok(json) if matches!(*name, "command" | "context") => clean(json).to_string(),
+                _ => without_nul(text.as_ref()?),
+            };
+            // These name what the database has.
+            let is_known = matches!(*name, "record_table" | "record_id");
+            Some(if is_known { text } else { self.reduction.encoded(&text, "").into_owned() })
         };
-        // These name what the database has.
-        if matches!(name, "record_table" | "record_id") { text } else { self.reduction.encoded(&text, "").into_owned() }
+        values.iter().map(run_text).collect()
     }
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
