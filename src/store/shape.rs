@@ -212,6 +212,11 @@ impl Columns {
         (None, message)
     }
 
+    /// Makes both as the table takes them.
+    pub(super) fn fit_both(&self, model_path: &mut Option<String>, error_message: &mut Option<String>) {
+        (*model_path, *error_message) = self.fit(model_path.as_deref(), error_message.as_deref());
+    }
+
     /// `text` as long as the column takes.
     pub(super) fn cut(&self, name: &str, text: &str) -> String {
         shortened(text, self.get(name).and_then(|column| column.length).unwrap_or(usize::MAX))
