@@ -27,10 +27,7 @@ impl Store {
         let (run_id, typed) = (run.run_id.to_string(), self.table.quoted());
         let access = if known.is_none() { Access::Begin } else { Access::BeginAgain };
         for _ in 0..ATTEMPTS_MAX {
-            let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
-            let begun = self.transaction(access, first, |transaction, rows| {
-                let name = transaction.session.name();
-                let found = rows.into_iter().next().map(|row| LockedRun::new(name, row)).transpose()?;
+            let begun = self.transaction(access, Some(&run_id), |transaction, found| {
                 Beginning { transaction, run, found }.begin(known, &typed)
             });
             match begun {
@@ -172,7 +169,7 @@ impl Beginning<'_, '_> {
         let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
         let texts: Vec<Option<&str>> =
             [id].into_iter().chain(values.iter().map(|(_, value)| value.as_str())).map(Some).collect();
-        let written = self.transaction.execute(&update, &texts);
+        let written = self.transaction.session.execute(&update, &texts);
         written.map(|_count| ()).map_err(|failure| self.set_failure(failure))
     }
 

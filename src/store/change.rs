@@ -58,9 +58,8 @@ impl Store {
     }
 
     fn apply_once(&mut self, run_id: &str, change: &Change) -> Result<Applied, Failure> {
-        self.transaction(Access::Write, Some(("lock_run", &[Some(run_id)])), |transaction, mut rows| {
-            let Some(row) = rows.pop() else { return Ok(Applied::Missing) };
-            let locked = LockedRun::new(transaction.session.name(), row)?;
+        self.transaction(Access::Write, Some(run_id), |transaction, locked| {
+            let Some(locked) = locked else { return Ok(Applied::Missing) };
             let Some(begun) = locked.run.begun().filter(|_| locked.run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
             };
@@ -172,7 +171,7 @@ impl Transaction<'_> {
         let update = self.sql("update_record", &[("{assignments}", &assigned), ("{condition}", &condition)]);
         let texts = changes.iter().map(|(_, text)| text.as_deref()).chain(compared.iter().map(|(_, text)| *text));
         let texts: Vec<Option<&str>> = std::iter::once(Some(id)).chain(texts).collect();
-        Ok(self.execute(&update, &texts)? > 0)
+        Ok(self.session.execute(&update, &texts)? > 0)
     }
 
     /// A run whose record is another's now can only be presumed lost; anything else begins it again.
@@ -203,7 +202,7 @@ impl Transaction<'_> {
         let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> =
             std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
-        self.execute(&update, &texts).map(|_count| ())
+        self.session.execute(&update, &texts).map(|_count| ())
     }
 
     /// Inserts a run's row; 0 if there is one.
@@ -212,7 +211,7 @@ impl Transaction<'_> {
         let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
-        self.execute(&insert, &texts)
+        self.session.execute(&insert, &texts)
     }
 
     /// Texts of `runwrap_runs` without NUL, which in JSON is an escape.

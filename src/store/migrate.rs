@@ -26,7 +26,7 @@ impl Store {
     fn make_missing(&mut self) -> Result<usize, Failure> {
         let lock = section(self.session.dialect(), "lock_migrations");
         self.session.rows(lock, &[])?;
-        let shape = self.read_shape()?;
+        let shape = self.read_shape(None)?;
         let dialect = self.session.dialect();
         let done = self.migrated(&shape)?.unwrap_or_else(|| dialect.newest_migration());
         let mut applied = 0;
