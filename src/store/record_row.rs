@@ -95,22 +95,13 @@ impl RecordRow {
             ]
         };
         let differ = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
-        let metrics = metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref());
+        let [known, merged] = [before, after].map(|row| Value::from(row.train_metrics.clone()));
         // Metrics that cannot be merged stay as the application wrote them.
-        let metrics = metrics.filter(|_| before.train_metrics.is_some() || !self.has_illegible_metrics());
+        let is_kept = same_json(&known, &merged) || (known.is_null() && self.has_illegible_metrics());
+        let metrics = (!is_kept).then(|| ("train_metrics", after.train_metrics.as_ref().map(|_| merged.to_string())));
         let changed = differ.map(|(after, _)| after).chain(metrics);
         changed.filter(|(name, _)| columns.has(name)).collect()
     }
-}
-
-fn metrics_change(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Option<Assignment> {
-    let value = |metrics: &Map<String, Value>| Value::Object(metrics.clone());
-    let is_same = match (before, after) {
-        (None, None) => true,
-        (Some(before), Some(after)) => same_json(&value(before), &value(after)),
-        (Some(_), None) | (None, Some(_)) => false,
-    };
-    (!is_same).then(|| ("train_metrics", after.map(|metrics| value(metrics).to_string())))
 }
 
 /// A finite number of seconds.
