@@ -138,7 +138,7 @@ impl Transaction<'_> {
                 return Ok(Some(made));
             }
             // A presumption is revoked in both rows or in none.
-            if self.reduction.is_run_only() && !made.before.presumed {
+            if self.reduction.run_only && !made.before.presumed {
                 return Ok(Some(made));
             }
             let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);

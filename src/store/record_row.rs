@@ -94,13 +94,13 @@ impl RecordRow {
                 ("error_message", text("error_message", row.error_message.as_ref())),
             ]
         };
-        let differ = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
+        let unchanged = texts(before);
+        let changed = texts(after).into_iter().filter(|text| !unchanged.contains(text));
         let [known, merged] = [before, after].map(|row| Value::from(row.train_metrics.clone()));
         // Metrics that cannot be merged stay as the application wrote them.
         let is_kept = same_json(&known, &merged) || (known.is_null() && self.has_illegible_metrics());
         let metrics = (!is_kept).then(|| ("train_metrics", after.train_metrics.as_ref().map(|_| merged.to_string())));
-        let changed = differ.map(|(after, _)| after).chain(metrics);
-        changed.filter(|(name, _)| columns.has(name)).collect()
+        changed.chain(metrics).filter(|(name, _)| columns.has(name)).collect()
     }
 }
 

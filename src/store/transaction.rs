@@ -331,7 +331,7 @@ impl LockedRun {
         let clock = clock_of(name, &row)?;
         let owns_record = row.get(3).and_then(Option::as_deref) == Some("true");
         row.drain(..4);
-        Ok(Self { run: RunRow::new(row), clock, owns_record })
+        Ok(Self { run: RunRow(row), clock, owns_record })
     }
 }
 
