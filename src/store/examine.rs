@@ -95,9 +95,7 @@ impl Transaction<'_> {
         lists: &[(&str, &str)],
         texts: &[Option<&str>],
     ) -> Result<Vec<Found>, Failure> {
-        let names: Vec<&'static str> =
-            names.iter().copied().filter(|name| self.shape.columns.get(name).is_some()).collect();
-        let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
+        let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, names);
         // The alias keeps PostgreSQL from ordering by the text.
         let columns = list(std::iter::once("CAST(id AS text) AS id_text".to_owned()).chain(reads));
         let select = self.sql(name, &[&[("{columns}", columns.as_str())], lists].concat());

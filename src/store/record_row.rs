@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 
 use super::Assignment;
 use super::session::Dialect;
-use super::shape::{Columns, Shape, without_nul};
+use super::shape::{Columns, without_nul};
 use crate::record::{Row, Status, parse_metrics, read_instant, same_json};
 
 /// The columns that a rule looks at, if they exist.
-const RULE_COLUMNS: [&str; 9] = [
+pub(super) const RULE_COLUMNS: [&str; 9] = [
     "status",
     "train_start_time",
     "train_end_time",
@@ -28,14 +28,9 @@ pub(super) struct RecordRow {
     texts: Vec<Option<String>>,
 }
 
-/// The columns of `shape` that a rule looks at.
-pub(super) fn columns(shape: &Shape) -> Vec<&'static str> {
-    RULE_COLUMNS.into_iter().filter(|name| shape.columns.get(name).is_some()).collect()
-}
-
-/// Selects each of `names` as text.
-pub(super) fn reads(dialect: &Dialect, columns: &Columns, names: &[&str]) -> Vec<String> {
-    names.iter().filter_map(|name| columns.get(name)).map(dialect.read).collect()
+/// Those of `names` that the table has, and the expression that selects each as text.
+pub(super) fn reads(dialect: &Dialect, columns: &Columns, names: &[&'static str]) -> (Vec<&'static str>, Vec<String>) {
+    names.iter().filter_map(|name| Some((*name, (dialect.read)(columns.get(name)?)))).unzip()
 }
 
 impl RecordRow {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::record_row::{self, RecordRow};
+use super::record_row::{self, RULE_COLUMNS, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, COMMIT, Class, Failure, Rows, Session, Texts};
@@ -273,8 +273,7 @@ impl Transaction<'_> {
         if !self.holds(id) {
             return Ok(None);
         }
-        let names = record_row::columns(self.shape);
-        let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
+        let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, &RULE_COLUMNS);
         let read = self.sql("read_record", &[("{columns}", &super::statement::list(reads))]);
         let rows = self.rows(&read, &[Some(id)])?;
         Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts)))
