@@ -154,14 +154,12 @@ impl KeeperMachine {
         // The first read by an image that replaced another.
         let replaced = idle && self.role.failures > 0 && self.due.is_none() && before == JournalFacts::default();
         let stops = self.begun && facts.stopping && !before.stopping;
-        if first_look || (facts.ended && !before.ended) {
+        if first_look || replaced || (facts.ended && !before.ended) {
             self.due = Some(now);
         } else if stops {
             self.plan(now);
         } else if self.begun && facts.started && !before.started {
             self.plan(now + FIRST_HEARTBEAT.min(self.heartbeat));
-        } else if replaced {
-            self.due = Some(now);
         }
     }
 

@@ -259,33 +259,32 @@ impl Keeper {
         let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
-        let options = options(&self.config, self.state.table(), number, &self.shape);
-        // A server's connection is closed between two heartbeats: thousands of runs share a hundred connections.
-        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
-        let is_needed = self.machine.heals_next(clock::boot_time()) || (is_file && self.machine.keeps_open());
-        let keep = if is_needed { Keep::Open } else { Keep::Closed };
-        let done = self.wake();
-        self.attempt = Some(self.attempts.start(options, keep, move |store| delivery.deliver(store), done));
+        let heals_next = self.machine.heals_next(clock::boot_time());
+        self.attempt = Some(self.start(heals_next, move |store| delivery.deliver(store)));
     }
 
     fn heal(&mut self) {
-        let options = options(&self.config, self.state.table(), self.machine.role.failures, &self.shape);
         let (state_dir, destination) = (self.config.state_dir.clone(), Destination::of(&self.config.target));
         let work = move |store: &mut Store| heal(store, &state_dir, &destination, random::fraction());
-        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
-        let keep = if is_file && self.machine.keeps_open() { Keep::Open } else { Keep::Closed };
-        let done = self.wake();
-        self.healing = Some(self.attempts.start(options, keep, work, done));
+        self.healing = Some(self.start(false, work));
     }
 
-    /// Wakes this process from the thread of an attempt.
-    fn wake(&self) -> impl FnOnce() + Send + 'static {
+    /// Starts `work` on the store, which stays open if something follows it at once. A server's connection is closed between two
+    /// heartbeats: thousands of runs share a hundred connections.
+    fn start<T: Send + 'static>(
+        &mut self,
+        is_followed: bool,
+        work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Receiver<Result<T, StoreError>> {
+        let options = options(&self.config, self.state.table(), self.machine.role.failures, &self.shape);
+        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
+        let keep = if is_followed || (is_file && self.machine.keeps_open()) { Keep::Open } else { Keep::Closed };
         let waker = self.waker.clone();
-        move || {
+        self.attempts.start(options, keep, work, move || {
             if let Err(error) = waker.wake() {
                 log::error!(event = "wake_failed", error:%; "");
             }
-        }
+        })
     }
 
     /// On this thread: an attempt can fail before it has a store.

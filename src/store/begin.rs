@@ -27,10 +27,7 @@ impl Store {
         let (run_id, typed) = (run.run_id.to_string(), self.table.quoted());
         let access = if known.is_none() { Access::Begin } else { Access::BeginAgain };
         for _ in 0..ATTEMPTS_MAX {
-            let first = Some(("lock_run", &[Some(run_id.as_str())][..]));
-            let begun = self.transaction(access, first, |transaction, rows| {
-                let name = transaction.session.name();
-                let found = rows.into_iter().next().map(|row| LockedRun::new(name, row)).transpose()?;
+            let begun = self.transaction(access, Some(&run_id), |transaction, found| {
                 Beginning { transaction, run, found }.begin(known, &typed)
             });
             match begun {
@@ -79,14 +76,11 @@ impl Beginning<'_, '_> {
                 Ok(locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0)))
             }
             Some(_) => Ok(None),
-            None => match known {
-                Some(known)
-                    if self.transaction.holds(&known.record_id.0) && self.read(&known.record_id.0)?.is_none() =>
-                {
-                    Ok(Some(known.clone()))
-                }
-                Some(_) | None => Ok(None),
-            },
+            None => {
+                let known = known.filter(|known| self.transaction.holds(&known.record_id.0));
+                let Some(known) = known else { return Ok(None) };
+                Ok(self.read(&known.record_id.0)?.is_none().then(|| known.clone()))
+            }
         }
     }
 
@@ -104,17 +98,16 @@ impl Beginning<'_, '_> {
             return Ok(Begun { version, ..remembered });
         }
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
-        if let Some(version) = remembered.version.as_deref().filter(|_| self.has_version()) {
-            self.transaction.raise_version(&self.run.name, version)?;
-        }
+        let version = remembered.version.as_deref().filter(|_| self.has_version());
+        self.transaction.raise_version(&self.run.name, version)?;
         self.reset()?;
         Ok(Begun { record_id, ..remembered })
     }
 
     /// Status and version of a row.
     fn read(&mut self, id: &str) -> Result<Option<(String, Option<String>)>, Failure> {
-        let has_version = self.transaction.shape.columns.has("version");
-        let columns = ["CAST(status AS text)"].into_iter().chain(has_version.then_some("CAST(version AS text)"));
+        let version = self.has_version().then_some("CAST(version AS text)");
+        let columns = ["CAST(status AS text)"].into_iter().chain(version);
         let read = self.transaction.sql("read_record", &[("{columns}", &list(columns))]);
         let rows = self.transaction.rows(&read, &[Some(id)])?;
         Ok(rows.into_iter().next().map(|row| {
@@ -160,9 +153,7 @@ impl Beginning<'_, '_> {
         }
         self.update(&id)?;
         let version = self.run.version.clone().or(version).filter(|_| self.has_version());
-        if let Some(version) = &version {
-            self.transaction.raise_version(&self.run.name, version)?;
-        }
+        self.transaction.raise_version(&self.run.name, version.as_deref())?;
         Ok(Begun { record_id: RecordId(id), version, table: None })
     }
 
@@ -172,20 +163,20 @@ impl Beginning<'_, '_> {
 
     /// Writes the run's start, and what the user gives, into an adopted row. The rest stays as the application wrote it.
     fn update(&mut self, id: &str) -> Result<(), Failure> {
-        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
-        let mut values = self.first_values(None, self.run.version.as_deref(), &begun_at);
+        let mut values = self.first_values(None, self.run.version.as_deref());
         values.retain(|(name, _)| name != "id" && name != "created_at");
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
         let texts: Vec<Option<&str>> =
             [id].into_iter().chain(values.iter().map(|(_, value)| value.as_str())).map(Some).collect();
-        let written = self.transaction.execute(&update, &texts);
+        let written = self.transaction.session.execute(&update, &texts);
         written.map(|_count| ()).map_err(|failure| self.set_failure(failure))
     }
 
     /// The columns and values of the row, as far as the database takes them.
-    fn first_values(&self, id: Option<&RecordId>, version: Option<&str>, begun_at: &str) -> Vec<(String, String)> {
-        let mut values = self.transaction.shape.columns.first_values(self.run, id, version, begun_at);
+    fn first_values(&self, id: Option<&RecordId>, version: Option<&str>) -> Vec<(String, String)> {
+        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
+        let mut values = self.transaction.shape.columns.first_values(self.run, id, version, &begun_at);
         let reduction = self.transaction.reduction;
         values.retain(|(name, _)| !reduction.omits(name) || self.run.set.iter().any(|(set, _)| set == name));
         for (name, value) in &mut values {
@@ -197,46 +188,34 @@ impl Beginning<'_, '_> {
     }
 
     fn insert_new(&mut self) -> Result<Begun, Failure> {
-        let version = match &self.run.version {
-            _ if !self.has_version() => None,
-            Some(version) => {
-                let version = without_nul(version);
-                self.transaction.raise_version(&self.run.name, &version)?;
-                Some(version)
-            }
-            None => Some(self.transaction.next_version(&self.run.name)?),
-        };
+        let mut version = self.run.version.as_deref().map(without_nul).filter(|_| self.has_version());
+        self.transaction.raise_version(&self.run.name, version.as_deref())?;
+        if self.run.version.is_none() && self.has_version() {
+            version = Some(self.transaction.next_version(&self.run.name)?);
+        }
         Ok(Begun { record_id: self.insert(None, version.as_deref())?, version, table: None })
     }
 
     /// Inserts a row of the user's table and returns its id. `again` is the id that it must have.
     fn insert(&mut self, again: Option<&RecordId>, version: Option<&str>) -> Result<RecordId, Failure> {
-        let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
         let unused = if again.is_none() { self.unused_id()? } else { None };
-        let values = self.first_values(again.or(unused.as_ref()), version, &begun_at);
+        let values = self.first_values(again.or(unused.as_ref()), version);
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert =
             self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
-        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| match failure.class {
-            // Another run has taken the old number since it was free: begin again, and get a new one.
-            Class::IdTaken if again.is_some() => Failure { class: Class::Raced, ..failure },
-            // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
-            Class::IdTaken if !values.iter().any(|(name, _)| name == "id") => {
+        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| {
+            let is_taken = failure.class == Class::IdTaken;
+            if is_taken && again.is_some() {
+                // Another run has taken the old number since it was free: begin again, and get a new one.
+                Failure { class: Class::Raced, ..failure }
+            } else if is_taken && !values.iter().any(|(name, _)| name == "id") {
+                // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
                 let message = format!("{}: the next id of the table is taken already", self.transaction.session.name());
                 StoreError::Transient { message }.into()
+            } else {
+                self.set_failure(failure)
             }
-            Class::BadValue
-            | Class::BadText
-            | Class::Refused
-            | Class::IdTaken
-            | Class::NoSuchId
-            | Class::NoTable
-            | Class::Empty
-            | Class::Raced
-            | Class::Locked
-            | Class::Schema
-            | Class::Other => self.set_failure(failure),
         })?;
         inserted.map(RecordId).ok_or_else(|| {
             let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
@@ -253,8 +232,7 @@ impl Beginning<'_, '_> {
             return Ok(None);
         }
         let next = self.transaction.sql("next_id", &[]);
-        let table = self.transaction.shape.record_table.clone();
-        Ok(self.transaction.text(&next, &[Some(&table)])?.map(RecordId))
+        Ok(self.transaction.text(&next, &[Some(&self.transaction.shape.record_table)])?.map(RecordId))
     }
 
     /// A value that does not fit is the user's, if the user gave one.
@@ -281,10 +259,10 @@ impl Beginning<'_, '_> {
             let tied_at = run_row::instant_text(clock.now);
             self.reset()?;
             let values = [
-                ("tied_at", Some(tied_at.as_str())),
-                ("record_table", Some(table.as_str())),
-                ("record_id", Some(begun.record_id.0.as_str())),
-                ("record_version", begun.version.as_deref()),
+                ("tied_at", Some(tied_at)),
+                ("record_table", Some(table)),
+                ("record_id", Some(begun.record_id.0.clone())),
+                ("record_version", begun.version.clone()),
             ];
             return self.transaction.update_run(&run_id, &values);
         }

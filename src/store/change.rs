@@ -9,14 +9,12 @@ use super::record_row::{RecordRow, clean};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Column, Failure};
-use super::shape::{Shape, without_nul};
+use super::shape::{Columns, without_nul};
 use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{LockedRun, Transaction};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
-use crate::record::{
-    Applied, Change, DatabaseClock, Decision, Progress, RecordId, Report, Row, RunId, Status, Verdict, decide, merge,
-};
+use crate::record::{Applied, Change, Decision, Progress, RecordId, Row, RunId, Status, decide, merge};
 use crate::sys::failpoint;
 
 /// An application may write its row between the read and the write; so often it is read again.
@@ -26,7 +24,7 @@ const SWAPS_MAX: usize = 10;
 const AUDIT: &str = "finalized";
 
 /// A rule: the row after, and the result.
-type Rule<'a> = &'a dyn Fn(Row, DatabaseClock) -> (Option<Row>, Applied);
+type Rule<'a> = &'a dyn Fn(Row) -> (Option<Row>, Applied);
 
 /// What a rule made of a record.
 struct Outcome {
@@ -60,22 +58,19 @@ impl Store {
     }
 
     fn apply_once(&mut self, run_id: &str, change: &Change) -> Result<Applied, Failure> {
-        self.transaction(Access::Write, Some(("lock_run", &[Some(run_id)])), |transaction, mut rows| {
-            let Some(row) = rows.pop() else { return Ok(Applied::Missing) };
-            let locked = LockedRun::new(transaction.session.name(), row)?;
+        self.transaction(Access::Write, Some(run_id), |transaction, locked| {
+            let Some(locked) = locked else { return Ok(Applied::Missing) };
             let Some(begun) = locked.run.begun().filter(|_| locked.run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
             };
             if !locked.owns_record {
                 return transaction.presume_without_record(run_id, &locked, change);
             }
-            let change = fitted(change, transaction.shape);
-            let rule = |row: Row, clock| merge(Some(row), &change, clock);
-            let applied = transaction.change(&begun.record_id.0, Some(&locked.run), locked.clock, &rule)?;
+            let change = fitted(change, &transaction.shape.columns);
+            let rule = |row: Row| merge(Some(row), &change, locked.clock);
+            let applied = transaction.change(&begun.record_id.0, Some(&locked.run), &rule)?;
             let Some(made) = applied else { return Ok(Applied::Missing) };
-            if made.applied != Applied::Kept {
-                transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
-            }
+            transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
             if matches!(change, Change::Finalize(..)) {
                 failpoint::reached("committing");
             }
@@ -127,13 +122,7 @@ impl Store {
 
 impl Transaction<'_> {
     /// Applies `rule` to the record `id` and writes what changed of the user's row. `None` if the row is missing.
-    fn change(
-        &mut self,
-        id: &str,
-        run: Option<&RunRow>,
-        clock: DatabaseClock,
-        rule: Rule<'_>,
-    ) -> Result<Option<Outcome>, Failure> {
+    fn change(&mut self, id: &str, run: Option<&RunRow>, rule: Rule<'_>) -> Result<Option<Outcome>, Failure> {
         let mut dropped: Option<(RecordRow, Outcome)> = None;
         for attempt in 0..SWAPS_MAX {
             let Some(known) = self.read_record(id)? else {
@@ -143,13 +132,13 @@ impl Transaction<'_> {
             if let Some(run) = run {
                 run.describe(&mut before);
             }
-            let (Some(after), applied) = rule(before.clone(), clock) else { return Ok(None) };
+            let (Some(after), applied) = rule(before.clone()) else { return Ok(None) };
             let made = Outcome { applied, before, after };
             if made.applied != Applied::Written {
                 return Ok(Some(made));
             }
             // A presumption is revoked in both rows or in none.
-            if self.reduction.is_run_only() && !made.before.presumed {
+            if self.reduction.run_only && !made.before.presumed {
                 return Ok(Some(made));
             }
             let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
@@ -173,16 +162,16 @@ impl Transaction<'_> {
     /// Writes `changes` if the row still is as it was read.
     fn swap(&mut self, id: &str, known: &RecordRow, changes: &[Assignment]) -> Result<bool, Failure> {
         let assigned = assignments(2, changes.iter().map(|(name, _)| name));
+        let known = known.texts().filter(|_| !self.session.dialect().is_exclusive);
         let compared: Vec<(&Column, Option<&str>)> =
-            known.texts().filter_map(|(name, text)| Some((self.shape.columns.get(name)?, text))).collect();
-        let compared = if self.session.dialect().is_exclusive { Vec::new() } else { compared };
+            known.filter_map(|(name, text)| Some((self.shape.columns.get(name)?, text))).collect();
         let reads = compared.iter().map(|(column, _)| (self.session.dialect().read)(column));
         let conditions = reads.zip(2 + changes.len()..).map(|(read, at)| format!("{read} IS NOT DISTINCT FROM ${at}"));
         let condition = std::iter::once("TRUE".to_owned()).chain(conditions).collect::<Vec<_>>().join("\n    AND ");
         let update = self.sql("update_record", &[("{assignments}", &assigned), ("{condition}", &condition)]);
         let texts = changes.iter().map(|(_, text)| text.as_deref()).chain(compared.iter().map(|(_, text)| *text));
         let texts: Vec<Option<&str>> = std::iter::once(Some(id)).chain(texts).collect();
-        Ok(self.execute(&update, &texts)? > 0)
+        Ok(self.session.execute(&update, &texts)? > 0)
     }
 
     /// A run whose record is another's now can only be presumed lost; anything else begins it again.
@@ -192,62 +181,60 @@ impl Transaction<'_> {
         locked: &LockedRun,
         change: &Change,
     ) -> Result<Applied, Failure> {
-        let before = Row { status: Some(Status::Training), ..locked.run.row() };
-        match (change, merge(Some(before.clone()), change, locked.clock)) {
-            (Change::Presume(_), (Some(after), applied @ (Applied::Written | Applied::Renewed))) => {
-                self.update_run(run_id, &run_row::changes(&before, &after))?;
-                Ok(applied)
-            }
-            (Change::Presume(_), (_, applied)) => Ok(applied),
-            (Change::Begin(_) | Change::Heartbeat(_) | Change::Finalize(..), _) => Ok(Applied::Missing),
+        if !matches!(change, Change::Presume(_)) {
+            return Ok(Applied::Missing);
         }
+        let before = Row { status: Some(Status::Training), ..locked.run.row() };
+        let (Some(after), applied) = merge(Some(before.clone()), change, locked.clock) else {
+            return Ok(Applied::Missing);
+        };
+        self.update_run(run_id, &run_row::changes(&before, &after))?;
+        Ok(applied)
     }
 
     /// Writes columns of a run's row.
-    pub(super) fn update_run<T: AsRef<str>>(
-        &mut self,
-        run_id: &str,
-        values: &[(&'static str, Option<T>)],
-    ) -> Result<(), Failure> {
+    pub(super) fn update_run(&mut self, run_id: &str, values: &[Assignment]) -> Result<(), Failure> {
         if values.is_empty() {
             return Ok(());
         }
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.sql("update_run", &[("{assignments}", &assigned)]);
-        let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_ref().map(|text| self.run_text(name, text.as_ref()))).collect();
+        let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> =
             std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
-        self.execute(&update, &texts).map(|_count| ())
+        self.session.execute(&update, &texts).map(|_count| ())
     }
 
     /// Inserts a run's row; 0 if there is one.
     pub(super) fn insert_run(&mut self, values: &[Assignment]) -> Result<u64, Failure> {
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
-        let clean: Vec<Option<String>> =
-            values.iter().map(|(name, text)| text.as_deref().map(|text| self.run_text(name, text))).collect();
+        let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
-        self.execute(&insert, &texts)
+        self.session.execute(&insert, &texts)
     }
 
-    /// A text of `runwrap_runs` without NUL, which in JSON is an escape.
-    fn run_text(&self, name: &str, text: &str) -> String {
-        let text = match serde_json::from_str(text) {
-            Ok(json) if matches!(name, "command" | "context") => clean(json).to_string(),
-            _ => without_nul(text),
+    /// Texts of `runwrap_runs` without NUL, which in JSON is an escape.
+    fn run_texts(&self, values: &[Assignment]) -> Vec<Option<String>> {
+        let run_text = |(name, text): &Assignment| {
+            let text = match serde_json::from_str(text.as_ref()?) {
+                Ok(json) if matches!(*name, "command" | "context") => clean(json).to_string(),
+                _ => without_nul(text.as_ref()?),
+            };
+            // These name what the database has.
+            let is_known = matches!(*name, "record_table" | "record_id");
+            Some(if is_known { text } else { self.reduction.encoded(&text, "").into_owned() })
         };
-        // These name what the database has.
-        if matches!(name, "record_table" | "record_id") { text } else { self.reduction.encoded(&text, "").into_owned() }
+        values.iter().map(run_text).collect()
     }
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
         let run = self.lock_runs_of(id)?.pop();
         let clock = self.clock()?;
         let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };
-        let fitted = fitted_decision(decision, self.shape);
-        let rule = |row: Row, clock| decide(Some(row), &fitted, clock);
-        let Some(made) = self.change(id, run.as_ref(), clock, &rule)? else { return Ok(Decided::MISSING) };
+        let fitted = fitted_decision(decision, &self.shape.columns);
+        let rule = |row: Row| decide(Some(row), &fitted, clock);
+        let Some(made) = self.change(id, run.as_ref(), &rule)? else { return Ok(Decided::MISSING) };
         let is_derived = matches!(decision, Decision::Derive);
         let mut after = self.view(id)?;
         if made.applied != Applied::Written || (is_derived && after.as_ref() == Some(&before)) {
@@ -264,8 +251,7 @@ impl Transaction<'_> {
     /// The runs that describe a record, locked, the newest last.
     fn lock_runs_of(&mut self, id: &str) -> Result<Vec<RunRow>, Failure> {
         let lock = self.sql("lock_runs_of", &[("{columns}", &run_row::select_list())]);
-        let table = self.shape.record_table.clone();
-        Ok(run_row::runs(self.rows(&lock, &[Some(&table), Some(id)])?))
+        Ok(run_row::runs(self.rows(&lock, &[Some(&self.shape.record_table), Some(id)])?))
     }
 
     /// Writes who decided and why: into the last run that describes the record, or into a row of its own.
@@ -289,35 +275,24 @@ impl Transaction<'_> {
 }
 
 /// `change` with texts that the table takes.
-fn fitted(change: &Change, shape: &Shape) -> Change {
-    let progress = |progress: &Progress, error: Option<&str>| {
-        let (model_path, error) = shape.columns.fit(progress.report.model_path.as_deref(), error);
-        let report = Report { model_path, ..progress.report.clone() };
-        (Progress { report, ..progress.clone() }, error)
-    };
-    match change {
-        Change::Heartbeat(known) => {
-            let (mut fitted, error) = progress(known, known.report.error.as_deref());
-            fitted.report.error = error;
-            Change::Heartbeat(fitted)
+fn fitted(change: &Change, columns: &Columns) -> Change {
+    let mut fitted = change.clone();
+    match &mut fitted {
+        Change::Heartbeat(Progress { report, .. }) => columns.fit_both(&mut report.model_path, &mut report.error),
+        Change::Finalize(Progress { report, .. }, ending) => {
+            columns.fit_both(&mut report.model_path, &mut ending.error_message);
         }
-        Change::Finalize(known, ending) => {
-            let (fitted, error_message) = progress(known, ending.error_message.as_deref());
-            Change::Finalize(fitted, crate::record::Ending { error_message, ..ending.clone() })
-        }
-        Change::Begin(_) | Change::Presume(_) => change.clone(),
+        Change::Begin(_) | Change::Presume(_) => {}
     }
+    fitted
 }
 
-fn fitted_decision(decision: &Decision, shape: &Shape) -> Decision {
-    match decision {
-        Decision::Close(verdict) => {
-            let (model_path, explanation) =
-                shape.columns.fit(verdict.model_path.as_deref(), verdict.explanation.as_deref());
-            Decision::Close(Verdict { explanation, model_path, ..verdict.clone() })
-        }
-        Decision::GiveUp(_) | Decision::Derive => decision.clone(),
+fn fitted_decision(decision: &Decision, columns: &Columns) -> Decision {
+    let mut fitted = decision.clone();
+    if let Decision::Close(verdict) = &mut fitted {
+        columns.fit_both(&mut verdict.model_path, &mut verdict.explanation);
     }
+    fitted
 }
 
 /// The context of the run, with what an operator changed at its end: who, when, before and after.

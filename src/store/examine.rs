@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, Utc};
+
 use super::record_row::{self, RecordRow, seconds};
 use super::run_row::RunRow;
 use super::session::{Class, Failure};
@@ -10,7 +12,7 @@ use super::statement::{list, places};
 use super::transaction::{Nesting, Transaction, sql};
 use super::{Page, Scope, Store, StoreError, Suspect, Suspicious};
 use crate::record::{
-    Cell, DatabaseClock, Examined, Reason, RecordId, RunId, Status, Watched, findings, is_overdue, may_be_stuck,
+    Cell, DatabaseClock, Examined, RecordId, Row, RunId, Status, Watched, findings, is_overdue, may_be_stuck,
     read_instant,
 };
 
@@ -37,8 +39,7 @@ impl Store {
         let rows = match glance {
             Some(Err(Failure { class: Class::Schema, .. })) | None => self.read(|transaction| {
                 let select = transaction.sql("overdue", &[("{limit}", &limit)]);
-                let table = transaction.shape.record_table.clone();
-                transaction.rows(&select, &[Some(&table)])
+                transaction.rows(&select, &[Some(&transaction.shape.record_table)])
             })?,
             Some(rows) => rows?,
         };
@@ -74,8 +75,7 @@ impl Store {
     pub fn estimate(&mut self) -> Result<Option<u64>, StoreError> {
         self.read(|transaction| {
             let select = transaction.sql("estimate", &[]);
-            let table = transaction.shape.table.clone();
-            Ok(transaction.text(&select, &[Some(&table)])?.and_then(|number| number.parse().ok()))
+            transaction.number(&select, &[Some(&transaction.shape.table)])
         })
     }
 }
@@ -95,9 +95,7 @@ impl Transaction<'_> {
         lists: &[(&str, &str)],
         texts: &[Option<&str>],
     ) -> Result<Vec<Found>, Failure> {
-        let names: Vec<&'static str> =
-            names.iter().copied().filter(|name| self.shape.columns.get(name).is_some()).collect();
-        let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
+        let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, names);
         // The alias keeps PostgreSQL from ordering by the text.
         let columns = list(std::iter::once("CAST(id AS text) AS id_text".to_owned()).chain(reads));
         let select = self.sql(name, &[&[("{columns}", columns.as_str())], lists].concat());
@@ -111,9 +109,14 @@ impl Transaction<'_> {
     }
 
     /// The last run of each record.
-    fn last_runs(&mut self, ids: &[String]) -> Result<HashMap<String, RunRow>, Failure> {
-        let runs = self.runs_of(ids)?;
-        Ok(runs.into_iter().filter_map(|run| Some((run.get("record_id")?.to_owned(), run))).collect())
+    fn last_runs<'i>(&mut self, ids: impl Iterator<Item = &'i String>) -> Result<HashMap<String, RunRow>, Failure> {
+        let ids: Vec<String> = ids.cloned().collect();
+        let mut last = HashMap::new();
+        for ids in ids.chunks(PAGE as usize) {
+            let runs = self.runs_of(ids)?.into_iter();
+            last.extend(runs.filter_map(|run| Some((run.get("record_id")?.to_owned(), run))));
+        }
+        Ok(last)
     }
 
     fn examine_all(&mut self, after: Option<&RecordId>, limit: u32, clock: DatabaseClock) -> Result<Page, Failure> {
@@ -128,17 +131,16 @@ impl Transaction<'_> {
 
     fn examine_live(&mut self, after: Option<&RecordId>, limit: u32, clock: DatabaseClock) -> Result<Page, Failure> {
         let select = self.sql("live_page", &[("{limit}", &limit.to_string())]);
-        let table = self.shape.record_table.clone();
-        let rows = self.rows(&select, &[Some(&table), Some(after.map_or("", |id| id.0.as_str()))])?;
+        let after = after.map_or("", |id| id.0.as_str());
+        let rows = self.rows(&select, &[Some(&self.shape.record_table), Some(after)])?;
         let ids: Vec<String> = rows.into_iter().flatten().flatten().collect();
         let last = ids.last().cloned().map(RecordId);
         let ids = self.held(&ids);
         let mut found = Vec::new();
         for ids in ids.chunks(PAGE as usize) {
             let texts: Vec<Option<&str>> = ids.iter().map(|id| Some(id.as_str())).collect();
-            let lists = [("{values}", places(1, ids.len()))];
-            let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
-            found.extend(self.found("records_by_id", &EXAMINED_COLUMNS, &lists, &texts)?);
+            let values = places(1, ids.len());
+            found.extend(self.found("records_by_id", &EXAMINED_COLUMNS, &[("{values}", &values)], &texts)?);
         }
         self.page(found, last, clock)
     }
@@ -150,16 +152,14 @@ impl Transaction<'_> {
             (found.id, examined)
         });
         let unsound: Vec<(String, Examined)> = examined.filter(|(_, examined)| !is_sound(examined)).collect();
-        let ids: Vec<String> = unsound.iter().map(|(id, _)| id.clone()).collect();
-        let mut runs = HashMap::new();
-        for ids in ids.chunks(PAGE as usize) {
-            runs.extend(self.last_runs(ids)?);
-        }
+        let runs = self.last_runs(unsound.iter().map(|(id, _)| id))?;
         let is_integer = self.shape.columns.id_is_integer();
         let suspicious = unsound.into_iter().map(|(id, mut examined)| {
             if let Some(run) = runs.get(&id) {
-                examined.watch = watched(run, clock);
-                examined.presumed = run.get("presumed").is_some_and(|truth| matches!(truth, "1" | "true"));
+                let run = run.row();
+                let overdue = run.watch.is_some_and(|watch| is_overdue(watch, clock));
+                examined.watch = run.reason.map_or(Watched::Living { overdue }, |reason| Watched::Ended { reason });
+                examined.presumed = run.presumed;
             }
             let number = id.parse::<i64>().ok().filter(|_| is_integer);
             let record_id = number.map_or_else(|| serde_json::json!(id), |number| serde_json::json!(number));
@@ -199,23 +199,21 @@ impl Transaction<'_> {
         let names = [&EXAMINED_COLUMNS[..], &["model_path"]].concat();
         let most = u32::MAX.to_string();
         let lists = [("{condition}", self.session.dialect().has_status), ("{limit}", most.as_str())];
+        let training = self.found("page", &names, &lists, &[Some("training")])?;
+        let runs = self.last_runs(training.iter().map(|found| &found.id))?;
         let mut silent = Vec::new();
-        for found in self.found("page", &names, &lists, &[Some("training")])?.chunks(PAGE as usize) {
-            let ids: Vec<String> = found.iter().map(|found| found.id.clone()).collect();
-            let runs = self.last_runs(&ids)?;
-            for found in found {
-                let mut row = found.row.row();
-                if let Some(run) = runs.get(&found.id) {
-                    run.describe(&mut row);
-                }
-                if may_be_stuck(&row, silent_seconds, clock) {
-                    silent.push((found.id.clone(), row));
-                }
+        for Found { id, row } in training {
+            let mut row = row.row();
+            if let Some(run) = runs.get(&id) {
+                run.describe(&mut row);
+            }
+            if may_be_stuck(&row, silent_seconds, clock) {
+                silent.push((id, row));
             }
         }
         let models: Vec<String> = silent.iter().filter_map(|(_, row)| row.model_path.clone()).collect();
         let latest = self.latest_starts(&models)?;
-        let suspect = |(id, row): (String, crate::record::Row)| {
+        let suspect = |(id, row): (String, Row)| {
             let later = |path: &String| latest.get(path).copied().flatten() > row.train_start_time;
             // Written by a later record too, the file proves nothing of this one.
             let is_own = |path: &String| row.train_start_time.is_none() || !later(path);
@@ -225,20 +223,16 @@ impl Transaction<'_> {
     }
 
     /// The latest start among the records that write each of `models`.
-    fn latest_starts(
-        &mut self,
-        models: &[String],
-    ) -> Result<HashMap<String, Option<chrono::DateTime<chrono::Utc>>>, Failure> {
+    fn latest_starts(&mut self, models: &[String]) -> Result<HashMap<String, Option<DateTime<Utc>>>, Failure> {
         let mut latest = HashMap::new();
         for models in models.chunks(PAGE as usize) {
             let texts: Vec<Option<&str>> = models.iter().map(|path| Some(path.as_str())).collect();
-            let lists = [("{values}", places(1, models.len()))];
-            let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
-            for found in self.found("later_models", &["model_path", "train_start_time"], &lists, &texts)? {
-                let started_at = found.row.get("train_start_time").and_then(read_instant);
-                let path = found.row.get("model_path").unwrap_or_default().to_owned();
-                let known = latest.entry(path).or_insert(started_at);
-                *known = (*known).max(started_at);
+            let values = places(1, models.len());
+            let columns = ["model_path", "train_start_time"];
+            for found in self.found("later_models", &columns, &[("{values}", &values)], &texts)? {
+                let Row { model_path, train_start_time, .. } = found.row.row();
+                let known = latest.entry(model_path.unwrap_or_default()).or_insert(train_start_time);
+                *known = (*known).max(train_start_time);
             }
         }
         Ok(latest)
@@ -250,13 +244,4 @@ fn is_sound(examined: &Examined) -> bool {
     let status = examined.status.as_deref().map(str::trim_end).and_then(Status::parse);
     let has_ended = matches!(status, Some(Status::Completed | Status::Failed));
     has_ended && findings("", examined, f64::INFINITY, "").is_empty()
-}
-
-/// The run of a record, for `check`.
-fn watched(run: &RunRow, clock: DatabaseClock) -> Watched {
-    match run.get("reason") {
-        None => Watched::Living { overdue: run.watch().is_some_and(|watch| is_overdue(watch, clock)) },
-        // A later version may have a reason that this one has no word for.
-        Some(word) => Watched::Ended { reason: Reason::parse(word).unwrap_or(Reason::Manual) },
-    }
 }

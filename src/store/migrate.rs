@@ -1,6 +1,6 @@
 //! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
-use super::session::{Access, Dialect, Failure};
+use super::session::{Access, Dialect, Failure, Migration};
 use super::statement::{fill, section};
 use super::table::TableName;
 use super::transaction::sql;
@@ -26,14 +26,13 @@ impl Store {
     fn make_missing(&mut self) -> Result<usize, Failure> {
         let lock = section(self.session.dialect(), "lock_migrations");
         self.session.rows(lock, &[])?;
-        let shape = self.read_shape()?;
+        let shape = self.read_shape(None)?;
         let dialect = self.session.dialect();
         let done = self.migrated(&shape)?.unwrap_or_else(|| dialect.newest_migration());
         let mut applied = 0;
         for migration in dialect.migrations.iter().filter(|migration| migration.number > done) {
             let tables = [("{table}", shape.table.as_str()), ("{schema}", shape.schema.as_str())];
-            self.session.script(&fill(migration.statements, &tables))?;
-            self.session.script(&record_of(dialect, &shape.schema, migration.number, migration.is_breaking))?;
+            self.session.script(&recorded(dialect, migration, &tables))?;
             applied += 1;
         }
         if !shape.has_table() {
@@ -45,10 +44,11 @@ impl Store {
     }
 }
 
-/// The statement that records a migration.
-fn record_of(dialect: &Dialect, schema: &str, number: u32, is_breaking: bool) -> String {
-    let values = format!("{number}, {is_breaking}");
-    fill(section(dialect, "record_migration"), &[("{schema}", schema), ("{values}", &values)])
+/// The statements of a migration, and the one that records it.
+fn recorded(dialect: &Dialect, migration: &Migration, tables: &[(&str, &str)]) -> String {
+    let values = format!("{}, {}", migration.number, migration.is_breaking);
+    let record = fill(section(dialect, "record_migration"), &[tables, &[("{values}", &values)]].concat());
+    fill(migration.statements, tables) + &record
 }
 
 /// Everything that `migrate` does to an empty database, for a person to run.
@@ -61,10 +61,7 @@ pub(super) fn script(dialect: &Dialect, table: &TableName) -> String {
     for migration in dialect.migrations {
         let note = "Leave out each migration whose number is in runwrap_migrations.";
         script.extend(["-- Migration ", &migration.number.to_string(), ". ", note, "\n"]);
-        script.push_str(&fill(migration.statements, &tables));
-        let record = format!("{}, {}", migration.number, migration.is_breaking);
-        script.push_str(&fill(section(dialect, "record_migration"), &[&tables[..], &[("{values}", &record)]].concat()));
-        script.push_str("\n\n");
+        script.extend([&recorded(dialect, migration, &tables), "\n\n"]);
     }
     script + &fill(section(dialect, "training_records"), &tables) + "\n\nCOMMIT;\n"
 }

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 
 use super::Assignment;
 use super::session::Dialect;
-use super::shape::{Columns, Shape, without_nul};
+use super::shape::{Columns, without_nul};
 use crate::record::{Row, Status, parse_metrics, read_instant, same_json};
 
 /// The columns that a rule looks at, if they exist.
-const RULE_COLUMNS: [&str; 9] = [
+pub(super) const RULE_COLUMNS: [&str; 9] = [
     "status",
     "train_start_time",
     "train_end_time",
@@ -28,14 +28,9 @@ pub(super) struct RecordRow {
     texts: Vec<Option<String>>,
 }
 
-/// The columns of `shape` that a rule looks at.
-pub(super) fn columns(shape: &Shape) -> Vec<&'static str> {
-    RULE_COLUMNS.into_iter().filter(|name| shape.columns.get(name).is_some()).collect()
-}
-
-/// Selects each of `names` as text.
-pub(super) fn reads(dialect: &Dialect, columns: &Columns, names: &[&str]) -> Vec<String> {
-    names.iter().filter_map(|name| columns.get(name)).map(dialect.read).collect()
+/// Those of `names` that the table has, and the expression that selects each as text.
+pub(super) fn reads(dialect: &Dialect, columns: &Columns, names: &[&'static str]) -> (Vec<&'static str>, Vec<String>) {
+    names.iter().filter_map(|name| Some((*name, (dialect.read)(columns.get(name)?)))).unzip()
 }
 
 impl RecordRow {
@@ -94,23 +89,14 @@ impl RecordRow {
                 ("error_message", text("error_message", row.error_message.as_ref())),
             ]
         };
-        let differ = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
-        let metrics = metrics_change(before.train_metrics.as_ref(), after.train_metrics.as_ref());
+        let unchanged = texts(before);
+        let changed = texts(after).into_iter().filter(|text| !unchanged.contains(text));
+        let [known, merged] = [before, after].map(|row| Value::from(row.train_metrics.clone()));
         // Metrics that cannot be merged stay as the application wrote them.
-        let metrics = metrics.filter(|_| before.train_metrics.is_some() || !self.has_illegible_metrics());
-        let changed = differ.map(|(after, _)| after).chain(metrics);
-        changed.filter(|(name, _)| columns.has(name)).collect()
+        let is_kept = same_json(&known, &merged) || (known.is_null() && self.has_illegible_metrics());
+        let metrics = (!is_kept).then(|| ("train_metrics", after.train_metrics.as_ref().map(|_| merged.to_string())));
+        changed.chain(metrics).filter(|(name, _)| columns.has(name)).collect()
     }
-}
-
-fn metrics_change(before: Option<&Map<String, Value>>, after: Option<&Map<String, Value>>) -> Option<Assignment> {
-    let value = |metrics: &Map<String, Value>| Value::Object(metrics.clone());
-    let is_same = match (before, after) {
-        (None, None) => true,
-        (Some(before), Some(after)) => same_json(&value(before), &value(after)),
-        (Some(_), None) | (None, Some(_)) => false,
-    };
-    (!is_same).then(|| ("train_metrics", after.map(|metrics| value(metrics).to_string())))
 }
 
 /// A finite number of seconds.

@@ -17,7 +17,7 @@ pub(super) struct Reduction {
     /// Columns of the user's row that are not written.
     omitted: &'static [&'static str],
     /// The user's row is not written at all.
-    run_only: bool,
+    pub(super) run_only: bool,
 }
 
 /// Characters of a message that a constraint on its length is likely to take.
@@ -67,11 +67,6 @@ impl Reduction {
     pub(super) fn of_record(&self, known: &str, changes: Vec<Assignment>) -> Vec<Assignment> {
         let kept = changes.into_iter().filter(|(name, _)| !self.omits(name));
         kept.map(|(name, text)| (name, text.map(|text| self.text(name, &text, known)))).collect()
-    }
-
-    /// Whether nothing of the user's row is written.
-    pub(super) const fn is_run_only(&self) -> bool {
-        self.run_only
     }
 
     /// Whether a column of the user's row is not written.

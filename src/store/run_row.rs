@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Assignment;
 use super::record_row::RecordRow;
 use super::session::Rows;
+use super::statement::list;
 use crate::record::{Begun, Reason, RecordId, Row, Run, Usage, Watch, read_instant};
 
 /// How a column reads, for a program.
@@ -51,7 +52,7 @@ const INTERNAL_COLUMNS: [&str; 3] = ["record_table", "record_version", "timeline
 
 /// One run, as texts.
 #[derive(Clone, Debug)]
-pub(super) struct RunRow(Vec<Option<String>>);
+pub(super) struct RunRow(pub(super) Vec<Option<String>>);
 
 fn names() -> impl Iterator<Item = &'static str> {
     SHOWN_COLUMNS.iter().map(|(name, _)| *name).chain(INTERNAL_COLUMNS)
@@ -59,7 +60,7 @@ fn names() -> impl Iterator<Item = &'static str> {
 
 /// The select list of a run.
 pub(super) fn select_list() -> String {
-    names().map(|name| format!("CAST({name} AS text)")).collect::<Vec<_>>().join(",\n    ")
+    list(names().map(|name| format!("CAST({name} AS text)")))
 }
 
 /// `rows` of `select_list`.
@@ -68,10 +69,6 @@ pub(super) fn runs(rows: Rows) -> Vec<RunRow> {
 }
 
 impl RunRow {
-    pub(super) const fn new(texts: Vec<Option<String>>) -> Self {
-        Self(texts)
-    }
-
     /// The run for the rules, without the user's row.
     pub(super) fn row(&self) -> Row {
         let mut row = RecordRow::new(Vec::new(), Vec::new()).row();
@@ -144,8 +141,8 @@ impl RunRow {
 
 /// The run's columns that differ between two states of its record.
 pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
-    let changed = texts(after).into_iter().zip(texts(before)).filter(|(after, before)| after != before);
-    changed.map(|(after, _)| after).collect()
+    let known = texts(before);
+    texts(after).into_iter().filter(|text| !known.contains(text)).collect()
 }
 
 fn texts(row: &Row) -> [Assignment; 14] {

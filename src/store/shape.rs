@@ -7,18 +7,14 @@ use super::session::{Column, Dialect, Rows};
 use super::table::TableName;
 use crate::record::{RecordId, Run};
 
-/// The columns of the user's table that runwrap writes if they exist, and why `--set` may not name one. `id` and `status` must exist.
-const OWN_COLUMNS: [(&str, Option<&str>); 10] = [
-    ("id", None),
-    ("version", Some("use --model-version")),
-    ("status", Some("runwrap writes it itself")),
-    ("train_start_time", Some("runwrap writes it itself")),
-    ("train_end_time", Some("runwrap writes it itself")),
-    ("train_duration", Some("runwrap writes it itself")),
-    ("train_metrics", None),
-    ("model_path", Some("use --model-path")),
-    ("error_message", None),
-    ("created_at", None),
+/// The columns of the user's table that `--set` may not name, and the hint of that.
+const RESERVED_COLUMNS: [(&str, &str); 6] = [
+    ("version", "use --model-version"),
+    ("status", "runwrap writes it itself"),
+    ("train_start_time", "runwrap writes it itself"),
+    ("train_end_time", "runwrap writes it itself"),
+    ("train_duration", "runwrap writes it itself"),
+    ("model_path", "use --model-path"),
 ];
 
 /// The types of an id, in either dialect, that are integers.
@@ -141,7 +137,7 @@ impl Columns {
                 let why = format!("table {table} has no such column; it has {}", self.names());
                 return refused(why, "correct the name, or add the column to the table");
             }
-            if let Some(hint) = OWN_COLUMNS.iter().find_map(|(own, hint)| hint.filter(|_| own == name)) {
+            if let Some((_, hint)) = RESERVED_COLUMNS.iter().find(|(reserved, _)| reserved == name) {
                 return refused("this column cannot be set".into(), hint);
             }
             if set[..at].iter().any(|(earlier, _)| earlier == name) {
@@ -160,7 +156,7 @@ impl Columns {
         version: Option<&str>,
         begun_at: &str,
     ) -> Vec<(String, String)> {
-        let (model_path, error_message) = self.fit(run.model_path.as_deref(), None);
+        let (model_path, _no_message) = self.fit(run.model_path.as_deref(), None);
         let created_at = self.get("created_at").is_some_and(|column| !column.has_default).then(|| begun_at.to_owned());
         let own = [
             ("id", id.map_or_else(|| self.first_id(run), |id| Some(id.0.clone()))),
@@ -168,7 +164,6 @@ impl Columns {
             ("status", Some("training".to_owned())),
             ("train_start_time", Some(begun_at.to_owned())),
             ("model_path", model_path),
-            ("error_message", error_message),
             ("created_at", created_at),
         ];
         let set = run.set.iter().map(|(name, value)| (name.as_str(), Some(value.clone())));
@@ -215,6 +210,11 @@ impl Columns {
             if self.cut("error_message", &noted) == noted { noted } else { self.cut("error_message", message) }
         });
         (None, message)
+    }
+
+    /// Makes both as the table takes them.
+    pub(super) fn fit_both(&self, model_path: &mut Option<String>, error_message: &mut Option<String>) {
+        (*model_path, *error_message) = self.fit(model_path.as_deref(), error_message.as_deref());
     }
 
     /// `text` as long as the column takes.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::record_row::{self, RecordRow};
+use super::record_row::{self, RULE_COLUMNS, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, COMMIT, Class, Failure, Rows, Session, Texts};
@@ -46,20 +46,22 @@ impl ShapeCache {
 }
 
 impl Store {
-    /// Runs `work` in a transaction, with the rows of its first statement, a section of `sql/`. Missing tables are made before. If the
-    /// tables are not as the cache has them, they are read again, once.
+    /// Runs `work` in a transaction that begins by locking the run, if one is named. Missing tables are made before. If the tables are
+    /// not as the cache has them, they are read again, once.
     pub(super) fn transaction<T>(
         &mut self,
         access: Access,
-        first: Option<(&str, Texts<'_>)>,
-        mut work: impl FnMut(&mut Transaction<'_>, Rows) -> Result<T, Failure>,
+        run_id: Option<&str>,
+        mut work: impl FnMut(&mut Transaction<'_>, Option<LockedRun>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut cached = self.options.shape.get();
         loop {
-            let begun = self.begin_transaction(access, first, cached.clone());
+            let begun = self.begin_transaction(access, run_id, cached.clone());
             let result = begun.and_then(|(shape, rows)| {
+                let name = self.session.name();
+                let locked = rows.into_iter().next().map(|row| LockedRun::new(name, row)).transpose()?;
                 let reduction = self.reduction;
-                work(&mut Transaction { session: self.session.as_mut(), shape: &shape, reduction }, rows)
+                work(&mut Transaction { session: self.session.as_mut(), shape: &shape, reduction }, locked)
             });
             let ended = self.end_transaction(result);
             match ended {
@@ -111,25 +113,22 @@ impl Store {
     fn begin_transaction(
         &mut self,
         access: Access,
-        first: Option<(&str, Texts<'_>)>,
+        run_id: Option<&str>,
         cached: Option<Arc<Shape>>,
     ) -> Result<(Arc<Shape>, Rows), Failure> {
-        let Some(shape) = cached else {
-            let shape = self.begin_and_read(access)?;
-            let rows = first.map_or(Ok(Rows::new()), |(name, texts)| {
-                let statement = with_run(self.session.as_ref(), &shape, name);
-                self.session.rows(&statement, texts)
-            });
-            return Ok((shape, rows?));
-        };
-        let first = first.map(|(name, texts)| (with_run(self.session.as_ref(), &shape, name), texts));
-        let rows = self.begin_with(access, first.as_ref().map(|(text, texts)| (text.as_str(), *texts)))?;
+        let is_known = cached.is_some();
+        let shape = cached.map_or_else(|| self.begin_and_read(access), Ok)?;
+        let columns = run_row::select_list();
+        let lock = run_id.map(|_| sql(self.session.as_ref(), &shape, "lock_run", &[("{columns}", &columns)]));
+        let texts = [run_id];
+        let first = lock.as_deref().map(|lock| (lock, &texts[..]));
+        let rows = if is_known { self.begin_with(access, first)? } else { rows_of(self.session.as_mut(), first)? };
         Ok((shape, rows))
     }
 
     /// Begins a transaction in which the tables are ready.
     fn begin_and_read(&mut self, access: Access) -> Result<Arc<Shape>, Failure> {
-        let mut shape = self.begin_and_look(access)?;
+        let mut shape = self.read_shape(Some(access))?;
         let is_empty = shape.migrations == Migrations::Missing;
         let may_be_made = access == Access::Begin || (access == Access::BeginAgain && is_empty);
         if !shape.has_table() && !may_be_made {
@@ -147,7 +146,7 @@ impl Store {
                 log::warn!(event = "table_made"; "{message}");
                 self.table_made = Some(message);
             }
-            shape = self.begin_and_look(access)?;
+            shape = self.read_shape(Some(access))?;
         }
         if !self.is_ready(&shape)? {
             return Err(super::not_migrated(self.session.name()).into());
@@ -157,21 +156,17 @@ impl Store {
         Ok(shape)
     }
 
-    /// Begins a transaction and looks at the tables.
-    fn begin_and_look(&mut self, access: Access) -> Result<Shape, Failure> {
+    /// Reads the tables: within a transaction, or in the statement that begins one.
+    pub(super) fn read_shape(&mut self, begins: Option<Access>) -> Result<Shape, Failure> {
         let dialect = self.session.dialect();
         let texts = (dialect.catalog_texts)(&self.table);
         let texts = texts.each_ref().map(Option::as_deref);
-        let rows = self.begin_with(access, Some((section(dialect, "catalog"), &texts)))?;
-        Ok(Shape::new(dialect, &self.table, &rows)?)
-    }
-
-    /// Reads the tables within a transaction.
-    pub(super) fn read_shape(&mut self) -> Result<Shape, Failure> {
-        let dialect = self.session.dialect();
-        let texts = (dialect.catalog_texts)(&self.table);
-        let rows = self.session.rows(section(dialect, "catalog"), &texts.each_ref().map(Option::as_deref))?;
-        Ok(Shape::new(dialect, &self.table, &rows)?)
+        let catalog = Some((section(dialect, "catalog"), &texts[..]));
+        let rows = match begins {
+            Some(access) => self.begin_with(access, catalog),
+            None => rows_of(self.session.as_mut(), catalog),
+        };
+        Ok(Shape::new(dialect, &self.table, &rows?)?)
     }
 
     /// Whether a run can be recorded without making anything first.
@@ -213,7 +208,7 @@ impl Store {
             self.nesting = Nesting::Open;
         }
         self.session.script("SAVEPOINT step")?;
-        first.map_or(Ok(Rows::new()), |(statement, texts)| self.session.rows(statement, texts))
+        rows_of(self.session.as_mut(), first)
     }
 
     /// Commits a success, and rolls a failure back.
@@ -237,9 +232,8 @@ impl Store {
     }
 }
 
-/// A first statement: it selects a run.
-fn with_run(session: &dyn Session, shape: &Shape, name: &str) -> String {
-    sql(session, shape, name, &[("{columns}", &run_row::select_list())])
+fn rows_of(session: &mut dyn Session, statement: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+    statement.map_or(Ok(Rows::new()), |(statement, texts)| session.rows(statement, texts))
 }
 
 /// The section `name` for the tables of `shape`, with its lists.
@@ -258,13 +252,14 @@ impl Transaction<'_> {
         self.session.rows(statement, texts)
     }
 
-    pub(super) fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure> {
-        self.session.execute(statement, texts)
-    }
-
     /// The first column of the first row.
     pub(super) fn text(&mut self, statement: &str, texts: Texts<'_>) -> Result<Option<String>, Failure> {
         Ok(self.rows(statement, texts)?.into_iter().next().and_then(|row| row.into_iter().next()).flatten())
+    }
+
+    /// The first column of the first row, as a number.
+    pub(super) fn number(&mut self, statement: &str, texts: Texts<'_>) -> Result<Option<u64>, Failure> {
+        Ok(self.text(statement, texts)?.and_then(|number| number.parse().ok()))
     }
 
     pub(super) fn clock(&mut self) -> Result<DatabaseClock, Failure> {
@@ -278,8 +273,7 @@ impl Transaction<'_> {
         if !self.holds(id) {
             return Ok(None);
         }
-        let names = record_row::columns(self.shape);
-        let reads = record_row::reads(self.session.dialect(), &self.shape.columns, &names);
+        let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, &RULE_COLUMNS);
         let read = self.sql("read_record", &[("{columns}", &super::statement::list(reads))]);
         let rows = self.rows(&read, &[Some(id)])?;
         Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts)))
@@ -318,8 +312,8 @@ impl Transaction<'_> {
         }
         let places = super::statement::places(2, ids.len());
         let runs = self.sql("runs_by_record", &[("{columns}", &run_row::select_list()), ("{values}", &places)]);
-        let table = [Some(self.shape.record_table.as_str())];
-        let texts: Vec<Option<&str>> = table.into_iter().chain(ids.iter().map(|id| Some(id.as_str()))).collect();
+        let texts = [&self.shape.record_table].into_iter().chain(ids);
+        let texts: Vec<Option<&str>> = texts.map(|text| Some(text.as_str())).collect();
         Ok(run_row::runs(self.rows(&runs, &texts)?))
     }
 
@@ -341,7 +335,7 @@ impl LockedRun {
         let clock = clock_of(name, &row)?;
         let owns_record = row.get(3).and_then(Option::as_deref) == Some("true");
         row.drain(..4);
-        Ok(Self { run: RunRow::new(row), clock, owns_record })
+        Ok(Self { run: RunRow(row), clock, owns_record })
     }
 }
 

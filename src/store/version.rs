@@ -17,51 +17,49 @@ impl Transaction<'_> {
     /// Takes the next version of `name`.
     pub(super) fn next_version(&mut self, name: &str) -> Result<String, Failure> {
         let name = &*self.reduction.encoded(name, "");
-        let (table, key) = (self.shape.record_table.clone(), version_key(name));
+        let (table, key) = (&self.shape.record_table, version_key(name));
         let next = self.sql("next_version", &[]);
-        if let Some(number) = self.text(&next, &[Some(&table), Some(&key)])? {
-            return Ok(format!("v{number}"));
+        if let Some(number) = self.number(&next, &[Some(table), Some(&key)])? {
+            return Ok(version_label(number));
         }
         let first = self.seed(name)? + 1;
-        let taken = self.raise(&table, &key, first, "1")?;
+        let taken = self.raise(&key, first, "1")?;
         Ok(version_label(taken.unwrap_or(first)))
     }
 
     /// Makes the counter of `name` continue above `label`, if that is a `vN`.
-    pub(super) fn raise_version(&mut self, name: &str, label: &str) -> Result<(), Failure> {
-        let Some(number) = version_number(label) else { return Ok(()) };
+    pub(super) fn raise_version(&mut self, name: &str, label: Option<&str>) -> Result<(), Failure> {
+        let Some(number) = label.and_then(version_number) else { return Ok(()) };
         let name = &*self.reduction.encoded(name, "");
-        let (table, key) = (self.shape.record_table.clone(), version_key(name));
+        let (table, key) = (&self.shape.record_table, version_key(name));
         let counter = self.sql("version_counter", &[]);
-        let seed = match self.text(&counter, &[Some(&table), Some(&key)])? {
+        let seed = match self.text(&counter, &[Some(table), Some(&key)])? {
             Some(_) => 0,
             None => self.seed(name)?,
         };
-        self.raise(&table, &key, number.max(seed), "0").map(|_number| ())
+        self.raise(&key, number.max(seed), "0").map(|_number| ())
     }
 
-    fn raise(&mut self, table: &str, key: &str, number: u64, step: &str) -> Result<Option<u64>, Failure> {
+    fn raise(&mut self, key: &str, number: u64, step: &str) -> Result<Option<u64>, Failure> {
         let raise = self.sql("raise_version", &[]);
-        let raised = self.text(&raise, &[Some(table), Some(key), Some(&number.to_string()), Some(step)])?;
-        Ok(raised.and_then(|number| number.parse().ok()))
+        let texts = [self.shape.record_table.as_str(), key, &number.to_string(), step];
+        self.number(&raise, &texts.map(Some))
     }
 
     /// The highest number that a new counter of `name` must stay above: the table's base, and the versions of earlier runs.
     fn seed(&mut self, name: &str) -> Result<u64, Failure> {
-        let table = self.shape.record_table.clone();
+        let table = &self.shape.record_table;
         let counter = self.sql("version_counter", &[]);
-        let known = self.text(&counter, &[Some(&table), Some(BASE)])?;
-        let base = if let Some(base) = known.and_then(|number| number.parse().ok()) {
+        let base = if let Some(base) = self.number(&counter, &[Some(table), Some(BASE)])? {
             base
         } else {
             let highest = self.sql("highest_version", &[("{limit}", SEEDED_ROWS_MAX)]);
-            let highest = self.text(&highest, &[Some(&table)])?;
-            let base = highest.and_then(|number| number.parse().ok()).unwrap_or(0);
-            self.raise(&table, BASE, base, "0")?.unwrap_or(base)
+            let base = self.number(&highest, &[Some(table)])?.unwrap_or(0);
+            self.raise(BASE, base, "0")?.unwrap_or(base)
         };
         let runs = self.sql("list_named", &[("{limit}", SEEDED_ROWS_MAX)]);
         let name = super::shape::without_nul(name);
-        let rows = self.rows(&runs, &[Some(&table), Some(&name), Some(LAST_RUN_ID)])?;
+        let rows = self.rows(&runs, &[Some(table), Some(&name), Some(LAST_RUN_ID)])?;
         let labels = rows.iter().filter_map(|row| row.get(2)?.as_deref());
         Ok(labels.filter_map(version_number).max().unwrap_or(0).max(base))
     }
