@@ -43,6 +43,16 @@ impl Store {
     }
 }
 
+/// The number of a run's record.
+enum Number {
+    /// The run's own. An application may have deleted the row.
+    Own(Begun),
+    /// It was the run's, and no row has it.
+    Free(Begun),
+    /// Another run's, no run's, or unknown.
+    Foreign,
+}
+
 /// A beginning under way.
 struct Beginning<'a, 'b> {
     transaction: &'a mut Transaction<'b>,
@@ -56,9 +66,10 @@ impl Beginning<'_, '_> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
         let begun = match (self.own(known)?, &self.run.adopt) {
-            (Some(own), _) => self.again(own)?,
-            (None, Some(record_id)) => self.adopt_again(record_id, known)?,
-            (None, None) => self.insert_new()?,
+            (Number::Own(own), _) => self.again(own)?,
+            (Number::Free(old), _) => self.insert_again(old)?,
+            (Number::Foreign, Some(record_id)) => self.adopt_again(record_id, known)?,
+            (Number::Foreign, None) => self.insert_new()?,
         };
         if let Some(known) = known.filter(|known| known.record_id != begun.record_id) {
             let (run_id, old, new) = (self.run.run_id, &known.record_id, &begun.record_id);
@@ -70,20 +81,21 @@ impl Beginning<'_, '_> {
 
     /// The record that is this run's. The number alone proves nothing: in a restored database or a new table it is another run's, or
     /// no run's. A number that is free is taken again.
-    fn own(&mut self, known: Option<&Begun>) -> Result<Option<Begun>, Failure> {
+    fn own(&mut self, known: Option<&Begun>) -> Result<Number, Failure> {
         let here = |locked: &&LockedRun| locked.run.is_in(&self.transaction.shape.record_table);
         match self.found.as_ref().filter(here) {
             Some(locked) if locked.owns_record => {
-                Ok(locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0)))
+                let own = locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0));
+                Ok(own.map_or(Number::Foreign, Number::Own))
             }
-            Some(_) => Ok(None),
+            Some(_) => Ok(Number::Foreign),
             None => match known {
                 Some(known)
                     if self.transaction.holds(&known.record_id.0) && self.read(&known.record_id.0)?.is_none() =>
                 {
-                    Ok(Some(known.clone()))
+                    Ok(Number::Free(known.clone()))
                 }
-                Some(_) | None => Ok(None),
+                Some(_) | None => Ok(Number::Foreign),
             },
         }
     }
@@ -101,6 +113,11 @@ impl Beginning<'_, '_> {
         if let Some((_, version)) = self.read(&remembered.record_id.0)? {
             return Ok(Begun { version, ..remembered });
         }
+        self.insert_again(remembered)
+    }
+
+    /// Inserts the row under its old number. If another run has taken the number, the insert fails, and the run begins again.
+    fn insert_again(&mut self, remembered: Begun) -> Result<Begun, Failure> {
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
         if let Some(version) = remembered.version.as_deref().filter(|_| self.has_version()) {
             self.transaction.raise_version(&self.run.name, version)?;
@@ -217,7 +234,7 @@ impl Beginning<'_, '_> {
             self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
         let inserted = self.transaction.text(&insert, &texts).map_err(|failure| match failure.class {
-            // Another run has taken the old number since it was free: begin again, and get a new one.
+            // Another run has taken the old number since it was free.
             Class::IdTaken if again.is_some() => Failure { class: Class::Raced, ..failure },
             // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
             Class::IdTaken if !values.iter().any(|(name, _)| name == "id") => {
