@@ -40,6 +40,16 @@ impl Store {
     }
 }
 
+/// The number of a run's record.
+enum Number {
+    /// The run's own. An application may have deleted the row.
+    Own(Begun),
+    /// It was the run's, and no row has it.
+    Free(Begun),
+    /// Another run's, no run's, or unknown.
+    Foreign,
+}
+
 /// A beginning under way.
 struct Beginning<'a, 'b> {
     transaction: &'a mut Transaction<'b>,
@@ -54,9 +64,10 @@ impl Beginning<'_, '_> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
         let begun = match (self.own(known)?, &self.run.adopt) {
-            (Some(own), _) => self.again(own)?,
-            (None, Some(record_id)) => self.adopt_again(record_id, known)?,
-            (None, None) => self.insert_new()?,
+            (Number::Own(own), _) => self.again(own)?,
+            (Number::Free(old), _) => self.insert_again(old)?,
+            (Number::Foreign, Some(record_id)) => self.adopt_again(record_id, known)?,
+            (Number::Foreign, None) => self.insert_new()?,
         };
         if let Some(known) = known.filter(|known| known.record_id != begun.record_id) {
             let (run_id, old, new) = (self.run.run_id, &known.record_id, &begun.record_id);
@@ -69,17 +80,19 @@ impl Beginning<'_, '_> {
 
     /// The record that is this run's. The number alone proves nothing: in a restored database or a new table it is another run's, or
     /// no run's. A number that is free is taken again.
-    fn own(&mut self, known: Option<&Begun>) -> Result<Option<Begun>, Failure> {
+    fn own(&mut self, known: Option<&Begun>) -> Result<Number, Failure> {
         let here = |locked: &&LockedRun| locked.run.is_in(&self.transaction.shape.record_table);
         match self.found.as_ref().filter(here) {
             Some(locked) if locked.owns_record => {
-                Ok(locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0)))
+                let own = locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0));
+                Ok(own.map_or(Number::Foreign, Number::Own))
             }
-            Some(_) => Ok(None),
+            Some(_) => Ok(Number::Foreign),
             None => {
                 let known = known.filter(|known| self.transaction.holds(&known.record_id.0));
-                let Some(known) = known else { return Ok(None) };
-                Ok(self.read(&known.record_id.0)?.is_none().then(|| known.clone()))
+                let Some(known) = known else { return Ok(Number::Foreign) };
+                let is_free = self.read(&known.record_id.0)?.is_none();
+                Ok(if is_free { Number::Free(known.clone()) } else { Number::Foreign })
             }
         }
     }
@@ -97,6 +110,11 @@ impl Beginning<'_, '_> {
         if let Some((_, version)) = self.read(&remembered.record_id.0)? {
             return Ok(Begun { version, ..remembered });
         }
+        self.insert_again(remembered)
+    }
+
+    /// Inserts the row under its old number. If another run has taken the number, the insert fails, and the run begins again.
+    fn insert_again(&mut self, remembered: Begun) -> Result<Begun, Failure> {
         let record_id = self.insert(Some(&remembered.record_id), remembered.version.as_deref())?;
         let version = remembered.version.as_deref().filter(|_| self.has_version());
         self.transaction.raise_version(&self.run.name, version)?;
@@ -207,7 +225,7 @@ impl Beginning<'_, '_> {
         let inserted = self.transaction.text(&insert, &texts).map_err(|failure| {
             let is_taken = failure.class == Class::IdTaken;
             if is_taken && again.is_some() {
-                // Another run has taken the old number since it was free: begin again, and get a new one.
+                // Another run has taken the old number since it was free.
                 Failure { class: Class::Raced, ..failure }
             } else if is_taken && !values.iter().any(|(name, _)| name == "id") {
                 // A row inserted again under its old id can be ahead of the table's own counting; the failure advances that.
