@@ -17,6 +17,8 @@ const KILLING: Duration = Duration::from_millis(800);
 /// How long a round of SIGKILL waits for the ends.
 const KILL_ROUND: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(10);
+/// Processes that multiply by more than this do not end by themselves: the wait for their ends is over.
+const NEW_MAX: usize = 50;
 /// A look may miss a process that continues in a child of its own just then. This many looks in a row do not.
 const QUIET_LOOKS: u32 = 5;
 
@@ -103,11 +105,15 @@ impl Family {
         deadline: Duration,
     ) -> io::Result<(BTreeSet<ProcessId>, Vec<ProcessId>)> {
         let mut signalled = BTreeSet::new();
-        let mut quiet = 0;
+        let (mut quiet, mut first) = (0, None);
         let mut thorough = true;
         loop {
-            let alive = self.look(thorough)?;
             let known = signalled.len();
+            let alive = self.look(thorough, |family, id| {
+                if signalled.insert(id) {
+                    family.send(id, signals);
+                }
+            })?;
             for id in alive.iter().filter(|id| !self.refused.contains(id)).copied().collect::<Vec<_>>() {
                 if signalled.insert(id) {
                     self.send(id, signals);
@@ -116,7 +122,9 @@ impl Family {
             let has_more = signalled.len() > known;
             let is_busy = if until_gone { alive.iter().any(|id| !self.refused.contains(id)) } else { has_more };
             quiet = if is_busy { 0 } else { quiet + 1 };
-            if quiet >= QUIET_LOOKS || clock::boot_time() >= deadline {
+            first.get_or_insert(signalled.len());
+            let multiplies = until_gone && signalled.len() > first.unwrap_or_default() + NEW_MAX;
+            if quiet >= QUIET_LOOKS || multiplies || clock::boot_time() >= deadline {
                 return Ok((signalled, alive));
             }
             if is_busy && until_gone {
@@ -139,12 +147,14 @@ impl Family {
         }
     }
 
-    /// The living processes of the run: among all, or without the known strangers.
-    fn look(&mut self, thorough: bool) -> io::Result<Vec<ProcessId>> {
-        if thorough {
-            self.strangers.clear();
-        }
-        let processes = leftovers::all(&self.run_id, &self.strangers, |id| !self.known.contains_key(&id))?;
+    /// The living processes of the run: among all, or without the known strangers. Calls `marked` with each new process that has
+    /// the mark, as soon as it is found.
+    fn look(&mut self, thorough: bool, mut marked: impl FnMut(&mut Self, ProcessId)) -> io::Result<Vec<ProcessId>> {
+        let skipped = if thorough { BTreeSet::new() } else { std::mem::take(&mut self.strangers) };
+        let (run_id, known) = (self.run_id.clone(), self.known.clone());
+        let is_new = |id: ProcessId| !known.contains_key(&id);
+        let processes = leftovers::all(&run_id, &skipped, is_new, |id| marked(self, id))?;
+        self.strangers = skipped;
         let members = self.learn(&processes);
         let ids: BTreeSet<i32> = members.iter().map(|member| member.facts.id.pid).collect();
         self.strangers.extend(processes.iter().map(|facts| facts.id.pid).filter(|pid| !ids.contains(pid)));

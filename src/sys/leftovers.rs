@@ -62,11 +62,12 @@ pub fn facts(pid: i32) -> Option<ProcessFacts> {
 }
 
 /// Every process except keepers, this process and the ids in `skipped`. Reads the mark only if `needs_mark`: of all facts, it
-/// takes the most time.
+/// takes the most time. Calls `marked` as soon as it finds a mark: a process that forks and exits may be gone after the list.
 pub fn all(
     run_id: &str,
     skipped: &BTreeSet<i32>,
     needs_mark: impl Fn(ProcessId) -> bool,
+    mut marked: impl FnMut(ProcessId),
 ) -> io::Result<Vec<ProcessFacts>> {
     check_proc()?;
     let names = std::fs::read_dir("/proc")?.map(|entry| entry.map(|entry| entry.file_name()));
@@ -78,7 +79,11 @@ pub fn all(
     let mut found = Vec::new();
     for pid in pids {
         if let Some(facts) = facts(pid).filter(|facts| !is_keeper(facts)) {
-            found.push(ProcessFacts { is_marked: needs_mark(facts.id) && is_marked(pid, run_id), ..facts });
+            let is_marked = needs_mark(facts.id) && is_marked(pid, run_id);
+            if is_marked {
+                marked(facts.id);
+            }
+            found.push(ProcessFacts { is_marked, ..facts });
         }
     }
     Ok(found)
