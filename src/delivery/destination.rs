@@ -23,7 +23,7 @@ impl Destination {
         Self { identity: target.identity(), place: target.place(), protection: target.protection(), from: None }
     }
 
-    /// The same, also for the journals of the database `from`, as [`Begin::meant_for`] names it.
+    /// The same, also for the journals of the database `from`, as `recover` names it.
     #[must_use]
     pub fn and_from(self, from: Option<&str>) -> Self {
         Self { from: from.map(str::to_owned), ..self }

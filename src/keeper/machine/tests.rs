@@ -247,8 +247,8 @@ proptest! {
         events in prop::collection::vec((event(), 0..20_u32), 1..80),
     ) {
         let mut keeper = KeeperMachine::new(30 * SECOND, LEASE, 600 * SECOND, on_disk, Role::default());
-        let (mut now, mut facts, mut under_way, mut alone, mut permanent, mut healing) =
-            (Duration::ZERO, JournalFacts::default(), None, false, false, false);
+        let (mut now, mut facts, mut under_way, mut alone, mut permanent, mut refused, mut healing) =
+            (Duration::ZERO, JournalFacts::default(), None, false, false, false, false);
         for (event, seconds) in events {
             now += seconds * SECOND;
             let event = match event {
@@ -262,10 +262,14 @@ proptest! {
                     KeeperEvent::Looked(facts)
                 }
                 KeeperEvent::SupervisorGone if !alone => { alone = true; KeeperEvent::SupervisorGone }
-                KeeperEvent::Delivered(_) if under_way.is_some() => delivered(under_way.take().is_some_and(|facts: JournalFacts| facts.ended)),
+                KeeperEvent::Delivered(_) if under_way.is_some() => {
+                    refused = false;
+                    delivered(under_way.take().is_some_and(|facts: JournalFacts| facts.ended))
+                }
                 KeeperEvent::Failed(error) if under_way.is_some() => {
                     under_way = None;
-                    permanent |= !matches!(error, StoreError::Transient { .. });
+                    refused = !matches!(error, StoreError::Transient { .. });
+                    permanent |= refused;
                     KeeperEvent::Failed(error)
                 }
                 KeeperEvent::Healed(journals) if healing => { healing = false; KeeperEvent::Healed(journals) }
@@ -300,7 +304,7 @@ proptest! {
             // With an end that is not delivered an attempt is under way or due, unless a person must act first.
             prop_assert!(!facts.ended || permanent || keeper.wake_at().is_some(), "the end is forgotten");
             // A refusal before the end never stops the heartbeats.
-            prop_assert!(facts.ended || !permanent || keeper.wake_at().is_some(), "the run falls silent");
+            prop_assert!(facts.ended || !refused || keeper.wake_at().is_some(), "the run falls silent");
         }
     }
 }
