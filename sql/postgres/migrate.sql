@@ -2,6 +2,10 @@
 -- The second process waits here, then finds everything made. The number spells "runwrap".
 SELECT CAST(pg_advisory_xact_lock(32217264655851888) AS text)
 
+-- name: in_use
+-- A database of a server always is.
+SELECT 'true'
+
 -- name: catalog
 -- One row per column of the user's table; a single row without a column if the table is missing. $1: the table, quoted. $2: its
 -- schema, if given. runwrap's own tables are beside the user's.

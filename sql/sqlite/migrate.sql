@@ -2,6 +2,10 @@
 -- BEGIN IMMEDIATE is lock enough.
 SELECT 1
 
+-- name: in_use
+-- A row unless runwrap has just made the file: then its table is no surprise.
+SELECT 'true' FROM sqlite_schema LIMIT 1
+
 -- name: catalog
 -- One row per column of the user's table; a single row without a column if the table is missing. $1: the table's name.
 SELECT

@@ -83,6 +83,8 @@ pub(super) struct KeeperMachine {
     due: Option<Duration>,
     /// The hint of the last error that was reported to the supervisor: it stands for the cause, the message may vary.
     reported: Option<String>,
+    /// The number of the host that answered last: after a failover the first one stays dead.
+    host: u32,
     /// The supervisor has gone.
     alone: bool,
     /// When the next look at overdue runs is due. None: at the first heartbeat, so that a short run does without.
@@ -95,6 +97,11 @@ impl KeeperMachine {
     /// `role` comes from the command line: an earlier image of this process may have failed already.
     pub(super) fn new(heartbeat: Duration, lease: Duration, linger: Duration, on_disk: bool, role: Role) -> Self {
         Self { heartbeat, lease, linger, on_disk, role, ..Self::default() }
+    }
+
+    /// The number of the host for the next attempt: the one that answered last, then each next one.
+    pub(super) fn host(&self) -> u32 {
+        self.host.wrapping_add(self.role.failures)
     }
 
     /// Whether a look at overdue runs follows the next heartbeat, on its connection.
@@ -180,6 +187,7 @@ impl KeeperMachine {
     fn delivered(&mut self, delivered: Delivered, now: Duration, random: f64) -> Vec<KeeperAction> {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         let first = !std::mem::replace(&mut self.begun, true);
+        self.host = self.host();
         self.role.failures = 0;
         let made = delivered.table_made.map(|message| ToSupervisor::Notice { message });
         let recorded = delivered.begun.map(ToSupervisor::Recorded);

@@ -276,7 +276,7 @@ impl Keeper {
         is_followed: bool,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Receiver<Result<T, StoreError>> {
-        let options = options(&self.config, self.state.table(), self.machine.role.failures, &self.shape);
+        let options = options(&self.config, self.state.table(), self.machine.host(), &self.shape);
         let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
         let keep = if is_followed || (is_file && self.machine.keeps_open()) { Keep::Open } else { Keep::Closed };
         let waker = self.waker.clone();

@@ -140,11 +140,13 @@ impl Store {
         if !self.is_ready(&shape)? && self.options.migrate {
             // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
             self.end_transaction(Ok(()))?;
+            let in_use = !self.session.rows(section(self.session.dialect(), "in_use"), &[])?.is_empty();
             // Of many processes at once only the first one makes it.
             if self.make_tables()? > 0 && !shape.has_table() {
                 let message = format!("made table {} in {}", shape.table, self.session.name());
-                log::warn!(event = "table_made"; "{message}");
-                self.table_made = Some(message);
+                let level = if in_use { log::Level::Warn } else { log::Level::Info };
+                log::log!(level, event = "table_made"; "{message}");
+                self.table_made = Some(message).filter(|_| in_use);
             }
             shape = self.read_shape(Some(access))?;
         }

@@ -134,6 +134,22 @@ fn journals_of_overdue_runs_are_delivered() {
     assert_eq!(keeper.step(KeeperEvent::Healed(false), SECOND, 0.0), []);
 }
 
+/// After a failover each heartbeat tried the dead host first.
+#[test]
+fn host_that_answered_last_is_asked_first() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
+    assert_eq!(keeper.host(), 0);
+    keeper.step(transient(), SECOND, 0.0);
+    assert_eq!(keeper.host(), 1);
+    keeper.step(KeeperEvent::Time, SECOND, 0.0);
+    keeper.step(delivered(false), SECOND, 0.0);
+    assert_eq!(keeper.host(), 1);
+    keeper.step(KeeperEvent::Time, 40 * SECOND, 0.0);
+    keeper.step(transient(), 41 * SECOND, 0.0);
+    assert_eq!(keeper.host(), 2);
+}
+
 /// A keeper never tried again before the end: a right that was revoked for two seconds silenced a run for days.
 #[test]
 fn refused_heartbeat_is_reported_once_and_repeated() {

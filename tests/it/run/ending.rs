@@ -6,10 +6,28 @@ use serde_json::json;
 
 use crate::support::site::{Site, output, shell_status, start};
 
+/// A typo in `--table` made a table without a message.
+#[test]
+fn table_made_in_a_database_in_use_is_reported_once() {
+    let [used, fresh] = [Site::sqlite(), Site::sqlite()];
+    used.sql("CREATE TABLE accounts (id INTEGER)");
+    let messages = |site: &Site, table: &str| String::from_utf8(site.run(&["--table", table], "true").stderr).unwrap();
+    for site in [&used, &Site::postgres()] {
+        for table in ["training_records", "trainig_records"] {
+            let first = messages(site, table);
+            assert!(first.starts_with("runwrap: made table ") && first.contains(table), "{first}");
+            assert_eq!((first.lines().count(), messages(site, table)), (1, String::new()));
+        }
+    }
+    assert_eq!(messages(&fresh, "training_records"), "");
+    assert_eq!(messages(&fresh, "trainig_records").lines().count(), 1);
+}
+
 // Holds: failures/trainer-exit
 #[test]
 fn exit_0_is_recorded_as_completed() {
     for site in [Site::sqlite(), Site::postgres()] {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
         let output = site.run(&["--name", "cifar"], "echo out; echo err >&2");
         assert_eq!(
             (output.status.code(), &output.stdout[..], &output.stderr[..]),
