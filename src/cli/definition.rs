@@ -85,7 +85,8 @@ fn recover(verb: Command) -> Command {
         .value_parser(parsed(pause))
         .conflicts_with("dry-run");
     let from =
-        value("from", "DATABASE", "Also deliver the journals for this database, as recover names it: its new address");
+        value("from", "DATABASE", "Also deliver the journals for this database, as recover names it: its new address")
+            .value_parser(parsed(former_database));
     database(verb).args([dry_run, stuck_after, assume_end, from, every, json()])
 }
 
@@ -174,6 +175,14 @@ fn parsed<T: Clone + Send + Sync + 'static>(
 fn pause(text: &str) -> Result<Duration, InvalidValue> {
     let pause = read_duration(text)?;
     if pause < Duration::from_secs(1) { refuse("it is too short", "write at least 1s") } else { Ok(pause) }
+}
+
+/// A database as `recover` names it: it is compared with the names in the journals.
+fn former_database(text: &str) -> Result<String, InvalidValue> {
+    if text.starts_with("sqlite:/") || text.starts_with("postgres://") {
+        return Ok(text.to_owned());
+    }
+    refuse("it is no database as recover names it", "copy it from the output of `runwrap recover`")
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>, InvalidValue> {

@@ -50,8 +50,8 @@ pub struct Delivered {
     pub begun: Option<Begun>,
     /// The end is in the database too. False for a dead run if the database shows that it lives.
     pub ended: bool,
-    /// The message that this attempt made the user's table.
-    pub table_made: Option<String>,
+    /// A message for the user.
+    pub notice: Option<String>,
 }
 
 impl Delivery {
@@ -116,7 +116,7 @@ impl Delivery {
 
     fn deliver_steps(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         if self.lease_decides && is_alive(store.show(&self.run.run_id.to_string())?.as_ref()) {
-            return Ok(Delivered { begun: None, ended: false, table_made: None });
+            return Ok(Delivered { begun: None, ended: false, notice: None });
         }
         let mut begun = None;
         if !self.begun {
@@ -140,7 +140,7 @@ impl Delivery {
         if self.last {
             failpoint::reached("finalized");
         }
-        Ok(Delivered { begun, ended: self.last, table_made: store.take_table_made() })
+        Ok(Delivered { begun, ended: self.last, notice: store.take_notice() })
     }
 }
 

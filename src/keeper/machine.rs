@@ -189,9 +189,9 @@ impl KeeperMachine {
         let first = !std::mem::replace(&mut self.begun, true);
         self.host = self.host();
         self.role.failures = 0;
-        let made = delivered.table_made.map(|message| ToSupervisor::Notice { message });
+        let notice = delivered.notice.map(|message| ToSupervisor::Notice { message });
         let recorded = delivered.begun.map(ToSupervisor::Recorded);
-        let mut actions: Vec<KeeperAction> = made.into_iter().chain(recorded).map(KeeperAction::Send).collect();
+        let mut actions: Vec<KeeperAction> = notice.into_iter().chain(recorded).map(KeeperAction::Send).collect();
         if first {
             actions.push(KeeperAction::DeliverBacklog);
         }

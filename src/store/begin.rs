@@ -25,7 +25,7 @@ impl Store {
 
     fn begin_once(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, Failure> {
         let (run_id, typed) = (run.run_id.to_string(), self.table.quoted());
-        let access = if known.is_none() { Access::Begin } else { Access::BeginAgain };
+        let access = if known.is_none() { Access::Begin } else { Access::Write };
         for _ in 0..ATTEMPTS_MAX {
             let begun = self.transaction(access, Some(&run_id), |transaction, found| {
                 Beginning { transaction, run, found }.begin(known, &typed)

@@ -31,6 +31,8 @@ struct Outcome {
     applied: Applied,
     before: Row,
     after: Row,
+    /// The table drops the write to the user's row: a trigger, a rule or a policy.
+    is_dropped: bool,
 }
 
 impl Store {
@@ -58,7 +60,13 @@ impl Store {
     }
 
     fn apply_once(&mut self, run_id: &str, change: &Change) -> Result<Applied, Failure> {
-        self.transaction(Access::Write, Some(run_id), |transaction, locked| {
+        let is_end = matches!(change, Change::Finalize(..));
+        // The application may have renamed a column for a while: an end is not written without it by an old reading.
+        if is_end && self.options.shape.get().is_some_and(|shape| !shape.columns.has_all()) {
+            self.options.shape.set(None);
+        }
+        let mut dropped = None;
+        let applied = self.transaction(Access::Write, Some(run_id), |transaction, locked| {
             let Some(locked) = locked else { return Ok(Applied::Missing) };
             let Some(begun) = locked.run.begun().filter(|_| locked.run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
@@ -71,11 +79,19 @@ impl Store {
             let applied = transaction.change(&begun.record_id.0, Some(&locked.run), &rule)?;
             let Some(made) = applied else { return Ok(Applied::Missing) };
             transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
-            if matches!(change, Change::Finalize(..)) {
+            if is_end {
                 failpoint::reached("committing");
             }
+            dropped = made.is_dropped.then(|| begun.record_id.0.clone());
             Ok(made.applied)
-        })
+        });
+        if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
+            let cause = "a trigger, a rule or a policy of the table drops runwrap's update";
+            let message = format!("{}: record {id} stays as it is: {cause}", self.session.name());
+            log::warn!(event = "update_dropped"; "{message}");
+            self.notice = Some(message);
+        }
+        applied
     }
 
     fn with<T>(&mut self, reduction: Reduction, work: impl FnOnce(&mut Self) -> T) -> T {
@@ -133,7 +149,7 @@ impl Transaction<'_> {
                 run.describe(&mut before);
             }
             let (Some(after), applied) = rule(before.clone()) else { return Ok(None) };
-            let made = Outcome { applied, before, after };
+            let made = Outcome { applied, before, after, is_dropped: false };
             if made.applied != Applied::Written {
                 return Ok(Some(made));
             }
@@ -144,16 +160,19 @@ impl Transaction<'_> {
             let changes = known.changes(self.session.dialect(), &self.shape.columns, &made.before, &made.after);
             let texts: String = known.texts().filter_map(|(_, text)| text).collect();
             let changes = self.reduction.of_record(&texts, changes);
-            // In an exclusive transaction only a trigger can have dropped the write, or removed the row.
-            if changes.is_empty() || self.swap(id, &known, &changes)? || self.session.dialect().is_exclusive {
+            if changes.is_empty() || self.swap(id, &known, &changes)? {
                 return Ok(Some(made));
+            }
+            // In an exclusive transaction only a trigger can have dropped the write, or removed the row.
+            if self.session.dialect().is_exclusive {
+                return Ok(Some(Outcome { is_dropped: true, ..made }));
             }
             let is_same = attempt == 0 || dropped.as_ref().is_some_and(|(earlier, _)| *earlier == known);
             dropped = is_same.then_some((known, made));
         }
         // A row that is as it was at every reading has a trigger that drops the write: the run ends all the same.
         if let Some((_, made)) = dropped {
-            return Ok(Some(made));
+            return Ok(Some(Outcome { is_dropped: true, ..made }));
         }
         let message = format!("{}: the application keeps writing record {id}", self.session.name());
         Err(StoreError::Transient { message }.into())

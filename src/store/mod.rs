@@ -63,13 +63,13 @@ pub struct Store {
     nesting: Nesting,
     /// The parts of a change that the database refused, and that are left out.
     reduction: Reduction,
-    table_made: Option<String>,
+    notice: Option<String>,
 }
 
 impl Store {
-    /// The message that the user's table was made, once.
-    pub fn take_table_made(&mut self) -> Option<String> {
-        self.table_made.take()
+    /// A message for the user about the last transactions, once.
+    pub fn take_notice(&mut self) -> Option<String> {
+        self.notice.take()
     }
 
     /// Rolls back all later work when the connection is closed. Until then the connection reads its own changes.
@@ -106,7 +106,7 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
         options: options.clone(),
         nesting: Nesting::None,
         reduction: Reduction::NONE,
-        table_made: None,
+        notice: None,
     })
 }
 

@@ -24,13 +24,17 @@ pub(super) struct Reduction {
 const SHORT_CHARS: usize = 200;
 
 /// In this order: what is worth least is left out first.
-const STEPS: [(usize, bool, &[&str]); 9] = [
+const STEPS: [(usize, bool, &[&str]); 12] = [
     (usize::MAX, false, &[]),
     (SHORT_CHARS, false, &[]),
     (SHORT_CHARS, true, &[]),
-    (SHORT_CHARS, true, &["model_path"]),
-    (SHORT_CHARS, true, &["train_metrics"]),
-    (SHORT_CHARS, true, &["train_duration"]),
+    // One value alone: the others are not refused.
+    (usize::MAX, false, &["model_path"]),
+    (usize::MAX, false, &["train_metrics"]),
+    (usize::MAX, false, &["train_duration"]),
+    (usize::MAX, false, &["error_message"]),
+    (usize::MAX, false, &["train_end_time"]),
+    (usize::MAX, false, &["train_start_time"]),
     (SHORT_CHARS, true, &["model_path", "train_metrics", "train_duration"]),
     (SHORT_CHARS, true, &["model_path", "train_metrics", "train_duration", "error_message"]),
     (

@@ -23,8 +23,6 @@ pub(super) enum Access {
     Write,
     /// Write, and make the user's table if it is missing: a run begins.
     Begin,
-    /// As `Begin`, but only in a database without any of runwrap's tables: elsewhere the run's table was renamed or dropped.
-    BeginAgain,
     /// Write, and roll back at the end.
     Rehearse,
 }

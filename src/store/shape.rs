@@ -17,6 +17,10 @@ const RESERVED_COLUMNS: [(&str, &str); 6] = [
     ("model_path", "use --model-path"),
 ];
 
+/// The columns that the end of a run writes.
+const WRITTEN: [&str; 6] =
+    ["train_start_time", "train_end_time", "train_duration", "train_metrics", "model_path", "error_message"];
+
 /// The types of an id, in either dialect, that are integers.
 const INTEGERS: [&str; 9] = ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
 
@@ -98,6 +102,11 @@ fn text(row: &[Option<String>], at: usize) -> Option<&str> {
 impl Columns {
     pub(super) fn get(&self, name: &str) -> Option<&Column> {
         self.0.iter().find(|column| column.name == name)
+    }
+
+    /// Whether every column exists that runwrap writes.
+    pub(super) fn has_all(&self) -> bool {
+        WRITTEN.iter().all(|name| self.get(name).is_some())
     }
 
     /// Whether the column exists and can be written.

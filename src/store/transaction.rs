@@ -117,7 +117,7 @@ impl Store {
         cached: Option<Arc<Shape>>,
     ) -> Result<(Arc<Shape>, Rows), Failure> {
         let is_known = cached.is_some();
-        let shape = cached.map_or_else(|| self.begin_and_read(access), Ok)?;
+        let shape = cached.map_or_else(|| self.begin_and_read(access, run_id.is_some()), Ok)?;
         let columns = run_row::select_list();
         let lock = run_id.map(|_| sql(self.session.as_ref(), &shape, "lock_run", &[("{columns}", &columns)]));
         let texts = [run_id];
@@ -126,14 +126,16 @@ impl Store {
         Ok((shape, rows))
     }
 
-    /// Begins a transaction in which the tables are ready.
-    fn begin_and_read(&mut self, access: Access) -> Result<Arc<Shape>, Failure> {
+    /// Begins a transaction in which the tables are ready. After its begin a run makes none: it would hinder a restore.
+    fn begin_and_read(&mut self, access: Access, is_of_run: bool) -> Result<Arc<Shape>, Failure> {
         let mut shape = self.read_shape(Some(access))?;
         let is_empty = shape.migrations == Migrations::Missing;
-        let may_be_made = access == Access::Begin || (access == Access::BeginAgain && is_empty);
-        if !shape.has_table() && !may_be_made {
-            let message =
-                format!("{}: table {} is missing: it was renamed or dropped", self.session.name(), shape.table);
+        if access != Access::Begin && (!shape.has_table() || (is_of_run && is_empty)) {
+            let table = if shape.has_table() { "runwrap_runs" } else { &shape.table };
+            let message = format!(
+                "{}: table {table} is missing: it was renamed or dropped; `runwrap migrate` makes a new one",
+                self.session.name()
+            );
             let class = if is_empty { Class::Empty } else { Class::NoTable };
             return Err(Failure { class, error: StoreError::Transient { message } });
         }
@@ -146,7 +148,7 @@ impl Store {
                 let message = format!("made table {} in {}", shape.table, self.session.name());
                 let level = if in_use { log::Level::Warn } else { log::Level::Info };
                 log::log!(level, event = "table_made"; "{message}");
-                self.table_made = Some(message).filter(|_| in_use);
+                self.notice = Some(message).filter(|_| in_use);
             }
             shape = self.read_shape(Some(access))?;
         }

@@ -65,7 +65,7 @@ impl Directory {
     fn checked(file: File, path: PathBuf, is_made: bool) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let (owner, own) = (metadata.uid(), Uid::effective().as_raw());
-        let closed = Mode::from_bits_truncate(metadata.mode() & 0o7755);
+        let closed = Mode::from_bits_truncate(metadata.mode() & 0o7700);
         let message = if owner != own {
             let hint = "name a subdirectory of it, which runwrap makes: --state-dir";
             format!("{} belongs to user {owner}, not to user {own} ({hint} {}/runwrap)", path.display(), path.display())

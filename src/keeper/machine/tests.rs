@@ -17,7 +17,7 @@ fn keeper() -> KeeperMachine {
 
 fn delivered(ended: bool) -> KeeperEvent {
     let begun = Some(Begun { record_id: RecordId("1".into()), version: None, table: None });
-    KeeperEvent::Delivered(Delivered { begun, ended, table_made: None })
+    KeeperEvent::Delivered(Delivered { begun, ended, notice: None })
 }
 
 fn transient() -> KeeperEvent {

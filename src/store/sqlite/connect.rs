@@ -27,6 +27,15 @@ impl FileId {
     }
 }
 
+/// Whether this process has the write-ahead log of `path` open, and the file was removed: a backup was copied into the database's
+/// file, which keeps its identity.
+pub(super) fn log_is_removed(path: &Path) -> bool {
+    let mut removed = path.as_os_str().to_owned();
+    removed.push("-wal (deleted)");
+    let descriptors = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    descriptors.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|target| target.as_os_str() == removed)
+}
+
 /// Opens the file at `path`; makes it if `create`.
 pub(super) fn connect(path: &Path, busy_timeout: Duration, create: bool) -> Result<(Connection, FileId), StoreError> {
     check_place(path, create)?;

@@ -7,6 +7,7 @@ mod errors;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Statement};
 use serde_json::{Value, json};
@@ -114,8 +115,14 @@ impl SqliteSession {
     /// repeated with the file that is at the path then.
     fn check_file(&self) -> Result<(), Failure> {
         let is_at_path = self.opened.as_ref().is_some_and(|(_, opened)| FileId::at(&self.path) == Some(*opened));
-        if is_at_path {
+        if is_at_path && !connect::log_is_removed(&self.path) {
             return Ok(());
+        }
+        if let Some((connection, _)) = &self.opened {
+            // Closing must not write the pages of the removed log into a restored file.
+            connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+                .map_err(|error| self.failure(&error))?;
         }
         let message = format!("{}: the file was replaced or removed while it was open", self.name);
         Err(StoreError::Transient { message }.into())
@@ -171,7 +178,7 @@ impl Session for SqliteSession {
         self.check_file()?;
         self.script(match access {
             Access::Read => "BEGIN",
-            Access::Write | Access::Begin | Access::BeginAgain | Access::Rehearse => "BEGIN IMMEDIATE",
+            Access::Write | Access::Begin | Access::Rehearse => "BEGIN IMMEDIATE",
         })?;
         first.map_or(Ok(Rows::new()), |(statement, texts)| self.rows(statement, texts))
     }

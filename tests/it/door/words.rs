@@ -34,6 +34,14 @@ fn missing_separator_gets_a_suggestion() {
 }
 
 #[test]
+fn former_database_must_be_one_that_recover_names() {
+    for text in ["nonsense", "postgresql://h/db", "runs.db"] {
+        Door::new()
+            .refuses_call(&["recover", "--from", text], &["--from", "copy it from the output of `runwrap recover`"]);
+    }
+}
+
+#[test]
 fn unknown_option_gets_a_suggestion() {
     Door::new().refuses(&["--heartbeet", "5s"], &["unexpected argument '--heartbeet'", "did you mean --heartbeat?"]);
     Door::new().refuses(&["--epochs=3"], &["unexpected argument '--epochs'", "behind --"]);

@@ -6,6 +6,24 @@ use serde_json::json;
 
 use crate::support::site::{Site, output, shell_status, start};
 
+/// The row stays `training` for ever, which nothing reported.
+// Holds: failures/update-dropped
+#[test]
+fn end_that_the_table_drops_is_reported() {
+    let [file, server] = [Site::sqlite(), Site::postgres()];
+    for site in [&file, &server] {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    }
+    let connection = rusqlite::Connection::open(file.url().strip_prefix("sqlite:").unwrap()).unwrap();
+    let trigger = "CREATE TRIGGER drops BEFORE UPDATE ON training_records BEGIN SELECT RAISE(IGNORE); END";
+    connection.execute_batch(trigger).unwrap();
+    server.sql("CREATE RULE drops AS ON UPDATE TO training_records DO INSTEAD NOTHING");
+    for site in [&file, &server] {
+        let messages = String::from_utf8(site.run(&[], "exit 3").stderr).unwrap();
+        assert_eq!(messages.matches("record 1 stays as it is: a trigger, a rule or a policy").count(), 1, "{messages}");
+    }
+}
+
 /// A typo in `--table` made a table without a message.
 #[test]
 fn table_made_in_a_database_in_use_is_reported_once() {

@@ -130,6 +130,7 @@ fn next_run_delivers_the_journals_of_earlier_runs() {
 fn next_run_waits_for_the_backlog_within_a_bound() {
     let server = Postgres::private();
     let site = Site::on(&server);
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
     leave_one(&site, &server);
     let mut stopped = site.shell(&[], "exit 0");
     let stopped = output(stopped.env("RUNWRAP_FAILPOINTS", "lingering=stop"));

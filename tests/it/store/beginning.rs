@@ -185,8 +185,7 @@ fn journaled_record_is_reused_if_runwrap_runs_lost_it(place: &Place) {
 }
 
 fn journaled_record_is_inserted_into_a_new_database(place: &Place) {
-    // Makes an empty SQLite file: a missing one is not made for a run that had begun.
-    place.sql("");
+    place.open().migrate().unwrap();
     let known = Begun { record_id: RecordId("30".into()), version: Some("v12".into()), table: None };
     let begun = place.open().begin(&run("cifar"), Some(&known)).unwrap();
     assert_eq!(Begun { table: None, ..begun }, known);

@@ -15,6 +15,7 @@ conformance!(
     an_adopted_row_of_another_run_is_left_alone,
     a_free_number_is_taken_again,
     a_renamed_table_is_waited_for,
+    a_run_makes_no_table_after_its_begin,
     reading_an_empty_database_makes_no_table,
     text_metrics_of_an_adopted_row_are_kept,
     every_digit_of_a_number_is_kept,
@@ -220,4 +221,27 @@ fn metrics_that_cannot_be_read_hide_no_record(place: &Place) {
         let listed = place.open().list(&Filter { limit: 9, ..Filter::default() }).unwrap();
         assert_eq!((listed.len(), &listed[0].0["id"]), (1, &json!(1)));
     }
+}
+
+/// A heartbeat made the tables while a backup was being restored, and the restore failed.
+// Holds: failures/table-made-again
+fn a_run_makes_no_table_after_its_begin(place: &Place) {
+    let first = run("first");
+    let begun = begin(place, &first);
+    let heartbeat = Change::Heartbeat(progress(r#"{"a": 1}"#));
+    let own = ["runwrap_runs", "runwrap_versions", "runwrap_migrations"].map(|table| format!("DROP TABLE {table}"));
+    place.sql(&own.join(";"));
+    if place.is_postgres() {
+        place.sql("DROP FUNCTION runwrap_timeline");
+    }
+    for _emptied_further in 0..2 {
+        assert_eq!(place.open().apply(first.run_id, &heartbeat).unwrap(), Applied::Missing);
+        let message = transient(place.open().begin(&first, Some(&begun)));
+        assert!(message.contains("missing") && message.contains("runwrap migrate"), "{message}");
+        place.sql("DROP TABLE IF EXISTS training_records");
+    }
+    place.open().migrate().unwrap();
+    assert_eq!(place.count("training_records"), 0);
+    place.open().begin(&first, Some(&begun)).unwrap();
+    assert_eq!(place.open().apply(first.run_id, &heartbeat).unwrap(), Applied::Written);
 }

@@ -24,6 +24,32 @@ fn refused(path: &Path) -> Result<usize, StoreError> {
     open(&place.target, &place.options()).and_then(|mut store| store.migrate())
 }
 
+/// A backup copied into the file, which keeps its identity: the open connection wrote another run's row through the removed log.
+// Holds: failures/database-restored
+#[test]
+fn backup_copied_into_an_open_file_is_not_written_by_the_old_log() {
+    let site = Site::sqlite();
+    let path = site.path().join("runs.db");
+    let place = at(&path);
+    begin(&place, &run("before"));
+    let backup = fs::read(&path).unwrap();
+    let first = run("first");
+    let mut store = place.open();
+    let known = store.begin(&first, None).unwrap();
+    for suffix in ["-wal", "-shm"] {
+        fs::remove_file(site.path().join(format!("runs.db{suffix}"))).unwrap();
+    }
+    fs::write(&path, backup).unwrap();
+    assert!(site.run(&["--name", "second"], "true").status.success());
+    let heartbeat = Change::Heartbeat(progress("{}"));
+    assert!(transient(store.apply(first.run_id, &heartbeat)).contains("replaced"));
+    drop(store);
+    let moved = place.open().begin(&first, Some(&known)).unwrap();
+    assert_ne!(moved.record_id, known.record_id);
+    let shown = place.show(&known.record_id.0);
+    assert_eq!((shown["status"].as_str(), shown["name"].as_str()), (Some("completed"), Some("second")));
+}
+
 #[test]
 fn database_directory_is_private() {
     let directory = tempfile::tempdir().unwrap();

@@ -82,6 +82,46 @@ fn column_that_a_trigger_refuses_is_left_out() {
     }
 }
 
+/// One refused value took four others with it.
+// Holds: failures/value-refused
+#[test]
+fn refused_value_takes_no_other_with_it() {
+    let all = ["train_duration", "train_metrics", "model_path", "error_message", "train_end_time"];
+    for column in all {
+        let trigger = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN IF NEW.{column} IS NOT NULL THEN RAISE EXCEPTION ''not this''; END IF; RETURN NEW; END';
+             CREATE TRIGGER refuse BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION refuse()"
+        );
+        let shown = ended(&format!("train_duration BIGINT, {OTHERS}"), &trigger);
+        let missing: Vec<&str> = all.into_iter().filter(|name| shown[*name].is_null()).collect();
+        assert_eq!(missing, [column]);
+        if column != "error_message" {
+            assert!(shown["error_message"].as_str().unwrap().len() > 400, "{column}");
+        }
+    }
+}
+
+/// The shape of the table without the column was remembered to the end.
+// Holds: failures/value-refused
+#[test]
+fn column_that_is_away_for_a_while_is_written_at_the_end() {
+    for column in ["train_duration", "error_message", "train_end_time"] {
+        let place = Place::postgres();
+        let options = place.options();
+        let mut store = runwrap::store::open(&place.target, &options).unwrap();
+        let run = run("cifar");
+        store.begin(&run, None).unwrap();
+        place.sql(&format!("ALTER TABLE training_records RENAME COLUMN {column} TO away"));
+        assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress(r#"{"a": 1}"#))).unwrap(), Applied::Written);
+        place.sql(&format!("ALTER TABLE training_records RENAME COLUMN away TO {column}"));
+        let ending =
+            Ending { status: Status::Failed, reason: Reason::Exit, error_message: Some("x".into()), ..success() };
+        assert_eq!(store.apply(run.run_id, &Change::Finalize(progress("{}"), ending)).unwrap(), Applied::Written);
+        assert!(!place.show("1")[column].is_null(), "{column}");
+    }
+}
+
 /// Metrics in a domain over a domain were cut to invalid JSON.
 #[test]
 fn metrics_that_do_not_fit_are_left_out_whole() {
