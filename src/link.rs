@@ -44,6 +44,9 @@ pub const LOCK_FD: RawFd = 6;
 pub struct KeeperConfig {
     pub run_id: RunId,
     pub target: DatabaseTarget,
+    /// The file that the database's URL was read from.
+    #[serde(with = "any_path::optional")]
+    pub url_file: Option<PathBuf>,
     pub table: String,
     pub migrate: bool,
     #[serde(with = "any_path")]

@@ -20,7 +20,7 @@ mod undelivered;
 
 use std::process::ExitCode;
 
-use crate::config::{self, Layer, Settings, UserAccount};
+use crate::config::{self, Layer, Settings};
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
@@ -67,15 +67,10 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 
 /// Loads the settings, and opens the log.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
-    let account = || {
-        let (uid, entry) = &*sys::host::ACCOUNT;
-        let (name, home) = entry.clone().unzip();
-        UserAccount { uid: *uid, name, home }
-    };
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::redact(&typed) };
-    let settings = config::load(flags, &account, &sys::fs::read_small)?;
+    let settings = config::load(flags, &config::user_account, &sys::fs::read_small)?;
     if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
         let path = settings.log_file.display();
         if settings.origins.get(config::options::LOG_FILE.key).is_none_or(|origin| *origin == config::Origin::Default) {

@@ -89,6 +89,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
     let config = KeeperConfig {
         run_id,
         target: settings.database.clone(),
+        url_file: settings.database_url_file.clone(),
         table: settings.table.clone(),
         migrate: settings.migrate,
         state_dir: settings.state_dir.clone(),

@@ -4,10 +4,19 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::database::DatabaseTarget;
 use super::layers::{ConfigError, Layer, Layers, RawValue};
-use super::settings::{Settings, resolve};
+use super::settings::{Settings, database_in_file, resolve};
 use super::{file, options, values};
-use crate::libpq::{Env, UserAccount};
+use crate::libpq::{Env, PostgresTarget, UserAccount};
+use crate::sys::host;
+
+/// This user, as the password database has it.
+pub fn user_account() -> UserAccount {
+    let (uid, entry) = &*host::ACCOUNT;
+    let (name, home) = entry.clone().unzip();
+    UserAccount { uid: *uid, name, home }
+}
 
 /// The settings of flags, environment and configuration file. `read` must be bounded in size and time: a value may name
 /// an endless device, or a pipe without a writer.
@@ -28,6 +37,27 @@ pub fn load(
     let mut layers = Layers(vec![flags, Layer::of_environment(env.variable)]);
     layers.0.push(file_layer(&layers, &env)?);
     resolve(&layers, &env)
+}
+
+/// The database whose URL is in `file` now, if it differs from `target` only in its password: a secret may be rotated during a run.
+pub fn reread_database(
+    file: &Path,
+    target: &DatabaseTarget,
+    account: &dyn Fn() -> UserAccount,
+    read: &dyn Fn(&Path) -> io::Result<String>,
+) -> Option<DatabaseTarget> {
+    let env =
+        Env { variable: &|name| std::env::var_os(name), read, is_dir: &Path::is_dir, cwd: Path::new("/"), account };
+    match (database_in_file(file, &env).ok()?, target) {
+        (DatabaseTarget::Postgres(now), DatabaseTarget::Postgres(target)) => {
+            let is_same = (&now.hosts, &now.user, &now.dbname) == (&target.hosts, &target.user, &target.dbname);
+            let is_new = now.password != target.password;
+            (is_same && is_new).then(|| {
+                DatabaseTarget::Postgres(Box::new(PostgresTarget { password: now.password, ..(**target).clone() }))
+            })
+        }
+        (DatabaseTarget::Postgres(_) | DatabaseTarget::Sqlite(_), _) => None,
+    }
 }
 
 /// The layer of the configuration file. A named file must exist; the default one need not.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::database::{DatabaseTarget, parse_database};
@@ -27,6 +27,8 @@ pub struct Settings {
     pub name: Option<String>,
     pub model_version: Option<String>,
     pub database: DatabaseTarget,
+    /// The file that the database's URL was read from. Absolute.
+    pub database_url_file: Option<PathBuf>,
     /// `NAME` or `SCHEMA.NAME`.
     pub table: String,
     pub record_id: Option<String>,
@@ -86,6 +88,7 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
         name: layers.optional(&options::NAME, &values::label)?,
         model_version: layers.optional(&options::MODEL_VERSION, &values::label)?,
         database: layers.database(env)?,
+        database_url_file: layers.url_file(env)?,
         table: layers.read(&options::TABLE, &values::table)?,
         record_id: layers.optional(&options::RECORD_ID, &values::label)?,
         set: layers.set()?,
@@ -129,6 +132,13 @@ impl Layers {
         Ok(self.optional(row, &values::switch)?.unwrap_or(false))
     }
 
+    /// The file that the strongest layer names for the URL.
+    fn url_file(&self, env: &Env<'_>) -> Result<Option<PathBuf>, ConfigError> {
+        let named = self.strongest(&[&options::DATABASE_URL, &options::DATABASE_URL_FILE]).pop();
+        let file = named.filter(|raw| raw.row.key == options::DATABASE_URL_FILE.key);
+        file.map(|raw| raw.read(&|text| values::path(text, env))).transpose()
+    }
+
     /// The database that the strongest layer names.
     fn database(&self, env: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
         match self.strongest(&[&options::DATABASE_URL, &options::DATABASE_URL_FILE])[..] {
@@ -137,7 +147,7 @@ impl Layers {
             [raw] if raw.row.key == options::DATABASE_URL.key => {
                 raw.read(&|text| parse_database(values::utf8(text)?, env))
             }
-            [raw] => raw.read(&|text| parse_database(&url_in_file(text, env)?, env)),
+            [raw] => raw.read(&|text| database_in_file(&values::path(text, env)?, env)),
             [one, other, ..] => {
                 let both = format!("{} and {}", one.subject(), other.subject());
                 Err(ConfigError::new(both, "they name two databases at once", "keep one of them"))
@@ -202,9 +212,9 @@ fn further_column(text: &OsStr, earlier: &[(String, String)]) -> Result<(String,
     refuse(format!("runwrap itself writes {column}"), hint)
 }
 
-/// The URL in the file `name`, without the newlines at its end.
-fn url_in_file(name: &OsStr, env: &Env<'_>) -> Result<String, InvalidValue> {
-    let content = (env.read)(&values::path(name, env)?).or_else(|error| {
+/// The database whose URL is in the file `path`, with or without newlines at its end.
+pub(super) fn database_in_file(path: &Path, env: &Env<'_>) -> Result<DatabaseTarget, InvalidValue> {
+    let content = (env.read)(path).or_else(|error| {
         refuse(format!("cannot read the file: {error}"), "name a readable file that holds the database URL")
     })?;
     // Some editors begin a file with a byte order mark.
@@ -212,7 +222,7 @@ fn url_in_file(name: &OsStr, env: &Env<'_>) -> Result<String, InvalidValue> {
     if text.contains('\n') {
         return refuse("the file has more than one line", "keep only the database URL in it");
     }
-    Ok(text.to_owned())
+    parse_database(text, env)
 }
 
 #[cfg(test)]

@@ -104,6 +104,11 @@ impl KeeperMachine {
         self.host.wrapping_add(self.role.failures)
     }
 
+    /// Whether the database refuses the record until a person acts.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.reported.is_some()
+    }
+
     /// Whether a look at overdue runs follows the next heartbeat, on its connection.
     pub(super) fn heals_next(&self, now: Duration) -> bool {
         let is_due = self.heals_at.is_none_or(|due| due <= now);

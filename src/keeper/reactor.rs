@@ -12,13 +12,14 @@ use super::family::Family;
 use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
 use super::takeover::take_over;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
-use crate::config::DatabaseTarget;
+use crate::config::{DatabaseTarget, reread_database, user_account};
 use crate::delivery::{Backlog, Delivered, Delivery, Destination, heal};
 use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
 use crate::record::Report;
 use crate::store::attempt::{Attempts, Keep};
 use crate::store::{ShapeCache, Store, StoreError};
+use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
@@ -276,6 +277,7 @@ impl Keeper {
         is_followed: bool,
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Receiver<Result<T, StoreError>> {
+        self.reread_password();
         let options = options(&self.config, self.state.table(), self.machine.host(), &self.shape);
         let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
         let keep = if is_followed || (is_file && self.machine.keeps_open()) { Keep::Open } else { Keep::Closed };
@@ -285,6 +287,16 @@ impl Keeper {
                 log::error!(event = "wake_failed", error:%; "");
             }
         })
+    }
+
+    /// After a refusal: the password may have been changed in the file of the URL.
+    fn reread_password(&mut self) {
+        let Some(file) = self.config.url_file.as_deref().filter(|_| self.machine.is_refused()) else { return };
+        if let Some(target) = reread_database(file, &self.config.target, &user_account, &read_small) {
+            log::info!(event = "password_reread"; "");
+            self.config.target = target;
+            self.attempts = Attempts::on(self.config.target.clone());
+        }
     }
 
     /// On this thread: an attempt can fail before it has a store.

@@ -38,6 +38,7 @@ fn defaults_are_the_documented_ones() {
         name: None,
         model_version: None,
         database: DatabaseTarget::Sqlite("/home/ml/.local/share/runwrap/runwrap.db".into()),
+        database_url_file: None,
         table: "training_records".to_owned(),
         record_id: None,
         set: Vec::new(),

@@ -1,6 +1,6 @@
 //! Heartbeats: they go on after a refusal, and a request to stop is one at once.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn heartbeats_go_on_after_a_refusal() {
     let url = site.url().replace("admin@", &format!("{role}@"));
     check_refused(
         &site,
-        &url,
+        |command| _ = command.env("RUNWRAP_DATABASE_URL", &url),
         || _ = site.sql(&format!("REVOKE UPDATE ON runwrap_runs FROM {role}")),
         || _ = site.sql(&format!("GRANT UPDATE ON runwrap_runs TO {role}")),
     );
@@ -42,13 +42,34 @@ fn heartbeats_go_on_once_the_passfile_has_the_new_password() {
     site.sql("ALTER ROLE walled PASSWORD 'first'");
     passfile("first");
     let url = format!("postgres://walled@127.0.0.1:{}/{name}?sslmode=disable", Postgres::shared().port());
-    check_refused(&site, &url, || _ = site.sql("ALTER ROLE walled PASSWORD 'second'"), || passfile("second"));
+    let give = |command: &mut Command| _ = command.env("RUNWRAP_DATABASE_URL", &url);
+    check_refused(&site, give, || _ = site.sql("ALTER ROLE walled PASSWORD 'second'"), || passfile("second"));
+}
+
+/// A secret of Kubernetes is a file, which changes during a run.
+// Holds: failures/database-right-revoked
+#[test]
+fn heartbeats_go_on_once_the_url_file_has_the_new_password() {
+    let server = Postgres::private();
+    let site = Site::on(&server);
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    let name = site.url().rsplit('/').next().unwrap();
+    let url = |password: &str| {
+        let place = format!("127.0.0.1:{}/{name}?sslmode=disable", server.port());
+        std::fs::write(site.path().join("url"), format!("postgres://walled:{password}@{place}\n")).unwrap();
+    };
+    site.sql("CREATE ROLE walled LOGIN SUPERUSER PASSWORD 'first'");
+    url("first");
+    let give = |command: &mut Command| {
+        command.env_remove("RUNWRAP_DATABASE_URL").env("RUNWRAP_DATABASE_URL_FILE", "url");
+    };
+    check_refused(&site, give, || _ = site.sql("ALTER ROLE walled PASSWORD 'second'"), || url("second"));
 }
 
 /// One run whose heartbeats are refused between `refuse` and `permit`.
-fn check_refused(site: &Site, url: &str, refuse: impl FnOnce(), permit: impl FnOnce()) {
+fn check_refused(site: &Site, give: impl Fn(&mut Command), refuse: impl FnOnce(), permit: impl FnOnce()) {
     let mut command = site.shell(&["--heartbeat", "100ms"], "echo ready; read -r line; true");
-    command.env("RUNWRAP_DATABASE_URL", url);
+    give(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = start(&mut command);
     assert_eq!(running.line(), "ready");
