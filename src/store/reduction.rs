@@ -8,8 +8,8 @@ use super::session::Class;
 /// What of a change is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reduction {
-    /// Characters beyond ASCII are replaced.
-    ascii: bool,
+    /// Characters from this one on are replaced.
+    replaced_from: Option<char>,
     /// `error_message` has at most so many characters; its middle is cut.
     message_chars_max: usize,
     /// `error_message` is its first line alone.
@@ -47,7 +47,7 @@ const STEPS: [(usize, bool, &[&str]); 12] = [
 impl Reduction {
     /// Everything is written.
     pub(super) const NONE: Self =
-        Self { ascii: false, message_chars_max: usize::MAX, first_line: false, omitted: &[], run_only: false };
+        Self { replaced_from: None, message_chars_max: usize::MAX, first_line: false, omitted: &[], run_only: false };
 
     /// A heartbeat while the application holds its row.
     pub(super) const RUN_ONLY: Self = Self { run_only: true, ..Self::NONE };
@@ -55,16 +55,18 @@ impl Reduction {
     /// The reductions to be tried after a failure of `class`; none if less would not help.
     pub(super) fn after(class: Class) -> impl Iterator<Item = Self> {
         let helps = matches!(class, Class::BadText | Class::BadValue | Class::Refused);
+        let is_text = class == Class::BadText;
+        // Many encodings have the characters of Latin 1, every one has those of ASCII.
+        let latin = is_text.then_some(Self { replaced_from: Some('\u{100}'), ..Self::NONE });
         // Only a refused character makes the first step differ from the change as it was.
-        let first = usize::from(class != Class::BadText);
-        let steps = STEPS.into_iter().skip(first).filter(move |_| helps);
-        steps.map(move |(message_chars_max, first_line, omitted)| Self {
-            ascii: class == Class::BadText,
+        let steps = STEPS.into_iter().skip(usize::from(!is_text)).filter(move |_| helps);
+        latin.into_iter().chain(steps.map(move |(message_chars_max, first_line, omitted)| Self {
+            replaced_from: is_text.then_some('\u{80}'),
             message_chars_max,
             first_line,
             omitted,
             run_only: false,
-        })
+        }))
     }
 
     /// `changes` of the user's row, whose texts are `known`, as far as they are written.
@@ -87,12 +89,15 @@ impl Reduction {
 
     /// A new value in characters that every encoding has, if one was refused. The characters of `known`, a text from the database, stay.
     pub(super) fn encoded<'a>(&self, text: &'a str, known: &str) -> Cow<'a, str> {
-        if self.ascii { Cow::Owned(ascii(text, known)) } else { Cow::Borrowed(text) }
+        self.replaced_from.map_or(Cow::Borrowed(text), |first| Cow::Owned(replaced(text, known, first)))
     }
 
     /// What is left out, for the log; empty if the whole change is written.
     pub(super) fn describe(&self) -> String {
-        let texts = [(self.ascii, "characters replaced"), (self.message_chars_max < usize::MAX, "message shortened")];
+        let texts = [
+            (self.replaced_from.is_some(), "characters replaced"),
+            (self.message_chars_max < usize::MAX, "message shortened"),
+        ];
         let texts = texts.into_iter().filter(|(is_so, _)| *is_so).map(|(_, text)| text.to_owned());
         let omitted = self.omitted.iter().map(|name| format!("without {name}"));
         texts.chain(omitted).collect::<Vec<_>>().join(", ")
@@ -116,9 +121,9 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     format!("{start}…{end}")
 }
 
-fn ascii(text: &str, known: &str) -> String {
+fn replaced(text: &str, known: &str, first: char) -> String {
     let replaced = text.chars().map(|character| match character {
-        plain if plain.is_ascii() || known.contains(plain) => plain.to_string(),
+        plain if plain < first || known.contains(plain) => plain.to_string(),
         '…' => "...".to_owned(),
         // No double quote: the text may be JSON.
         '“' | '”' | '„' | '‘' | '’' => "'".to_owned(),
@@ -151,10 +156,11 @@ mod tests {
             Reduction::after(Class::Refused).map(|reduction| reduction.of_record("", changes()).len()).collect();
         // One value less at a time, then all of them.
         assert_eq!(counts, [6, 6, 5, 5, 5, 5, 5, 6, 3, 2, 1]);
-        let first = Reduction::after(Class::BadText).next().unwrap();
-        assert_eq!(first.of_record("", changes())[0].1.as_deref(), Some("?\nx"));
-        assert_eq!(first.encoded("é…“x”", ""), "?...'x'");
-        assert_eq!(first.encoded("é损", "né"), "é?");
+        let [latin, ascii] = [0, 1].map(|at| Reduction::after(Class::BadText).nth(at).unwrap());
+        assert_eq!(latin.encoded("é…“损”", ""), "é...'?'");
+        assert_eq!(ascii.of_record("", changes())[0].1.as_deref(), Some("?\nx"));
+        assert_eq!(ascii.encoded("é…“x”", ""), "?...'x'");
+        assert_eq!(ascii.encoded("é损", "né"), "é?");
         assert_eq!(Reduction::after(Class::Schema).count(), 0);
         assert_eq!(Reduction::NONE.of_record("", changes()), changes());
         assert_eq!(Reduction::NONE.describe(), "");

@@ -200,7 +200,7 @@ fn characters_outside_the_encoding_are_replaced() {
             model_path: Some("/m/模型 😀.pt".into()),
             ..run("x")
         };
-        begin(&place, &run);
+        let record_id = begin(&place, &run).record_id.0;
         let ending = Ending {
             status: Status::Failed,
             error_message: Some("exited with code 1\n…“ValueError” — 错误 😀".into()),
@@ -208,10 +208,13 @@ fn characters_outside_the_encoding_are_replaced() {
         };
         let ended = Change::Finalize(progress(r#"{"损失 😀": 1}"#), ending);
         assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written, "{encoding}");
-        let shown = place.show("1");
+        let shown = place.show(&record_id);
         assert_eq!(shown["status"], "failed", "{encoding}");
         assert!(shown["error_message"].as_str().unwrap().starts_with("exited with code 1\n"), "{encoding}");
         assert!(shown["train_metrics"].is_object() && shown["command"].is_array(), "{encoding}");
+        // A character that the encoding has stays.
+        let kept = if ["LATIN1", "WIN1252"].contains(&encoding) { "träin ?.py" } else { "tr?in ?.py" };
+        assert!(shown["command"][1] == kept || encoding == "SQL_ASCII", "{encoding}: {}", shown["command"]);
     }
 }
 
