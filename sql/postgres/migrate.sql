@@ -11,9 +11,9 @@ SELECT 'true'
 -- schema, if given. runwrap's own tables are beside the user's.
 SELECT
     place.schema,
-    CASE WHEN has_table_privilege(to_regclass(format('%I.runwrap_migrations', place.schema)), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
-    CAST(to_regclass(format('%I.runwrap_migrations', place.schema)) AS text),
-    CAST(to_regclass(format('%I.runwrap_versions', place.schema)) AS text),
+    CASE WHEN has_table_privilege(to_regclass(quote_ident(place.schema) || '.runwrap_migrations'), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
+    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS text),
+    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_versions') AS text),
     attname,
     format_type(typed.base, -1),
     -- varchar and bpchar keep their length, plus 4, in the modifier.

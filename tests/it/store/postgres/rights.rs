@@ -45,6 +45,18 @@ fn error_names_the_missing_grant() {
     assert!(message.contains("grant stranger SELECT, INSERT and UPDATE"), "{message}");
 }
 
+/// The message was PostgreSQL's own, about an identifier, with the hint to widen a column.
+#[test]
+fn error_names_a_missing_schema() {
+    let place = Place::postgres();
+    let stranger = seen_by(&place, "lost");
+    for schema in ["nowhere", "hidden"] {
+        place.sql(&format!("CREATE SCHEMA IF NOT EXISTS hidden; ALTER ROLE lost SET search_path = {schema}"));
+        let message = permanent(stranger.open().begin(&run("cifar"), None));
+        assert!(message.contains("there is no schema for table"), "{message}");
+    }
+}
+
 #[test]
 fn both_tables_are_created_in_the_named_schema() {
     let place = Place::postgres();
