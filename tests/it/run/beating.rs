@@ -30,18 +30,18 @@ fn heartbeats_go_on_after_a_refusal() {
 // Holds: failures/database-right-revoked
 #[test]
 fn heartbeats_go_on_once_the_passfile_has_the_new_password() {
-    let site = Site::postgres();
+    let server = Postgres::private();
+    let site = Site::on(&server);
     assert!(output(&mut site.runwrap(&["migrate"])).status.success());
     let name = site.url().rsplit('/').next().unwrap();
-    site.sql("DO $$ BEGIN CREATE ROLE walled LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN NULL; END $$");
     let passfile = |password: &str| {
         let path = site.path().join(".pgpass");
         std::fs::write(&path, format!("*:*:*:*:{password}\n")).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     };
-    site.sql("ALTER ROLE walled PASSWORD 'first'");
+    site.sql("CREATE ROLE walled LOGIN SUPERUSER PASSWORD 'first'");
     passfile("first");
-    let url = format!("postgres://walled@127.0.0.1:{}/{name}?sslmode=disable", Postgres::shared().port());
+    let url = format!("postgres://walled@127.0.0.1:{}/{name}?sslmode=disable", server.port());
     let give = |command: &mut Command| _ = command.env("RUNWRAP_DATABASE_URL", &url);
     check_refused(&site, give, || _ = site.sql("ALTER ROLE walled PASSWORD 'second'"), || passfile("second"));
 }

@@ -78,6 +78,7 @@ fn taken_id_is_skipped() {
     let place = Place::postgres();
     let known = runwrap::record::Begun { record_id: runwrap::record::RecordId("1".into()), version: None, table: None };
     let mut store = place.open();
+    store.migrate().unwrap();
     assert_eq!(store.begin(&run("old"), Some(&known)).unwrap().record_id, known.record_id);
     crate::store::place::transient(store.begin(&run("new"), None));
     assert_eq!(store.begin(&run("new"), None).unwrap().record_id.0, "2");
