@@ -97,13 +97,21 @@ pub(super) struct SqliteSession {
     path: PathBuf,
     name: String,
     busy_timeout: Duration,
+    /// The connection was used before: files may have changed since.
+    is_used: bool,
 }
 
 impl SqliteSession {
     /// Opens the file at `path`. A missing one is made by the first transaction that may make it.
     pub(super) fn open(path: &Path, busy_timeout: Duration) -> Result<Self, StoreError> {
         let opened = path.exists().then(|| connect::connect(path, busy_timeout, false)).transpose()?;
-        Ok(Self { opened, path: path.to_owned(), name: format!("sqlite:{}", path.display()), busy_timeout })
+        Ok(Self {
+            opened,
+            path: path.to_owned(),
+            name: format!("sqlite:{}", path.display()),
+            busy_timeout,
+            is_used: false,
+        })
     }
 
     fn connection(&self) -> Result<&Connection, Failure> {
@@ -113,9 +121,10 @@ impl SqliteSession {
 
     /// A file that another process has replaced or removed must not take a change: nobody would read it there. The attempt is
     /// repeated with the file that is at the path then.
-    fn check_file(&self) -> Result<(), Failure> {
+    fn check_file(&self, begins: bool) -> Result<(), Failure> {
         let is_at_path = self.opened.as_ref().is_some_and(|(_, opened)| FileId::at(&self.path) == Some(*opened));
-        if is_at_path && !connect::log_is_removed(&self.path) {
+        let is_replaced = !is_at_path || (self.is_used && begins && connect::log_is_removed(&self.path));
+        if !is_replaced {
             return Ok(());
         }
         if let Some((connection, _)) = &self.opened {
@@ -175,7 +184,8 @@ impl Session for SqliteSession {
             let class = if is_empty { Class::Empty } else { Class::Other };
             self.opened = Some(opened.map_err(|error| Failure { class, error })?);
         }
-        self.check_file()?;
+        self.check_file(true)?;
+        self.is_used = true;
         self.script(match access {
             Access::Read => "BEGIN",
             Access::Write | Access::Begin | Access::Rehearse => "BEGIN IMMEDIATE",
@@ -185,7 +195,7 @@ impl Session for SqliteSession {
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
         self.connection()?.execute_batch(statements).map_err(|error| self.failure(&error))?;
-        if statements == COMMIT { self.check_file() } else { Ok(()) }
+        if statements == COMMIT { self.check_file(false) } else { Ok(()) }
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
