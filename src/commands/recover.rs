@@ -34,7 +34,7 @@ struct Recovery<'a> {
     is_first: bool,
     round: Round,
     destination: Destination,
-    /// What was reported of the journals that are left.
+    /// The messages about the journals that are left, each reported once.
     named: HashSet<String>,
 }
 

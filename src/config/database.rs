@@ -45,8 +45,8 @@ impl DatabaseTarget {
         }
     }
 
-    /// The least protection of what is delivered to it: `require` or better. `None` permits a connection without TLS. A file and a
-    /// socket leave no host.
+    /// The least protection of a connection to it: `require` or better. `None` permits one without TLS. Data for a file or a socket
+    /// does not leave the host.
     pub fn protection(&self) -> Option<SslMode> {
         match self {
             Self::Sqlite(_) => Some(SslMode::VerifyFull),

@@ -109,7 +109,7 @@ impl Home {
     pub fn make_run(&self, run_id: RunId, identity: &str, lease: Duration) -> io::Result<RunDirectory> {
         let name = run_name(run_id, identity);
         let directory = self.runs.create_child(&hidden(&name))?;
-        // Closed before the lock is taken: other hosts see what is closed.
+        // Closed before the lock is taken: a network file system shows a write to other hosts after the close.
         let named = directory.create(LOCK)?.write_all(&serde_json::to_vec(&Holder::here(lease))?);
         // Without it, the journal names the host.
         named.unwrap_or_else(|error| log::info!(event = "holder_not_named", run_id:%, error:%; ""));
@@ -185,7 +185,8 @@ impl Home {
         self.runs.remove_child(name).map(|()| true)
     }
 
-    /// What the lock of `run` proves, which this process has taken; the journal names its host if the lock file does not. `None` if neither does.
+    /// The proof in the lock of `run`, which this process has taken. The journal names the host if the lock file does not; `None` if
+    /// neither does.
     pub fn proof(&self, run: &RunDirectory, begun: Option<&Run>) -> io::Result<Option<FreeLock>> {
         self.free_lock(&run.lock, begun)
     }

@@ -25,7 +25,7 @@ pub(super) enum Proof {
     Session(ProcessId),
 }
 
-/// The members proven so far, with what was noted of each.
+/// The members proven so far, each with its own group and session.
 pub(super) type Known = BTreeMap<ProcessId, Own>;
 
 /// The group and session of a member, if they are the run's own.

@@ -99,7 +99,7 @@ fn has_lapsed(watch: Watch, clock: DatabaseClock) -> bool {
 }
 
 fn is_promoted_since(watch: Watch, clock: DatabaseClock) -> bool {
-    watch.timeline.zip(clock.timeline).is_some_and(|(heard, present)| heard != present)
+    watch.timeline.zip(clock.timeline).is_some_and(|(last, present)| last != present)
 }
 
 fn first_row(run: &Run, clock: DatabaseClock) -> Row {

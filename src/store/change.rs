@@ -240,7 +240,7 @@ impl Transaction<'_> {
                 Ok(json) if matches!(*name, "command" | "context") => clean(json).to_string(),
                 _ => without_nul(text.as_ref()?),
             };
-            // These name what the database has.
+            // These name a table and a row of the database.
             let is_known = matches!(*name, "record_table" | "record_id");
             Some(if is_known { text } else { self.reduction.encoded(&text, "").into_owned() })
         };

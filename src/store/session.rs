@@ -62,7 +62,7 @@ pub(super) enum Class {
 
 /// Binary data longer than this is shown by its size.
 pub(super) const BINARY_BYTES_MAX: usize = 4096;
-/// Any other value longer than this is shown by its size. The metrics of a run fit: 1 MiB, and what the database adds.
+/// Any other value longer than this is shown by its size. The metrics of a run fit: 1 MiB, and the spaces that the database adds.
 pub(super) const VALUE_BYTES_MAX: usize = 2 << 20;
 
 /// One connection.

@@ -108,7 +108,7 @@ fn state_directory_of_a_remounted_volume_is_used() {
     }
 }
 
-/// A volume whose root belongs to root, as Kubernetes mounts it: the message names what to do.
+/// A volume whose root belongs to root, as Kubernetes mounts it: the message names the next step.
 #[test]
 fn root_of_a_volume_is_left_alone_and_a_subdirectory_is_named() {
     let site = Site::sqlite();

@@ -1,4 +1,4 @@
-//! Bounds what a server may send: the client library reads a message whole before it looks at it, and all rows of a query. Parses
+//! Bounds the answers of a server: the client library reads a message whole before it looks at it, and all rows of a query. Parses
 //! only the frames of the protocol; must not look at their content.
 
 use std::io;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The bytes of a message before its content: its kind, and its length without the kind.
 const HEADER_BYTES: usize = 5;
-/// What the client library keeps of each message besides its bytes: a row of one small column takes so much.
+/// The memory that the client library needs for each message besides its bytes: a row of one small column takes so much.
 const MESSAGE_WEIGHT: usize = 160;
 /// The message that ends an answer.
 const READY_FOR_QUERY: u8 = b'Z';

@@ -83,7 +83,7 @@ impl Connector {
         })
     }
 
-    /// Counts what a server sends.
+    /// Counts the bytes of the server.
     pub(super) fn metered(self, meter: Meter) -> Self {
         Self { meter, ..self }
     }

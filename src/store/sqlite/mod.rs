@@ -119,8 +119,8 @@ impl SqliteSession {
         self.opened.as_ref().map(|(connection, _)| connection).ok_or_else(missing)
     }
 
-    /// A file that another process has replaced or removed must not take a change: nobody would read it there. The attempt is
-    /// repeated with the file that is at the path then.
+    /// A file that another process has replaced or removed must not take a change: no reader would find it. The attempt is repeated
+    /// with the file that is at the path then.
     fn check_file(&self, begins: bool) -> Result<(), Failure> {
         let is_at_path = self.opened.as_ref().is_some_and(|(_, opened)| FileId::at(&self.path) == Some(*opened));
         let is_replaced = !is_at_path || (self.is_used && begins && connect::log_is_removed(&self.path));

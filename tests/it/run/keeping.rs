@@ -161,11 +161,9 @@ fn unsignalable_leftover_does_not_spare_the_others() {
         return;
     }
     let site = Site::sqlite();
-    let mut command = site.program("setpriv");
-    command.args(["--bounding-set=-kill", "--inh-caps=-all", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c"]);
     // The unsignalable process has the lowest id, so it comes first.
     let script = "setpriv --reuid=65534 --clear-groups sleep 61 & sleep 62 & sleep 63 & echo ready; wait";
-    let mut running = start(command.arg(script).stdout(Stdio::piped()));
+    let mut running = start(site.powerless_shell(script).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
     let sleepers =
         || site.processes().into_iter().map(|process| process.command).filter(|words| words.starts_with("sleep"));

@@ -48,7 +48,7 @@ fn leave(site: &Site, count: usize) {
     assert_eq!(site.run_directories().len(), before + count);
 }
 
-/// `recover` once said nothing of a run whose keeper had not delivered the end.
+/// `recover` printed nothing about a run whose keeper had not delivered the end.
 // Holds: failures/recover-held
 #[test]
 fn run_that_its_keeper_delivers_is_named() {

@@ -119,10 +119,8 @@ fn record_names_the_leftovers_that_were_not_stopped() {
         return;
     }
     let site = Site::sqlite();
-    let mut command = site.program("setpriv");
-    command.args(["--bounding-set=-kill", "--inh-caps=-all", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c"]);
     let script = "setpriv --reuid=65534 --clear-groups sleep 61 & echo $!; sleep 63 & wait";
-    let mut running = start(command.arg(script).stdout(Stdio::piped()));
+    let mut running = start(site.powerless_shell(script).stdout(Stdio::piped()));
     let pid: i32 = running.line().parse().unwrap();
     wait_until("it belongs to another user", || procfs::name(pid).is_some_and(|name| name == "sleep"));
     let expected = format!("the supervisor was killed; 1 process of the run could not be stopped: {pid} (sleep)");

@@ -1,7 +1,7 @@
 //! Owns the real PostgreSQL of the tests, in a temporary directory: one for the whole test process, or one for a single
 //! test that stops or freezes it. A watchdog ends the server and removes its directory when the test process is gone, however
 //! it went. `scripts/postgres` starts and stops it; certificates and access rules, which only the tests need, are made here.
-//! Must not know what is in a database.
+//! Must not depend on the content of a database.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -128,6 +128,21 @@ impl Site {
         self.runwrap(&[options, &["--", "sh", "-c", script]].concat())
     }
 
+    /// `runwrap -- sh -c SCRIPT`, of root without the right to signal the processes of other users.
+    pub(crate) fn powerless_shell(&self, script: &str) -> Command {
+        let mut command = self.program("setpriv");
+        command.args([
+            "--bounding-set=-kill",
+            "--inh-caps=-all",
+            env!("CARGO_BIN_EXE_runwrap"),
+            "--",
+            "sh",
+            "-c",
+            script,
+        ]);
+        command
+    }
+
     /// Runs `runwrap OPTIONS -- sh -c SCRIPT` to its end.
     #[track_caller]
     pub(crate) fn run(&self, options: &[&str], script: &str) -> Output {
