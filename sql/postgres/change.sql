@@ -39,4 +39,5 @@ OVERRIDING SYSTEM VALUE
 VALUES (
     {values}
 )
-RETURNING CAST(id AS text)
+RETURNING
+    {returned}

@@ -1,6 +1,8 @@
 //! The beginning of a run: one row of the user's table and one of `runwrap_runs`, however often and by however many processes it is
 //! delivered. Owns the order of the steps, which makes it safe.
 
+use super::origin::Origin;
+use super::record_row::{self, RecordRow};
 use super::run_row;
 use super::session::{Access, Class, Failure};
 use super::shape::without_nul;
@@ -28,7 +30,7 @@ impl Store {
         let access = if known.is_none() { Access::Begin } else { Access::Write };
         for _ in 0..ATTEMPTS_MAX {
             let begun = self.transaction(access, Some(&run_id), |transaction, found| {
-                Beginning { transaction, run, found }.begin(known, &typed)
+                Beginning { transaction, run, found, origin: None }.begin(known, &typed)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
@@ -42,9 +44,9 @@ impl Store {
 
 /// The number of a run's record.
 enum Number {
-    /// The run's own. An application may have deleted the row.
+    /// The run's own, and the row is there.
     Own(Begun),
-    /// It was the run's, and no row has it.
+    /// It was the run's, and no row has it: an application may have deleted the row.
     Free(Begun),
     /// Another run's, no run's, or unknown.
     Foreign,
@@ -56,6 +58,15 @@ struct Beginning<'a, 'b> {
     run: &'a Run,
     /// The run's row in `runwrap_runs`.
     found: Option<LockedRun>,
+    /// Of the row that the run gets in this beginning.
+    origin: Option<Origin>,
+}
+
+/// A row of the user's table, as far as a beginning looks at it.
+struct Present {
+    status: String,
+    version: Option<String>,
+    origin: Origin,
 }
 
 impl Beginning<'_, '_> {
@@ -64,7 +75,7 @@ impl Beginning<'_, '_> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
         let begun = match (self.own(known)?, &self.run.adopt) {
-            (Number::Own(own), _) => self.again(own)?,
+            (Number::Own(own), _) => own,
             (Number::Free(old), _) => self.insert_again(old)?,
             (Number::Foreign, Some(record_id)) => self.adopt_again(record_id, known)?,
             (Number::Foreign, None) => self.insert_new()?,
@@ -82,19 +93,17 @@ impl Beginning<'_, '_> {
     /// no run's. A number that is free is taken again.
     fn own(&mut self, known: Option<&Begun>) -> Result<Number, Failure> {
         let here = |locked: &&LockedRun| locked.run.is_in(&self.transaction.shape.record_table);
-        match self.found.as_ref().filter(here) {
-            Some(locked) if locked.owns_record => {
-                let own = locked.run.begun().filter(|begun| self.transaction.holds(&begun.record_id.0));
-                Ok(own.map_or(Number::Foreign, Number::Own))
-            }
-            Some(_) => Ok(Number::Foreign),
-            None => {
-                let known = known.filter(|known| self.transaction.holds(&known.record_id.0));
-                let Some(known) = known else { return Ok(Number::Foreign) };
-                let is_free = self.read(&known.record_id.0)?.is_none();
-                Ok(if is_free { Number::Free(known.clone()) } else { Number::Foreign })
-            }
-        }
+        let begun = match self.found.as_ref().filter(here) {
+            Some(locked) if !locked.owns_record => return Ok(Number::Foreign),
+            Some(locked) => locked.run.begun(),
+            None => known.cloned(),
+        };
+        let Some(begun) = begun.filter(|begun| self.transaction.holds(&begun.record_id.0)) else {
+            return Ok(Number::Foreign);
+        };
+        let Some(present) = self.read(&begun.record_id.0)? else { return Ok(Number::Free(begun)) };
+        let is_own = self.found.as_ref().filter(here).is_some_and(|locked| locked.run.describes(&present.origin));
+        Ok(if is_own { Number::Own(Begun { version: present.version, ..begun }) } else { Number::Foreign })
     }
 
     /// A run whose adopted record is another run's now gets a record of its own.
@@ -103,14 +112,6 @@ impl Beginning<'_, '_> {
             Err(Failure { error: StoreError::BadInput { .. }, .. }) if known.is_some() => self.insert_new(),
             other => other,
         }
-    }
-
-    /// The record as it is, or inserted again if it was deleted.
-    fn again(&mut self, remembered: Begun) -> Result<Begun, Failure> {
-        if let Some((_, version)) = self.read(&remembered.record_id.0)? {
-            return Ok(Begun { version, ..remembered });
-        }
-        self.insert_again(remembered)
     }
 
     /// Inserts the row under its old number. If another run has taken the number, the insert fails, and the run begins again.
@@ -122,15 +123,14 @@ impl Beginning<'_, '_> {
         Ok(Begun { record_id, ..remembered })
     }
 
-    /// Status and version of a row.
-    fn read(&mut self, id: &str) -> Result<Option<(String, Option<String>)>, Failure> {
-        let version = self.has_version().then_some("CAST(version AS text)");
-        let columns = ["CAST(status AS text)"].into_iter().chain(version);
-        let read = self.transaction.sql("read_record", &[("{columns}", &list(columns))]);
-        let rows = self.transaction.rows(&read, &[Some(id)])?;
-        Ok(rows.into_iter().next().map(|row| {
-            let mut texts = row.into_iter();
-            (texts.next().flatten().unwrap_or_default(), texts.next().flatten())
+    fn read(&mut self, id: &str) -> Result<Option<Present>, Failure> {
+        let names = [&["status", "version"], &Origin::COLUMNS[..]].concat();
+        let row = self.transaction.read_columns(id, &names)?;
+        let text = |row: &RecordRow, name: &str| row.get(name).map(str::to_owned);
+        Ok(row.map(|row| Present {
+            status: text(&row, "status").unwrap_or_default(),
+            version: text(&row, "version"),
+            origin: row.origin(),
         }))
     }
 
@@ -139,7 +139,11 @@ impl Beginning<'_, '_> {
         let Some(locked) = &self.found else { return Ok(()) };
         let before = locked.run.row();
         let (Some(first), _) = merge(None, &Change::Begin(self.run.clone()), locked.clock) else { return Ok(()) };
-        self.transaction.update_run(&self.run.run_id.to_string(), &run_row::changes(&before, &first))
+        let mut values = run_row::changes(&before, &first);
+        let origin: Vec<_> = self.origin.iter().flat_map(Origin::values).collect();
+        values.retain(|(name, _)| !origin.iter().any(|(known, _)| known == name));
+        values.extend(origin);
+        self.transaction.update_run(&self.run.run_id.to_string(), &values)
     }
 
     fn adopt(&mut self, record_id: &RecordId) -> Result<Begun, Failure> {
@@ -159,17 +163,19 @@ impl Beginning<'_, '_> {
         };
         let lock = self.transaction.sql("lock_record", &[]);
         self.transaction.rows(&lock, &[Some(&format!("runwrap record {table} {id}"))])?;
-        let (status, version) = self.read(&id)?.ok_or_else(no_row)?;
+        let Present { status, version, origin } = self.read(&id)?.ok_or_else(no_row)?;
         if status != "training" {
             let hint = "a record that has ended is not begun again: leave --record-id out for a new one";
             return Err(refused(format!("the row is {status:?}, not \"training\""), hint));
         }
         let runs = self.transaction.runs_of(std::slice::from_ref(&id))?;
-        if let Some(other) = runs.iter().find(|run| run.get("reason").is_none()) {
+        if let Some(other) = runs.iter().find(|run| run.get("reason").is_none() && run.describes(&origin)) {
             let why = format!("run {} watches this row already", other.get("run_id").unwrap_or_default());
             return Err(refused(why, "wait for that run to end, or leave --record-id out for a row of its own"));
         }
         self.update(&id)?;
+        // The update has set the start.
+        self.origin = self.read(&id)?.map(|present| present.origin);
         let version = self.run.version.clone().or(version).filter(|_| self.has_version());
         self.transaction.raise_version(&self.run.name, version.as_deref())?;
         Ok(Begun { record_id: RecordId(id), version, table: None })
@@ -219,10 +225,14 @@ impl Beginning<'_, '_> {
         let unused = if again.is_none() { self.unused_id()? } else { None };
         let values = self.first_values(again.or(unused.as_ref()), version);
         let names = list(values.iter().map(|(name, _)| quote(name)));
-        let insert =
-            self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
+        let (dialect, columns) = (self.transaction.session.dialect(), &self.transaction.shape.columns);
+        let (marks, reads) = record_row::reads(dialect, columns, &Origin::COLUMNS);
+        let returned = list(std::iter::once("CAST(id AS text)".to_owned()).chain(reads));
+        let places = places(1, values.len());
+        let lists = [("{columns}", names.as_str()), ("{values}", &places), ("{returned}", &returned)];
+        let insert = self.transaction.sql("insert_record", &lists);
         let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
-        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| {
+        let inserted = self.transaction.rows(&insert, &texts).map_err(|failure| {
             let is_taken = failure.class == Class::IdTaken;
             if is_taken && again.is_some() {
                 // Another run has taken the old number since it was free.
@@ -235,7 +245,10 @@ impl Beginning<'_, '_> {
                 self.set_failure(failure)
             }
         })?;
-        inserted.map(RecordId).ok_or_else(|| {
+        let mut row = inserted.into_iter().next().unwrap_or_default().into_iter();
+        let id = row.next().flatten();
+        self.origin = Some(RecordRow::new(marks, row.collect()).origin());
+        id.map(RecordId).ok_or_else(|| {
             let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
             let hint =
                 "set it with --set id=VALUE, give the column a default, or let the trigger return the row with its id";
@@ -285,6 +298,7 @@ impl Beginning<'_, '_> {
             return self.transaction.update_run(&run_id, &values);
         }
         let mut values = run_row::first_values(self.run, &table, begun);
+        values.extend(self.origin.iter().flat_map(Origin::values));
         // SQLite has no default for a column that was added; elsewhere the default saves a round trip.
         if self.transaction.session.dialect().is_exclusive {
             values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));

@@ -5,7 +5,8 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::record_row::{RecordRow, clean};
+use super::origin::Origin;
+use super::record_row::{RULE_COLUMNS, RecordRow, clean};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Column, Failure};
@@ -76,8 +77,9 @@ impl Store {
             }
             let change = fitted(change, &transaction.shape.columns);
             let rule = |row: Row| merge(Some(row), &change, locked.clock);
-            let applied = transaction.change(&begun.record_id.0, Some(&locked.run), &rule)?;
-            let Some(made) = applied else { return Ok(Applied::Missing) };
+            let Some(made) = transaction.change(&begun.record_id.0, Some(&locked.run), &rule)? else {
+                return transaction.presume_without_record(run_id, &locked, &change);
+            };
             transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
             if is_end {
                 failpoint::reached("committing");
@@ -137,15 +139,19 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Applies `rule` to the record `id` and writes what changed of the user's row. `None` if the row is missing.
+    /// Applies `rule` to the record `id` and writes what changed of the user's row. `None` if the row is missing, or another one than
+    /// the run's.
     fn change(&mut self, id: &str, run: Option<&RunRow>, rule: Rule<'_>) -> Result<Option<Outcome>, Failure> {
         let mut dropped: Option<(RecordRow, Outcome)> = None;
         for attempt in 0..SWAPS_MAX {
-            let Some(known) = self.read_record(id)? else {
+            let Some(known) = self.read_columns(id, &RULE_COLUMNS)? else {
                 return Ok(None);
             };
             let mut before = known.row();
             if let Some(run) = run {
+                if !run.describes(&known.origin()) {
+                    return Ok(None);
+                }
                 run.describe(&mut before);
             }
             let (Some(after), applied) = rule(before.clone()) else { return Ok(None) };
@@ -193,7 +199,7 @@ impl Transaction<'_> {
         Ok(self.session.execute(&update, &texts)? > 0)
     }
 
-    /// A run whose record is another's now can only be presumed lost; anything else begins it again.
+    /// A run whose record is missing or another's now can only be presumed lost; anything else begins it again.
     fn presume_without_record(
         &mut self,
         run_id: &str,
@@ -202,6 +208,9 @@ impl Transaction<'_> {
     ) -> Result<Applied, Failure> {
         if !matches!(change, Change::Presume(_)) {
             return Ok(Applied::Missing);
+        }
+        if locked.run.get("reason").is_some() {
+            return Ok(Applied::Kept);
         }
         let before = Row { status: Some(Status::Training), ..locked.run.row() };
         let (Some(after), applied) = merge(Some(before.clone()), change, locked.clock) else {
@@ -248,7 +257,9 @@ impl Transaction<'_> {
     }
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
-        let run = self.lock_runs_of(id)?.pop();
+        let runs = self.lock_runs_of(id)?;
+        let origin = self.read_columns(id, &Origin::COLUMNS)?.map(|row| row.origin()).unwrap_or_default();
+        let run = runs.into_iter().rfind(|run| run.describes(&origin));
         let clock = self.clock()?;
         let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };
         let fitted = fitted_decision(decision, &self.shape.columns);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+use super::origin::Origin;
 use super::record_row::{self, RecordRow, seconds};
 use super::run_row::RunRow;
 use super::session::{Class, Failure};
@@ -108,13 +109,17 @@ impl Transaction<'_> {
         Ok(found.collect())
     }
 
-    /// The last run of each record.
-    fn last_runs<'i>(&mut self, ids: impl Iterator<Item = &'i String>) -> Result<HashMap<String, RunRow>, Failure> {
-        let ids: Vec<String> = ids.cloned().collect();
+    /// The last run that describes each record, by the record's id.
+    pub(super) fn last_runs(&mut self, records: &HashMap<String, Origin>) -> Result<HashMap<String, RunRow>, Failure> {
+        let ids: Vec<String> = records.keys().cloned().collect();
         let mut last = HashMap::new();
         for ids in ids.chunks(PAGE as usize) {
-            let runs = self.runs_of(ids)?.into_iter();
-            last.extend(runs.filter_map(|run| Some((run.get("record_id")?.to_owned(), run))));
+            for run in self.runs_of(ids)? {
+                let described = run.get("record_id").and_then(|id| records.get_key_value(id));
+                if let Some((id, _)) = described.filter(|(_, origin)| run.describes(origin)) {
+                    last.insert(id.clone(), run);
+                }
+            }
         }
         Ok(last)
     }
@@ -147,14 +152,11 @@ impl Transaction<'_> {
 
     fn page(&mut self, found: Vec<Found>, last: Option<RecordId>, clock: DatabaseClock) -> Result<Page, Failure> {
         let read = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        let examined = found.into_iter().map(|found| {
-            let examined = self.examined(&found.row, clock);
-            (found.id, examined)
-        });
-        let unsound: Vec<(String, Examined)> = examined.filter(|(_, examined)| !is_sound(examined)).collect();
-        let runs = self.last_runs(unsound.iter().map(|(id, _)| id))?;
+        let examined = found.into_iter().map(|found| (self.examined(&found.row, clock), found));
+        let unsound: Vec<(Examined, Found)> = examined.filter(|(examined, _)| !is_sound(examined)).collect();
+        let runs = self.last_runs(&origins(unsound.iter().map(|(_, found)| found)))?;
         let is_integer = self.shape.columns.id_is_integer();
-        let suspicious = unsound.into_iter().map(|(id, mut examined)| {
+        let suspicious = unsound.into_iter().map(|(mut examined, Found { id, .. })| {
             if let Some(run) = runs.get(&id) {
                 let run = run.row();
                 let overdue = run.watch.is_some_and(|watch| is_overdue(watch, clock));
@@ -200,7 +202,7 @@ impl Transaction<'_> {
         let most = u32::MAX.to_string();
         let lists = [("{condition}", self.session.dialect().has_status), ("{limit}", most.as_str())];
         let training = self.found("page", &names, &lists, &[Some("training")])?;
-        let runs = self.last_runs(training.iter().map(|found| &found.id))?;
+        let runs = self.last_runs(&origins(training.iter()))?;
         let mut silent = Vec::new();
         for Found { id, row } in training {
             let mut row = row.row();
@@ -237,6 +239,10 @@ impl Transaction<'_> {
         }
         Ok(latest)
     }
+}
+
+fn origins<'f>(found: impl Iterator<Item = &'f Found>) -> HashMap<String, Origin> {
+    found.map(|found| (found.id.clone(), found.row.origin())).collect()
 }
 
 /// Whether a record has ended and its own row has no finding. The run's row is not considered.

@@ -6,6 +6,7 @@ mod begin;
 mod change;
 mod examine;
 mod migrate;
+mod origin;
 mod postgres;
 mod read;
 mod record_row;

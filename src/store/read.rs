@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::run_row::{self, RunRow};
+use super::origin::Origin;
+use super::run_row;
 use super::session::{Column, Failure};
 use super::shape::{Columns, without_nul};
 use super::statement::{list, places};
@@ -20,9 +21,9 @@ const NAMED_PAGES_MAX: usize = 100_000;
 /// Behind every run id.
 const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
 
-/// The columns of [`Filter::summary`].
-const SUMMARY: [&str; 8] =
-    ["id", "name", "version", "status", "reason", "train_start_time", "train_end_time", "train_duration"];
+/// The columns of [`Filter::summary`]; `created_at` proves which run describes a row.
+const SUMMARY: [&str; 9] =
+    ["id", "name", "version", "status", "reason", "train_start_time", "train_end_time", "train_duration", "created_at"];
 
 impl Store {
     /// Returns the newest records that fit `filter`, newest first.
@@ -129,7 +130,8 @@ impl Transaction<'_> {
         let clock = self.clock()?;
         let columns = self.columns(false);
         let rows = self.records(&columns, &[begun.record_id.0])?;
-        Ok(rows.into_iter().next().map(|values| view(&columns, values, Some(&run), clock)))
+        let row = rows.into_iter().next().filter(|row| run.describes(&origin(&columns, row)));
+        Ok(row.map(|values| view(&columns, values, Some(&run), clock)))
     }
 
     /// The columns of the user's table, or those of a summary.
@@ -168,16 +170,25 @@ impl Transaction<'_> {
         let at = columns.0.iter().position(|column| column.name == "id").unwrap_or_default();
         let ids: Vec<String> = rows.iter().filter_map(|row| row.get(at)).map(id_of).collect();
         let clock: DatabaseClock = self.clock()?;
-        let runs = self.runs_of(&ids)?;
-        let runs: HashMap<&str, &RunRow> = runs.iter().filter_map(|run| Some((run.get("record_id")?, run))).collect();
+        let origins = ids.iter().cloned().zip(rows.iter().map(|row| origin(columns, row))).collect();
+        let runs = self.last_runs(&origins)?;
         let described = rows.into_iter().zip(&ids);
         let views = described.map(|(values, id)| {
-            let run = runs.get(id.as_str()).copied();
+            let run = runs.get(id);
             let run_id = run.and_then(|run| run.get("run_id")).map(str::to_owned);
             Described { id: id.clone(), run_id, view: view(columns, values, run, clock) }
         });
         Ok(views.collect())
     }
+}
+
+/// The origin of a row of `columns`.
+fn origin(columns: &Columns, row: &[Value]) -> Origin {
+    let [created_at, started_at] = Origin::COLUMNS.map(|name| {
+        let at = columns.0.iter().position(|column| column.name == name)?;
+        row.get(at).filter(|value| !value.is_null()).map(id_of)
+    });
+    Origin { created_at, started_at }
 }
 
 /// An id as `runwrap_runs` keeps it.

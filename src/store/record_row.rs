@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Assignment;
+use super::origin::Origin;
 use super::session::Dialect;
 use super::shape::{Columns, without_nul};
 use crate::record::{Row, Status, parse_metrics, read_instant, same_json};
@@ -46,6 +47,11 @@ impl RecordRow {
     /// Each column that was read, and its text: the comparison of the swap.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, Option<&str>)> {
         self.columns.iter().copied().zip(self.texts.iter().map(Option::as_deref))
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        let [created_at, started_at] = Origin::COLUMNS.map(|name| self.get(name).map(str::to_owned));
+        Origin { created_at, started_at }
     }
 
     /// The row for the rules, without a run.

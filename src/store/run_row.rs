@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Assignment;
+use super::origin::Origin;
 use super::record_row::RecordRow;
 use super::session::Rows;
 use super::statement::list;
@@ -46,9 +47,9 @@ pub(super) const SHOWN_COLUMNS: [(&str, Kind); 23] = [
     ("runwrap_version", Kind::Text),
 ];
 
-/// The columns that only the store needs: the table of `record_id`, the version under which a deleted row comes back, and the
-/// timeline of the last heartbeat.
-const INTERNAL_COLUMNS: [&str; 3] = ["record_table", "record_version", "timeline"];
+/// The columns that only the store needs: the table of `record_id`, the version under which a deleted row comes back, the timeline of
+/// the last heartbeat, and the row's [`Origin`].
+const INTERNAL_COLUMNS: [&str; 5] = ["record_table", "record_version", "timeline", "row_created_at", "row_started_at"];
 
 /// One run, as texts.
 #[derive(Clone, Debug)]
@@ -89,6 +90,12 @@ impl RunRow {
     pub(super) fn begun(&self) -> Option<Begun> {
         let record_id = RecordId(self.get("record_id")?.to_owned());
         Some(Begun { record_id, version: self.get("record_version").map(str::to_owned), table: None })
+    }
+
+    /// Whether a row with the run's number is the run's. The row of a run begun by an earlier version has no known origin.
+    pub(super) fn describes(&self, row: &Origin) -> bool {
+        let known = |name: &str| self.get(name).map(str::to_owned);
+        !row.is_other_than(&Origin { created_at: known("row_created_at"), started_at: known("row_started_at") })
     }
 
     /// A column as a program reads it.
@@ -145,7 +152,7 @@ pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
     texts(after).into_iter().filter(|text| !known.contains(text)).collect()
 }
 
-fn texts(row: &Row) -> [Assignment; 14] {
+fn texts(row: &Row) -> [Assignment; 15] {
     [
         ("reason", row.reason.map(|reason| reason.to_string())),
         ("exit_code", row.exit_code.map(|code| code.to_string())),
@@ -162,6 +169,8 @@ fn texts(row: &Row) -> [Assignment; 14] {
         ("timeline", row.watch.and_then(|watch| watch.timeline).map(|timeline| timeline.to_string())),
         ("recovered_at", row.recovered_at.map(instant_text)),
         ("recovered_by", row.recovered_by.clone()),
+        // The run's own changes of its start.
+        ("row_started_at", row.train_start_time.map(instant_text)),
     ]
 }
 

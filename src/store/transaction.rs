@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::record_row::{self, RULE_COLUMNS, RecordRow};
+use super::record_row::{self, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, COMMIT, Class, Failure, Rows, Session, Texts};
@@ -272,15 +272,16 @@ impl Transaction<'_> {
         clock_of(self.session.name(), rows.first().map_or(&[], Vec::as_slice))
     }
 
-    /// Reads the user's row without a lock.
-    pub(super) fn read_record(&mut self, id: &str) -> Result<Option<RecordRow>, Failure> {
+    /// Reads `names`, as far as the table has them, of the user's row, without a lock.
+    pub(super) fn read_columns(&mut self, id: &str, names: &[&'static str]) -> Result<Option<RecordRow>, Failure> {
         if !self.holds(id) {
             return Ok(None);
         }
-        let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, &RULE_COLUMNS);
-        let read = self.sql("read_record", &[("{columns}", &super::statement::list(reads))]);
+        let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, names);
+        let selected = std::iter::once("CAST(id AS text)".to_owned()).chain(reads);
+        let read = self.sql("read_record", &[("{columns}", &super::statement::list(selected))]);
         let rows = self.rows(&read, &[Some(id)])?;
-        Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts)))
+        Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts.into_iter().skip(1).collect())))
     }
 
     /// Whether the id column can hold `id`: a table that was made again may have ids of another type.

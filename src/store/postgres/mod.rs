@@ -36,6 +36,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(3, false, include_str!("../../../sql/postgres/0003_scale.sql")),
         migration(4, true, include_str!("../../../sql/postgres/0004_versions.sql")),
         migration(5, false, include_str!("../../../sql/postgres/0005_timeline.sql")),
+        migration(6, false, include_str!("../../../sql/postgres/0006_origin.sql")),
     ],
     begin_script: "BEGIN",
     reuses_ids: false,

@@ -276,6 +276,7 @@ fn watched_ended_and_young_records_are_not_stuck(place: &Place) {
     // The times in the user's rows are old, but the heartbeats, by the database's clock, are new.
     place.sql(
         "UPDATE training_records SET created_at = '2020-01-01', train_start_time = '2020-01-01';
+         UPDATE runwrap_runs SET row_created_at = '2020-01-01';
          UPDATE training_records SET status = 'training' WHERE id = 2;
          INSERT INTO training_records (status, created_at) VALUES ('completed', '2020-01-01'), ('failed', '2020-01-01')",
     );

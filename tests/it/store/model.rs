@@ -137,10 +137,13 @@ struct Subject<'a> {
     run: &'a Run,
     record_id: RecordId,
     expected: Option<Row>,
+    /// The run's own row, once the application has deleted the record.
+    without_record: Option<Row>,
 }
 
 impl Subject<'_> {
     fn begin(&mut self) {
+        self.without_record = None;
         self.record_id = self.store.begin(self.run, None).unwrap().record_id;
         self.expected = merge(self.expected.take(), &Change::Begin(self.run.clone()), clock()).0;
     }
@@ -153,21 +156,41 @@ impl Subject<'_> {
             Step::Presume(presumption, overdue) => {
                 let seconds = if *overdue { -3600 } else { 3600 };
                 self.place.set_heartbeat(self.run.run_id, seconds);
-                if let Some(watch) = self.expected.as_mut().and_then(|row| row.watch.as_mut()) {
+                let rows = [&mut self.expected, &mut self.without_record];
+                for watch in rows.into_iter().flatten().filter_map(|row| row.watch.as_mut()) {
                     watch.heartbeat_at = Utc::now() + TimeDelta::seconds(i64::from(seconds));
                 }
-                Change::Presume(presumption.clone())
+                let change = Change::Presume(presumption.clone());
+                if let Some(run) = self.without_record.take() {
+                    return self.presume_without_record(run, &change);
+                }
+                change
             }
             Step::Decide(decision) => return self.decide(decision),
             Step::Application(status) => return self.application(*status),
             Step::RowDeleted => {
-                self.expected = None;
+                if let Some(Row { reason, presumed, watch, .. }) =
+                    self.expected.take().filter(|row| row.watch.is_some())
+                {
+                    let status = Some(Status::Training);
+                    self.without_record = Some(Row { status, reason, presumed, watch, ..Row::default() });
+                }
                 return self.place.sql(&format!("DELETE FROM training_records WHERE {}", self.own_row()));
             }
         };
         let (row, expected) = merge(self.expected.take(), &change, clock());
         self.expected = row;
         assert_eq!(self.store.apply(self.run.run_id, &change).unwrap(), expected);
+    }
+
+    /// The run is presumed lost, once, and the record stays deleted.
+    fn presume_without_record(&mut self, run: Row, change: &Change) {
+        let (run, expected) = match run.reason {
+            Some(_) => (Some(run), Applied::Kept),
+            None => merge(Some(run), change, clock()),
+        };
+        self.without_record = run;
+        assert_eq!(self.store.apply(self.run.run_id, change).unwrap(), expected);
     }
 
     fn decide(&mut self, decision: &Decision) {
@@ -298,7 +321,7 @@ fn check_histories(step: &BoxedStrategy<Step>, inserted: &BoxedStrategy<Option<[
             let run = Run { lease_seconds: 1, model_path: Some("/m/0".to_owned()), ..run("story") };
             for (place, store) in places.iter().zip(stores.borrow_mut().iter_mut()) {
                 let record_id = RecordId(String::new());
-                let mut subject = Subject { place, store, run: &run, record_id, expected: None };
+                let mut subject = Subject { place, store, run: &run, record_id, expected: None, without_record: None };
                 match inserted {
                     None => subject.begin(),
                     Some(times) => subject.insert(times),

@@ -13,6 +13,9 @@ conformance!(
     runs_keep_apart_in_a_table_made_again,
     a_row_of_no_run_is_left_alone,
     an_adopted_row_of_another_run_is_left_alone,
+    a_row_that_the_application_put_in_its_place_is_left_alone,
+    a_row_whose_start_the_trainer_rewrites_stays_the_runs,
+    a_run_whose_row_was_deleted_is_presumed_lost_once,
     a_free_number_is_taken_again,
     a_renamed_table_is_waited_for,
     a_run_makes_no_table_after_its_begin,
@@ -109,6 +112,74 @@ fn a_row_of_no_run_is_left_alone(place: &Place) {
     // Repeating the delivery changes nothing more.
     assert_eq!(end(place, &first, &old, failure()), old);
     assert_eq!(place.count("training_records"), 2);
+}
+
+/// The application deleted the run's row and inserted one of its own under the same number; the end was written into that.
+// Holds: failures/row-put-in-its-place
+fn a_row_that_the_application_put_in_its_place_is_left_alone(place: &Place) {
+    let again = "INSERT INTO training_records (id, status, train_start_time, created_at, error_message)
+        VALUES (1, 'training', '2019-05-06 07:08:09', '2019-05-06 07:08:09', 'the application''s')";
+    let emptied =
+        if place.is_postgres() { "TRUNCATE training_records RESTART IDENTITY" } else { "DELETE FROM training_records" };
+    let first = run("first");
+    let old = begin(place, &first);
+    assert_eq!(old.record_id.0, "1");
+    place.sql(&format!("{emptied}; {again}"));
+    // No run describes the new row, also in `list`, `show` and `stuck`.
+    let row = place.show("1");
+    assert_eq!((&row["run_id"], &row["error_message"]), (&Value::Null, &json!("the application's")));
+    let listed = place.open().list(&Filter { limit: 9, summary: true, ..Filter::default() }).unwrap();
+    assert_eq!((listed.len(), &listed[0].0["name"]), (1, &Value::Null));
+    assert_eq!(place.open().stuck(86_400).unwrap().len(), 1);
+    assert!(place.open().show(&first.run_id.to_string()).unwrap().is_none());
+    let moved = end(place, &first, &old, failure());
+    assert_ne!(moved.record_id, old.record_id);
+    assert_eq!(place.show("1"), row);
+    let own = place.show(&moved.record_id.0);
+    assert_eq!((&own["status"], &own["run_id"]), (&json!("failed"), &json!(first.run_id.to_string())));
+    // A repeated delivery changes nothing.
+    assert_eq!(end(place, &first, &moved, failure()), moved);
+    assert_eq!(place.count("training_records"), 2);
+}
+
+fn a_row_whose_start_the_trainer_rewrites_stays_the_runs(place: &Place) {
+    let first = run("first");
+    let old = begin(place, &first);
+    for rewritten in ["train_start_time = '2020-01-01 00:00:00'", "train_start_time = NULL"] {
+        place.sql(&format!("UPDATE training_records SET {rewritten}"));
+        let heartbeat = Change::Heartbeat(progress("{}"));
+        assert_eq!(place.open().apply(first.run_id, &heartbeat).unwrap(), Applied::Written);
+        assert_eq!(place.show("1")["run_id"], json!(first.run_id.to_string()));
+    }
+    // All times moved from a time zone to UTC.
+    let moved = |name: &str| {
+        if place.is_postgres() {
+            return format!("{name} = {name} - make_interval(hours => 8)");
+        }
+        format!("{name} = strftime('%Y-%m-%d %H:%M:%f', {name}, '-8 hours')")
+    };
+    let begun_at = "train_start_time = '2026-01-02 03:04:05'";
+    place.sql(&format!("UPDATE training_records SET {begun_at}"));
+    place.sql(&format!("UPDATE training_records SET {}, {}", moved("created_at"), moved("train_start_time")));
+    assert_eq!(place.show("1")["run_id"], json!(first.run_id.to_string()));
+    assert_eq!(end(place, &first, &old, success()), old);
+    assert_eq!((status(place, &old.record_id), place.count("training_records")), (json!("completed"), 1));
+}
+
+/// Every recovery looked at it again, for ever.
+fn a_run_whose_row_was_deleted_is_presumed_lost_once(place: &Place) {
+    let first = Run { lease_seconds: 1, ..run("first") };
+    let old = begin(place, &first);
+    place.sql("DELETE FROM training_records");
+    place.wait_until_up_for_a_second();
+    place.set_heartbeat(first.run_id, -3600);
+    assert_eq!(place.open().overdue(9).unwrap(), [first.run_id]);
+    let presumed = Change::Presume(presumption(Proof::Lease));
+    assert_eq!(place.open().apply(first.run_id, &presumed).unwrap(), Applied::Written);
+    assert_eq!((place.open().overdue(9).unwrap(), place.count("training_records")), (vec![], 0));
+    // Its own journal still brings the record back.
+    assert_eq!(end(place, &first, &old, success()), old);
+    assert_eq!(status(place, &old.record_id), json!("completed"));
 }
 
 /// The application starts again with its row while the first run's end still waits in a journal.
