@@ -167,6 +167,7 @@ fn run_is_stuck_only_after_its_lease() {
         site.sql(
             "UPDATE training_records SET train_start_time = '2025-11-26 18:00:00', created_at = '2025-11-26 18:00:00'",
         );
+        site.sql("UPDATE runwrap_runs SET row_created_at = '2025-11-26 18:00:00'");
         assert_eq!(check(&site, &[]), (0, Vec::new()));
         site.sql("UPDATE runwrap_runs SET heartbeat_at = '2025-11-26 18:00:00', lease_seconds = 0");
         let (status, found) = check(&site, &[]);
