@@ -17,7 +17,8 @@ use self::client::Client;
 use self::errors::Server;
 use super::StoreError;
 use super::session::{
-    Access, BINARY_BYTES_MAX, Column, Dialect, Failure, Migration, Rows, Session, Texts, VALUE_BYTES_MAX,
+    Access, BINARY_BYTES_MAX, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, Session, TOO_LONG, Texts,
+    VALUE_BYTES_MAX,
 };
 use super::statement::{fill, section};
 use super::table::{TableName, literal, quote};
@@ -65,6 +66,12 @@ fn read(column: &Column) -> String {
     let name = quote(&column.name);
     if column.base_type == "interval" {
         return format!("CAST(EXTRACT(EPOCH FROM {name}) AS text)");
+    }
+    if LONG_COLUMNS.contains(&column.name.as_str()) {
+        let size = format!("octet_length(CAST({name} AS text))");
+        return format!(
+            "CASE WHEN {size} > {VALUE_BYTES_MAX} THEN concat({size}, '{TOO_LONG}') ELSE CAST({name} AS text) END"
+        );
     }
     format!("CAST({name} AS text)")
 }

@@ -16,7 +16,8 @@ use self::connect::FileId;
 use self::errors::{class, sort};
 use super::StoreError;
 use super::session::{
-    Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, Migration, Rows, Session, Texts, VALUE_BYTES_MAX,
+    Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, Session,
+    TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
 use super::table::{TableName, quote};
 
@@ -44,7 +45,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     holds_id: |_, _| true,
     place: |table, _| (quote(&table.name), "main".to_owned()),
     base_type,
-    read: |column| format!("CAST({} AS TEXT)", column_name(&column.name)),
+    read,
     shown,
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
     has_status: "likelihood(status = $1, 0.0001)",
@@ -59,6 +60,17 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
 /// A column that is read. A name in double quotes would be a text if there is no such column any more.
 fn column_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+fn read(column: &Column) -> String {
+    let name = column_name(&column.name);
+    if !LONG_COLUMNS.contains(&column.name.as_str()) {
+        return format!("CAST({name} AS TEXT)");
+    }
+    format!(
+        "CASE WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN octet_length({name}) || '{TOO_LONG}' \
+         ELSE CAST({name} AS TEXT) END"
+    )
 }
 
 /// Any column may hold a value of any type. SQLite finds type and size without reading the value.
