@@ -176,18 +176,25 @@ impl Beginning<'_, '_> {
         self.update(&id)?;
         // The update has set the start.
         self.origin = self.read(&id)?.map(|present| present.origin);
-        let version = self.run.version.clone().or(version).filter(|_| self.has_version());
+        let version = self.given_version().or(version).filter(|_| self.has_version());
         self.transaction.raise_version(&self.run.name, version.as_deref())?;
         Ok(Begun { record_id: RecordId(id), version, table: None })
     }
 
+    /// Whether the row gets a version.
     fn has_version(&self) -> bool {
-        self.transaction.shape.columns.has("version")
+        self.transaction.shape.columns.has("version") && !self.transaction.reduction.omits("version")
+    }
+
+    /// The version that the user gave, as long as the column takes.
+    fn given_version(&self) -> Option<String> {
+        let version = self.run.version.as_deref().filter(|_| self.has_version())?;
+        Some(self.transaction.shape.columns.cut("version", &without_nul(version)))
     }
 
     /// Writes the run's start, and what the user gives, into an adopted row. The rest stays as the application wrote it.
     fn update(&mut self, id: &str) -> Result<(), Failure> {
-        let mut values = self.first_values(None, self.run.version.as_deref());
+        let mut values = self.first_values(None, self.given_version().as_deref());
         values.retain(|(name, _)| name != "id" && name != "created_at");
         let assigned = assignments(2, values.iter().map(|(name, _)| name));
         let update = self.transaction.sql("update_record", &[("{assignments}", &assigned), ("{condition}", "TRUE")]);
@@ -212,7 +219,7 @@ impl Beginning<'_, '_> {
     }
 
     fn insert_new(&mut self) -> Result<Begun, Failure> {
-        let mut version = self.run.version.as_deref().map(without_nul).filter(|_| self.has_version());
+        let mut version = self.given_version();
         self.transaction.raise_version(&self.run.name, version.as_deref())?;
         if self.run.version.is_none() && self.has_version() {
             version = Some(self.transaction.next_version(&self.run.name)?);
