@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::membership::{Known, Member, Own, Proof, members};
 use crate::sys::leftovers::{self, ProcessFacts, ProcessId, Sent};
+use crate::sys::own_cgroup::OwnCgroup;
 use crate::sys::pidfd::PidFd;
 use crate::sys::{clock, failpoint, poll, signals};
 
@@ -19,8 +20,9 @@ const KILL_ROUND: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(10);
 /// Processes that multiply by more than this do not end by themselves: the wait for their ends is over.
 const NEW_MAX: usize = 50;
-/// A look may miss a process that continues in a child of its own just then. This many looks in a row do not.
-const QUIET_LOOKS: u32 = 5;
+/// A look misses a process that continues in a child of its own just then: on a busy machine every second look. This many in a row
+/// do not.
+const QUIET_LOOKS: u32 = 20;
 
 /// A process that could not be stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(super) struct Unstopped {
 #[derive(Debug, Default)]
 pub(super) struct Family {
     run_id: String,
+    /// The run's own cgroup, if it has one.
+    cgroup: Option<OwnCgroup>,
     /// Held while it lives: the kernel still reports its end, and whether its group exists.
     trainer: Option<(i32, PidFd)>,
     known: Known,
@@ -42,8 +46,8 @@ pub(super) struct Family {
 }
 
 impl Family {
-    pub(super) fn new(run_id: String) -> Self {
-        Self { run_id, ..Self::default() }
+    pub(super) fn new(run_id: String, cgroup: Option<OwnCgroup>) -> Self {
+        Self { run_id, cgroup, ..Self::default() }
     }
 
     /// Takes the trainer's identity from the journal: the supervisor read it while the trainer was its child.
@@ -151,9 +155,10 @@ impl Family {
     /// the mark, as soon as it is found.
     fn look(&mut self, thorough: bool, mut marked: impl FnMut(&mut Self, ProcessId)) -> io::Result<Vec<ProcessId>> {
         let skipped = if thorough { BTreeSet::new() } else { std::mem::take(&mut self.strangers) };
-        let (run_id, known) = (self.run_id.clone(), self.known.clone());
+        let (run_id, known, cgroup) = (self.run_id.clone(), self.known.clone(), self.cgroup.clone());
+        let is_orphan = |facts: &ProcessFacts| cgroup.as_ref().is_some_and(|cgroup| cgroup.has_orphan(facts));
         let is_new = |id: ProcessId| !known.contains_key(&id);
-        let processes = leftovers::all(&run_id, &skipped, is_new, |id| marked(self, id))?;
+        let processes = leftovers::all(&run_id, &skipped, is_new, is_orphan, |id| marked(self, id))?;
         self.strangers = skipped;
         let members = self.learn(&processes);
         let ids: BTreeSet<i32> = members.iter().map(|member| member.facts.id.pid).collect();

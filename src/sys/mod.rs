@@ -15,6 +15,7 @@ pub mod leftovers;
 pub mod link;
 pub mod lock;
 pub mod openssl;
+pub mod own_cgroup;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

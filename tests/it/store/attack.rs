@@ -21,7 +21,6 @@ conformance!(
     list_by_name_works_beside_a_run_id_of_the_application,
     decision_keeps_contexts_apart,
     run_begins_though_its_path_is_refused,
-    run_begins_though_its_version_is_refused,
 );
 
 fn failure(message: &str) -> Change {
@@ -205,33 +204,6 @@ fn run_begins_though_its_path_is_refused(place: &Place) {
     told.report = Report { model_path: Some("/a/path/of/many".into()), ..Report::default() };
     assert_eq!(place.open().apply(run.run_id, &Change::Finalize(told, success())).unwrap(), Applied::Written);
     assert_eq!(place.show(&id)["status"], "completed");
-}
-
-/// A version that its column does not take kept the whole record out.
-fn run_begins_though_its_version_is_refused(place: &Place) {
-    for (column, given, expected) in [
-        ("VARCHAR(8)", Some("2026-11-30-rc1"), if place.is_postgres() { "2026…rc1" } else { "2026-11-30-rc1" }),
-        ("TEXT CHECK (length(version) < 4)", Some("2026-11-30-rc1"), ""),
-        ("TEXT CHECK (version <> 'v1')", None, ""),
-    ] {
-        place.sql(&format!(
-            "DROP TABLE IF EXISTS training_records;
-             CREATE TABLE training_records (id {} PRIMARY KEY, status TEXT, version {column})",
-            id_column(place)
-        ));
-        let run = Run { version: given.map(str::to_owned), ..run(column) };
-        let begun = begin(place, &run);
-        assert_eq!(begun.version.clone().unwrap_or_default(), expected, "{column}");
-        assert_eq!(place.show(&begun.record_id.0)["version"].as_str().unwrap_or_default(), expected);
-        assert_eq!(place.open().begin(&run, Some(&begun)).unwrap().record_id, begun.record_id);
-        let ended = Change::Finalize(progress("{}"), success());
-        assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written);
-        assert_eq!(
-            (place.show(&begun.record_id.0)["status"].clone(), place.count("training_records")),
-            (json!("completed"), 1)
-        );
-        place.sql("DELETE FROM runwrap_runs");
-    }
 }
 
 /// The comparison of the swap was written in ASCII too, so that the end was never written and counted as written.

@@ -21,6 +21,7 @@ conformance!(
     adopted_version_raises_the_counter,
     restored_version_raises_the_counter,
     given_version_is_kept_and_raises_the_counter,
+    run_begins_though_its_version_is_refused,
     deleted_row_returns_with_its_id_and_version,
     journaled_record_is_reused_if_runwrap_runs_lost_it,
     journaled_record_is_inserted_into_a_new_database,
@@ -158,6 +159,33 @@ fn given_version_is_kept_and_raises_the_counter(place: &Place) {
     assert_eq!(begin(place, &run("cifar")).version.unwrap(), "v9");
     assert_eq!(begin(place, &Run { version: Some("v3".into()), ..run("new") }).version.unwrap(), "v3");
     assert_eq!(begin(place, &run("new")).version.unwrap(), "v4");
+}
+
+/// A version that its column does not take kept the whole record out.
+fn run_begins_though_its_version_is_refused(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    for (column, given, expected) in [
+        ("VARCHAR(8)", Some("2026-11-30-rc1"), if place.is_postgres() { "2026…rc1" } else { "2026-11-30-rc1" }),
+        ("TEXT CHECK (length(version) < 4)", Some("2026-11-30-rc1"), ""),
+        ("TEXT CHECK (version <> 'v1')", None, ""),
+    ] {
+        place.sql(&format!(
+            "DROP TABLE IF EXISTS training_records;
+             CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT, version {column})"
+        ));
+        let run = Run { version: given.map(str::to_owned), ..run(column) };
+        let begun = begin(place, &run);
+        assert_eq!(begun.version.clone().unwrap_or_default(), expected, "{column}");
+        assert_eq!(place.show(&begun.record_id.0)["version"].as_str().unwrap_or_default(), expected);
+        assert_eq!(place.open().begin(&run, Some(&begun)).unwrap().record_id, begun.record_id);
+        let ended = Change::Finalize(progress("{}"), success());
+        assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written);
+        assert_eq!(
+            (place.show(&begun.record_id.0)["status"].clone(), place.count("training_records")),
+            (json!("completed"), 1)
+        );
+        place.sql("DELETE FROM runwrap_runs");
+    }
 }
 
 fn deleted_row_returns_with_its_id_and_version(place: &Place) {
