@@ -22,7 +22,7 @@ const STEP: Duration = Duration::from_millis(10);
 const NEW_MAX: usize = 50;
 /// A look misses a process that continues in a child of its own just then: on a busy machine every second look. This many in a row
 /// do not.
-const QUIET_LOOKS: u32 = 20;
+const QUIET_LOOKS: u32 = 8;
 
 /// A process that could not be stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Family {
         deadline: Duration,
     ) -> io::Result<(BTreeSet<ProcessId>, Vec<ProcessId>)> {
         let mut signalled = BTreeSet::new();
-        let (mut quiet, mut first) = (0, None);
+        let (mut quiet, mut first, mut last_alive) = (0, None, Vec::new());
         let mut thorough = true;
         loop {
             let known = signalled.len();
@@ -128,8 +128,15 @@ impl Family {
             quiet = if is_busy { 0 } else { quiet + 1 };
             first.get_or_insert(signalled.len());
             let multiplies = until_gone && signalled.len() > first.unwrap_or_default() + NEW_MAX;
-            if quiet >= QUIET_LOOKS || multiplies || clock::boot_time() >= deadline {
+            if quiet >= QUIET_LOOKS {
                 return Ok((signalled, alive));
+            }
+            if !alive.is_empty() {
+                last_alive = alive;
+            }
+            if multiplies || clock::boot_time() >= deadline {
+                // One look without a process proves nothing.
+                return Ok((signalled, last_alive));
             }
             if is_busy && until_gone {
                 poll::pause(STEP)?;
@@ -154,12 +161,12 @@ impl Family {
     /// The living processes of the run: among all, or without the known strangers. Calls `marked` with each new process that has
     /// the mark, as soon as it is found.
     fn look(&mut self, thorough: bool, mut marked: impl FnMut(&mut Self, ProcessId)) -> io::Result<Vec<ProcessId>> {
-        let skipped = if thorough { BTreeSet::new() } else { std::mem::take(&mut self.strangers) };
+        let strangers = std::mem::take(&mut self.strangers);
         let (run_id, known, cgroup) = (self.run_id.clone(), self.known.clone(), self.cgroup.clone());
         let is_orphan = |facts: &ProcessFacts| cgroup.as_ref().is_some_and(|cgroup| cgroup.has_orphan(facts));
         let is_new = |id: ProcessId| !known.contains_key(&id);
-        let processes = leftovers::all(&run_id, &skipped, is_new, is_orphan, |id| marked(self, id))?;
-        self.strangers = skipped;
+        let processes = leftovers::all(&run_id, &strangers, thorough, is_new, is_orphan, |id| marked(self, id))?;
+        self.strangers = if thorough { BTreeSet::new() } else { strangers };
         let members = self.learn(&processes);
         let ids: BTreeSet<i32> = members.iter().map(|member| member.facts.id.pid).collect();
         self.strangers.extend(processes.iter().map(|facts| facts.id.pid).filter(|pid| !ids.contains(pid)));

@@ -61,12 +61,13 @@ pub fn facts(pid: i32) -> Option<ProcessFacts> {
     parse(pid, &std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Every process except keepers, this process and the ids in `skipped`. Reads the mark only if `needs_mark`: of all facts, it
-/// takes the most time. Calls `marked` as soon as it finds a mark: a process that forks and exits may be gone after the list.
-/// A process that `is_own` has the mark too.
+/// Every process except keepers and this process; with `thorough` also those of the ids in `strangers`, as the last ones. Reads
+/// the mark only if `needs_mark`: of all facts, it takes the most time. A process that `is_own` has the mark too. Calls `marked` as
+/// soon as it finds a mark: a process that forks and exits may be gone after the list.
 pub fn all(
     run_id: &str,
-    skipped: &BTreeSet<i32>,
+    strangers: &BTreeSet<i32>,
+    thorough: bool,
     needs_mark: impl Fn(ProcessId) -> bool,
     is_own: impl Fn(&ProcessFacts) -> bool,
     mut marked: impl FnMut(ProcessId),
@@ -75,9 +76,9 @@ pub fn all(
     let names = std::fs::read_dir("/proc")?.map(|entry| entry.map(|entry| entry.file_name()));
     let names = names.collect::<io::Result<Vec<_>>>()?;
     let mut pids: Vec<i32> = names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect();
-    pids.retain(|pid| !skipped.contains(pid));
-    // The newest first: they may not live long.
-    pids.sort_unstable_by(|one, other| other.cmp(one));
+    pids.retain(|pid| thorough || !strangers.contains(pid));
+    // The newest first: they may not live long. Ids begin again at the low end.
+    pids.sort_unstable_by_key(|pid| (strangers.contains(pid), std::cmp::Reverse(*pid)));
     let mut found = Vec::new();
     for pid in pids {
         if let Some(facts) = facts(pid).filter(|facts| !is_keeper(facts)) {
