@@ -309,17 +309,18 @@ impl Supervisor {
     fn spawn(&mut self) -> io::Result<()> {
         let state = self.guard.writer.state();
         let run = &state.begin.run;
-        let mut added = vec![
-            ("RUNWRAP_RUN_ID", OsString::from(run.run_id.to_string())),
-            ("RUNWRAP_NAME", OsString::from(&run.name)),
+        let record_id = state.recorded.as_ref().map(|begun| &begun.record_id).or(run.adopt.as_ref());
+        let report_path = self.guard.keeper.config.report_path.clone();
+        // All of them: in a run inside a run the outer one's would name another record.
+        let variables = [
+            ("RUNWRAP_RUN_ID", Some(OsString::from(run.run_id.to_string()))),
+            ("RUNWRAP_NAME", Some(OsString::from(&run.name))),
+            ("RUNWRAP_RECORD_ID", record_id.map(|id| OsString::from(&id.0))),
+            ("RUNWRAP_REPORT", report_path.map(OsString::from)),
         ];
-        added.extend(state.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
-        added.extend(
-            self.guard.keeper.config.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())),
-        );
         // Excludes our own output from the trainer's stderr tail.
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, &self.signal_inbox.signals.inherited) {
+        match spawn_trainer(&self.command, &variables, &self.signal_inbox.signals.inherited) {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
                 self.exec_result = Some(exec_result);

@@ -50,12 +50,15 @@ pub fn exec_error(mut exec_result: File) -> io::Result<Option<io::Error>> {
     Ok((length == 4).then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
 }
 
-/// Forks and executes `command`, looked up in PATH, with `added` on top of this process's environment and
+/// A variable of the trainer's environment, `None` for one that it must not inherit.
+pub type Variable = (&'static str, Option<OsString>);
+
+/// Forks and executes `command`, looked up in PATH, with `variables` in place of those in this process's environment and
 /// `inherited_mask` as signal mask. The trainer gets parent-death signal SIGKILL.
-pub fn spawn_trainer(command: &[OsString], added: &[(&str, OsString)], inherited_mask: &SigSet) -> io::Result<Trainer> {
+pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mask: &SigSet) -> io::Result<Trainer> {
     // 1. Allocate before the fork.
     let own_pid = getpid();
-    let mut image = Image::new(command, added, own_pid)?;
+    let mut image = Image::new(command, variables, own_pid)?;
     let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
     // 2. Read the pending signals and fork at once, with all signals blocked. A signal between the two calls would be
     // counted as delivered to the trainer.
@@ -106,18 +109,18 @@ struct Image {
 }
 
 impl Image {
-    /// The environment is this process's, with `added`. Variables that name this process by its id will name the trainer.
-    fn new(command: &[OsString], added: &[(&str, OsString)], own_pid: Pid) -> io::Result<Self> {
+    /// The environment is this process's, with `variables`. Those that name this process by its id will name the trainer.
+    fn new(command: &[OsString], variables: &[Variable], own_pid: Pid) -> io::Result<Self> {
         let argv = c_strings(command)?;
         if argv.is_empty() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut replaced: Vec<&str> = added.iter().map(|(name, _)| *name).collect();
+        let mut replaced: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
         let names_us = |name: &str, entry: &CString| entry.as_bytes() == format!("{name}={own_pid}").as_bytes();
         let inherited = inherited::environment();
         replaced.extend(inherited.iter().any(|entry| names_us("LISTEN_PID", entry)).then_some(NAMED_BY_PIDFD));
         let mut env = without(inherited, &replaced);
-        for (name, value) in added {
+        for (name, value) in variables.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
             env.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
         }
         let mut named = Vec::new();

@@ -79,6 +79,29 @@ fn a_flag_overrides_a_variable_overrides_the_file() {
     assert_eq!(heartbeat(&FakeEnv::new(&[]), &[], ""), (30, Origin::Default));
 }
 
+/// An inner run was recorded under the name and version of the outer one, and its model overwrote the outer one's path.
+#[test]
+fn variables_that_describe_the_outer_run_are_no_options_of_an_inner_one() {
+    let set = [
+        ("RUNWRAP_NAME", "outer"),
+        ("RUNWRAP_MODEL_VERSION", "v7"),
+        ("RUNWRAP_MODEL_PATH", "/m.pt"),
+        ("RUNWRAP_METRICS_FILE", "/m.json"),
+        ("RUNWRAP_HEARTBEAT", "3s"),
+    ];
+    let described = |id: &'static str, flags: &[(&'static OptionRow, &str)], content: &str| {
+        let env = FakeEnv::new(&[&set[..], &[("RUNWRAP_RUN_ID", id)]].concat());
+        let Settings { name, model_version, model_path, metrics_file, heartbeat, .. } =
+            resolved(&env, flags, content).unwrap();
+        assert_eq!(heartbeat, Duration::from_secs(3));
+        let paths = [model_path, metrics_file].map(|path| path.map(|path| path.display().to_string()));
+        [name, model_version].into_iter().chain(paths).map(Option::unwrap_or_default).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(described("", &[], ""), "outer v7 /m.pt /m.json");
+    assert_eq!(described("0198f3c1", &[], ""), "   ");
+    assert_eq!(described("0198f3c1", &[(&options::NAME, "inner")], "model_path = \"/i.pt\""), "inner  /i.pt ");
+}
+
 /// Three different values of each kind, none of them a default.
 fn three_values(row: &OptionRow) -> [&'static str; 3] {
     match row.kind {
