@@ -29,6 +29,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     logging::set_run_id(&run_id);
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
     log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
+    warn_homeless(settings);
     let supervision = supervision(settings, command, run_id);
     let report_path = supervision.config.report_path.clone();
     let gather = || begin(settings, command, run_id, name);
@@ -45,6 +46,15 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
             EndAs::Code(EXIT_RUNWRAP)
         }
         Err(_panic) => EndAs::Code(EXIT_RUNWRAP),
+    }
+}
+
+/// A container loses `/tmp` with its end, and with it the journals and the records.
+fn warn_homeless(settings: &Settings) {
+    let places: Vec<String> = settings.homeless.iter().map(|path| path.display().to_string()).collect();
+    if !places.is_empty() {
+        let hint = "set HOME, or --state-dir and --database-url, to a place that is kept";
+        log::warn!(event = "no_home", hint; "there is no home directory: the run is kept in {}", places.join(" and in "));
     }
 }
 
