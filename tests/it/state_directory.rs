@@ -53,63 +53,6 @@ fn state_directory_of_another_user_is_not_used() {
     assert!(made.iter().all(|path| path.ends_with("runwrap.log")), "{made:?}");
 }
 
-/// Each made a directory called `~` in the current one.
-#[test]
-fn tilde_in_a_path_is_the_home_directory() {
-    let site = Site::sqlite();
-    let work = site.path().join("work");
-    fs::create_dir(&work).unwrap();
-    fs::write(site.path().join("c.toml"), "state_dir = \"~/in-file\"").unwrap();
-    for (options, made) in [
-        (["--state-dir=~/st", "--database-url=sqlite:~/other.db"], ["st/runs", "other.db"]),
-        (["--log-file=~/logs/x.log", "--database-url=sqlite:///~/sub/r.db"], ["logs/x.log", "sub/r.db"]),
-        (["--config=~/c.toml", "--model-path=~/m.pt"], ["in-file/runs", "in-file/runwrap.log"]),
-    ] {
-        let script = format!("{} report --model-path '~/r.pt'", env!("CARGO_BIN_EXE_runwrap"));
-        let ended = output(site.shell(&options, &script).current_dir(&work));
-        assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap().as_str()), (Some(0), ""));
-        assert!(made.iter().all(|path| site.path().join(path).exists()), "{options:?}");
-    }
-    assert!(names(&work).is_empty());
-    assert_eq!(site.record()["model_path"], site.path().join("r.pt").to_str().unwrap());
-}
-
-/// No distribution gives this id to a user.
-const USER: &str = "2718281";
-
-/// A container with an arbitrary user id lost its records with its `/tmp`. No message named the place.
-// Holds: failures/no-home
-#[test]
-fn run_without_a_home_directory_names_its_place_once() {
-    if !is_root() {
-        return skipped("only root can become a user without a password entry");
-    }
-    let shared = PathBuf::from(format!("/tmp/runwrap-{USER}"));
-    let removed = |path: &Path| !path.exists() || fs::remove_dir_all(path).is_ok();
-    assert!(removed(&shared));
-    let site = Site::sqlite();
-    fs::set_permissions(site.path(), Permissions::from_mode(0o777)).unwrap();
-    let binary = site.path().join("runwrap");
-    fs::copy(env!("CARGO_BIN_EXE_runwrap"), &binary).unwrap();
-    let run = |options: &[&str], verb: &[&str]| {
-        let mut command = site.program("setpriv");
-        command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups"]).arg(&binary);
-        command.env_remove("HOME").env_remove("RUNWRAP_DATABASE_URL");
-        let ended = output(command.args(options).args(verb));
-        assert!(ended.status.success(), "{ended:?}");
-        String::from_utf8(ended.stderr).unwrap()
-    };
-    let messages = run(&[], &["--", "true"]);
-    let place =
-        format!("kept in {0}/.local/state/runwrap and in {0}/.local/share/runwrap/runwrap.db", shared.display());
-    assert_eq!(messages.matches(&place).count(), 1, "{messages}");
-    assert_eq!(messages.lines().count(), 2, "{messages}");
-    assert_eq!(run(&[], &["list"]), "");
-    assert_eq!(run(&["--state-dir=st", "--database-url=sqlite:r.db"], &["--", "true"]), "");
-    site.quiet();
-    assert!(removed(&shared));
-}
-
 /// A run whose paths were not UTF-8 once had no keeper: its configuration was sent as text.
 #[test]
 fn paths_that_are_not_utf8_work() {
@@ -163,27 +106,6 @@ fn state_directory_of_a_remounted_volume_is_used() {
     for directory in [site.state_dir(), site.state_dir().join("runs")] {
         assert_eq!(fs::metadata(directory).unwrap().permissions().mode() & 0o077, 0);
     }
-}
-
-/// A volume whose root belongs to root, as Kubernetes mounts it: the message names the next step.
-#[test]
-fn root_of_a_volume_is_left_alone_and_a_subdirectory_is_named() {
-    let site = Site::sqlite();
-    let volume = site.path().join("volume");
-    fs::create_dir(&volume).unwrap();
-    fs::set_permissions(&volume, Permissions::from_mode(0o2770)).unwrap();
-    if is_root() {
-        assert!(Command::new("chown").arg(server_user()).arg(&volume).status().unwrap().success());
-    }
-    let options = ["--state-dir", volume.to_str().unwrap()];
-    let output = site.run(&options, "exit 3");
-    let messages = String::from_utf8(output.stderr).unwrap();
-    let hint = format!("--state-dir {}/runwrap", volume.display());
-    assert!(!is_root() || messages.contains(&hint), "{messages}");
-    assert_eq!(fs::metadata(&volume).unwrap().permissions().mode() & 0o7777, 0o2770);
-    // The subdirectory that it names works, although the group may write to the volume.
-    let inner = volume.join("runwrap");
-    assert_eq!(site.run(&["--state-dir", inner.to_str().unwrap()], "exit 3").stderr, b"");
 }
 
 /// A file that another user planted while the directory was open is not read.
