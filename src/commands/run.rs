@@ -72,7 +72,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
         } else {
             "end the record, if there is one, with `runwrap finalize`: its end is lost with the journal in memory"
         };
-        log::warn!(event = "not_delivered", run_id:%, hint; "{error}");
+        log::error!(event = "not_delivered", run_id:%, hint; "{error}");
     }
     match place {
         Some((home, run)) if delivered.is_ok() => {

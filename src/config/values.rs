@@ -46,9 +46,9 @@ pub(super) fn bytes(text: &OsStr, max: u64) -> Result<u64, InvalidValue> {
 
 pub(super) fn switch(text: &OsStr) -> Result<bool, InvalidValue> {
     match utf8(text)?.trim().to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" => Ok(true),
-        "0" | "false" | "no" => Ok(false),
-        _ => refuse("it is neither yes nor no", "write 1, true or yes; or write 0, false or no"),
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => refuse("it is neither yes nor no", "write 1, true, yes or on; or write 0, false, no or off"),
     }
 }
 
@@ -146,6 +146,26 @@ mod tests {
         assert_eq!(state_dir(&env), "/home/ml/.local/state/runwrap");
         env.user_home = None;
         assert_eq!(state_dir(&env), "/tmp/runwrap-1000/.local/state/runwrap");
+    }
+
+    #[test]
+    fn switch_takes_the_usual_words_in_any_case() {
+        for (text, expected) in [
+            ("1", Some(true)),
+            ("True", Some(true)),
+            ("yes", Some(true)),
+            (" on ", Some(true)),
+            ("ON", Some(true)),
+            ("0", Some(false)),
+            ("false", Some(false)),
+            ("No", Some(false)),
+            ("off", Some(false)),
+            ("", None),
+            ("onn", None),
+            ("2", None),
+        ] {
+            assert_eq!(super::switch(text.as_ref()).ok(), expected, "{text}");
+        }
     }
 
     #[test]

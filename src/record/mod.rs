@@ -15,8 +15,8 @@ mod status;
 mod tail;
 mod version;
 
-pub(crate) use consistency::findings;
 pub use consistency::{Cell, Examined, Finding, FindingKind, Repair, Watched};
+pub(crate) use consistency::{findings, shell_word};
 pub(crate) use decide::may_be_stuck;
 pub use decide::{Decision, Doubt, Verdict, decide};
 pub(crate) use ending::elapsed_seconds;

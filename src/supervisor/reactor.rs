@@ -1,6 +1,6 @@
 //! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::events::{SupervisorAction, SupervisorEvent};
+use super::events::{SupervisorAction, SupervisorEvent, level_of_warnings};
 use super::guard::{Guard, Undelivered, Written, warn_memory_journal};
 use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
@@ -25,7 +25,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, leftovers};
+use crate::sys::{clock, failpoint, host, inherited, interpreter, leftovers};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -219,6 +219,7 @@ impl Supervisor {
 
     /// Performs `actions` in order. Returns `Some` when runwrap must exit.
     fn perform(&mut self, actions: Vec<SupervisorAction>) -> Result<Option<EndAs>, SupervisorError> {
+        let level = level_of_warnings(&actions);
         for action in actions {
             match action {
                 SupervisorAction::StartKeeper => self.start_keeper(),
@@ -251,8 +252,10 @@ impl Supervisor {
                     self.signal_inbox.stop_witness()?;
                 }
                 SupervisorAction::StopSelf { signal } => self.stop_self(signal)?,
-                SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
-                SupervisorAction::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
+                SupervisorAction::Warn { message, hint } if hint.is_empty() => {
+                    log::log!(level, event = "run"; "{message}");
+                }
+                SupervisorAction::Warn { message, hint } => log::log!(level, event = "run", hint; "{message}"),
                 SupervisorAction::Abandon => {
                     let is_temporary = self.guard.place.is_none();
                     self.guard.abandon()?;
@@ -341,9 +344,11 @@ impl Supervisor {
 
 /// The event for a failed fork or exec.
 fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
-    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
-    let message = format!("cannot run {program}: {}", process::error_text(error));
-    SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+    let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let not_found = error.kind() == io::ErrorKind::NotFound;
+    let interpreter = if not_found { interpreter::missing_interpreter(program) } else { None };
+    let cause = interpreter.unwrap_or_else(|| process::error_text(error));
+    SupervisorEvent::SpawnFailed { not_found, message: format!("cannot run {}: {cause}", program.display()) }
 }
 
 /// How the trainer ended, and its resource use.

@@ -12,6 +12,7 @@ pub mod file_system;
 pub mod fs;
 pub mod host;
 pub mod inherited;
+pub mod interpreter;
 pub mod leftovers;
 pub mod link;
 pub mod lock;
