@@ -321,8 +321,10 @@ impl Supervisor {
             ("RUNWRAP_RECORD_ID", record_id.map(|id| OsString::from(&id.0))),
             ("RUNWRAP_REPORT", report_path.map(OsString::from)),
         ];
-        // Excludes our own output from the trainer's stderr tail.
-        self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
+        // Excludes earlier output from the trainer's stderr tail.
+        let home = self.guard.place.as_ref().map(|(home, _)| home);
+        let outer_run = std::env::var("RUNWRAP_RUN_ID").unwrap_or_default();
+        self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes, home, &outer_run);
         match spawn_trainer(&self.command, &variables, &self.signal_inbox.signals.inherited) {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
