@@ -103,11 +103,13 @@ pub(crate) fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, st
 const IF_COMPLETED: &str = "; if it succeeded, finalize it as completed";
 
 /// `text` as one word of a shell.
-pub(crate) fn shell_word(text: &str) -> String {
+fn shell_word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:+@%,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
+    if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { shell_quoted(text) }
+}
+
+/// `text` as one word of a shell, always in quotes.
+pub(crate) fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

@@ -16,7 +16,7 @@ mod tail;
 mod version;
 
 pub use consistency::{Cell, Examined, Finding, FindingKind, Repair, Watched};
-pub(crate) use consistency::{findings, shell_word};
+pub(crate) use consistency::{findings, shell_quoted};
 pub(crate) use decide::may_be_stuck;
 pub use decide::{Decision, Doubt, Verdict, decide};
 pub(crate) use ending::elapsed_seconds;
