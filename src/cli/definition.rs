@@ -186,8 +186,20 @@ fn former_database(text: &str) -> Result<String, InvalidValue> {
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>, InvalidValue> {
-    let hint = "write 2025-11-27T01:20:52Z or \"2025-11-27 01:20:52\"; without a zone it is UTC";
-    read_instant(text).ok_or_else(|| InvalidValue::new("it is not a time", hint))
+    let hint = "write 2025-11-27T01:20:52Z, \"2025-11-27 02:20:52 +0100\" or 1764206452; without a zone it is UTC";
+    read_instant(text).or_else(|| epoch(text)).ok_or_else(|| InvalidValue::new("it is not a time", hint))
+}
+
+/// Seconds since 1970, as `date +%s` prints them. At least nine digits (1973): `2025` may be a year.
+fn epoch(text: &str) -> Option<DateTime<Utc>> {
+    let seconds = text.strip_prefix('@').unwrap_or(text);
+    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !(9..=11).contains(&whole.len()) || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    DateTime::from_timestamp(whole.parse().ok()?, nanoseconds)
 }
 
 fn metrics(text: &str) -> Result<Map<String, Value>, InvalidValue> {
@@ -206,5 +218,17 @@ mod tests {
     #[test]
     fn clap_accepts_the_definition() {
         super::command().debug_assert();
+    }
+
+    #[test]
+    fn time_may_be_in_seconds_since_1970() {
+        let read = |text: &str| super::instant(text).ok().map(|time| time.timestamp_micros());
+        for text in ["1764206452", "@1764206452", "1764206452.0", "2025-11-27T02:20:52+0100"] {
+            assert_eq!(read(text), Some(1_764_206_452_000_000), "{text}");
+        }
+        assert_eq!(read("1764206452.5000001"), Some(1_764_206_452_500_000));
+        for text in ["2025", "20251127", "1764206452000", "-1764206452", "1764206452.x", "1e9", ""] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The context of a run: commit, job, container, environment. Owns the list of variables that are recorded. Must not execute
+//! The context of a run: commit, job, container, environment, GPUs. Owns the list of variables that are recorded. Must not execute
 //! a program, record a secret or wait: files that cannot be read at once are skipped.
 
 use std::io::Read;
@@ -10,9 +10,12 @@ use crate::sys::fs::open_plain;
 use crate::sys::host::host_name;
 
 /// Variables of schedulers, containers and Python environments, each with its key in the context.
-const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("SLURM_JOB_ID", "slurm_job_id"),
+    ("SLURM_ARRAY_JOB_ID", "slurm_array_job_id"),
     ("SLURM_ARRAY_TASK_ID", "slurm_array_task_id"),
+    ("SLURM_RESTART_COUNT", "slurm_restart_count"),
+    ("SLURM_NODELIST", "slurm_nodelist"),
     ("PBS_JOBID", "pbs_job_id"),
     ("LSB_JOBID", "lsf_job_id"),
     ("CI_JOB_ID", "ci_job_id"),
@@ -20,6 +23,12 @@ const VARIABLES: [(&str, &str); 8] = [
     ("CONDA_DEFAULT_ENV", "conda_env"),
     ("VIRTUAL_ENV", "virtual_env"),
 ];
+
+/// Of each GPU NVIDIA's driver has a directory here, with a file `information`.
+const NVIDIA_GPUS: &str = "/proc/driver/nvidia/gpus";
+
+/// More than any host has.
+const GPUS_MAX: usize = 64;
 
 /// Most files fit into one read.
 const READ_BYTES: usize = 8192;
@@ -34,15 +43,26 @@ pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
     let pod = variable("KUBERNETES_SERVICE_HOST").map(|_address| host_name());
     let found = [("kubernetes_pod", pod), ("git_commit", git_commit(cwd)), ("container_id", container_id())];
     let all = VARIABLES.into_iter().map(|(name, key)| (key, variable(name))).chain(found);
-    all.filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?)))).collect()
+    let texts = all.filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?))));
+    let gpus = Some(gpu_models(Path::new(NVIDIA_GPUS))).filter(|models| !models.is_empty());
+    texts.chain(gpus.map(|models| ("gpu_models".to_owned(), models.into()))).collect()
+}
+
+/// The model of each GPU, ordered by bus address.
+fn gpu_models(gpus: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(gpus).into_iter().flatten().flatten().take(GPUS_MAX);
+    let mut files: Vec<_> = entries.map(|entry| entry.path().join("information")).collect();
+    files.sort_unstable();
+    let model = |text: String| Some(text.lines().find_map(|line| line.strip_prefix("Model:"))?.trim().to_owned());
+    files.iter().filter_map(|file| model(read(file)?)).filter(|model| !model.is_empty()).collect()
 }
 
 /// The commit of the work tree around `cwd`, read from git's files.
 fn git_commit(cwd: &Path) -> Option<String> {
     let git = cwd.ancestors().map(|folder| folder.join(".git")).find(|path| path.exists())?;
-    // In a linked worktree, `.git` is a file with the path of the directory.
+    // In a linked worktree or a submodule, `.git` is a file with the path of the directory, relative to that file.
     let git = match read(&git) {
-        Some(pointer) => cwd.join(pointer.strip_prefix("gitdir:")?.trim()),
+        Some(pointer) => git.parent()?.join(pointer.strip_prefix("gitdir:")?.trim()),
         None => git,
     };
     let head = read(&git.join("HEAD"))?;
@@ -79,6 +99,7 @@ fn read(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::process::Command;
 
     use super::*;
@@ -106,6 +127,54 @@ mod tests {
         assert_eq!(git_commit(&folder.path().join("tree")), Some(head.clone()));
         git(folder.path(), &["checkout", "-q", "--detach"]);
         assert_eq!(git_commit(folder.path()), Some(head));
+    }
+
+    /// The relative pointer was resolved in the current directory: below the top of the submodule there was no commit.
+    #[test]
+    fn git_commit_of_a_submodule_is_found_in_each_of_its_directories() {
+        let folder = tempfile::tempdir().unwrap();
+        let [library, top] = ["library", "top"].map(|name| folder.path().join(name));
+        for repository in [&library, &top] {
+            std::fs::create_dir(repository).unwrap();
+            git(repository, &["init", "-q"]);
+            git(repository, &["commit", "-q", "--allow-empty", "-m", repository.to_str().unwrap()]);
+        }
+        let add = ["-c", "protocol.file.allow=always", "submodule", "add", "-q", library.to_str().unwrap(), "deps/lib"];
+        git(&top, &add);
+        git(&top, &["commit", "-q", "-m", "add"]);
+        let [of_library, of_top] = [&library, &top].map(|repository| git(repository, &["rev-parse", "HEAD"]));
+        assert_ne!(of_library, of_top);
+        let deep = top.join("deps/lib/a/b");
+        std::fs::create_dir_all(&deep).unwrap();
+        for below in [deep.as_path(), &top.join("deps/lib/a"), &top.join("deps/lib")] {
+            assert_eq!(git_commit(below).as_ref(), Some(&of_library), "{}", below.display());
+        }
+        assert_eq!(git_commit(&top.join("deps")), Some(of_top));
+    }
+
+    #[test]
+    fn gpu_models_are_read_in_the_order_of_the_bus() {
+        let gpus = tempfile::tempdir().unwrap();
+        let add = |bus: &str, content: &str| {
+            std::fs::create_dir(gpus.path().join(bus)).unwrap();
+            let mut file = std::fs::File::create(gpus.path().join(bus).join("information")).unwrap();
+            file.write_all(content.as_bytes()).unwrap();
+        };
+        for (bus, content) in [
+            ("0000:81:00.0", "Model: \t\t NVIDIA A100-SXM4-80GB\nIRQ:   \t\t 120\n"),
+            ("0000:07:00.0", "IRQ: 1\nModel: \t\t NVIDIA H100 PCIe\n"),
+            ("0000:90:00.0", "Model:\n"),
+            ("0000:91:00.0", "nothing"),
+        ] {
+            add(bus, content);
+        }
+        std::fs::create_dir(gpus.path().join("0000:99:00.0")).unwrap();
+        assert_eq!(gpu_models(gpus.path()), ["NVIDIA H100 PCIe", "NVIDIA A100-SXM4-80GB"]);
+        assert!(gpu_models(&gpus.path().join("none")).is_empty());
+        for number in 100..200 {
+            add(&number.to_string(), "Model: x\n");
+        }
+        assert!(gpu_models(gpus.path()).len() <= GPUS_MAX);
     }
 
     #[test]

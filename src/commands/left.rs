@@ -10,6 +10,7 @@ use super::undelivered::{Deliverer, deliverer, label};
 use crate::config::SslMode;
 use crate::delivery::{Destination, Inspection, inspect};
 use crate::journal::Home;
+use crate::record::shell_quoted;
 
 /// Why a journal is left.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +83,10 @@ fn describe(cause: &Cause, runs: &[String], log_file: &Path) -> Left {
         }
         Cause::Foreign(database) => (
             format!("{what} for the database {database}"),
-            format!("recover with its --database-url; if only its address has changed, add --from '{database}'"),
+            format!(
+                "recover with its --database-url; if only its address has changed, add --from {}",
+                shell_quoted(database)
+            ),
         ),
         Cause::Unprotected(demanded) => (
             format!("{what}: the journal may travel only with sslmode={demanded} or better"),

@@ -159,7 +159,8 @@ impl Recovery<'_> {
             self.named.clear();
         }
         for left in left.into_iter().filter(|left| self.named.insert(left.message.clone())) {
-            let level = if left.is_normal { log::Level::Info } else { log::Level::Warn };
+            // Not hidden by --quiet: their ends are not in the database.
+            let level = if left.is_normal { log::Level::Info } else { log::Level::Error };
             log::log!(level, event = "runs_left", hint = left.hint; "{}", left.message);
         }
     }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::invocation::ReportArgs;
+use crate::config;
 use crate::record::{LineError, parse_report};
 use crate::sys::fs::append_to_plain;
 
@@ -23,6 +24,8 @@ pub enum ReportError {
     Refused(#[from] LineError),
     #[error("the current directory is unknown: {0}")]
     NoDirectory(io::Error),
+    #[error("there is no home directory for ~")]
+    NoHome,
     #[error("{}: {cause}", path.display())]
     Unwritable { path: PathBuf, cause: io::Error },
 }
@@ -39,7 +42,7 @@ impl ReportError {
             }
             Self::Refused(LineError::TooDeep) => Some("report its parts as separate metrics, or report it as text"),
             Self::Refused(LineError::NotJson { .. } | LineError::NotAnObject | LineError::WrongType { .. }) => None,
-            Self::NoDirectory(_) => Some("write --model-path as an absolute path"),
+            Self::NoDirectory(_) | Self::NoHome => Some("write --model-path as an absolute path"),
             Self::Unwritable { .. } => Some("check that the run has not ended: it removes the file"),
         }
     }
@@ -70,12 +73,16 @@ fn line(args: &ReportArgs, directory: impl FnOnce() -> io::Result<PathBuf>) -> R
     Ok(line)
 }
 
-/// An absolute path; a URL stays as it is.
+/// An absolute path; a URL stays as it is. `~/` at its start is the home directory.
 pub(super) fn absolute_path(typed: &str, cwd: impl FnOnce() -> io::Result<PathBuf>) -> Result<String, ReportError> {
     if Path::new(typed).is_absolute() || typed.contains("://") {
         return Ok(typed.to_owned());
     }
-    Ok(cwd().map_err(ReportError::NoDirectory)?.join(typed).to_string_lossy().into_owned())
+    let path = match Path::new(typed).strip_prefix("~") {
+        Ok(below_home) => config::home().ok_or(ReportError::NoHome)?.join(below_home),
+        Err(_) => cwd().map_err(ReportError::NoDirectory)?.join(typed),
+    };
+    Ok(path.to_string_lossy().into_owned())
 }
 
 /// A number in the syntax of JSON or of a programming language, or other JSON; any other text as it is.

@@ -14,7 +14,7 @@ use crate::delivery::Delivery;
 use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, temporary_report};
 use crate::link::KeeperConfig;
 use crate::logging;
-use crate::record::{RecordId, Run, RunId};
+use crate::record::{RecordId, Run, RunId, redact_command};
 use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
 use crate::sys::process::EndAs;
 use crate::sys::{clock, host};
@@ -29,6 +29,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     logging::set_run_id(&run_id);
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
     log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
+    warn_homeless(settings);
     let supervision = supervision(settings, command, run_id);
     let report_path = supervision.config.report_path.clone();
     let gather = || begin(settings, command, run_id, name);
@@ -48,6 +49,15 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     }
 }
 
+/// A container loses `/tmp` with its end, and with it the journals and the records.
+fn warn_homeless(settings: &Settings) {
+    let places: Vec<String> = settings.homeless.iter().map(|path| path.display().to_string()).collect();
+    if !places.is_empty() {
+        let hint = "set HOME, or --state-dir and --database-url, to a place that is kept";
+        log::warn!(event = "no_home", hint; "there is no home directory: the run is kept in {}", places.join(" and in "));
+    }
+}
+
 /// Delivers the end from this process, which may open a database now that the trainer has ended.
 fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Option<&Path>) {
     let Undelivered { state, place, on_disk } = undelivered;
@@ -62,7 +72,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
         } else {
             "end the record, if there is one, with `runwrap finalize`: its end is lost with the journal in memory"
         };
-        log::warn!(event = "not_delivered", run_id:%, hint; "{error}");
+        log::error!(event = "not_delivered", run_id:%, hint; "{error}");
     }
     match place {
         Some((home, run)) if delivered.is_ok() => {
@@ -123,7 +133,7 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         adopt: settings.record_id.clone().map(RecordId),
         set: settings.set.clone(),
         begun_at,
-        command: command.iter().map(|word| redact_passwords(&word.to_string_lossy())).collect(),
+        command: redact_command(command.iter().map(|word| word.to_string_lossy())),
         host: host::host_name(),
         username: host::user_name(),
         context: context::gather(&cwd),
@@ -158,41 +168,4 @@ fn place(settings: &Settings, run_id: RunId) -> Option<(Home, RunDirectory)> {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
-}
-
-/// A word of the command for the record, with `***` for the password of each URL.
-fn redact_passwords(word: &str) -> String {
-    let mut pieces = word.split("://");
-    let mut shown = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        shown.push_str("://");
-        let (authority, rest) = piece.split_at(piece.find(['/', '?', '#']).unwrap_or(piece.len()));
-        match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
-            Some((user, host)) => shown.extend([user, ":***@", host]),
-            None => shown.push_str(authority),
-        }
-        shown.push_str(rest);
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::redact_passwords;
-
-    #[test]
-    fn a_url_keeps_user_and_host_without_password() {
-        for (word, shown) in [
-            ("postgres://ml:hunter2@h:5432/db?a=b@c", "postgres://ml:***@h:5432/db?a=b@c"),
-            ("--db=postgres+asyncpg://ml:a:b@c@h", "--db=postgres+asyncpg://ml:***@h"),
-            ("--a=s://u:p@h,t://v:@h", "--a=s://u:***@h,t://v:***@h"),
-            ("https://h/a:b@c", "https://h/a:b@c"),
-            ("ssh://git@h:22/x", "ssh://git@h:22/x"),
-            ("a:b@c", "a:b@c"),
-            ("://", "://"),
-            ("", ""),
-        ] {
-            assert_eq!(redact_passwords(word), shown);
-        }
-    }
 }

@@ -45,18 +45,18 @@ fn waits(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Opt
     Ok(Some(match inspect(home, name, destination)? {
         Inspection::Dead(dead) => (record_id(&dead.state), format!("{run} waits for its delivery"), recover.to_owned()),
         Inspection::Foreign(database) => {
-            let repair = format!("{recover}, with the --database-url of {database}");
+            let repair = format!("recover with the --database-url of {database}");
             (Value::Null, format!("{run} is meant for another database, {database}"), repair)
         }
         Inspection::Unprotected(demanded) => {
-            let repair = format!("{recover}, with sslmode={demanded} in the --database-url");
+            let repair = format!("recover with sslmode={demanded} in the --database-url");
             (Value::Null, format!("{run} may travel only with sslmode={demanded} or better"), repair)
         }
         Inspection::Damaged(damage, _) => {
-            (Value::Null, format!("{run} is damaged: {damage}"), format!("{recover}, which puts it aside"))
+            (Value::Null, format!("{run} is damaged, and a recovery puts it aside: {damage}"), recover.to_owned())
         }
         Inspection::Newer(damage) => {
-            (Value::Null, format!("{run}: {damage}"), format!("{recover}, by the newer runwrap"))
+            (Value::Null, format!("{run}: {damage}"), "recover with the newer runwrap".to_owned())
         }
         Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone | Inspection::Elsewhere(_) => {
             return Ok(None);

@@ -4,10 +4,10 @@
 //! | text | file of SQLite |
 //! |---|---|
 //! | `sqlite:` | `runwrap.db` in the data directory |
-//! | `sqlite:rel/x.db`, `sqlite:/abs/x.db` | that path; nothing in it is decoded |
+//! | `sqlite:rel/x.db`, `sqlite:/abs/x.db`, `sqlite:~/x.db` | that path; nothing in it is decoded |
 //! | `sqlite:///rel/x.db`, `sqlite:////abs/x.db` | SQLAlchemy's rule: three slashes and a relative path, four and an absolute one |
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,14 @@ impl DatabaseTarget {
                 let question = if settings.is_empty() { "" } else { "?" };
                 format!("postgres://{}@{}{question}{settings}", target.user, address(target))
             }
+        }
+    }
+
+    /// The file of SQLite.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Sqlite(path) => Some(path),
+            Self::Postgres(_) => None,
         }
     }
 
@@ -139,10 +147,10 @@ fn parse_sqlite(rest: &str, env: &Env<'_>) -> Result<PathBuf, InvalidValue> {
     if path.starts_with("file:") {
         return refuse("SQLite's file: form is not supported", HINT);
     }
-    if path.ends_with('/') {
+    if path.ends_with('/') || path == "~" {
         return refuse("it names a directory", "add the name of the file");
     }
-    Ok(env.absolute(path))
+    env.expanded(Path::new(path))
 }
 
 #[cfg(test)]
@@ -193,6 +201,9 @@ mod tests {
             ("sqlite:////abs/runs.db", "/abs/runs.db"),
             ("sqlite+pysqlite:////abs/runs.db", "/abs/runs.db"),
             ("SQLite:x=y.db", "/here/x=y.db"),
+            ("sqlite:~/runs.db", "/home/ml/runs.db"),
+            ("sqlite:///~/runs.db", "/home/ml/runs.db"),
+            ("sqlite:./~/runs.db", "/here/~/runs.db"),
         ] {
             assert_eq!(parse(text, &world).unwrap(), DatabaseTarget::Sqlite(path.into()), "{text}");
         }
@@ -202,6 +213,7 @@ mod tests {
         refused("sqlite://host/x.db", &world, "two slashes");
         refused("sqlite:///x.db?mode=ro", &world, "no parameters");
         refused("sqlite:dir/", &world, "a directory");
+        refused("sqlite:~", &world, "a directory");
     }
 
     #[test]

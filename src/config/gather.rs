@@ -18,6 +18,14 @@ pub fn user_account() -> UserAccount {
     UserAccount { uid: *uid, name, home }
 }
 
+/// The home directory of this user.
+pub fn home() -> Option<PathBuf> {
+    let no_file = |_: &Path| Err(ErrorKind::NotFound.into());
+    let variable = |name: &str| std::env::var_os(name);
+    Env { variable: &variable, read: &no_file, is_dir: &Path::is_dir, cwd: Path::new("/"), account: &user_account }
+        .home()
+}
+
 /// The settings of flags, environment and configuration file. `read` must be bounded in size and time: a value may name
 /// an endless device, or a pipe without a writer.
 ///

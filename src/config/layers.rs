@@ -6,8 +6,15 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::options::{OPTIONS, OptionKind, OptionRow};
+use super::options::{self, OPTIONS, OptionKind, OptionRow};
 use crate::libpq::InvalidValue;
+
+/// Set in the environment of a trainer: a runwrap in it is an inner run.
+const RUN_ID: &str = "RUNWRAP_RUN_ID";
+
+/// The options whose variables describe one run. Inside a run they describe the outer one.
+const OF_ONE_RUN: [&OptionRow; 4] =
+    [&options::NAME, &options::MODEL_VERSION, &options::MODEL_PATH, &options::METRICS_FILE];
 
 /// Reads the text of a value into its type.
 pub(super) type Reader<'a, T> = &'a dyn Fn(&OsStr) -> Result<T, InvalidValue>;
@@ -61,12 +68,14 @@ pub(super) struct Layers(pub(super) Vec<Layer>);
 impl Layer {
     /// The options in the environment. An empty variable counts as unset.
     pub(super) fn of_environment(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let set = |name: &str| variable(name).filter(|text| !text.is_empty());
+        let is_inner = set(RUN_ID).is_some();
         let given = |row: &'static OptionRow| {
             let name = row.variable?;
-            let text = variable(name).filter(|text| !text.is_empty())?;
-            Some(RawValue { row, text, origin: Origin::Environment(name) })
+            Some(RawValue { row, text: set(name)?, origin: Origin::Environment(name) })
         };
-        Self(OPTIONS.into_iter().filter_map(given).collect())
+        let is_ours = |row: &&OptionRow| !(is_inner && OF_ONE_RUN.contains(row));
+        Self(OPTIONS.into_iter().filter(is_ours).filter_map(given).collect())
     }
 
     pub fn add(&mut self, row: &'static OptionRow, text: OsString, origin: Origin) {

@@ -13,7 +13,7 @@ mod values;
 
 pub use database::DatabaseTarget;
 pub use default_name::default_name;
-pub use gather::{load, reread_database, user_account};
+pub use gather::{home, load, reread_database, user_account};
 pub use layers::{ConfigError, Layer, Origin, RawValue};
 pub use settings::{Settings, Verbosity};
 pub use table_name::{TABLE_NAME_HINT, parse_table_name};

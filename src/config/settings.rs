@@ -54,6 +54,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Absolute.
     pub log_file: PathBuf,
+    /// What is in a directory below `/tmp` because there is no home directory: the state directory, the file of SQLite.
+    pub homeless: Vec<PathBuf>,
     /// Whether runwrap may create missing tables and upgrade old ones.
     pub migrate: bool,
     pub verbosity: Verbosity,
@@ -84,10 +86,13 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
     let require_database = layers.switch(&options::REQUIRE_DATABASE)?;
     let state_dir =
         layers.optional(&options::STATE_DIR, &path)?.unwrap_or_else(|| env.xdg("XDG_STATE_HOME", ".local/state"));
+    let database = layers.database(env)?;
+    let homeless = [Some(&state_dir), database.file()].into_iter().flatten().filter(|path| env.lacks_home_for(path));
     Ok(Settings {
+        homeless: homeless.cloned().collect(),
         name: layers.optional(&options::NAME, &values::label)?,
         model_version: layers.optional(&options::MODEL_VERSION, &values::label)?,
-        database: layers.database(env)?,
+        database,
         database_url_file: layers.url_file(env)?,
         table: layers.read(&options::TABLE, &values::table)?,
         record_id: layers.optional(&options::RECORD_ID, &values::label)?,

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::table_name::{TABLE_NAME_HINT, parse_table_name};
@@ -46,9 +46,9 @@ pub(super) fn bytes(text: &OsStr, max: u64) -> Result<u64, InvalidValue> {
 
 pub(super) fn switch(text: &OsStr) -> Result<bool, InvalidValue> {
     match utf8(text)?.trim().to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" => Ok(true),
-        "0" | "false" | "no" => Ok(false),
-        _ => refuse("it is neither yes nor no", "write 1, true or yes; or write 0, false or no"),
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => refuse("it is neither yes nor no", "write 1, true, yes or on; or write 0, false, no or off"),
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn path(text: &OsStr, env: &Env<'_>) -> Result<PathBuf, InvalidValue>
     match text.as_encoded_bytes() {
         [] => refuse("it is empty", "write a path"),
         bytes if bytes.contains(&0) => refuse("it contains a NUL", "write a path"),
-        _ => Ok(env.absolute(text)),
+        _ => env.expanded(Path::new(text)),
     }
 }
 
@@ -103,12 +103,31 @@ pub(super) fn utf8(text: &OsStr) -> Result<&str, InvalidValue> {
 }
 
 impl Env<'_> {
+    /// An absolute path. `~/` at its start is the home directory: no shell expands it in `--state-dir=~/x` or in a file.
+    pub(super) fn expanded(&self, path: &Path) -> Result<PathBuf, InvalidValue> {
+        let Ok(below_home) = path.strip_prefix("~") else { return Ok(self.absolute(path)) };
+        match self.home() {
+            Some(home) => Ok(self.absolute(home.join(below_home))),
+            None => refuse("there is no home directory for ~", "set HOME, or write the path without ~"),
+        }
+    }
+
     /// runwrap's directory of the kind that `variable` sets, such as `XDG_STATE_HOME`; the default is `below_home`.
-    /// Without a home directory, below `/tmp/runwrap-UID`: any user can create that; check its owner before writing to it.
+    /// Without a home directory, below [`Env::shared`].
     pub(super) fn xdg(&self, variable: &str, below_home: &str) -> PathBuf {
-        let shared = || PathBuf::from(format!("/tmp/runwrap-{}", (self.account)().uid));
-        let default = || self.home().unwrap_or_else(shared).join(below_home);
+        let default = || self.home().unwrap_or_else(|| self.shared()).join(below_home);
         self.directory(variable).unwrap_or_else(default).join("runwrap")
+    }
+
+    /// `/tmp/runwrap-UID`, in place of a home directory. Any user can create it: check its owner before writing to it.
+    fn shared(&self) -> PathBuf {
+        PathBuf::from(format!("/tmp/runwrap-{}", (self.account)().uid))
+    }
+
+    /// Whether `path` is in [`Env::shared`] because there is no home directory.
+    pub(super) fn lacks_home_for(&self, path: &Path) -> bool {
+        // First: the password database may be a directory server's.
+        path.starts_with("/tmp") && self.home().is_none() && path.starts_with(self.shared())
     }
 }
 
@@ -127,5 +146,48 @@ mod tests {
         assert_eq!(state_dir(&env), "/home/ml/.local/state/runwrap");
         env.user_home = None;
         assert_eq!(state_dir(&env), "/tmp/runwrap-1000/.local/state/runwrap");
+    }
+
+    #[test]
+    fn switch_takes_the_usual_words_in_any_case() {
+        for (text, expected) in [
+            ("1", Some(true)),
+            ("True", Some(true)),
+            ("yes", Some(true)),
+            (" on ", Some(true)),
+            ("ON", Some(true)),
+            ("0", Some(false)),
+            ("false", Some(false)),
+            ("No", Some(false)),
+            ("off", Some(false)),
+            ("", None),
+            ("onn", None),
+            ("2", None),
+        ] {
+            assert_eq!(super::switch(text.as_ref()).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn tilde_at_the_start_of_a_path_is_the_home_directory() {
+        let expanded = |env: &FakeEnv, path: &str| {
+            let expanded = env.with(|env| env.expanded(path.as_ref()));
+            expanded.map_or_else(|error| error.cause, |path| path.display().to_string())
+        };
+        let mut env = FakeEnv::new(&[]);
+        for (path, absolute) in [
+            ("~/st", "/home/ml/st"),
+            ("~//a/./b", "/home/ml/a/b"),
+            ("~", "/home/ml"),
+            ("./~/st", "/here/~/st"),
+            ("a/~/st", "/here/a/~/st"),
+            ("~st", "/here/~st"),
+            ("/~/st", "/~/st"),
+        ] {
+            assert_eq!(expanded(&env, path), absolute);
+        }
+        env.user_home = None;
+        assert_eq!(expanded(&env, "~/st"), "there is no home directory for ~");
+        assert_eq!(expanded(&env, "st"), "/here/st");
     }
 }

@@ -137,6 +137,11 @@ impl Home {
         Ok(try_lock(&lock, &WRITER)?.then_some(lock))
     }
 
+    /// A file of all runs.
+    pub(super) fn create_or_open(&self, name: &str) -> io::Result<File> {
+        self.root.create_or_open(name)
+    }
+
     /// Whether the run `name` is still there.
     pub fn has_run(&self, name: &OsStr) -> bool {
         self.runs.contains(name)

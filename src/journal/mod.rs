@@ -38,6 +38,7 @@ mod holder;
 mod line;
 mod report;
 mod run_state;
+mod sharing;
 mod stderr;
 mod writer;
 

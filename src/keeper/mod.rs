@@ -27,7 +27,7 @@ use crate::delivery::STATEMENT_TIMEOUT;
 use crate::link::{CONFIG_FD, KeeperConfig};
 use crate::logging;
 use crate::store::{OpenOptions, ShapeCache};
-use crate::sys::{inherited, process};
+use crate::sys::{core_dump, inherited, process};
 
 /// The most bytes that a server may send a keeper as one answer. The keeper then takes less than 64 MiB.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -82,6 +82,8 @@ impl Role {
 /// The process was not started as a keeper is, or the kernel refuses something indispensable.
 pub fn run(arguments: &[OsString]) -> Result<(), KeeperError> {
     let role = Role::parse(arguments);
+    // First: the environment may have the password of the database.
+    core_dump::forbid()?;
     process::share_one_heap();
     let kept = if role.lingers { linger::linger(role) } else { reactor::run(role) };
     kept.inspect_err(|error| log::error!(event = "keeper_failed", error:%; ""))

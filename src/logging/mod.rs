@@ -16,6 +16,7 @@
 mod file;
 mod line;
 mod non_blocking;
+mod own_lines;
 
 use std::io;
 use std::path::Path;
@@ -28,6 +29,7 @@ use crate::config::Verbosity;
 use file::LogFile;
 use line::WholeLineWriter;
 use non_blocking::NonBlockingWriter;
+pub(crate) use own_lines::{forget_own_lines, own_lines};
 
 /// At this size the log is renamed to `….1`.
 const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use super::own_lines;
 use crate::sys::poll::writable_within;
 
 /// The wait for a blocked reader. After one such wait, lines are dropped at once until the reader reads again.
@@ -31,7 +32,9 @@ impl<W: Write + AsFd> Write for NonBlockingWriter<W> {
         if self.is_stuck {
             return Err(ErrorKind::TimedOut.into());
         }
-        self.inner.write(bytes.get(..PIECE_BYTES_MAX).unwrap_or(bytes))
+        let written = self.inner.write(bytes.get(..PIECE_BYTES_MAX).unwrap_or(bytes))?;
+        own_lines::keep(bytes.get(..written).unwrap_or(bytes));
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

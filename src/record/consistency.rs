@@ -85,16 +85,32 @@ pub enum Repair {
 /// All findings about the record `id`. An unwatched record is stuck after `stuck_after_seconds` without a sign of life;
 /// `stuck_after` is that option as typed.
 pub(crate) fn findings(id: &str, record: &Examined, stuck_after_seconds: f64, stuck_after: &str) -> Vec<Finding> {
+    // The repairs are commands that can be pasted into a shell.
+    let (id, option) = (&shell_word(id), &shell_word(stuck_after));
     let value = record.status.as_deref().map_or("NULL", str::trim_end);
     match Status::parse(value) {
-        Some(Status::Training) => record.stuck(id, stuck_after_seconds, stuck_after).into_iter().collect(),
+        Some(Status::Training) => record.stuck(id, stuck_after_seconds, stuck_after, option).into_iter().collect(),
         Some(status @ (Status::Completed | Status::Failed)) => record.times(id, status),
         None => vec![Finding {
             kind: FindingKind::UnknownStatus,
-            detail: format!("its status is {value}, not training, completed or failed"),
-            repair: Repair::Do(format!("runwrap finalize {id} --status completed|failed --force")),
+            detail: format!("its status is {value}, not training, completed or failed{IF_COMPLETED}"),
+            repair: Repair::Do(format!("runwrap finalize {id} --status failed --force")),
         }],
     }
+}
+
+/// Only a person knows how such a run ended. The repair assumes the usual end.
+const IF_COMPLETED: &str = "; if it succeeded, finalize it as completed";
+
+/// `text` as one word of a shell.
+fn shell_word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:+@%,".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { shell_quoted(text) }
+}
+
+/// `text` as one word of a shell, always in quotes.
+pub(crate) fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Longer durations are invalid.
@@ -119,7 +135,7 @@ pub(super) fn is_off(elapsed: TimeDelta, duration_seconds: f64) -> bool {
 }
 
 impl Examined {
-    fn stuck(&self, id: &str, stuck_after_seconds: f64, stuck_after: &str) -> Option<Finding> {
+    fn stuck(&self, id: &str, stuck_after_seconds: f64, stuck_after: &str, option: &str) -> Option<Finding> {
         let silent = self.silent_seconds.is_some_and(|seconds| seconds > stuck_after_seconds);
         let (detail, repair) = match self.watch {
             Watched::Living { overdue: true } => {
@@ -127,11 +143,11 @@ impl Examined {
             }
             Watched::Never | Watched::Ended { reason: Reason::Stuck } if silent => (
                 format!("in training without a sign of life for {stuck_after}, and nothing watches it"),
-                format!("runwrap recover --stuck-after {stuck_after}"),
+                format!("runwrap recover --stuck-after {option}"),
             ),
             Watched::Ended { reason } if silent => (
-                format!("in training again, although its run has ended ({reason})"),
-                format!("runwrap finalize {id} --status completed|failed"),
+                format!("in training again, although its run has ended ({reason}){IF_COMPLETED}"),
+                format!("runwrap finalize {id} --status failed"),
             ),
             Watched::Never | Watched::Living { overdue: false } | Watched::Ended { .. } => return None,
         };
@@ -245,6 +261,24 @@ mod tests {
         for reason in [Reason::Stuck, Reason::Success] {
             check(&Examined { watch: Watched::Ended { reason }, ..training.clone() }, &[(FindingKind::Stuck, false)]);
         }
+    }
+
+    /// `--status completed|failed` started a program called failed, and an id with a blank was two words.
+    #[test]
+    fn repair_is_one_command_of_a_shell() {
+        let repair = |id: &str, record: &Examined, stuck_after: &str| match &findings(id, record, 1.0, stuck_after)[..]
+        {
+            [Finding { repair: Repair::Do(command), .. }] => command.clone(),
+            found => panic!("{found:?}"),
+        };
+        let foreign = Examined { status: Some("done".into()), ..correct() };
+        assert_eq!(repair("30", &foreign, "24h"), "runwrap finalize 30 --status failed --force");
+        assert_eq!(repair("it's a", &foreign, "24h"), r"runwrap finalize 'it'\''s a' --status failed --force");
+        let training = Examined { status: Some("training".into()), ended_at: Cell::Null, ..correct() };
+        assert_eq!(repair("30", &training, "1h 30m"), "runwrap recover --stuck-after '1h 30m'");
+        let again = Examined { watch: Watched::Ended { reason: Reason::Success }, ..training };
+        assert_eq!(repair("$(x)", &again, "24h"), "runwrap finalize '$(x)' --status failed");
+        assert_eq!(shell_word(""), "''");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The events and actions exchanged between `machine` and `reactor`. Plain data.
+//! The events and actions exchanged between `machine` and `reactor`. Plain data, and the level of its warnings.
 
 use super::relay::SignalScope;
 use crate::journal;
@@ -51,4 +51,18 @@ pub(super) enum SupervisorAction {
     Abandon,
     /// End this process.
     Exit(EndAs),
+}
+
+/// The level of the warnings among `actions`. An error, which `--quiet` shows, if the trainer cannot be started or the
+/// supervisor exits without the end in the database.
+pub(super) fn level_of_warnings(actions: &[SupervisorAction]) -> log::Level {
+    let is_failure = |action: &SupervisorAction| {
+        matches!(
+            action,
+            SupervisorAction::Abandon
+                | SupervisorAction::Exit(_)
+                | SupervisorAction::WriteEnd(TrainerExit::NotExecuted { .. })
+        )
+    };
+    if actions.iter().any(is_failure) { log::Level::Error } else { log::Level::Warn }
 }

@@ -110,7 +110,7 @@ impl Guard {
             TrainerExit::Signaled { .. } => true,
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => false,
         };
-        let stderr_tail = self.stderr_tail.filter(|_| failed).and_then(|tail| tail.read());
+        let stderr_tail = self.stderr_tail.as_ref().filter(|_| failed).and_then(StderrTail::read);
         let written =
             self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail, unstopped: None }), true)?;
         self.finished = true;

@@ -1,6 +1,6 @@
 //! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::events::{SupervisorAction, SupervisorEvent};
+use super::events::{SupervisorAction, SupervisorEvent, level_of_warnings};
 use super::guard::{Guard, Undelivered, Written, warn_memory_journal};
 use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
@@ -25,7 +25,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, leftovers};
+use crate::sys::{clock, failpoint, host, inherited, interpreter, leftovers};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -219,6 +219,7 @@ impl Supervisor {
 
     /// Performs `actions` in order. Returns `Some` when runwrap must exit.
     fn perform(&mut self, actions: Vec<SupervisorAction>) -> Result<Option<EndAs>, SupervisorError> {
+        let level = level_of_warnings(&actions);
         for action in actions {
             match action {
                 SupervisorAction::StartKeeper => self.start_keeper(),
@@ -251,8 +252,10 @@ impl Supervisor {
                     self.signal_inbox.stop_witness()?;
                 }
                 SupervisorAction::StopSelf { signal } => self.stop_self(signal)?,
-                SupervisorAction::Warn { message, hint } if hint.is_empty() => log::warn!(event = "run"; "{message}"),
-                SupervisorAction::Warn { message, hint } => log::warn!(event = "run", hint; "{message}"),
+                SupervisorAction::Warn { message, hint } if hint.is_empty() => {
+                    log::log!(level, event = "run"; "{message}");
+                }
+                SupervisorAction::Warn { message, hint } => log::log!(level, event = "run", hint; "{message}"),
                 SupervisorAction::Abandon => {
                     let is_temporary = self.guard.place.is_none();
                     self.guard.abandon()?;
@@ -309,17 +312,20 @@ impl Supervisor {
     fn spawn(&mut self) -> io::Result<()> {
         let state = self.guard.writer.state();
         let run = &state.begin.run;
-        let mut added = vec![
-            ("RUNWRAP_RUN_ID", OsString::from(run.run_id.to_string())),
-            ("RUNWRAP_NAME", OsString::from(&run.name)),
+        let record_id = state.recorded.as_ref().map(|begun| &begun.record_id).or(run.adopt.as_ref());
+        let report_path = self.guard.keeper.config.report_path.clone();
+        // All of them: in a run inside a run the outer one's would name another record.
+        let variables = [
+            ("RUNWRAP_RUN_ID", Some(OsString::from(run.run_id.to_string()))),
+            ("RUNWRAP_NAME", Some(OsString::from(&run.name))),
+            ("RUNWRAP_RECORD_ID", record_id.map(|id| OsString::from(&id.0))),
+            ("RUNWRAP_REPORT", report_path.map(OsString::from)),
         ];
-        added.extend(state.recorded.as_ref().map(|begun| ("RUNWRAP_RECORD_ID", OsString::from(&begun.record_id.0))));
-        added.extend(
-            self.guard.keeper.config.report_path.as_ref().map(|path| ("RUNWRAP_REPORT", path.clone().into_os_string())),
-        );
-        // Excludes our own output from the trainer's stderr tail.
-        self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes);
-        match spawn_trainer(&self.command, &added, &self.signal_inbox.signals.inherited) {
+        // Excludes earlier output from the trainer's stderr tail.
+        let home = self.guard.place.as_ref().map(|(home, _)| home);
+        let outer_run = std::env::var("RUNWRAP_RUN_ID").unwrap_or_default();
+        self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes, home, &outer_run);
+        match spawn_trainer(&self.command, &variables, &self.signal_inbox.signals.inherited) {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
                 self.exec_result = Some(exec_result);
@@ -340,9 +346,11 @@ impl Supervisor {
 
 /// The event for a failed fork or exec.
 fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
-    let program = command.first().map(|word| word.display().to_string()).unwrap_or_default();
-    let message = format!("cannot run {program}: {}", process::error_text(error));
-    SupervisorEvent::SpawnFailed { not_found: error.kind() == io::ErrorKind::NotFound, message }
+    let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let not_found = error.kind() == io::ErrorKind::NotFound;
+    let interpreter = if not_found { interpreter::missing_interpreter(program) } else { None };
+    let cause = interpreter.unwrap_or_else(|| process::error_text(error));
+    SupervisorEvent::SpawnFailed { not_found, message: format!("cannot run {}: {cause}", program.display()) }
 }
 
 /// How the trainer ended, and its resource use.

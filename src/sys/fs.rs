@@ -22,6 +22,9 @@ use super::poll::readable_within;
 const DIRECTORY_FLAGS: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_RDONLY).union(OFlag::O_CLOEXEC);
 const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK);
 
+/// The kernel shows a user without an id in this user namespace as this one.
+const OVERFLOW_UID: u32 = 65534;
+
 /// The size limit of [`read_small`], in bytes.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
 /// How long [`read_small`] waits for the end of a pipe.
@@ -36,11 +39,13 @@ pub struct Directory {
 
 impl Directory {
     /// Opens `path`; creates it and its parents (0700) if it does not exist. Refuses a directory that another user owns
-    /// or may write. With a subdirectory `mark` of this user it was made by runwrap: then it loses the right of the others,
+    /// or may write, and one that another user may replace. With a subdirectory `mark` of this user it was made by runwrap: then it loses the right of the others,
     /// which Kubernetes adds to a volume at each mount.
     pub fn open_or_create(path: &Path, mark: &OsStr) -> io::Result<Self> {
+        check_parents(path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let file = File::from(open(path, DIRECTORY_FLAGS, Mode::empty())?);
+        check_parents(&std::fs::canonicalize(path)?)?;
         let marked = fstatat(&file, mark, AtFlags::AT_SYMLINK_NOFOLLOW);
         let is_marked = marked
             .is_ok_and(|mark| mark.st_uid == Uid::effective().as_raw() && mark.st_mode & libc::S_IFMT == libc::S_IFDIR);
@@ -215,11 +220,12 @@ pub fn read_from_start(file: &File) -> io::Result<Vec<u8>> {
     std::fs::read(descriptor_path(file))
 }
 
-/// Opens `path` for appending; creates it (0600) if it does not exist. Refuses a symbolic link. If `path` is a pipe
-/// without a reader, it fails with ENXIO at once.
+/// Opens `path` for appending; creates it (0600) if it does not exist. Refuses a symbolic link and a regular file of another
+/// user. If `path` is a pipe without a reader, it fails with ENXIO at once.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
     let flags = FILE_FLAGS | OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT;
-    Ok(File::from(open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?))
+    let file = File::from(open(path, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
+    if file.metadata()?.is_file() { own(file) } else { Ok(file) }
 }
 
 /// Opens the existing regular file `path` for appending.
@@ -256,6 +262,51 @@ fn own(file: File) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("it belongs to user {owner}")))
 }
 
+/// Refuses `path` if another user than root may replace it or one of its parents. A group may: Kubernetes gives it the right to
+/// a volume, and many systems give each user a group of its own.
+fn check_parents(path: &Path) -> io::Result<()> {
+    let own = Uid::effective().as_raw();
+    for parent in path.ancestors().skip(1) {
+        let metadata = match std::fs::metadata(parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            metadata => metadata?,
+        };
+        let Some(risk) = risk(metadata.mode(), metadata.uid(), own) else { continue };
+        let shown = parent.display();
+        let message = match risk {
+            // Unknown owners are those of the host outside a user namespace.
+            Risk::Owner if metadata.uid() == OVERFLOW_UID && has_user_namespace() => continue,
+            Risk::Owner => format!("{shown} belongs to user {}, who may replace {}", metadata.uid(), path.display()),
+            Risk::Mode => {
+                format!("others may replace {} (chmod +t {shown}, or chmod o-w, fixes it)", path.display())
+            }
+        };
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
+    Ok(())
+}
+
+/// Why another user may replace the entries of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Risk {
+    Owner,
+    Mode,
+}
+
+/// In a directory with the sticky bit only the owner of an entry, that of the directory and root may rename or remove it.
+fn risk(mode: u32, owner: u32, own: u32) -> Option<Risk> {
+    if owner != own && owner != 0 {
+        return Some(Risk::Owner);
+    }
+    (mode & 0o002 != 0 && mode & 0o1000 == 0).then_some(Risk::Mode)
+}
+
+/// Whether some users of the host have no id here.
+fn has_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 fn not_plain() -> io::Error {
     io::Error::other("not a regular file")
 }
@@ -264,5 +315,28 @@ fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {
     match result {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sticky_or_closed_directory_of_this_user_or_root_is_safe() {
+        for (mode, owner, expected) in [
+            (0o040_755, 0, None),
+            (0o041_777, 0, None),
+            (0o041_777, 7, None),
+            (0o040_700, 7, None),
+            (0o042_775, 0, None),
+            (0o040_777, 0, Some(Risk::Mode)),
+            (0o042_777, 7, Some(Risk::Mode)),
+            (0o040_702, 7, Some(Risk::Mode)),
+            (0o040_755, 8, Some(Risk::Owner)),
+            (0o041_777, 8, Some(Risk::Owner)),
+        ] {
+            assert_eq!(risk(mode, owner, 7), expected, "{mode:o} of {owner}");
+        }
     }
 }

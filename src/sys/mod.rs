@@ -6,11 +6,13 @@
 pub mod arguments;
 pub mod cgroup;
 pub mod clock;
+pub mod core_dump;
 pub mod failpoint;
 pub mod file_system;
 pub mod fs;
 pub mod host;
 pub mod inherited;
+pub mod interpreter;
 pub mod leftovers;
 pub mod link;
 pub mod lock;

@@ -2,9 +2,9 @@
 //! again, in its own session. Both only while the process has one thread.
 
 use std::convert::Infallible;
-use std::ffi::{CStr, CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -13,13 +13,22 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, clone};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{ForkResult, Pid, chdir, execv, execve, execvpe, fork, getpid, getppid, pipe2, setsid, write};
+use nix::unistd::{ForkResult, Pid, chdir, execv, execve, fork, getpid, getppid, pipe2, setsid, write};
 
 use super::leftovers::RUN_ID;
 use super::{failpoint, inherited, signals};
 
 /// This binary, even after the file was replaced on disk.
 const SELF_EXE: &CStr = c"/proc/self/exe";
+
+/// systemd writes the id of the process that it executes into these.
+const NAMED_BY_PID: [&str; 3] = ["WATCHDOG_PID", "LISTEN_PID", "SYSTEMD_EXEC_PID"];
+
+/// Names the process of `LISTEN_PID` by the number of its pidfd. Optional, and unknown for the trainer before it runs.
+const NAMED_BY_PIDFD: &str = "LISTEN_PIDFDID";
+
+/// The digits of a process id.
+const PID_LEN_MAX: usize = 10;
 
 /// Enough for a few system calls.
 const KEEPER_STACK_BYTES: usize = 64 * 1024;
@@ -41,19 +50,16 @@ pub fn exec_error(mut exec_result: File) -> io::Result<Option<io::Error>> {
     Ok((length == 4).then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
 }
 
-/// Forks and executes `command`, looked up in PATH, with `added` on top of this process's environment and
+/// A variable of the trainer's environment, `None` for one that it must not inherit.
+pub type Variable = (&'static str, Option<OsString>);
+
+/// Forks and executes `command`, looked up in PATH, with `variables` in place of those in this process's environment and
 /// `inherited_mask` as signal mask. The trainer gets parent-death signal SIGKILL.
-pub fn spawn_trainer(command: &[OsString], added: &[(&str, OsString)], inherited_mask: &SigSet) -> io::Result<Trainer> {
+pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mask: &SigSet) -> io::Result<Trainer> {
     // 1. Allocate before the fork.
-    let argv = c_strings(command)?;
-    let program = argv.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let names: Vec<&str> = added.iter().map(|(name, _)| *name).collect();
-    let mut environment = environment_without(&names);
-    for (name, value) in added {
-        environment.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
-    }
-    let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
     let own_pid = getpid();
+    let mut image = Image::new(command, variables, own_pid)?;
+    let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
     // 2. Read the pending signals and fork at once, with all signals blocked. A signal between the two calls would be
     // counted as delivered to the trainer.
     let pending_before = signals::pending()?;
@@ -64,7 +70,7 @@ pub fn spawn_trainer(command: &[OsString], added: &[(&str, OsString)], inherited
             Ok(Trainer { pid: child.as_raw(), exec_result: File::from(exec_result), pending_before })
         }
         ForkResult::Child => {
-            let Err(errno) = become_trainer(program, &argv, &environment, inherited_mask, own_pid);
+            let Err(errno) = become_trainer(&mut image, inherited_mask, own_pid);
             let _written = write(&reporter, &(errno as i32).to_ne_bytes());
             exit_child()
         }
@@ -72,13 +78,7 @@ pub fn spawn_trainer(command: &[OsString], added: &[(&str, OsString)], inherited
 }
 
 /// Runs in the child. Returns only on failure.
-fn become_trainer(
-    program: &CStr,
-    argv: &[CString],
-    env: &[CString],
-    mask: &SigSet,
-    parent: Pid,
-) -> nix::Result<Infallible> {
+fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<Infallible> {
     // 3. Die with the supervisor, even if it died before prctl.
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
@@ -96,7 +96,63 @@ fn become_trainer(
     // 5. Restore the mask last: a signal that arrived meanwhile acts as in the bare command.
     mask.thread_set_mask()?;
     failpoint::reached("before-exec");
-    execvpe(program, argv, env)
+    image.execute(getpid())
+}
+
+/// The arguments of the trainer's exec, allocated before the fork.
+struct Image {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    /// The entries of `env` that name the trainer, each with room for its id.
+    named: Vec<(usize, Vec<u8>)>,
+    pointers: [Vec<*const c_char>; 2],
+}
+
+impl Image {
+    /// The environment is this process's, with `variables`. Those that name this process by its id will name the trainer.
+    fn new(command: &[OsString], variables: &[Variable], own_pid: Pid) -> io::Result<Self> {
+        let argv = c_strings(command)?;
+        if argv.is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut replaced: Vec<&str> = variables.iter().map(|(name, _)| *name).collect();
+        let names_us = |name: &str, entry: &CString| entry.as_bytes() == format!("{name}={own_pid}").as_bytes();
+        let inherited = inherited::environment();
+        replaced.extend(inherited.iter().any(|entry| names_us("LISTEN_PID", entry)).then_some(NAMED_BY_PIDFD));
+        let mut env = without(inherited, &replaced);
+        for (name, value) in variables.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+            env.push(CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())?);
+        }
+        let mut named = Vec::new();
+        for (index, entry) in env.iter().enumerate() {
+            if let Some(name) = NAMED_BY_PID.iter().find(|name| names_us(name, entry)) {
+                let mut buffer = Vec::with_capacity(name.len() + 1 + PID_LEN_MAX + 1);
+                buffer.extend([name.as_bytes(), b"="].concat());
+                named.push((index, buffer));
+            }
+        }
+        let pointers = [&argv, &env].map(|strings| Vec::with_capacity(strings.len() + 1));
+        Ok(Self { argv, env, named, pointers })
+    }
+
+    /// Runs in the child: writes `pid` into the variables that name the trainer, and executes. Returns only on failure.
+    fn execute(&mut self, pid: Pid) -> nix::Result<Infallible> {
+        let [argv, env] = &mut self.pointers;
+        argv.extend(self.argv.iter().map(|word| word.as_ptr()));
+        env.extend(self.env.iter().map(|entry| entry.as_ptr()));
+        for (index, buffer) in &mut self.named {
+            write!(buffer, "{pid}\0").map_err(|_| Errno::ENOMEM)?;
+            if let Some(entry) = env.get_mut(*index) {
+                *entry = buffer.as_ptr().cast();
+            }
+        }
+        argv.push(std::ptr::null());
+        env.push(std::ptr::null());
+        let program = argv.first().copied().unwrap_or(std::ptr::null());
+        // SAFETY: both arrays end with a null pointer, `argv` has a first word, and their NUL-terminated strings live in `self`.
+        unsafe { libc::execvpe(program, argv.as_ptr(), env.as_ptr()) };
+        Err(Errno::last())
+    }
 }
 
 /// Starts this binary with `arguments` in a new session: directory `/`, standard descriptors on /dev/null, `fds`
@@ -179,7 +235,10 @@ fn exit_child() -> ! {
 
 /// This process's environment without the variables `names`.
 fn environment_without(names: &[&str]) -> Vec<CString> {
-    let mut entries = inherited::environment();
+    without(inherited::environment(), names)
+}
+
+fn without(mut entries: Vec<CString>, names: &[&str]) -> Vec<CString> {
     entries.retain(|entry| {
         let key = entry.as_bytes().split(|byte| *byte == b'=').next();
         names.iter().all(|name| key != Some(name.as_bytes()))

@@ -167,16 +167,61 @@ fn wrong_password_is_in_no_message_journal_or_log() {
     }
 }
 
-/// The trainer's own command line may show a password; the record must not.
+/// The trainer's own command line may show a secret; neither journal nor log nor record may.
 #[test]
-fn password_in_a_url_of_the_command_is_not_recorded() {
+fn secrets_in_the_command_are_not_recorded() {
     let site = Site::sqlite();
-    let words = ["--db=postgres://ml:hunter2@h/db", "https://t:hunter2@h/?a=b@c", "s3://bucket/a:b@c", "ml:x@h"];
-    let output = output(&mut site.runwrap(&[&["--", "true"][..], &words].concat()));
-    assert!(output.status.success());
-    let command =
-        json!(["true", "--db=postgres://ml:***@h/db", "https://t:***@h/?a=b@c", "s3://bucket/a:b@c", "ml:x@h"]);
-    assert_eq!(site.record()["command"], command);
+    let words = [
+        ("--db=postgres://ml:hunter2@h/db", "--db=postgres://ml:***@h/db"),
+        ("https://hunter2@h/?a=b@c", "https://***@h/?a=b@c"),
+        ("postgres://u:hunter2/x@h", "postgres://u:***@h"),
+        ("--dsn=postgresql://h/db?user=u&password=hunter2", "--dsn=postgresql://h/db?user=u&password=***"),
+        ("host=h password=hunter2", "host=h password=***"),
+        ("--db-password", "--db-password"),
+        ("hunter2", "***"),
+        ("--api-key=hunter2", "--api-key=***"),
+        ("--max-tokens=5", "--max-tokens=5"),
+        ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+        ("ml:x@h", "ml:x@h"),
+    ];
+    let given: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    let command = [&["-v", "--", "sh", "-c", "grep -r hunter[2] .local; echo $?", "sh"][..], &given].concat();
+    let output = output(&mut site.runwrap(&command));
+    assert_eq!(output.stdout, b"1\n", "{output:?}");
+    let record = site.record();
+    let recorded = &record["command"].as_array().unwrap()[4..];
+    assert_eq!(json!(recorded), json!(words.map(|(_, shown)| shown)));
+    for file in ["runs.db", ".local/state/runwrap/runwrap.log"] {
+        let content = fs::read(site.path().join(file)).unwrap();
+        assert!(!content.windows(7).any(|window| window == b"hunter2"), "{file}");
+    }
+}
+
+/// A crash of the keeper wrote the password of the database to a file, or sent it to another program.
+#[test]
+fn keeper_dumps_no_core() {
+    for limit in ["unlimited", "0"] {
+        let site = Site::sqlite();
+        let script = format!("ulimit -S -c {limit} 2>/dev/null; exec \"$@\"");
+        let mut command = site.program("sh");
+        let runwrap = [env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c", "ulimit -S -c; read -r line"];
+        command.args(["-c", &script, "sh"]).args(runwrap).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut running = start(&mut command);
+        let inherited = running.line();
+        assert!(inherited == limit || limit == "unlimited");
+        let keeper = site.keeper_after(None);
+        let limits = || fs::read_to_string(format!("/proc/{keeper}/limits")).unwrap_or_default();
+        let is_set = || {
+            let limits = limits();
+            let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+            let set: Vec<&str> = core.unwrap_or_default().split_whitespace().skip(4).take(2).collect();
+            // An ordinary user whose limit is 0 for good cannot set 1.
+            set == ["1", "1"] || set == ["0", "0"]
+        };
+        wait_until("the limit of the keeper", is_set);
+        running.say("");
+        assert!(running.end().success());
+    }
 }
 
 #[test]

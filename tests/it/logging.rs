@@ -137,6 +137,19 @@ fn quiet_and_verbose_set_what_stderr_shows() {
         String::from_utf8(output.stderr).unwrap()
     };
     assert_eq!(said(&["-q"]), "");
+    // A failure is shown: the end that is not in the database, the command that was not started.
+    let unreachable = ["--database-url", "postgres://127.0.0.1:1/db", "--linger", "0s", "--start-timeout", "50ms"];
+    for (options, command, message) in [
+        (&["--finish-timeout", "0s"][..], "true", "the database does not have the end of the run yet"),
+        (&["--finish-timeout", "50ms"], "/no/such/command", "the database does not have the end of the run yet"),
+        (&["--finish-timeout", "0s"], "/no/such/command", "cannot run /no/such/command: No such file"),
+        (&["--require-database"], "true", "cannot insert the record: "),
+    ] {
+        let words = [&["-q"], &unreachable[..], options, &["--", command]].concat();
+        let messages = String::from_utf8(output(&mut site.runwrap(&words)).stderr).unwrap();
+        assert_eq!(messages.matches(message).count(), 1, "{messages}");
+        assert!(!messages.contains("the run starts and is recorded"), "{messages}");
+    }
     let normal = said(&[]);
     assert!(normal.lines().all(|line| line.starts_with("runwrap: ")) && normal.contains("cannot keep a journal"));
     assert!(!normal.contains("event="), "{normal}");

@@ -108,27 +108,6 @@ fn state_directory_of_a_remounted_volume_is_used() {
     }
 }
 
-/// A volume whose root belongs to root, as Kubernetes mounts it: the message names the next step.
-#[test]
-fn root_of_a_volume_is_left_alone_and_a_subdirectory_is_named() {
-    let site = Site::sqlite();
-    let volume = site.path().join("volume");
-    fs::create_dir(&volume).unwrap();
-    fs::set_permissions(&volume, Permissions::from_mode(0o2770)).unwrap();
-    if is_root() {
-        assert!(Command::new("chown").arg(server_user()).arg(&volume).status().unwrap().success());
-    }
-    let options = ["--state-dir", volume.to_str().unwrap()];
-    let output = site.run(&options, "exit 3");
-    let messages = String::from_utf8(output.stderr).unwrap();
-    let hint = format!("--state-dir {}/runwrap", volume.display());
-    assert!(!is_root() || messages.contains(&hint), "{messages}");
-    assert_eq!(fs::metadata(&volume).unwrap().permissions().mode() & 0o7777, 0o2770);
-    // The subdirectory that it names works, although the group may write to the volume.
-    let inner = volume.join("runwrap");
-    assert_eq!(site.run(&["--state-dir", inner.to_str().unwrap()], "exit 3").stderr, b"");
-}
-
 /// A file that another user planted while the directory was open is not read.
 #[test]
 fn journal_of_another_user_is_not_delivered() {

@@ -56,6 +56,7 @@ fn defaults_are_the_documented_ones() {
         stderr_tail_bytes: 4096,
         state_dir: "/home/ml/.local/state/runwrap".into(),
         log_file: "/home/ml/.local/state/runwrap/runwrap.log".into(),
+        homeless: Vec::new(),
         migrate: true,
         verbosity: Verbosity::Normal,
         origins: OPTIONS.into_iter().map(|row| (row.key, Origin::Default)).collect(),
@@ -77,6 +78,29 @@ fn a_flag_overrides_a_variable_overrides_the_file() {
     let in_file = Origin::File { path: FILE.into(), key: "heartbeat".to_owned() };
     assert_eq!(heartbeat(&FakeEnv::new(&[("RUNWRAP_HEARTBEAT", "")]), &[], content), (4, in_file));
     assert_eq!(heartbeat(&FakeEnv::new(&[]), &[], ""), (30, Origin::Default));
+}
+
+/// An inner run was recorded under the name and version of the outer one, and its model overwrote the outer one's path.
+#[test]
+fn variables_that_describe_the_outer_run_are_no_options_of_an_inner_one() {
+    let set = [
+        ("RUNWRAP_NAME", "outer"),
+        ("RUNWRAP_MODEL_VERSION", "v7"),
+        ("RUNWRAP_MODEL_PATH", "/m.pt"),
+        ("RUNWRAP_METRICS_FILE", "/m.json"),
+        ("RUNWRAP_HEARTBEAT", "3s"),
+    ];
+    let described = |id: &'static str, flags: &[(&'static OptionRow, &str)], content: &str| {
+        let env = FakeEnv::new(&[&set[..], &[("RUNWRAP_RUN_ID", id)]].concat());
+        let Settings { name, model_version, model_path, metrics_file, heartbeat, .. } =
+            resolved(&env, flags, content).unwrap();
+        assert_eq!(heartbeat, Duration::from_secs(3));
+        let paths = [model_path, metrics_file].map(|path| path.map(|path| path.display().to_string()));
+        [name, model_version].into_iter().chain(paths).map(Option::unwrap_or_default).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(described("", &[], ""), "outer v7 /m.pt /m.json");
+    assert_eq!(described("0198f3c1", &[], ""), "   ");
+    assert_eq!(described("0198f3c1", &[(&options::NAME, "inner")], "model_path = \"/i.pt\""), "inner  /i.pt ");
 }
 
 /// Three different values of each kind, none of them a default.
@@ -217,6 +241,47 @@ fn paths_become_absolute_and_urls_stay() {
     assert_eq!(settings.model_path, Some("/here/out/m.pt".into()));
     let settings = resolved(&FakeEnv::new(&[("RUNWRAP_MODEL_PATH", "s3://bucket/m.pt")]), &[], "").unwrap();
     assert_eq!(settings.model_path, Some("s3://bucket/m.pt".into()));
+}
+
+/// No shell expands `--state-dir=~/st`: a directory called `~` was made in the current one.
+#[test]
+fn tilde_is_expanded_in_each_path_of_each_layer() {
+    let flags = [(&options::STATE_DIR, "~/st"), (&options::METRICS_FILE, "~/m.json"), (&options::LOG_FILE, "~/x.log")];
+    let env = FakeEnv::new(&[("RUNWRAP_MODEL_PATH", "~/m.pt"), ("HOME", "/h")]);
+    let settings = resolved(&env, &flags, "database_url = \"sqlite:~/runs.db\"").unwrap();
+    assert_eq!((settings.state_dir, settings.log_file), ("/h/st".into(), "/h/x.log".into()));
+    assert_eq!((settings.metrics_file, settings.model_path), (Some("/h/m.json".into()), Some("/h/m.pt".into())));
+    assert_eq!(settings.database.identity(), "sqlite:/h/runs.db");
+    let env = FakeEnv::new(&[]).with_file("/home/ml/url", "sqlite:~/a.db");
+    let settings = resolved(&env, &[], "state_dir = \"~/s\"\ndatabase_url_file = \"~/url\"").unwrap();
+    assert_eq!(
+        (settings.state_dir, settings.database.identity()),
+        ("/home/ml/s".into(), "sqlite:/home/ml/a.db".into())
+    );
+    let mut homeless = FakeEnv::new(&[]);
+    homeless.user_home = None;
+    refused(&homeless, &flags, "", "--state-dir ~/st: there is no home directory for ~; set HOME");
+}
+
+#[test]
+fn places_are_homeless_only_by_default_and_without_a_home() {
+    let homeless = |user_home, variables: &[(&'static str, &'static str)], flags: &[(&'static OptionRow, &str)]| {
+        let mut env = FakeEnv::new(variables);
+        env.user_home = user_home;
+        let homeless = resolved(&env, flags, "").unwrap().homeless;
+        homeless
+            .iter()
+            .map(|path| path.strip_prefix("/tmp/runwrap-1000").unwrap().display().to_string())
+            .collect::<Vec<_>>()
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(homeless(Some("/h"), &[], &[]), none);
+    assert_eq!(homeless(None, &[("HOME", "/tmp/runwrap-1000")], &[]), none);
+    assert_eq!(homeless(None, &[], &[]), [".local/state/runwrap", ".local/share/runwrap/runwrap.db"]);
+    assert_eq!(homeless(None, &[], &[(&options::STATE_DIR, "/tmp/s")]), [".local/share/runwrap/runwrap.db"]);
+    assert_eq!(homeless(None, &[], &[(&options::DATABASE_URL, "postgres://u@h/d")]), [".local/state/runwrap"]);
+    let xdg = [("XDG_STATE_HOME", "/tmp/x"), ("XDG_DATA_HOME", "/data")];
+    assert_eq!(homeless(None, &xdg, &[]), none);
 }
 
 #[test]

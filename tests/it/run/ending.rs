@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::support::site::{Site, output, shell_status, start};
 
@@ -179,6 +179,27 @@ fn trainer_environment_names_its_run() {
     let report = words[3].strip_prefix(&format!("{}/runs/{run_id}.", site.state_dir().display()));
     assert!(report.is_some_and(|rest| rest.ends_with("/report.jsonl")), "{words:?}");
     assert_eq!(words[..3], [run_id, record["id"].to_string().trim_matches('"'), "cifar"]);
+}
+
+/// Two runs called outer were recorded, v1 and v2. Without a database the inner trainer had the number of the outer record.
+#[test]
+fn run_inside_a_run_is_described_by_its_own_options() {
+    let runwrap = env!("CARGO_BIN_EXE_runwrap");
+    let site = Site::sqlite();
+    let options = ["--name", "outer", "--model-version", "v7", "--model-path", "outer.pt"];
+    assert!(site.run(&options, &format!("{runwrap} -- true; {runwrap} -n third -- true")).status.success());
+    let described = |record: &Map<String, Value>| json!([record["name"], record["version"], record["model_path"]]);
+    let outer = site.path().join("outer.pt");
+    let expected = json!([["third", "v1", null], ["true", "v1", null], ["outer", "v7", outer]]);
+    assert_eq!(json!(site.records().iter().map(described).collect::<Vec<_>>()), expected);
+
+    let inner = "RUNWRAP_DATABASE_URL=postgres://127.0.0.1:1/db";
+    let options = "--start-timeout 50ms --finish-timeout 0s --linger 0s";
+    let show = "sh -c 'echo ${RUNWRAP_RECORD_ID-none}'";
+    let script = |more: &str| format!("{inner} {runwrap} {options} {more} -- {show} 2>/dev/null");
+    for (more, said) in [("", "none\n"), ("--record-id 5", "5\n")] {
+        assert_eq!(String::from_utf8(site.run(&[], &script(more)).stdout).unwrap(), said);
+    }
 }
 
 #[test]

@@ -64,6 +64,82 @@ fn tail_excludes_runwrap_s_own_messages() {
     assert_eq!(tail(&site).unwrap(), "boom");
 }
 
+/// With `-v` the run's messages are among the trainer's lines.
+// Holds: failures/tail-own-messages
+#[test]
+fn tail_excludes_messages_of_the_run_itself() {
+    let site = Site::sqlite();
+    let script = "trap : USR1; printf 'epoch 1\\n 50%%' >&2; kill -USR1 $PPID; while ! grep -q name=SIGUSR1 train.log; do :; done
+                  echo boom >&2; exit 3";
+    for (limit, expected) in [("4096", "epoch 1\n 50%boom"), ("14", "…ch 1\n 50%boom")] {
+        assert_eq!(tail_of(&site, &["-v", "--stderr-tail", limit], script).unwrap(), expected);
+    }
+    let log = fs::read_to_string(log_of(&site)).unwrap();
+    assert!(log.contains("50%runwrap: event=signal") && log.ends_with("change=\"exit 3\"\n"), "{log}");
+}
+
+/// The first line of a tail that may hold lines of other processes.
+const SHARED: &str = "(other processes write to the same stderr: some of these lines may be theirs)";
+
+/// The lines of other runs were taken for the trainer's.
+// Holds: failures/tail-shared
+#[test]
+fn runs_that_share_a_log_are_named_in_their_tails() {
+    let site = Site::sqlite();
+    let append = || OpenOptions::new().append(true).create(true).open(log_of(&site)).unwrap();
+    let slow = |word: &str| {
+        let script = format!("echo {word} 1 >&2; echo ready; read -r line; echo {word} 2 >&2; exit 3");
+        let mut command = site.shell(&["--name", word], &script);
+        let mut run = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(append()));
+        assert_eq!(run.line(), "ready");
+        run
+    };
+    let mut first = slow("first");
+    // Neither at the beginning of the first run nor at its end does the second live.
+    let mut second = slow("second");
+    for run in [&mut second, &mut first] {
+        run.say("");
+        assert_eq!(run.end().code(), Some(3));
+    }
+    let messages: Vec<_> = site.records().iter().map(|record| record["error_message"].clone()).collect();
+    let expected = ["second 1\nsecond 2", "first 1\nsecond 1\nsecond 2\nfirst 2"];
+    assert_eq!(messages, expected.map(|lines| format!("exited with code 3\n{SHARED}\n{lines}")));
+    assert_eq!(tail_of(&site, &[], "echo alone >&2; exit 3").unwrap(), "alone");
+}
+
+/// A process that is no run, such as another trainer or a script.
+// Holds: failures/tail-shared
+#[test]
+fn lines_of_other_processes_after_the_trainer_s_last_are_left_out() {
+    let site = Site::sqlite();
+    let other = "sh -c 'echo other >>train.log'";
+    for (script, redirection, kept) in [
+        (format!("echo boom >&2; {other}"), "2>>train.log", Some(format!("{SHARED}\nboom"))),
+        (format!("{other}; echo boom >&2"), "2>>train.log", Some("other\nboom".to_owned())),
+        (other.to_owned(), "2>>train.log", None),
+        // Each has an offset of its own.
+        ("echo boom >&2; echo out".to_owned(), ">>train.log 2>>train.log", Some("boom\nout".to_owned())),
+        ("echo out; echo boom >&2".to_owned(), ">>train.log 2>>train.log", Some("out\nboom".to_owned())),
+        // The lines of an inner run are the outer trainer's.
+        ("$RUNWRAP -- sh -c 'echo boom >&2; exit 4'".to_owned(), "2>>train.log", Some("boom".to_owned())),
+    ] {
+        let outer = format!("echo before >>train.log; exec $RUNWRAP -- sh -c \"$INNER\" {redirection}");
+        let run = output(shell(&site, &outer).env("INNER", format!("{script}; exit 3")));
+        assert_eq!(run.status.code(), Some(3));
+        let records = site.records();
+        let outer = records.iter().find(|record| record["exit_code"] == 3).unwrap();
+        let message = outer["error_message"].as_str().unwrap();
+        assert_eq!(
+            message.strip_prefix("exited with code 3").unwrap().strip_prefix('\n'),
+            kept.as_deref(),
+            "{message}"
+        );
+        for record in &records {
+            assert!(record["exit_code"] == 3 || record["error_message"] == "exited with code 4\nboom", "{record:?}");
+        }
+    }
+}
+
 #[test]
 fn completed_run_keeps_no_tail() {
     let site = Site::sqlite();

@@ -122,11 +122,18 @@ fn unexecutable_command_is_126_or_127_and_recorded() {
     let site = Site::sqlite();
     fs::create_dir(site.path().join("directory")).unwrap();
     fs::write(site.path().join("no-interpreter"), "#!/no/such/interpreter\n").unwrap();
-    assert!(site.program("chmod").args(["+x", "no-interpreter"]).status().unwrap().success());
+    fs::write(site.path().join("from-windows"), "#!/bin/sh\r\nexit 3\r\n").unwrap();
+    let scripts = ["no-interpreter", "from-windows"];
+    assert!(site.program("chmod").arg("+x").args(scripts).status().unwrap().success());
     for (command, code, message) in [
         ("no-such-command", 127, "cannot run no-such-command: No such file or directory"),
         ("./no-such-file", 127, "cannot run ./no-such-file: No such file or directory"),
-        ("./no-interpreter", 127, "cannot run ./no-interpreter: No such file or directory"),
+        ("./no-interpreter", 127, "cannot run ./no-interpreter: its interpreter /no/such/interpreter does not exist"),
+        (
+            "./from-windows",
+            127,
+            "cannot run ./from-windows: its line #!/bin/sh ends with a carriage return; save it with Unix line ends",
+        ),
         ("/etc/passwd", 126, "cannot run /etc/passwd: Permission denied"),
         ("./directory", 126, "cannot run ./directory: Permission denied"),
         ("/etc/passwd/below", 126, "cannot run /etc/passwd/below: Not a directory"),

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 
 use crate::support::building::compile;
-use crate::support::site::{Site, start};
+use crate::support::site::{Site, output, start};
 use crate::support::terminal::Terminal;
 
 /// The program that prints it.
@@ -112,6 +112,34 @@ fn limits_priorities_umask_and_directory_are_inherited() {
     }
     same("exec chrt --batch 0 ionice -c 3 taskset -c 0 setpriv --no-new-privs --ambient-caps -all \"$@\" $PROGRAM");
     same("echo 77 >/proc/self/oom_score_adj; echo 0x33 >/proc/self/coredump_filter; exec \"$@\" $PROGRAM");
+}
+
+/// systemd's variables named runwrap: the trainer never fed the watchdog and took no socket.
+// Holds: signals/named-by-pid
+#[test]
+fn variables_that_name_runwrap_by_pid_name_the_trainer() {
+    let site = Site::sqlite();
+    let show = "echo $$ ${WATCHDOG_PID-none} ${LISTEN_PID-none} ${SYSTEMD_EXEC_PID-none} ${LISTEN_PIDFDID-none}";
+    let runwrap = env!("CARGO_BIN_EXE_runwrap");
+    for (set, expected) in [
+        // `env` keeps the shell's id, and runwrap has it after the exec.
+        ("WATCHDOG_PID=$$ LISTEN_PID=$$ LISTEN_PIDFDID=7", "SELF SELF SELF none none"),
+        ("WATCHDOG_PID=1 LISTEN_PID=$PPID LISTEN_PIDFDID=7 SYSTEMD_EXEC_PID=$$", "SELF 1 PPID SELF 7"),
+        ("LISTEN_PID=${$}0 WATCHDOG_PID=0$$", "SELF 0PID PID0 none none"),
+        ("OTHER=$$", "SELF none none none none"),
+    ] {
+        for nested in ["", &format!("{runwrap} --")] {
+            let script = format!("echo $$ $PPID; exec env {set} {runwrap} -- {nested} sh -c '{show}'");
+            let said = output(site.program("sh").args(["-c", &script])).stdout;
+            let said = String::from_utf8(said).unwrap();
+            let (ids, shown) = said.split_once('\n').unwrap();
+            let (pid, parent) = ids.split_once(' ').unwrap();
+            let own = shown.split(' ').next().unwrap();
+            let expected = expected.replace("SELF", own).replace("PPID", parent).replace("PID", pid);
+            assert_ne!(own, pid);
+            assert_eq!(shown.trim_end(), expected, "{set}");
+        }
+    }
 }
 
 /// Includes entries that no shell makes: a name twice, no name, no `=`.
