@@ -8,49 +8,62 @@ SELECT 'true'
 
 -- name: catalog
 -- One row per column of the user's table; a single row without a column if the table is missing. $1: the table, quoted. $2: its
--- schema, if given. runwrap's own tables are beside the user's.
+-- schema, if given. runwrap's own tables are beside the user's. Every connection of a new process asks this first: functions that
+-- read the caches of the server cost less than joins.
 SELECT
     place.schema,
     CASE WHEN has_table_privilege(to_regclass(quote_ident(place.schema) || '.runwrap_migrations'), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
     CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS text),
     CAST(to_regclass(quote_ident(place.schema) || '.runwrap_versions') AS text),
     attname,
-    format_type(typed.base, -1),
+    format_type(atttypid, -1),
     -- varchar and bpchar keep their length, plus 4, in the modifier.
-    CASE WHEN typed.base IN (1042, 1043) AND typed.modifier > 4 THEN CAST(typed.modifier - 4 AS text) END,
+    CASE WHEN atttypid IN (1042, 1043) AND atttypmod > 4 THEN CAST(atttypmod - 4 AS text) END,
     CAST(atthasdef OR attidentity <> '' AS text),
-    CAST(attgenerated <> '' AS text)
+    CAST(attgenerated <> '' AS text),
+    -- The first id of a type that the server does not bring: it may be a domain.
+    CAST(atttypid >= 16384 AS text)
 FROM (
     SELECT
-        relation.oid AS relation,
-        CAST(COALESCE(nspname, $2, current_schema()) AS text) AS schema
-    FROM (SELECT to_regclass($1) AS oid) AS relation
-    LEFT JOIN pg_catalog.pg_class ON pg_class.oid = relation.oid
-    LEFT JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
+        to_regclass($1) AS relation,
+        COALESCE((pg_identify_object_as_address(1259, to_regclass($1), 0)).object_names[1], $2, CAST(current_schema() AS text)) AS schema
 ) AS place
 LEFT JOIN pg_catalog.pg_attribute ON attrelid = place.relation AND attnum > 0 AND NOT attisdropped
-LEFT JOIN LATERAL (
-    -- A domain may be of a domain; the length is that of any of them.
-    WITH RECURSIVE domains AS (
-        SELECT
-            atttypid AS type,
-            atttypmod AS modifier,
-            1 AS depth
-        UNION ALL
-        SELECT
-            typbasetype,
-            typtypmod,
-            depth + 1
-        FROM domains
-        JOIN pg_catalog.pg_type ON pg_type.oid = domains.type
-        WHERE typtype = 'd'
-    )
+ORDER BY attnum
+
+-- name: domains
+-- The columns of the user's table, $1, of types that may be domains, with the type below. A domain may be of a domain; the length
+-- is that of any of them.
+WITH RECURSIVE domains AS (
     SELECT
+        attname,
+        atttypid AS type,
+        atttypmod AS modifier,
+        1 AS depth
+    FROM pg_catalog.pg_attribute
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped AND atttypid >= 16384
+    UNION ALL
+    SELECT
+        attname,
+        typbasetype,
+        typtypmod,
+        depth + 1
+    FROM domains
+    JOIN pg_catalog.pg_type ON pg_type.oid = domains.type
+    WHERE typtype = 'd'
+)
+SELECT
+    attname,
+    format_type(base, -1),
+    CASE WHEN base IN (1042, 1043) AND modifier > 4 THEN CAST(modifier - 4 AS text) END
+FROM (
+    SELECT
+        attname,
         (array_agg(type ORDER BY depth DESC))[1] AS base,
         max(modifier) AS modifier
     FROM domains
-) AS typed ON TRUE
-ORDER BY attnum
+    GROUP BY attname
+) AS typed
 
 -- name: training_records
 -- The user's table, made only if there is none.

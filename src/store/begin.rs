@@ -28,8 +28,11 @@ impl Store {
     fn begin_once(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, Failure> {
         let (run_id, typed) = (run.run_id.to_string(), self.table.quoted());
         let access = if known.is_none() { Access::Begin } else { Access::Write };
-        for _ in 0..ATTEMPTS_MAX {
-            let begun = self.transaction(access, Some(&run_id), |transaction, found| {
+        // A run that begins for the first time has no row to lock. If it has one after all, its insert loses against that.
+        let is_new = known.is_none() && run.adopt.is_none();
+        for attempt in 0..ATTEMPTS_MAX {
+            let locked = (attempt > 0 || !is_new).then_some(run_id.as_str());
+            let begun = self.transaction(access, locked, |transaction, found| {
                 Beginning { transaction, run, found, origin: None }.begin(known, &typed)
             });
             match begun {

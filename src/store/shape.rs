@@ -54,6 +54,22 @@ pub(super) enum Migrations {
 }
 
 impl Shape {
+    /// Whether a row of `catalog` has a type that may be a domain.
+    pub(super) fn may_have_domains(rows: &Rows) -> bool {
+        rows.iter().any(|row| text(row, 9) == Some("true"))
+    }
+
+    /// Replaces the types of domains in the rows of `catalog` by those of `domains`: name, type, length.
+    pub(super) fn resolve(rows: &mut Rows, domains: &Rows) {
+        for row in rows {
+            let name = text(row, 4).map(str::to_owned);
+            let resolved = domains.iter().find(|domain| text(domain, 0) == name.as_deref());
+            if let (Some([_, kind, length]), Some(typed)) = (resolved.map(Vec::as_slice), row.get_mut(5..7)) {
+                typed.clone_from_slice(&[kind.clone(), length.clone()]);
+            }
+        }
+    }
+
     /// Reads the rows of `catalog`.
     pub(super) fn new(dialect: &Dialect, table: &TableName, rows: &Rows) -> Result<Self, StoreError> {
         let first = rows.first().map_or(&[][..], Vec::as_slice);

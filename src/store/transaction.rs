@@ -139,7 +139,8 @@ impl Store {
             let class = if is_empty { Class::Empty } else { Class::NoTable };
             return Err(Failure { class, error: StoreError::Transient { message } });
         }
-        if !self.is_ready(&shape)? && self.options.migrate {
+        let mut is_ready = self.is_ready(&shape)?;
+        if !is_ready && self.options.migrate {
             // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
             self.end_transaction(Ok(()))?;
             let in_use = !self.session.rows(section(self.session.dialect(), "in_use"), &[])?.is_empty();
@@ -151,8 +152,9 @@ impl Store {
                 self.notice = Some(message).filter(|_| in_use);
             }
             shape = self.read_shape(Some(access))?;
+            is_ready = self.is_ready(&shape)?;
         }
-        if !self.is_ready(&shape)? {
+        if !is_ready {
             return Err(super::not_migrated(self.session.name()).into());
         }
         let shape = Arc::new(shape);
@@ -166,11 +168,15 @@ impl Store {
         let texts = (dialect.catalog_texts)(&self.table);
         let texts = texts.each_ref().map(Option::as_deref);
         let catalog = Some((section(dialect, "catalog"), &texts[..]));
-        let rows = match begins {
+        let mut rows = match begins {
             Some(access) => self.begin_with(access, catalog),
             None => rows_of(self.session.as_mut(), catalog),
-        };
-        Ok(Shape::new(dialect, &self.table, &rows?)?)
+        }?;
+        if Shape::may_have_domains(&rows) {
+            let domains = self.session.rows(section(dialect, "domains"), &texts[..1])?;
+            Shape::resolve(&mut rows, &domains);
+        }
+        Ok(Shape::new(dialect, &self.table, &rows)?)
     }
 
     /// Whether a run can be recorded without making anything first.

@@ -112,7 +112,7 @@ fn zoned_times_and_jsonb_are_written(place: &Place) {
     let run = run("deleted");
     let begun = begin(place, &run);
     place.sql("DELETE FROM training_records");
-    assert_eq!(place.open().begin(&run, None).unwrap(), begun);
+    assert_eq!(place.open().begin(&run, Some(&begun)).unwrap(), begun);
     live(place);
     let shown = place.show("3");
     assert_eq!((&shown["status"], shown["train_duration"].as_f64()), (&json!("completed"), Some(100.0)));

@@ -52,11 +52,12 @@ fn each_run_gets_a_lease_after_a_promotion() {
 #[test]
 fn without_a_timeline_the_start_of_the_server_serves() {
     let place = Place::postgres();
+    place.sql("REVOKE EXECUTE ON FUNCTION pg_walfile_name(pg_lsn), pg_current_wal_lsn() FROM PUBLIC");
     place.open().migrate().unwrap();
     let dbname = &place.postgres_target().dbname;
     place.sql(&format!(
-        "CREATE ROLE worker_of_{dbname} LOGIN; GRANT SELECT, INSERT, UPDATE ON training_records, runwrap_runs, runwrap_versions TO worker_of_{dbname};
-         REVOKE EXECUTE ON FUNCTION pg_walfile_name(pg_lsn), pg_current_wal_lsn() FROM PUBLIC"
+        "CREATE ROLE worker_of_{dbname} LOGIN;
+         GRANT SELECT, INSERT, UPDATE ON training_records, runwrap_runs, runwrap_versions TO worker_of_{dbname}"
     ));
     let user = format!("worker_of_{dbname}");
     let worker = Place::at_postgres(runwrap::config::PostgresTarget { user, ..place.postgres_target().clone() });
