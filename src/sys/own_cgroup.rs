@@ -58,19 +58,13 @@ fn pids(file: &Path) -> Option<BTreeSet<i32>> {
     fs::read_to_string(file).ok()?.lines().map(|line| line.parse().ok()).collect()
 }
 
-/// Whether `pids` are this process, `supervisor` and descendants of them.
+/// Whether `pids` are this process, `supervisor` and descendants of them. Ends at the first that is not: each parent costs a file.
 fn is_family(pids: &BTreeSet<i32>, supervisor: i32, parent_of: impl Fn(i32) -> Option<i32>) -> bool {
-    let mut family = BTreeSet::from([own_pid(), supervisor]);
-    let mut others: Vec<i32> = pids.difference(&family).copied().collect();
-    loop {
-        let is_child = |pid: &i32| parent_of(*pid).is_some_and(|parent| family.contains(&parent));
-        let (children, rest): (Vec<i32>, Vec<i32>) = others.into_iter().partition(is_child);
-        if rest.is_empty() || children.is_empty() || pids.len() > OWN_MAX {
-            return rest.is_empty() && pids.len() <= OWN_MAX;
-        }
-        family.extend(children);
-        others = rest;
-    }
+    let is_descendant = |pid: i32| {
+        let mut ancestors = std::iter::successors(Some(pid), |pid| parent_of(*pid)).take(OWN_MAX);
+        ancestors.any(|ancestor| ancestor == supervisor || ancestor == own_pid())
+    };
+    pids.len() <= OWN_MAX && pids.iter().copied().all(is_descendant)
 }
 
 #[cfg(test)]
