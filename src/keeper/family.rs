@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::membership::{Known, Member, Own, Proof, members};
 use crate::sys::leftovers::{self, ProcessFacts, ProcessId, Sent};
-use crate::sys::own_cgroup::OwnCgroup;
 use crate::sys::pidfd::PidFd;
 use crate::sys::{clock, failpoint, poll, signals};
 
@@ -34,8 +33,6 @@ pub(super) struct Unstopped {
 #[derive(Debug, Default)]
 pub(super) struct Family {
     run_id: String,
-    /// The run's own cgroup, if it has one.
-    cgroup: Option<OwnCgroup>,
     /// Held while it lives: the kernel still reports its end, and whether its group exists.
     trainer: Option<(i32, PidFd)>,
     known: Known,
@@ -46,8 +43,8 @@ pub(super) struct Family {
 }
 
 impl Family {
-    pub(super) fn new(run_id: String, cgroup: Option<OwnCgroup>) -> Self {
-        Self { run_id, cgroup, ..Self::default() }
+    pub(super) fn new(run_id: String) -> Self {
+        Self { run_id, ..Self::default() }
     }
 
     /// Takes the trainer's identity from the journal: the supervisor read it while the trainer was its child.
@@ -162,10 +159,9 @@ impl Family {
     /// the mark, as soon as it is found.
     fn look(&mut self, thorough: bool, mut marked: impl FnMut(&mut Self, ProcessId)) -> io::Result<Vec<ProcessId>> {
         let strangers = std::mem::take(&mut self.strangers);
-        let (run_id, known, cgroup) = (self.run_id.clone(), self.known.clone(), self.cgroup.clone());
-        let is_orphan = |facts: &ProcessFacts| cgroup.as_ref().is_some_and(|cgroup| cgroup.has_orphan(facts));
+        let (run_id, known) = (self.run_id.clone(), self.known.clone());
         let is_new = |id: ProcessId| !known.contains_key(&id);
-        let processes = leftovers::all(&run_id, &strangers, thorough, is_new, is_orphan, |id| marked(self, id))?;
+        let processes = leftovers::all(&run_id, &strangers, thorough, is_new, |id| marked(self, id))?;
         self.strangers = if thorough { BTreeSet::new() } else { strangers };
         let members = self.learn(&processes);
         let ids: BTreeSet<i32> = members.iter().map(|member| member.facts.id.pid).collect();

@@ -21,7 +21,6 @@ use crate::store::attempt::{Attempts, Keep};
 use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
-use crate::sys::own_cgroup::OwnCgroup;
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable, readable_within};
 use crate::sys::{clock, failpoint, process, random, spawn};
@@ -80,7 +79,6 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     {
         log::info!(event = "not_prepared", error:%; "");
     }
-    let cgroup = link.maker().ok().and_then(OwnCgroup::of_run);
     let (waker, terminate) = (Waker::new()?, process::SigtermPipe::new()?);
     // A first image waits for the first message: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
@@ -99,7 +97,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         alone: !told,
         place,
         state,
-        family: Family::new(config.run_id.to_string(), cgroup),
+        family: Family::new(config.run_id.to_string()),
         journal,
         reader: ReportReader::default(),
         waker,

@@ -58,7 +58,7 @@ fn counter_files(groups: &str) -> Vec<PathBuf> {
 }
 
 /// The path of the hierarchy with `controller` in the text of `/proc/PID/cgroup`.
-pub(super) fn group_of<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
+fn group_of<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
     groups.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
         controllers.split(',').any(|name| name == controller).then_some(path)

@@ -36,7 +36,7 @@ pub struct ProcessFacts {
     pub session: i32,
     /// A zombie.
     pub has_ended: bool,
-    /// Its environment has the run's id, or the run's own cgroup proves it.
+    /// Its environment has the run's id.
     pub is_marked: bool,
 }
 
@@ -62,14 +62,13 @@ pub fn facts(pid: i32) -> Option<ProcessFacts> {
 }
 
 /// Every process except keepers and this process; with `thorough` also those of the ids in `strangers`, as the last ones. Reads
-/// the mark only if `needs_mark`: of all facts, it takes the most time. A process that `is_own` has the mark too. Calls `marked` as
+/// the mark only if `needs_mark`: of all facts, it takes the most time. Calls `marked` as
 /// soon as it finds a mark: a process that forks and exits may be gone after the list.
 pub fn all(
     run_id: &str,
     strangers: &BTreeSet<i32>,
     thorough: bool,
     needs_mark: impl Fn(ProcessId) -> bool,
-    is_own: impl Fn(&ProcessFacts) -> bool,
     mut marked: impl FnMut(ProcessId),
 ) -> io::Result<Vec<ProcessFacts>> {
     check_proc()?;
@@ -82,7 +81,7 @@ pub fn all(
     let mut found = Vec::new();
     for pid in pids {
         if let Some(facts) = facts(pid).filter(|facts| !is_keeper(facts)) {
-            let is_marked = needs_mark(facts.id) && (is_marked(pid, run_id) || is_own(&facts));
+            let is_marked = needs_mark(facts.id) && is_marked(pid, run_id);
             if is_marked {
                 marked(facts.id);
             }

@@ -33,11 +33,6 @@ impl Link {
         Ok((Self(one), Self(other)))
     }
 
-    /// The process that made the pair.
-    pub fn maker(&self) -> io::Result<i32> {
-        Ok(socket::getsockopt(&self.0, socket::sockopt::PeerCredentials)?.pid())
-    }
-
     /// Sends `message`. Returns false if it is too long, the peer has closed or its queue is full: the message is
     /// dropped, and the peer reads the same fact from the journal later.
     pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {

@@ -17,7 +17,6 @@ pub mod leftovers;
 pub mod link;
 pub mod lock;
 pub mod openssl;
-pub mod own_cgroup;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

@@ -1,9 +1,8 @@
 //! The takeover after SIGKILL of the supervisor: which processes the keeper stops, which it leaves alone, and what the record
 //! reports of both.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::support::building::compile;
@@ -108,92 +107,6 @@ fn leftovers_that_fork_every_2_ms_are_stopped() {
             assert!(site.processes().iter().all(|process| !process.command.contains("leftover")), "{way}{kind}");
             site.quiet();
         }
-    }
-}
-
-/// A daemon without the mark that starts and is orphaned between two heartbeats: only the cgroup still proves it.
-// Holds: failures/takeover-cgroup
-#[test]
-fn daemons_in_the_runs_own_cgroup_are_stopped() {
-    let Some(group) = Group::make() else { return };
-    let daemon = "env -i setsid sh -c 'sleep 61 > /dev/null 2>&1 & echo $!'";
-    for (is_alone, below) in [(true, false), (true, true), (false, false)] {
-        let site = Site::sqlite();
-        let mut other = Command::new("sleep").arg("64").spawn().unwrap();
-        if !is_alone {
-            group.take(other.id(), "");
-        }
-        let script = format!("{daemon}; cat > /dev/null; sleep 62");
-        let mut command = group.enter(&site, &script);
-        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        let pid: i32 = running.line().parse().unwrap();
-        if below {
-            group.take(u32::try_from(pid).unwrap(), "below");
-        }
-        // A process from outside that enters during the run.
-        group.take(other.id(), "");
-        assert_eq!(message_after_kill(&site, &running), STOPPED);
-        assert_eq!(is_alive(pid), !is_alone, "{below}");
-        assert!(is_alive(i32::try_from(other.id()).unwrap()));
-        other.kill().unwrap();
-        other.wait().unwrap();
-        if !is_alone {
-            assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-        }
-        site.quiet();
-        group.empty();
-    }
-}
-
-/// A control group. Removed when dropped.
-struct Group {
-    path: PathBuf,
-}
-
-impl Group {
-    /// `None`, and a line on stderr, if this user may not make one.
-    fn make() -> Option<Self> {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
-        let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-        let name = format!("runwrap-takeover-{}", std::process::id());
-        for mount in ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
-            let path = Path::new(mount).join(own).join(&name);
-            if fs::create_dir(&path).is_ok() {
-                if path.join("cgroup.procs").exists() {
-                    fs::create_dir(path.join("below")).unwrap();
-                    return Some(Self { path });
-                }
-                fs::remove_dir(&path).unwrap();
-            }
-        }
-        skipped("no control group may be made here (run the tests as root)");
-        None
-    }
-
-    fn take(&self, pid: u32, below: &str) {
-        fs::write(self.path.join(below).join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-
-    /// Waits until no process is in it.
-    fn empty(&self) {
-        let procs =
-            || ["", "below"].map(|place| fs::read_to_string(self.path.join(place).join("cgroup.procs")).unwrap());
-        wait_until("an empty group", || procs().iter().all(String::is_empty));
-    }
-
-    /// `runwrap -- sh -c SCRIPT` in this group.
-    fn enter(&self, site: &Site, script: &str) -> Command {
-        let mut command = site.program("sh");
-        let enter = format!("echo $$ > {}/cgroup.procs && exec \"$@\"", self.path.display());
-        command.args(["-c", &enter, "sh", env!("CARGO_BIN_EXE_runwrap"), "--", "sh", "-c", script]);
-        command
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // A failed test has processes in it.
-        drop([self.path.join("below"), self.path.clone()].map(fs::remove_dir));
     }
 }
 
