@@ -39,5 +39,4 @@ OVERRIDING SYSTEM VALUE
 VALUES (
     {values}
 )
-RETURNING
-    {returned}
+RETURNING CAST(id AS text)

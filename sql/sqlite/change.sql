@@ -35,8 +35,7 @@ INSERT INTO {table} (
 VALUES (
     {values}
 )
-RETURNING
-    {returned}
+RETURNING CAST(id AS text)
 
 -- name: next_id
 -- SQLite gives the id of a deleted last row to the next one, but a run whose row was deleted may come back under its id. NULL if the

@@ -2,8 +2,8 @@
 //! delivered. Owns the order of the steps, which makes it safe.
 
 use super::origin::Origin;
-use super::record_row::{self, RecordRow};
-use super::run_row;
+use super::record_row::RecordRow;
+use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
@@ -33,7 +33,7 @@ impl Store {
         for attempt in 0..ATTEMPTS_MAX {
             let locked = (attempt > 0 || !is_new).then_some(run_id.as_str());
             let begun = self.transaction(access, locked, |transaction, found| {
-                Beginning { transaction, run, found, origin: None }.begin(known, &typed)
+                Beginning { transaction, run, found }.begin(known, &typed)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
@@ -61,8 +61,6 @@ struct Beginning<'a, 'b> {
     run: &'a Run,
     /// The run's row in `runwrap_runs`.
     found: Option<LockedRun>,
-    /// Of the row that the run gets in this beginning.
-    origin: Option<Origin>,
 }
 
 /// A row of the user's table, as far as a beginning looks at it.
@@ -77,11 +75,18 @@ impl Beginning<'_, '_> {
     fn begin(mut self, known: Option<&Begun>, typed: &str) -> Result<Begun, Failure> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
-        let begun = match (self.own(known)?, &self.run.adopt) {
-            (Number::Own(own), _) => own,
-            (Number::Free(old), _) => self.insert_again(old)?,
-            (Number::Foreign, Some(record_id)) => self.adopt_again(record_id, known)?,
-            (Number::Foreign, None) => self.insert_new()?,
+        let number = self.own(known)?;
+        let found =
+            self.found.as_ref().filter(|locked| locked.run.is_in(&shape.record_table)).map(|locked| &locked.run);
+        let ended = found.filter(|run| run.has_truly_ended()).and_then(RunRow::begun);
+        let begun = match (number, &self.run.adopt, ended) {
+            (Number::Own(own), ..) => own,
+            // The application may have archived the record.
+            (_, _, Some(ended)) => ended,
+            (Number::Free(old), ..) => self.insert_again(old)?,
+            // The run has had its row already: that of this number is another.
+            (Number::Foreign, Some(record_id), _) if found.is_none() => self.adopt_again(record_id, known)?,
+            (Number::Foreign, ..) => self.insert_new()?,
         };
         if let Some(known) = known.filter(|known| known.record_id != begun.record_id) {
             let (run_id, old, new) = (self.run.run_id, &known.record_id, &begun.record_id);
@@ -143,9 +148,8 @@ impl Beginning<'_, '_> {
         let before = locked.run.row();
         let (Some(first), _) = merge(None, &Change::Begin(self.run.clone()), locked.clock) else { return Ok(()) };
         let mut values = run_row::changes(&before, &first);
-        let origin: Vec<_> = self.origin.iter().flat_map(Origin::values).collect();
-        values.retain(|(name, _)| !origin.iter().any(|(known, _)| known == name));
-        values.extend(origin);
+        // The next change sees the new row.
+        values.extend(Origin::default().values());
         self.transaction.update_run(&self.run.run_id.to_string(), &values)
     }
 
@@ -177,22 +181,26 @@ impl Beginning<'_, '_> {
             return Err(refused(why, "wait for that run to end, or leave --record-id out for a row of its own"));
         }
         self.update(&id)?;
-        // The update has set the start.
-        self.origin = self.read(&id)?.map(|present| present.origin);
         let version = self.given_version().or(version).filter(|_| self.has_version());
         self.transaction.raise_version(&self.run.name, version.as_deref())?;
         Ok(Begun { record_id: RecordId(id), version, table: None })
     }
 
-    /// Whether the row gets a version.
+    /// Whether the row gets a version. A refused one that the user gave is replaced by the next number, a refused number left out.
     fn has_version(&self) -> bool {
-        self.transaction.shape.columns.has("version") && !self.transaction.reduction.omits("version")
+        let is_refused = self.transaction.reduction.omits("version") && self.run.version.is_none();
+        self.transaction.shape.columns.has("version") && !is_refused
     }
 
-    /// The version that the user gave, as long as the column takes.
+    /// The version that the user gave, as far as the column takes it.
     fn given_version(&self) -> Option<String> {
-        let version = self.run.version.as_deref().filter(|_| self.has_version())?;
-        Some(self.transaction.shape.columns.cut("version", &without_nul(version)))
+        let (columns, reduction) = (&self.transaction.shape.columns, self.transaction.reduction);
+        let version = self.run.version.as_deref().filter(|_| self.has_version() && !reduction.omits("version"))?;
+        let version = columns.version(&reduction.encoded(&without_nul(version), ""))?;
+        if version != *self.run.version.as_deref()? {
+            log::info!(event = "version_does_not_fit", run_id:% = self.run.run_id, version; "");
+        }
+        Some(version)
     }
 
     /// Writes the run's start, and what the user gives, into an adopted row. The rest stays as the application wrote it.
@@ -212,7 +220,9 @@ impl Beginning<'_, '_> {
         let begun_at = (self.transaction.session.dialect().instant)(self.run.begun_at);
         let mut values = self.transaction.shape.columns.first_values(self.run, id, version, &begun_at);
         let reduction = self.transaction.reduction;
-        values.retain(|(name, _)| !reduction.omits(name) || self.run.set.iter().any(|(set, _)| set == name));
+        values.retain(|(name, _)| {
+            name == "version" || !reduction.omits(name) || self.run.set.iter().any(|(set, _)| set == name)
+        });
         for (name, value) in &mut values {
             if name != "id" {
                 *value = reduction.encoded(value, "").into_owned();
@@ -224,8 +234,9 @@ impl Beginning<'_, '_> {
     fn insert_new(&mut self) -> Result<Begun, Failure> {
         let mut version = self.given_version();
         self.transaction.raise_version(&self.run.name, version.as_deref())?;
-        if self.run.version.is_none() && self.has_version() {
-            version = Some(self.transaction.next_version(&self.run.name)?);
+        if version.is_none() && self.has_version() {
+            let next = self.transaction.next_version(&self.run.name)?;
+            version = self.transaction.shape.columns.version(&next);
         }
         Ok(Begun { record_id: self.insert(None, version.as_deref())?, version, table: None })
     }
@@ -235,14 +246,10 @@ impl Beginning<'_, '_> {
         let unused = if again.is_none() { self.unused_id()? } else { None };
         let values = self.first_values(again.or(unused.as_ref()), version);
         let names = list(values.iter().map(|(name, _)| quote(name)));
-        let (dialect, columns) = (self.transaction.session.dialect(), &self.transaction.shape.columns);
-        let (marks, reads) = record_row::reads(dialect, columns, &Origin::COLUMNS);
-        let returned = list(std::iter::once("CAST(id AS text)".to_owned()).chain(reads));
-        let places = places(1, values.len());
-        let lists = [("{columns}", names.as_str()), ("{values}", &places), ("{returned}", &returned)];
-        let insert = self.transaction.sql("insert_record", &lists);
+        let insert =
+            self.transaction.sql("insert_record", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let texts: Vec<Option<&str>> = values.iter().map(|(_, value)| Some(value.as_str())).collect();
-        let inserted = self.transaction.rows(&insert, &texts).map_err(|failure| {
+        let inserted = self.transaction.text(&insert, &texts).map_err(|failure| {
             let is_taken = failure.class == Class::IdTaken;
             if is_taken && again.is_some() {
                 // Another run has taken the old number since it was free.
@@ -255,10 +262,7 @@ impl Beginning<'_, '_> {
                 self.set_failure(failure)
             }
         })?;
-        let mut row = inserted.into_iter().next().unwrap_or_default().into_iter();
-        let id = row.next().flatten();
-        self.origin = Some(RecordRow::new(marks, row.collect()).origin());
-        id.map(RecordId).ok_or_else(|| {
+        inserted.map(RecordId).ok_or_else(|| {
             let message = format!("table {} returns no id for a new row", self.transaction.shape.table);
             let hint =
                 "set it with --set id=VALUE, give the column a default, or let the trigger return the row with its id";
@@ -308,7 +312,6 @@ impl Beginning<'_, '_> {
             return self.transaction.update_run(&run_id, &values);
         }
         let mut values = run_row::first_values(self.run, &table, begun);
-        values.extend(self.origin.iter().flat_map(Origin::values));
         // SQLite has no default for a column that was added; elsewhere the default saves a round trip.
         if self.transaction.session.dialect().is_exclusive {
             values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));

@@ -32,8 +32,19 @@ struct Outcome {
     applied: Applied,
     before: Row,
     after: Row,
+    /// Of the row before.
+    origin: Origin,
     /// The table drops the write to the user's row: a trigger, a rule or a policy.
     is_dropped: bool,
+}
+
+impl Outcome {
+    fn origin_after(&self) -> Origin {
+        let start = self.after.train_start_time;
+        let written = start.filter(|_| start != self.before.train_start_time && !self.is_dropped);
+        let started_at = written.map(run_row::instant_text).or_else(|| self.origin.started_at.clone());
+        Origin { started_at, ..self.origin.clone() }
+    }
 }
 
 impl Store {
@@ -73,14 +84,18 @@ impl Store {
                 return Ok(Applied::Missing);
             };
             if !locked.owns_record {
-                return transaction.presume_without_record(run_id, &locked, change);
+                return transaction.apply_without_record(run_id, &locked, change);
             }
             let change = fitted(change, &transaction.shape.columns);
             let rule = |row: Row| merge(Some(row), &change, locked.clock);
             let Some(made) = transaction.change(&begun.record_id.0, Some(&locked.run), &rule)? else {
-                return transaction.presume_without_record(run_id, &locked, &change);
+                return transaction.apply_without_record(run_id, &locked, &change);
             };
-            transaction.update_run(run_id, &run_row::changes(&made.before, &made.after))?;
+            let mut values = run_row::changes(&made.before, &made.after);
+            if made.applied == Applied::Written {
+                values.extend(made.origin_after().changes(&locked.run.origin()));
+            }
+            transaction.update_run(run_id, &values)?;
             if is_end {
                 failpoint::reached("committing");
             }
@@ -148,14 +163,15 @@ impl Transaction<'_> {
                 return Ok(None);
             };
             let mut before = known.row();
+            let origin = known.origin();
             if let Some(run) = run {
-                if !run.describes(&known.origin()) {
+                if !run.describes(&origin) {
                     return Ok(None);
                 }
                 run.describe(&mut before);
             }
             let (Some(after), applied) = rule(before.clone()) else { return Ok(None) };
-            let made = Outcome { applied, before, after, is_dropped: false };
+            let made = Outcome { applied, before, after, origin, is_dropped: false };
             if made.applied != Applied::Written {
                 return Ok(Some(made));
             }
@@ -199,18 +215,15 @@ impl Transaction<'_> {
         Ok(self.session.execute(&update, &texts)? > 0)
     }
 
-    /// A run whose record is missing or another's now can only be presumed lost; anything else begins it again.
-    fn presume_without_record(
-        &mut self,
-        run_id: &str,
-        locked: &LockedRun,
-        change: &Change,
-    ) -> Result<Applied, Failure> {
-        if !matches!(change, Change::Presume(_)) {
-            return Ok(Applied::Missing);
-        }
-        if locked.run.get("reason").is_some() {
+    /// The record is missing, or another's now. A run that has truly ended has had its record: the application may have archived
+    /// it. Any other can be presumed lost, and is begun again by any other change.
+    fn apply_without_record(&mut self, run_id: &str, locked: &LockedRun, change: &Change) -> Result<Applied, Failure> {
+        let is_presumption = matches!(change, Change::Presume(_));
+        if locked.run.has_truly_ended() || (is_presumption && locked.run.get("reason").is_some()) {
             return Ok(Applied::Kept);
+        }
+        if !is_presumption {
+            return Ok(Applied::Missing);
         }
         let before = Row { status: Some(Status::Training), ..locked.run.row() };
         let (Some(after), applied) = merge(Some(before.clone()), change, locked.clock) else {

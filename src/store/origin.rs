@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use super::Assignment;
 use crate::record::read_instant;
 
-/// Time zones are whole multiples of this apart.
-const ZONE_STEP: TimeDelta = TimeDelta::minutes(15);
+/// Time zones are whole multiples of this apart, in milliseconds. The date functions of SQLite keep milliseconds.
+const ZONE_STEP_MS: i64 = 15 * 60 * 1000;
 /// No two of them are so far apart.
 const ZONES: TimeDelta = TimeDelta::hours(27);
 
@@ -22,28 +22,49 @@ impl Origin {
     /// The columns of the user's table.
     pub(super) const COLUMNS: [&str; 2] = ["created_at", "train_start_time"];
 
-    /// Whether the row with this origin is another one than the row that a run got with `known`. A trainer may rewrite its start, but
-    /// only a new row has both another start and another creation.
+    /// Whether the row with this origin is another one than the row that a run saw with `known`. A trainer may rewrite its start, but
+    /// only a new row has both another start and another creation. All local times may have been moved to UTC since.
     pub(super) fn is_other_than(&self, known: &Self) -> bool {
-        let created = self.created_at.as_deref().zip(known.created_at.as_deref());
-        created.is_some_and(|(now, then)| !is_same_moment(now, then))
-            && known
-                .started_at
-                .as_deref()
-                .is_some_and(|then| self.started_at.as_deref().is_none_or(|now| !is_same_moment(now, then)))
+        let created = known.created_at.as_deref().map(|then| moved(self.created_at.as_deref(), then));
+        let started = known.started_at.as_deref().map(|then| moved(self.started_at.as_deref(), then));
+        let (Some(created), Some(started)) = (created, started) else { return false };
+        let have_moved_alike = matches!(created, Moved::By(_)) && created == started;
+        created != Moved::Not && started != Moved::Not && !have_moved_alike
     }
 
     pub(super) fn values(&self) -> [Assignment; 2] {
         [("row_created_at", self.created_at.clone()), ("row_started_at", self.started_at.clone())]
     }
+
+    /// The columns of the run's row that differ from `known`.
+    pub(super) fn changes(&self, known: &Self) -> impl Iterator<Item = Assignment> {
+        let known = known.values();
+        self.values().into_iter().filter(move |value| !known.contains(value))
+    }
 }
 
-/// The column's precision may have been reduced since, or all local times moved to UTC.
-fn is_same_moment(one: &str, other: &str) -> bool {
-    let (Some(one), Some(other)) = (read_instant(one), read_instant(other)) else { return one == other };
-    let apart_ms = (one - other).abs().num_milliseconds();
-    let beyond_a_zone_ms = (apart_ms + 999) % ZONE_STEP.num_milliseconds();
-    apart_ms < ZONES.num_milliseconds() && beyond_a_zone_ms < 2 * 999
+/// How the time in a column differs from the one known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    Not,
+    /// By the distance of two time zones: so many quarters of an hour.
+    By(i64),
+    Otherwise,
+}
+
+fn moved(now: Option<&str>, then: &str) -> Moved {
+    let Some(now) = now else { return Moved::Otherwise };
+    let Some((one, other)) = read_instant(now).zip(read_instant(then)) else {
+        return if now == then { Moved::Not } else { Moved::Otherwise };
+    };
+    let apart = one - other;
+    // The column's precision may have been reduced since.
+    if apart.abs() < TimeDelta::seconds(1) {
+        return Moved::Not;
+    }
+    let quarters = (apart.num_milliseconds() + apart.num_milliseconds().signum()) / ZONE_STEP_MS;
+    let is_whole = (apart - TimeDelta::milliseconds(quarters * ZONE_STEP_MS)).abs() <= TimeDelta::milliseconds(1);
+    if is_whole && apart.abs() < ZONES { Moved::By(quarters) } else { Moved::Otherwise }
 }
 
 #[cfg(test)]
@@ -59,7 +80,7 @@ mod tests {
         let known = origin(Some("2026-01-02 03:04:05.678901+00"), Some("2026-01-02 03:04:05"));
         let same = [
             known.clone(),
-            origin(None, Some("2027-01-01 00:00:00")),
+            origin(None, Some("2026-01-02 03:04:05")),
             origin(Some("2026-01-02 03:04:05.678901"), None),
             origin(Some("2027-01-01 00:00:00"), Some("2026-01-02 03:04:05.9")),
             // timestamp(0) rounds.
@@ -74,6 +95,10 @@ mod tests {
         let other = [
             origin(Some("2026-01-02 03:04:08"), Some("2026-01-02 03:04:08")),
             origin(Some("2026-01-02 03:20:00"), None),
+            origin(None, Some("2026-01-02 04:04:05")),
+            // The next night's row: a day later, but not both to the microsecond.
+            origin(Some("2026-01-03 03:04:05.678901"), Some("2026-01-03 03:04:05.2")),
+            origin(Some("2026-01-02 03:19:05.678901"), Some("2026-01-02 03:34:05")),
             origin(Some("2026-01-04 03:04:05.678901"), Some("2026-01-04 03:04:05")),
             origin(Some("unknown"), Some("unknown")),
         ];

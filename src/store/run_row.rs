@@ -92,10 +92,20 @@ impl RunRow {
         Some(Begun { record_id, version: self.get("record_version").map(str::to_owned), table: None })
     }
 
-    /// Whether a row with the run's number is the run's. The row of a run begun by an earlier version has no known origin.
+    /// Whether its own end was written, not a presumption.
+    pub(super) fn has_truly_ended(&self) -> bool {
+        self.get("reason").is_some() && !self.get("presumed").is_some_and(is_true)
+    }
+
+    /// Whether a row with the run's number is the run's.
     pub(super) fn describes(&self, row: &Origin) -> bool {
+        !row.is_other_than(&self.origin())
+    }
+
+    /// The origin of the run's row at the last change; nothing before the first.
+    pub(super) fn origin(&self) -> Origin {
         let known = |name: &str| self.get(name).map(str::to_owned);
-        !row.is_other_than(&Origin { created_at: known("row_created_at"), started_at: known("row_started_at") })
+        Origin { created_at: known("row_created_at"), started_at: known("row_started_at") }
     }
 
     /// A column as a program reads it.
@@ -152,7 +162,7 @@ pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
     texts(after).into_iter().filter(|text| !known.contains(text)).collect()
 }
 
-fn texts(row: &Row) -> [Assignment; 15] {
+fn texts(row: &Row) -> [Assignment; 14] {
     [
         ("reason", row.reason.map(|reason| reason.to_string())),
         ("exit_code", row.exit_code.map(|code| code.to_string())),
@@ -169,8 +179,6 @@ fn texts(row: &Row) -> [Assignment; 15] {
         ("timeline", row.watch.and_then(|watch| watch.timeline).map(|timeline| timeline.to_string())),
         ("recovered_at", row.recovered_at.map(instant_text)),
         ("recovered_by", row.recovered_by.clone()),
-        // The run's own changes of its start.
-        ("row_started_at", row.train_start_time.map(instant_text)),
     ]
 }
 

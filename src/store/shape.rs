@@ -242,6 +242,18 @@ impl Columns {
         (*model_path, *error_message) = self.fit(model_path.as_deref(), error_message.as_deref());
     }
 
+    /// `version` as the column takes it; `None` for a word in a column of numbers.
+    pub(super) fn version(&self, version: &str) -> Option<String> {
+        let column = self.get("version")?;
+        if INTEGERS.contains(&column.base_type.as_str()) {
+            let number = version.strip_prefix('v').unwrap_or(version).parse::<i64>();
+            return number.ok().map(|number| number.to_string());
+        }
+        let cut = self.cut("version", version);
+        // Every encoding has this mark.
+        Some(if cut == version { cut } else { cut.replace('…', "~") })
+    }
+
     /// `text` as long as the column takes.
     pub(super) fn cut(&self, name: &str, text: &str) -> String {
         shortened(text, self.get(name).and_then(|column| column.length).unwrap_or(usize::MAX))

@@ -142,7 +142,16 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
+    /// The application may have archived the record of a run that has truly ended: nothing makes another.
+    fn has_truly_ended(&self) -> bool {
+        self.without_record.as_ref().is_some_and(|run| run.reason.is_some() && !run.presumed)
+    }
+
     fn begin(&mut self) {
+        if self.has_truly_ended() {
+            assert_eq!(self.store.begin(self.run, None).unwrap().record_id, self.record_id);
+            return;
+        }
         self.without_record = None;
         self.record_id = self.store.begin(self.run, None).unwrap().record_id;
         self.expected = merge(self.expected.take(), &Change::Begin(self.run.clone()), clock()).0;
@@ -178,6 +187,10 @@ impl Subject<'_> {
                 return self.place.sql(&format!("DELETE FROM training_records WHERE {}", self.own_row()));
             }
         };
+        if self.has_truly_ended() {
+            assert_eq!(self.store.apply(self.run.run_id, &change).unwrap(), Applied::Kept);
+            return;
+        }
         let (row, expected) = merge(self.expected.take(), &change, clock());
         self.expected = row;
         assert_eq!(self.store.apply(self.run.run_id, &change).unwrap(), expected);
