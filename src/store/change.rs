@@ -352,6 +352,7 @@ fn audited(decision: &Decision, run: Option<&RunRow>, before: &RecordView, after
         "by": verdict.by,
         "at": verdict.at,
         "reason": run.and_then(|run| run.get("reason")),
+        "explanation": verdict.explanation,
         "before": changed(before, after),
         "after": changed(after, before),
     })));

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Assignment;
 use super::origin::Origin;
-use super::session::{Dialect, TOO_LONG};
+use super::session::{Dialect, TOO_LONG, VALUE_BYTES_MAX};
 use super::shape::{Columns, without_nul};
 use crate::record::{Row, Status, parse_metrics, read_instant, same_json};
 
@@ -101,8 +101,16 @@ impl RecordRow {
         // Metrics that cannot be merged stay as the application wrote them.
         let is_kept = same_json(&known, &merged) || (known.is_null() && self.has_illegible_metrics());
         let metrics = (!is_kept).then(|| ("train_metrics", after.train_metrics.as_ref().map(|_| merged.to_string())));
-        let is_read = |name: &str| !self.get(name).is_some_and(|text| text.ends_with(TOO_LONG));
-        changed.chain(metrics).filter(|(name, _)| columns.has(name) && is_read(name)).collect()
+        // What is longer could not be read again.
+        let is_readable = |text: &str| text.len() <= VALUE_BYTES_MAX && !text.ends_with(TOO_LONG);
+        let fits = |(name, text): &Assignment| {
+            let fits = self.get(name).is_none_or(is_readable) && text.as_deref().is_none_or(is_readable);
+            if !fits {
+                log::info!(event = "too_long", column = *name; "the value in the row stays as it is");
+            }
+            fits
+        };
+        changed.chain(metrics).filter(|(name, _)| columns.has(name)).filter(fits).collect()
     }
 }
 

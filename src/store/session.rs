@@ -64,8 +64,8 @@ pub(super) enum Class {
 pub(super) const BINARY_BYTES_MAX: usize = 4096;
 /// Any other value longer than this is shown by its size. The metrics of a run fit: 1 MiB, and the spaces that the database adds.
 pub(super) const VALUE_BYTES_MAX: usize = 2 << 20;
-/// How a change reads a value longer than that, behind its size. The column stays as it is.
-pub(super) const TOO_LONG: &str = " bytes, too long to read";
+/// How a change reads a value longer than that, behind its size. The column stays as it is. No text of an application ends so.
+pub(super) const TOO_LONG: &str = " bytes, too long to read\u{1}";
 /// The columns whose values may be so long.
 pub(super) const LONG_COLUMNS: [&str; 3] = ["train_metrics", "model_path", "error_message"];
 

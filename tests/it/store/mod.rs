@@ -6,6 +6,7 @@ mod attack;
 mod beginning;
 mod deciding;
 mod foreign;
+mod long_values;
 mod merging;
 mod migrating;
 mod model;

@@ -2,7 +2,7 @@
 //! was made again, the number is another run's, or no run's.
 
 use runwrap::record::{Applied, Begun, Change, Ending, Proof, Reason, RecordId, Run, Status};
-use runwrap::store::{Filter, OpenOptions, RecordView, open};
+use runwrap::store::{Filter, RecordView};
 use serde_json::{Value, json};
 
 use super::conformance;
@@ -26,7 +26,6 @@ conformance!(
     text_metrics_of_an_adopted_row_are_kept,
     every_digit_of_a_number_is_kept,
     metrics_that_cannot_be_read_hide_no_record,
-    a_value_too_long_to_read_keeps_no_end_out,
 );
 
 /// Delivers an end as `delivery` does: a run that the database does not know is begun again.
@@ -350,36 +349,6 @@ fn metrics_that_cannot_be_read_hide_no_record(place: &Place) {
         assert!(!shown["train_metrics"].is_null());
         let listed = place.open().list(&Filter { limit: 9, ..Filter::default() }).unwrap();
         assert_eq!((listed.len(), &listed[0].0["id"]), (1, &json!(1)));
-    }
-}
-
-/// A keeper reads answers of up to 8 MiB: the row of 9 MB stayed in training, and its journal waited for ever.
-// Holds: failures/row-too-long
-fn a_value_too_long_to_read_keeps_no_end_out(place: &Place) {
-    place.open().migrate().unwrap();
-    let options = OpenOptions { answer_bytes_max: 8 << 20, ..place.options() };
-    let texts = if place.is_postgres() { "repeat('x', 9000000)" } else { "hex(zeroblob(4500000))" };
-    let metrics = if place.is_postgres() {
-        "jsonb_build_object('x', repeat('x', 9000000))"
-    } else {
-        "'{\"x\":\"' || hex(zeroblob(4500000)) || '\"}'"
-    };
-    for (number, column, value) in
-        [(7, "train_metrics", metrics), (8, "error_message", texts), (9, "model_path", texts)]
-    {
-        place.sql(&format!(
-            "INSERT INTO training_records (id, status, {column}) VALUES ({number}, 'training', {value})"
-        ));
-        let size = format!("SELECT length(CAST({column} AS text)) AS x FROM training_records WHERE id = {number}");
-        let long = place.text(&size).unwrap();
-        let adopter = Run { adopt: Some(RecordId(number.to_string())), ..run("cifar") };
-        let mut store = open(&place.target, &options).unwrap();
-        store.begin(&adopter, None).unwrap();
-        let reported = progress(r#"{"loss": 1}"#);
-        assert_eq!(store.apply(adopter.run_id, &Change::Heartbeat(reported.clone())).unwrap(), Applied::Written);
-        let ended = Change::Finalize(reported, failure());
-        assert_eq!(store.apply(adopter.run_id, &ended).unwrap(), Applied::Written, "{column}");
-        assert_eq!((status(place, &RecordId(number.to_string())), place.text(&size).unwrap()), (json!("failed"), long));
     }
 }
 
