@@ -5,8 +5,8 @@
 //! - Supervisor to keeper: only [`ToKeeper::Look`], sent when the journal has grown. The keeper reads everything else
 //!   from the journal. The first `Look` means that the beginning is durable; until then the journal may be empty, and
 //!   the keeper only opens its database.
-//! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` is the last
-//!   message.
+//! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` and a
+//!   `Failed` about the end are the last message: the keeper ends, and the supervisor reaps it.
 //! - End-of-file at the supervisor: the keeper has died, or its re-exec failed. The supervisor starts another, which
 //!   reads the journal.
 //! - End-of-file at the keeper: the supervisor has ended. If the journal has an end, the keeper delivers it and lingers.

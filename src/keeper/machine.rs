@@ -61,6 +61,8 @@ pub(super) enum KeeperAction {
     DeliverBacklog,
     /// Give the lingering keeper a moment.
     AwaitBacklog,
+    /// Close the database.
+    Close,
     Exit,
 }
 
@@ -204,8 +206,8 @@ impl KeeperMachine {
             actions.push(KeeperAction::Send(ToSupervisor::Restored));
         }
         if delivered.ended {
-            // Before `Final`: in a container every process ends with the supervisor.
-            actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog]);
+            // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
+            actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Close]);
             actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
         } else if self.facts.ended || self.facts.stopping != attempted.stopping {
             self.plan(now);
@@ -244,7 +246,7 @@ impl KeeperMachine {
         if is_new || self.facts.ended {
             actions.push(KeeperAction::Send(ToSupervisor::Failed { refused, message, hint }));
         }
-        if self.alone && self.due.is_none() {
+        if self.due.is_none() {
             actions.push(KeeperAction::Exit);
         }
         actions

@@ -236,11 +236,10 @@ impl Keeper {
             KeeperAction::Heal => self.heal(),
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
+            KeeperAction::Close => self.attempts.close(),
             KeeperAction::Exit => {
                 self.attempts.close();
-                if self.alone {
-                    discard_report(&self.config);
-                }
+                discard_report(&self.config);
                 log::info!(event = "keeper_ended"; "");
                 return Ok(ControlFlow::Break(()));
             }

@@ -47,6 +47,8 @@ pub(super) enum SupervisorAction {
     StopSelf { signal: i32 },
     /// Warn the user; an empty hint is left out.
     Warn { message: String, hint: String },
+    /// The keeper has sent its last message: wait for its end, and reap it.
+    ReapKeeper,
     /// The run never began: kill the keeper and remove the journal.
     Abandon,
     /// End this process.

@@ -149,7 +149,8 @@ impl Guard {
             match self.keeper.recv()? {
                 Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored | ToSupervisor::Notice { .. })
                 | Message::Nothing => {}
-                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) | Message::Closed => break,
+                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) => return self.keeper.reap(),
+                Message::Closed => break,
             }
         }
         Ok(())

@@ -162,7 +162,7 @@ impl SupervisorMachine {
                 Phase::Running => self.warn(&message, hint),
                 Phase::Finishing { end, .. } => {
                     self.warn(&format!("the database does not have the end of the run: {message}"), hint);
-                    self.exit(end);
+                    self.exit_after_keeper(end);
                 }
                 Phase::Done => {}
             },
@@ -174,7 +174,7 @@ impl SupervisorMachine {
             }
             ToSupervisor::Final => {
                 if let Phase::Finishing { end, .. } = self.phase {
-                    self.exit(end);
+                    self.exit_after_keeper(end);
                 }
             }
         }
@@ -337,6 +337,12 @@ impl SupervisorMachine {
         (self.stopped, self.suspended) = (None, false);
         self.deadlines = Deadlines::of_phase(Some(now + self.limits.finish_timeout));
         self.actions.push(SupervisorAction::WriteEnd(exit));
+    }
+
+    /// The keeper has sent its last message.
+    fn exit_after_keeper(&mut self, end: EndAs) {
+        self.actions.push(SupervisorAction::ReapKeeper);
+        self.exit(end);
     }
 
     fn exit(&mut self, end: EndAs) {

@@ -259,6 +259,7 @@ impl Supervisor {
                     let report_path = self.guard.keeper.config.report_path.as_deref();
                     report_path.filter(|_| is_temporary).map(discard_temporary_report);
                 }
+                SupervisorAction::ReapKeeper => self.guard.keeper.reap()?,
                 SupervisorAction::Exit(end) => return Ok(Some(end)),
             }
         }

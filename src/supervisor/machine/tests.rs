@@ -254,7 +254,7 @@ fn timeout_terminates_then_kills_and_exits_124() {
     assert_eq!(machine.step(SupervisorEvent::Tick, 70 * SECOND), [send(signals::SIGKILL)]);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 71 * SECOND);
     let over = machine.step(SupervisorEvent::Keeper(ToSupervisor::Final), 72 * SECOND);
-    assert_eq!(over, [SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
+    assert_eq!(over, [SupervisorAction::ReapKeeper, SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
 // Holds: signals/before-fork-other
@@ -345,7 +345,7 @@ proptest! {
                     SupervisorAction::WriteEnd(_) => finished += 1,
                     SupervisorAction::Exit(_) => ended += 1,
                     SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "signal without a trainer"),
-                    SupervisorAction::StartKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
+                    SupervisorAction::StartKeeper | SupervisorAction::ReapKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);
