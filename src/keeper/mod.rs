@@ -8,6 +8,7 @@
 //! `machine` decides, `reactor` waits and performs. Must never write to the journal while the supervisor lives.
 
 mod family;
+mod kept_journal;
 mod linger;
 mod machine;
 mod membership;

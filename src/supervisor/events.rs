@@ -37,8 +37,10 @@ pub(super) enum SupervisorAction {
     StartKeeper,
     /// Fork and execute the trainer.
     Spawn,
-    /// Write a journal event; if `durable`, sync it before the next action.
-    Write { event: journal::RunEvent, durable: bool },
+    /// Write a journal event before the next action.
+    Write(journal::RunEvent),
+    /// The keeper could not sync the journal: continue it in another file.
+    MoveJournal { message: String },
     /// Send a signal, with the value that it came with.
     SignalTrainer { signal: i32, value: Option<usize> },
     /// Let the guard write the end of the run.

@@ -114,7 +114,7 @@ impl SupervisorMachine {
                 self.finish(TrainerExit::NotExecuted { message }, EndAs::Code(code), now);
             }
             SupervisorEvent::Executed { pid, start_ticks } => {
-                self.write(journal::RunEvent::Started { pid, start_ticks }, false);
+                self.write(journal::RunEvent::Started { pid, start_ticks });
             }
             SupervisorEvent::TrainerEnded(exit) => {
                 let end = self.end_of(&exit);
@@ -148,7 +148,7 @@ impl SupervisorMachine {
                 if known.is_some() || matches!(self.phase, Phase::Finishing { .. }) {
                     return;
                 }
-                self.write(journal::RunEvent::Recorded(begun), false);
+                self.write(journal::RunEvent::Recorded(begun));
                 if self.phase == Phase::Starting {
                     self.start();
                 }
@@ -172,6 +172,7 @@ impl SupervisorMachine {
                     self.warn("the database accepts the record of the run now", String::new());
                 }
             }
+            ToSupervisor::NotSynced { message } => self.actions.push(SupervisorAction::MoveJournal { message }),
             ToSupervisor::Final => {
                 if let Phase::Finishing { end, .. } = self.phase {
                     self.exit_after_keeper(end);
@@ -318,7 +319,7 @@ impl SupervisorMachine {
             Phase::Running => {
                 self.timed_out = true;
                 self.deadlines.kill_at(now + self.limits.kill_after);
-                self.write(journal::RunEvent::TimedOut { signal: signals::name(signals::SIGTERM) }, true);
+                self.write(journal::RunEvent::TimedOut { signal: signals::name(signals::SIGTERM) });
                 self.send(signals::SIGTERM, None);
                 self.send(signals::SIGCONT, None);
             }
@@ -368,8 +369,8 @@ impl SupervisorMachine {
         self.actions.push(SupervisorAction::SignalTrainer { signal, value });
     }
 
-    fn write(&mut self, event: journal::RunEvent, durable: bool) {
-        self.actions.push(SupervisorAction::Write { event, durable });
+    fn write(&mut self, event: journal::RunEvent) {
+        self.actions.push(SupervisorAction::Write(event));
     }
 
     fn write_stop_request(&mut self, signal: SignalInfo) {
@@ -378,7 +379,7 @@ impl SupervisorMachine {
             Sender::Process { pid, uid } => (Some(pid), Some(uid)),
         };
         let signal = signals::name(signal.number);
-        self.write(journal::RunEvent::StopRequested { signal, sender_pid: pid, sender_uid: uid }, true);
+        self.write(journal::RunEvent::StopRequested { signal, sender_pid: pid, sender_uid: uid });
     }
 }
 

@@ -16,7 +16,9 @@ use super::keeper_process::KeeperProcess;
 use super::machine::{RunLimits, SupervisorMachine};
 use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::SignalInbox;
-use crate::journal::{Appended, Begin, Home, JournalFile, RunDirectory, StderrTail, Writer, discard_temporary_report};
+use crate::journal::{
+    Appended, Begin, Home, JournalFile, RunDirectory, RunEvent, StderrTail, Writer, discard_temporary_report,
+};
 use crate::link::{KeeperConfig, Message, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
@@ -85,8 +87,7 @@ pub fn supervise(
     if let Some(error) = error {
         warn_memory_journal(&error);
     }
-    // The keeper starts first: opening the database takes longest. The beginning is written and synced before the
-    // keeper gets there, so the two do not wait for each other's sync.
+    // The keeper starts first: opening the database takes longest.
     let mut keeper = KeeperProcess::new(config);
     let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
@@ -112,7 +113,7 @@ pub fn supervise(
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
         let begun = self.guard.begin(started, written);
-        self.after_write(begun)?;
+        self.note_keeper_result(begun);
         // This work overlaps with the start of the keeper.
         self.signal_inbox.start_witness();
         self.oom_kills = OomKills::start();
@@ -226,12 +227,17 @@ impl Supervisor {
                     failpoint::reached("before-spawn");
                     self.spawn()?;
                 }
-                SupervisorAction::Write { event, durable } => {
-                    let written = self.guard.write(event, durable);
+                SupervisorAction::Write(event) => {
+                    let is_request = matches!(event, RunEvent::StopRequested { .. } | RunEvent::TimedOut { .. });
+                    let written = self.guard.write(event);
                     self.after_write(written)?;
-                    if durable {
+                    if is_request {
                         failpoint::reached("written");
                     }
+                }
+                SupervisorAction::MoveJournal { message } => {
+                    let written = self.guard.move_journal(message);
+                    self.after_write(written)?;
                 }
                 SupervisorAction::SignalTrainer { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid

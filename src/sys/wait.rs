@@ -1,4 +1,4 @@
-//! Child status. Read an end, write it to the journal, then reap: the child stays a zombie until its end is on disk.
+//! Child status. Read an end, write it to the journal, then reap: the child stays a zombie until its end is written.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;

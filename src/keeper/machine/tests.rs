@@ -206,7 +206,7 @@ fn without_a_supervisor_and_without_an_end_it_takes_over() {
     keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
     keeper.step(delivered(false), SECOND, 0.5);
     assert_eq!(keeper.step(KeeperEvent::SupervisorGone, 2 * SECOND, 0.5), [KeeperAction::TakeOver]);
-    assert_eq!(keeper.step(KeeperEvent::TookOver, 2 * SECOND, 0.5), [KeeperAction::Attempt]);
+    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
 }
 
 #[test]
@@ -291,13 +291,13 @@ proptest! {
                 KeeperEvent::Healed(journals) if healing => { healing = false; KeeperEvent::Healed(journals) }
                 KeeperEvent::Terminated => KeeperEvent::Terminated,
                 KeeperEvent::Looked(_) | KeeperEvent::SupervisorGone | KeeperEvent::Delivered(_) | KeeperEvent::Failed(_) | KeeperEvent::Time
-                | KeeperEvent::TookOver | KeeperEvent::NotOurs | KeeperEvent::Healed(_) => KeeperEvent::Time,
+                | KeeperEvent::NotOurs | KeeperEvent::Healed(_) => KeeperEvent::Time,
             };
             let mut gone = false;
             let mut actions = keeper.step(event, now, 0.5);
             if actions.contains(&KeeperAction::TakeOver) {
                 facts.ended = true;
-                actions = keeper.step(KeeperEvent::TookOver, now, 0.5);
+                actions = keeper.step(KeeperEvent::Looked(facts), now, 0.5);
             }
             for action in actions {
                 match action {

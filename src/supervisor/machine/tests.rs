@@ -98,10 +98,7 @@ fn stop_request_is_written_durably_before_it_is_relayed() {
     let actions = machine.step(sent(signals::SIGTERM), SECOND);
     assert!(matches!(
         actions[..],
-        [
-            SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true },
-            SupervisorAction::SignalTrainer { .. }
-        ]
+        [SupervisorAction::Write(journal::RunEvent::StopRequested { .. }), SupervisorAction::SignalTrainer { .. }]
     ));
     assert_eq!(actions[1], send(signals::SIGTERM));
 }
@@ -120,10 +117,7 @@ fn kill_after_bounds_a_relayed_stop_only_if_given() {
 fn stop_sent_to_the_group_is_written_and_not_relayed() {
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
-    assert!(matches!(
-        actions[..],
-        [SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }]
-    ));
+    assert!(matches!(actions[..], [SupervisorAction::Write(journal::RunEvent::StopRequested { .. })]));
     assert_eq!(machine.step(reached(10, SignalScope::Group), SECOND), []);
     // Only a relayed stop is bounded.
     assert_eq!(machine.wake_at(), None);
@@ -225,10 +219,7 @@ fn blocked_stop_request_is_held_for_the_trainer() {
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND), []);
     let actions = machine.step(recorded(), SECOND);
     assert_eq!(actions[1..3], [SupervisorAction::Spawn, send(signals::SIGTSTP)]);
-    assert!(matches!(
-        actions[3],
-        SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }
-    ));
+    assert!(matches!(actions[3], SupervisorAction::Write(journal::RunEvent::StopRequested { .. })));
     assert_eq!(actions[4..], [send(signals::SIGTERM)]);
 }
 
@@ -345,7 +336,7 @@ proptest! {
                     SupervisorAction::WriteEnd(_) => finished += 1,
                     SupervisorAction::Exit(_) => ended += 1,
                     SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "signal without a trainer"),
-                    SupervisorAction::StartKeeper | SupervisorAction::ReapKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
+                    SupervisorAction::StartKeeper | SupervisorAction::ReapKeeper | SupervisorAction::Write(_) | SupervisorAction::MoveJournal { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);
