@@ -15,6 +15,8 @@ pub(super) enum SupervisorEvent {
     KeeperGone,
     /// This process received a signal other than a child's SIGCHLD.
     Signal { signal: SignalInfo, scope: SignalScope },
+    /// The scope of an earlier signal, which was not proven then.
+    Settled { signal: SignalInfo, scope: SignalScope },
     /// The fork or the exec failed.
     SpawnFailed { not_found: bool, message: String },
     /// The exec succeeded. `start_ticks` identifies the process (see `sys::leftovers`).

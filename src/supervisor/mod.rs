@@ -11,6 +11,7 @@
 
 mod deadlines;
 mod events;
+mod evidence;
 mod guard;
 mod keeper_process;
 mod machine;
@@ -18,6 +19,7 @@ mod reactor;
 mod relay;
 mod signal_inbox;
 
+pub use deadlines::RunLimits;
 pub use guard::Undelivered;
-pub use machine::{EXIT_RUNWRAP, RunLimits};
+pub use machine::EXIT_RUNWRAP;
 pub use reactor::{SupervisorConfig, SupervisorError, supervise};

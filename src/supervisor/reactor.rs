@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::deadlines::RunLimits;
 use super::events::{SupervisorAction, SupervisorEvent};
 use super::guard::{Guard, Undelivered, Written, warn_memory_journal};
 use super::keeper_process::KeeperProcess;
-use super::machine::{RunLimits, SupervisorMachine};
+use super::machine::SupervisorMachine;
 use super::relay::{InheritedSignals, SignalScope};
-use super::signal_inbox::SignalInbox;
+use super::signal_inbox::{Found, SignalInbox};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, RunDirectory, RunEvent, StderrTail, Writer, discard_temporary_report,
 };
@@ -27,7 +28,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, leftovers};
+use crate::sys::{arguments, clock, failpoint, host, inherited, leftovers};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -135,13 +136,15 @@ impl Supervisor {
     fn next_events(&mut self) -> io::Result<Vec<SupervisorEvent>> {
         let exec_result = self.exec_result.as_ref().map(File::as_fd);
         let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
-        let deadline = if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) };
+        let look_at = self.signal_inbox.look_at();
+        let wake_at = [self.machine.wake_at(), look_at].into_iter().flatten().min();
+        let deadline = if self.pending.is_empty() { wake_at } else { Some(Duration::ZERO) };
         let [signal, link, exec] = readable(fds, deadline)?;
         if exec {
             let result = self.exec_result()?;
             self.pending.extend(result);
         }
-        if signal {
+        if signal || look_at.is_some_and(|moment| moment <= clock::boot_time()) {
             self.take_signals(SignalSet::default())?;
         }
         if link {
@@ -170,7 +173,11 @@ impl Supervisor {
     /// Adds the signals and the trainer's changes to the events. `before_fork`: the signals that were pending before the
     /// fork, so that they did not reach the trainer.
     fn take_signals(&mut self, before_fork: SignalSet) -> io::Result<()> {
-        let signals = self.signal_inbox.take()?;
+        let Found { settled, signals } = self.signal_inbox.take()?;
+        for (signal, scope) in settled {
+            log::info!(event = "settled", name = signals::name(signal.number), scope:?; "");
+            self.pending.push(SupervisorEvent::Settled { signal, scope });
+        }
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
         // stopped. The trainer's end follows them: one of them may have caused it. Held by
         // `stop_request_beside_sigchld_continues_stopped_trainer`.
@@ -283,6 +290,7 @@ impl Supervisor {
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
             log::info!(event = "witness_not_watching", error:%; "");
         }
+        self.signal_inbox.forget_unproven();
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
         if let Some(group) = trainer_group.filter(|_| process::foreground_group() == Some(own_group))
             && let Err(error) = process::set_foreground_group(group)
@@ -329,6 +337,10 @@ impl Supervisor {
         match spawn_trainer(&self.command, &added, &self.signal_inbox.signals.inherited) {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
+                // `pkill -f train.py` must find the trainer alone.
+                if let Err(error) = arguments::hide_command(self.command.len(), pid) {
+                    log::info!(event = "command_shown", error:%; "");
+                }
                 self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");

@@ -74,6 +74,11 @@ pub fn has_resumed_or_ended(pid: i32) -> io::Result<bool> {
     Ok(wait_id(libc::P_PID, pid, libc::WEXITED | libc::WCONTINUED | libc::WNOWAIT)?.is_some())
 }
 
+/// Whether the child `pid` is stopped, if nothing has waited for its stop.
+pub fn is_stopped(pid: i32) -> io::Result<bool> {
+    Ok(wait_id(libc::P_PID, pid, libc::WSTOPPED | libc::WNOWAIT)?.is_some())
+}
+
 /// Whether any child has changed state.
 pub fn any_child_changed() -> io::Result<bool> {
     let all = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED | libc::WNOWAIT;

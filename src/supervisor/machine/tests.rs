@@ -32,8 +32,11 @@ fn sent(number: i32) -> SupervisorEvent {
 }
 
 fn reached(number: i32, scope: SignalScope) -> SupervisorEvent {
-    let signal = SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
-    SupervisorEvent::Signal { signal, scope }
+    SupervisorEvent::Signal { signal: signal_info(number), scope }
+}
+
+fn signal_info(number: i32) -> SignalInfo {
+    SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None }
 }
 
 fn failed() -> ToSupervisor {
@@ -121,6 +124,35 @@ fn stop_sent_to_the_group_is_written_and_not_relayed() {
     assert_eq!(machine.step(reached(10, SignalScope::Group), SECOND), []);
     // Only a relayed stop is bounded.
     assert_eq!(machine.wake_at(), None);
+}
+
+fn settled(number: i32, scope: SignalScope) -> SupervisorEvent {
+    SupervisorEvent::Settled { signal: signal_info(number), scope }
+}
+
+#[test]
+fn unproven_stop_is_written_at_once_and_relayed_only_without_evidence() {
+    for scope in [SignalScope::SupervisorOnly, SignalScope::Group] {
+        let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
+        let actions = machine.step(reached(signals::SIGTERM, SignalScope::Unproven), SECOND);
+        assert!(matches!(actions[..], [SupervisorAction::Write(journal::RunEvent::StopRequested { .. })]));
+        let (relayed, kill_at) = match scope {
+            SignalScope::SupervisorOnly => (vec![send(signals::SIGTERM)], Some(12 * SECOND)),
+            SignalScope::Group | SignalScope::Unproven | SignalScope::Unknown => (vec![], None),
+        };
+        assert_eq!((machine.step(settled(signals::SIGTERM, scope), 2 * SECOND), machine.wake_at()), (relayed, kill_at));
+        assert_eq!(machine.step(settled(signals::SIGTERM, SignalScope::SupervisorOnly), 2 * SECOND), [], "once");
+    }
+}
+
+#[test]
+fn unproven_signals_are_relayed_before_the_supervisor_stops() {
+    let mut machine = running(limits());
+    let unproven = SignalScope::Unproven;
+    machine.step(reached(signals::SIGTSTP, SignalScope::Group), SECOND);
+    assert_eq!(machine.step(reached(signals::SIGCONT, unproven), SECOND), []);
+    let actions = machine.step(stopped(signals::SIGTSTP), SECOND);
+    assert_eq!(actions, [send(signals::SIGCONT), stop_self(signals::SIGTSTP)]);
 }
 
 #[test]
@@ -281,6 +313,8 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
         Just(SupervisorEvent::KeeperGone),
         (1..65).prop_map(sent),
         (1..65).prop_map(|number| reached(number, SignalScope::Group)),
+        (1..65).prop_map(|number| reached(number, SignalScope::Unproven)),
+        (1..65).prop_map(|number| settled(number, SignalScope::SupervisorOnly)),
         (1..65).prop_map(|number| SupervisorEvent::Signal {
             signal: SignalInfo { number, sender: Sender::Kernel, value: None },
             scope: SignalScope::Unknown
@@ -306,6 +340,7 @@ fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
         SupervisorEvent::Keeper(_)
         | SupervisorEvent::KeeperGone
         | SupervisorEvent::Signal { .. }
+        | SupervisorEvent::Settled { .. }
         | SupervisorEvent::Resumed
         | SupervisorEvent::Tick => true,
     }
