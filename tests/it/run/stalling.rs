@@ -176,6 +176,25 @@ fn lone_keeper_gives_up_on_a_stalled_disk() {
     assert_eq!(disk.site.records()[0]["exit_code"], 3);
 }
 
+/// The supervisor syncs and delivers the end itself, on a thread.
+// Holds: failures/journal-disk-stalls
+#[test]
+fn stalled_disk_without_a_keeper_delays_no_exit() {
+    let disk = Disk::new();
+    disk.stall();
+    let begun = Instant::now();
+    let mut command = disk.shell(&LIMITS, "exit 3");
+    let mut running = start(command.env("RUNWRAP_FAILPOINTS", "keeper-start=error").stderr(Stdio::piped()));
+    assert_eq!(running.end().code(), Some(3));
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+    let messages = running.errors();
+    assert!(messages.contains("run `runwrap recover` to deliver it"), "{messages}");
+    assert_eq!(disk.site.records().len(), 0);
+    disk.answer();
+    assert!(output(&mut disk.site.runwrap(&["recover"])).status.success());
+    assert_eq!(disk.site.record()["exit_code"], 3);
+}
+
 /// The supervisor only writes.
 // Holds: failures/journal-disk-error
 #[test]
