@@ -3,10 +3,10 @@
 //! - The supervisor starts the keeper with [`LINK_FD`], [`CONFIG_FD`] (in memory only: the config may contain a
 //!   password), [`JOURNAL_FD`] and, if the run has a directory, [`LOCK_FD`].
 //! - Supervisor to keeper: only [`ToKeeper::Look`], sent when the journal has grown. The keeper reads everything else
-//!   from the journal. The first `Look` means that the beginning is durable; until then the journal may be empty, and
-//!   the keeper only opens its database.
-//! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` is the last
-//!   message.
+//!   from the journal. The first `Look` means that the journal has a beginning and its directory a name; until then the
+//!   keeper only opens its database. The keeper syncs what it reads before it delivers it.
+//! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` and a
+//!   `Failed` about the end are the last message: the keeper ends, and the supervisor reaps it.
 //! - End-of-file at the supervisor: the keeper has died, or its re-exec failed. The supervisor starts another, which
 //!   reads the journal.
 //! - End-of-file at the keeper: the supervisor has ended. If the journal has an end, the keeper delivers it and lingers.
@@ -103,6 +103,11 @@ pub enum ToSupervisor {
     Restored,
     /// A message for the user.
     Notice {
+        #[serde(serialize_with = "shortened")]
+        message: String,
+    },
+    /// The journal could not be synced: the run continues in another file, with another keeper.
+    NotSynced {
         #[serde(serialize_with = "shortened")]
         message: String,
     },

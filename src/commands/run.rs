@@ -11,7 +11,7 @@ use super::ask::ask;
 use super::context;
 use crate::config::{Settings, default_name};
 use crate::delivery::Delivery;
-use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, temporary_report};
+use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, sync, temporary_report};
 use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId, redact_command};
@@ -60,14 +60,21 @@ fn warn_homeless(settings: &Settings) {
 
 /// Delivers the end from this process, which may open a database now that the trainer has ended.
 fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Option<&Path>) {
-    let Undelivered { state, place, on_disk } = undelivered;
+    let Undelivered { state, place, journal } = undelivered;
     let delivery = Delivery::of_ended(state, report_path);
     // At the exit, `--finish-timeout` is the limit.
     let settings = Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
     let run_id = state.begin.run.run_id;
-    let delivered = ask(&settings, "deliver the run", move |store| delivery.deliver(store).map(drop));
+    let file = journal.clone();
+    let delivered = ask(&settings, "deliver the run", move |store| {
+        // On the thread of the attempt, which has a deadline.
+        if let Some(Err(error)) = file.as_deref().map(|file| sync(file, None)) {
+            log::warn!(event = "not_synced", run_id:%, error:%; "");
+        }
+        delivery.deliver(store).map(drop)
+    });
     if let Err(error) = &delivered {
-        let hint = if *on_disk {
+        let hint = if journal.is_some() {
             "run `runwrap recover` to deliver it"
         } else {
             "end the record, if there is one, with `runwrap finalize`: its end is lost with the journal in memory"

@@ -51,4 +51,4 @@ pub(crate) use line::Damage;
 pub(crate) use report::{ReportReader, discard_temporary_report, snapshot, temporary_report};
 pub(crate) use run_state::RunState;
 pub(crate) use stderr::StderrTail;
-pub(crate) use writer::{Appended, JournalFile, Medium, Writer};
+pub(crate) use writer::{Appended, JournalFile, Medium, Writer, sync};

@@ -1,13 +1,18 @@
-//! Appends to a run's journal. A disk error never stops a run: the journal moves to a new file in the same directory
-//! or, if that fails too, into memory.
+//! Appends to a run's journal. A write survives the death of every process; [`sync`] makes it survive a power failure, and may
+//! wait for the disk: only the keeper calls it, on a thread. A disk error never stops a run: the journal moves to a new file in
+//! the same directory or, if that fails too, into memory.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::line::encode;
-use super::{Begin, JournalEntry, RunDirectory, RunEvent, RunState};
+use super::{Begin, Home, JournalEntry, RunDirectory, RunEvent, RunState};
 use crate::sys::{clock, failpoint, fs};
+
+/// The files that a journal uses on disk. The second may fail as the first did.
+const FILES_MAX: u32 = 2;
 
 /// The medium of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub(crate) enum Appended {
 
 /// An open journal file.
 pub(crate) struct JournalFile {
-    file: File,
+    file: Arc<File>,
     medium: Medium,
     /// The number in the file's name.
     number: u32,
@@ -48,19 +53,24 @@ impl JournalFile {
         Self::make(directory, 1, &[])
     }
 
-    /// As [`JournalFile::create`], but with the number in the name and the content, durable.
+    /// As [`JournalFile::create`], but with the number in the name and the content.
     fn make(directory: Option<&RunDirectory>, number: u32, bytes: &[u8]) -> io::Result<(Self, Option<io::Error>)> {
         match directory.map(|directory| new_file(directory, number, bytes)) {
-            Some(Ok(file)) => Ok((Self { file, medium: Medium::Disk, number }, None)),
+            Some(Ok(file)) => Ok((Self { file: Arc::new(file), medium: Medium::Disk, number }, None)),
             failed => {
-                let file = fs::memory_file("runwrap-journal", bytes)?;
+                let file = Arc::new(fs::memory_file("runwrap-journal", bytes)?);
                 Ok((Self { file, medium: Medium::Memory, number }, failed.and_then(Result::err)))
             }
         }
     }
 
-    pub(crate) const fn file(&self) -> &File {
+    pub(crate) const fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// The file, for a sync of it; `None` in memory.
+    pub(crate) fn file_on_disk(&self) -> Option<Arc<File>> {
+        (self.medium == Medium::Disk).then(|| Arc::clone(&self.file))
     }
 
     /// The number in the file's name; `None` in memory.
@@ -70,7 +80,7 @@ impl JournalFile {
 }
 
 impl Writer {
-    /// Writes the beginning of a run to the empty `journal`. It is durable after [`Writer::sync_beginning`].
+    /// Writes the beginning of a run to the empty `journal`.
     ///
     /// # Errors
     /// A memory file cannot be created.
@@ -87,18 +97,9 @@ impl Writer {
         Ok((writer, written))
     }
 
-    /// Makes the beginning durable.
-    ///
-    /// # Errors
-    /// A memory file cannot be created.
-    pub(crate) fn sync_beginning(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::InPlace) };
-        self.move_on_error(sync(&self.journal.file).and_then(|()| directory.sync()), Some(directory))
-    }
-
     /// Continues the journal of another process. The caller holds its lock. Truncates a torn last line. `number` is the
     /// number in the file's name; `None` in memory.
-    pub(crate) fn resume(file: File, number: Option<u32>) -> io::Result<Self> {
+    pub(crate) fn resume(file: Arc<File>, number: Option<u32>) -> io::Result<Self> {
         let mut bytes = fs::read_from_start(&file)?;
         let (state, complete_bytes) = RunState::from_lines(&bytes).map_err(io::Error::other)?;
         if complete_bytes < bytes.len() {
@@ -109,31 +110,32 @@ impl Writer {
         Ok(Self { journal: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
     }
 
-    /// Writes `event`; if `durable`, syncs it before returning.
+    /// Writes `event`.
     ///
     /// # Errors
     /// A memory file cannot be created.
-    pub(crate) fn append(
-        &mut self,
-        directory: Option<&RunDirectory>,
-        event: RunEvent,
-        durable: bool,
-    ) -> io::Result<Appended> {
+    pub(crate) fn append(&mut self, directory: Option<&RunDirectory>, event: RunEvent) -> io::Result<Appended> {
         let elapsed_us = self.state.begin.elapsed_us(clock::boot_time()).max(self.state.last_elapsed_us);
         let entry = JournalEntry { seq: self.state.events, elapsed_us, event };
         let line = encode(&entry)?;
         let written = write_at(&self.journal.file, &line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
         self.state.apply(&entry);
-        self.move_on_error(written.and_then(|()| if durable { sync(&self.journal.file) } else { Ok(()) }), directory)
+        self.move_on_error(written, directory)
     }
 
-    /// Moves the journal to a new file, durably, if `written` is an error. Never retries a failed fsync on the same file: the
-    /// kernel may have dropped the pages and marked them clean.
     fn move_on_error(&mut self, written: io::Result<()>, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Err(error) = written else { return Ok(Appended::InPlace) };
+        written.map_or_else(|error| self.move_after(error, directory), |()| Ok(Appended::InPlace))
+    }
+
+    /// Moves the journal to a new file after the write or sync `error`. A failed fsync is never repeated on the same file: the
+    /// kernel may have dropped the pages and marked them clean.
+    ///
+    /// # Errors
+    /// A memory file cannot be created.
+    pub(crate) fn move_after(&mut self, error: io::Error, directory: Option<&RunDirectory>) -> io::Result<Appended> {
         let number = self.journal.number + 1;
-        (self.journal, _) = JournalFile::make(directory, number, &self.bytes)?;
+        (self.journal, _) = JournalFile::make(directory.filter(|_| number <= FILES_MAX), number, &self.bytes)?;
         Ok(Appended::Moved(error))
     }
 
@@ -155,19 +157,19 @@ fn new_file(directory: &RunDirectory, number: u32, bytes: &[u8]) -> io::Result<F
     let file = directory.create_journal(number)?;
     if !bytes.is_empty() {
         write_at(&file, bytes, 0)?;
-        sync(&file)?;
-        directory.sync()?;
     }
     Ok(file)
+}
+
+/// Makes everything written to the journal `file` durable and, with `place`, its name. May wait for the disk without a bound.
+pub(crate) fn sync(file: &File, place: Option<&(Home, RunDirectory)>) -> io::Result<()> {
+    failpoint::may_fail("journal-sync")?;
+    file.sync_data()?;
+    place.map_or(Ok(()), |(home, run)| run.sync().and_then(|()| home.sync_names()))
 }
 
 /// One write per line: after a crash the line is whole, absent, or the torn last line.
 fn write_at(file: &File, line: &[u8], offset: usize) -> io::Result<()> {
     failpoint::may_fail("journal-write").map_err(|_| io::ErrorKind::StorageFull)?;
     file.write_all_at(line, offset as u64)
-}
-
-fn sync(file: &File) -> io::Result<()> {
-    failpoint::may_fail("journal-sync")?;
-    file.sync_data()
 }

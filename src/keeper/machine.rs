@@ -26,11 +26,9 @@ pub(super) struct JournalFacts {
 /// The inputs of a keeper.
 #[derive(Clone, Debug)]
 pub(super) enum KeeperEvent {
-    /// The journal was read (again).
+    /// So much of the journal is durable now.
     Looked(JournalFacts),
     SupervisorGone,
-    /// The journal is ours, and has an end now.
-    TookOver,
     /// Another process owns the journal now, or it cannot be written.
     NotOurs,
     Delivered(Delivered),
@@ -61,6 +59,8 @@ pub(super) enum KeeperAction {
     DeliverBacklog,
     /// Give the lingering keeper a moment.
     AwaitBacklog,
+    /// Close the database.
+    Close,
     Exit,
 }
 
@@ -123,7 +123,8 @@ impl KeeperMachine {
 
     /// When to come back with [`KeeperEvent::Time`] at the latest.
     pub(super) fn wake_at(&self) -> Option<Duration> {
-        self.attempt.map(|(deadline, _)| deadline).or(self.due)
+        let end = self.role.until.filter(|_| self.alone && !self.facts.ended);
+        self.attempt.map(|(deadline, _)| deadline).or(self.due).or(end)
     }
 
     /// Takes `event` at the boot time `now`; `random`, from 0 to 1, jitters the retries.
@@ -132,7 +133,6 @@ impl KeeperMachine {
         match event {
             KeeperEvent::Looked(facts) => self.looked(facts, now),
             KeeperEvent::SupervisorGone => actions = self.supervisor_gone(now),
-            KeeperEvent::TookOver => self.looked(JournalFacts { ended: true, ..self.facts }, now),
             KeeperEvent::NotOurs => actions.push(KeeperAction::Exit),
             KeeperEvent::Delivered(delivered) => actions = self.delivered(delivered, now, random),
             KeeperEvent::Healed(has_journals) => {
@@ -145,9 +145,14 @@ impl KeeperMachine {
                 // While the supervisor lives the run's end is still to come: a stop of the whole service must not lose it.
                 if self.alone {
                     self.due = Some(now);
+                    actions.extend(self.no_end(now));
                 }
             }
-            KeeperEvent::Time => actions.extend(self.overrun(now)),
+            KeeperEvent::Time => actions.extend(self.overrun(now).or_else(|| self.no_end(now))),
+        }
+        if self.alone && !self.facts.ended {
+            // The run is over, and its end is not durable yet.
+            self.due = None;
         }
         let due = self.due.is_some_and(|due| due <= now);
         if due && self.attempt.is_none() && actions.is_empty() {
@@ -204,8 +209,8 @@ impl KeeperMachine {
             actions.push(KeeperAction::Send(ToSupervisor::Restored));
         }
         if delivered.ended {
-            // Before `Final`: in a container every process ends with the supervisor.
-            actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog]);
+            // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
+            actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Close]);
             actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
         } else if self.facts.ended || self.facts.stopping != attempted.stopping {
             self.plan(now);
@@ -244,7 +249,7 @@ impl KeeperMachine {
         if is_new || self.facts.ended {
             actions.push(KeeperAction::Send(ToSupervisor::Failed { refused, message, hint }));
         }
-        if self.alone && self.due.is_none() {
+        if self.due.is_none() {
             actions.push(KeeperAction::Exit);
         }
         actions
@@ -254,6 +259,12 @@ impl KeeperMachine {
         self.attempt.filter(|(deadline, _)| now >= *deadline)?;
         self.role.failures = self.role.failures.saturating_add(1);
         self.left_alone(now).or(Some(KeeperAction::ReplaceImage))
+    }
+
+    /// Leaves the journal to a later process if its end was not durable in time: the disk stalls.
+    fn no_end(&self, now: Duration) -> Option<KeeperAction> {
+        let is_over = self.role.until.is_some_and(|until| now >= until);
+        (self.alone && !self.facts.ended && is_over).then_some(KeeperAction::Exit)
     }
 
     /// The next step of a keeper without its supervisor, if the database does not answer.

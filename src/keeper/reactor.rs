@@ -5,17 +5,18 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::family::Family;
-use super::machine::{JournalFacts, KeeperAction, KeeperEvent, KeeperMachine};
-use super::takeover::take_over;
+use super::kept_journal::{KeptJournal, Place, place};
+use super::machine::{KeeperAction, KeeperEvent, KeeperMachine};
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
 use crate::delivery::{Backlog, Delivered, Delivery, Destination, heal};
-use crate::journal::{Home, ReportReader, RunDirectory, RunState, discard_temporary_report, read_run_state, run_name};
-use crate::link::{self, KeeperConfig, Link, Message, ToKeeper};
+use crate::journal::{ReportReader, RunState, discard_temporary_report, read_run_state};
+use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
 use crate::record::Report;
 use crate::store::attempt::{Attempts, Keep};
 use crate::store::{ShapeCache, Store, StoreError};
@@ -38,13 +39,12 @@ struct Keeper {
     /// Never closed, not even after the supervisor's end: an image that replaces this one finds it under its number.
     link: Link,
     alone: bool,
-    journal: File,
-    state: RunState,
+    journal: KeptJournal,
     /// The trainer and its descendants.
     family: Family,
     /// The state directory and the run's own, if there is one. Open to the end, also once it was removed: the last process
     /// to close it waits for the disk, and that must not be the supervisor.
-    place: Option<(Home, RunDirectory)>,
+    place: Option<Place>,
     reader: ReportReader,
     waker: Waker,
     attempts: Attempts,
@@ -96,9 +96,8 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         link,
         alone: !told,
         place,
-        state,
         family: Family::new(config.run_id.to_string()),
-        journal,
+        journal: KeptJournal::new(Arc::new(journal), state, config.journal_number.is_some()),
         reader: ReportReader::default(),
         waker,
         attempts,
@@ -131,22 +130,10 @@ fn is_told(link: &Link) -> Result<bool, KeeperError> {
     }
 }
 
-/// The run's directory. A run without one was delivered (the journal's descriptor still has its events), or is not published.
-fn place(config: &KeeperConfig) -> Option<(Home, RunDirectory)> {
-    if !config.has_directory {
-        return None;
-    }
-    let opened = Home::open(&config.state_dir)
-        .and_then(|home| home.open_run(&run_name(config.run_id, &config.target.identity())).map(|run| (home, run)));
-    opened.inspect_err(|error| log::info!(event = "run_directory_gone", error:%; "")).ok()
-}
-
 impl Keeper {
     fn keep(&mut self) -> Result<(), KeeperError> {
-        let mut event = self.looked();
-        if self.alone {
-            self.pending.push_back(KeeperEvent::SupervisorGone);
-        }
+        self.note_family();
+        let mut event = if self.alone { KeeperEvent::SupervisorGone } else { KeeperEvent::Time };
         loop {
             for action in self.machine.step(event, clock::boot_time(), random::fraction()) {
                 if self.perform(action)?.is_break() {
@@ -161,28 +148,49 @@ impl Keeper {
     }
 
     /// Reads the journal again.
-    fn look(&mut self) -> Result<KeeperEvent, KeeperError> {
-        self.state = read_run_state(&self.journal)?;
-        Ok(self.looked())
+    fn look(&mut self) -> Result<(), KeeperError> {
+        self.journal.read()?;
+        self.note_family();
+        Ok(())
     }
 
-    fn looked(&mut self) -> KeeperEvent {
-        if let RunState { started: Some(started), ended: None, .. } = &self.state
+    fn note_family(&mut self) {
+        if let RunState { started: Some(started), ended: None, .. } = self.journal.written()
             && let Some(start_ticks) = started.start_ticks
         {
             self.family.hold(ProcessId { pid: started.pid, start_ticks });
             self.family.note();
         }
-        let RunState { started, stop, ended, .. } = &self.state;
-        let (started, stopping, ended) = (started.is_some(), stop.is_some(), ended.is_some());
-        KeeperEvent::Looked(JournalFacts { started, stopping, ended })
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.journal.sync_at().is_some_and(|moment| moment <= clock::boot_time()) {
+            self.journal.start_sync(self.place.clone(), self.waker.clone());
+        }
+    }
+
+    /// The event of a sync.
+    fn synced(&mut self) -> Result<Option<KeeperEvent>, KeeperError> {
+        let directory = self.place.as_ref().map(|place| &place.1);
+        Ok(match self.journal.synced(directory)? {
+            None => None,
+            Some(Ok(facts)) => Some(KeeperEvent::Looked(facts)),
+            Some(Err(error)) => {
+                self.link.send(&ToSupervisor::NotSynced { message: error.to_string() })?;
+                None
+            }
+        })
     }
 
     fn next_event(&mut self) -> Result<KeeperEvent, KeeperError> {
+        self.sync_if_due();
         let fds = [(!self.alone).then(|| self.link.as_fd()), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
-        let [link, woken, terminate] = readable(fds, self.machine.wake_at())?;
+        let wake_at = [self.machine.wake_at(), self.journal.sync_at()].into_iter().flatten().min();
+        let [link, woken, terminate] = readable(fds, wake_at)?;
         if woken {
             self.waker.clear()?;
+            let synced = self.synced()?;
+            self.pending.extend(synced);
             if let Some(result) = received(&mut self.healing) {
                 self.pending.push_back(KeeperEvent::Healed(result.unwrap_or_else(|error| {
                     log::warn!(event = "heal_failed", error:%; "");
@@ -200,13 +208,16 @@ impl Keeper {
         }
         if link {
             return Ok(match self.link.recv::<ToKeeper>()? {
-                Message::Received(ToKeeper::Look) => self.look()?,
+                Message::Received(ToKeeper::Look) => {
+                    self.look()?;
+                    KeeperEvent::Time
+                }
                 Message::Nothing => KeeperEvent::Time,
                 Message::Closed => {
                     self.alone = true;
-                    // After the events that the supervisor wrote without a message.
-                    self.pending.push_back(KeeperEvent::SupervisorGone);
-                    self.look()?
+                    // The supervisor may have written events without a message.
+                    self.look()?;
+                    KeeperEvent::SupervisorGone
                 }
             });
         }
@@ -236,11 +247,10 @@ impl Keeper {
             KeeperAction::Heal => self.heal(),
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
+            KeeperAction::Close => self.attempts.close(),
             KeeperAction::Exit => {
                 self.attempts.close();
-                if self.alone {
-                    discard_report(&self.config);
-                }
+                discard_report(&self.config);
                 log::info!(event = "keeper_ended"; "");
                 return Ok(ControlFlow::Break(()));
             }
@@ -249,15 +259,15 @@ impl Keeper {
     }
 
     fn start_attempt(&mut self) {
-        if self.state.ended.is_none() {
+        if self.journal.written().ended.is_none() {
             self.family.note();
         }
-        if let Some((_, run)) = &self.place {
-            run.show_life();
+        if let Some(place) = &self.place {
+            place.1.show_life();
         }
         let report = self.report();
-        let seen_us = self.state.begin.elapsed_us(clock::boot_time());
-        let delivery = Delivery::of(&self.state, seen_us, report, self.machine.begun);
+        let seen_us = self.journal.durable().begin.elapsed_us(clock::boot_time());
+        let delivery = Delivery::of(self.journal.durable(), seen_us, report, self.machine.begun);
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let heals_next = self.machine.heals_next(clock::boot_time());
@@ -278,7 +288,7 @@ impl Keeper {
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Receiver<Result<T, StoreError>> {
         self.reread_password();
-        let options = options(&self.config, self.state.table(), self.machine.host(), &self.shape);
+        let options = options(&self.config, self.journal.durable().table(), self.machine.host(), &self.shape);
         let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
         let keep = if is_followed || (is_file && self.machine.keeps_open()) { Keep::Open } else { Keep::Closed };
         let waker = self.waker.clone();
@@ -304,7 +314,7 @@ impl Keeper {
         let attempt = self.machine.role.failures;
         match result {
             Ok(delivered) => {
-                let begun = delivered.begun.as_ref().or(self.state.recorded.as_ref());
+                let begun = delivered.begun.as_ref().or(self.journal.durable().recorded.as_ref());
                 let record_id = begun.map_or_else(String::new, |begun| begun.record_id.to_string());
                 log::info!(event = "attempt_done", attempt, record_id, ended = delivered.ended; "");
             }
@@ -333,7 +343,7 @@ impl Keeper {
 
     /// Everything that the trainer has reported until now.
     fn report(&mut self) -> Report {
-        let finished = self.state.ended.is_some();
+        let finished = self.journal.durable().ended.is_some();
         if let Some(path) = &self.config.report_path
             && let Err(error) = self.reader.read_on(path, finished)
         {
@@ -341,7 +351,7 @@ impl Keeper {
         }
         let mut report = self.reader.report().clone();
         if !finished
-            && let Some(metrics) = self.state.metrics_file()
+            && let Some(metrics) = self.journal.durable().metrics_file()
             && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })
         {
             log::warn!(event = "metrics_refused", error:%; "");
@@ -349,27 +359,19 @@ impl Keeper {
         report
     }
 
+    /// The sync of the run's end is the next event.
     fn take_over(&mut self) {
         failpoint::reached("takeover");
-        let directory = self.place.as_ref().map(|(_, run)| run);
-        let taken = take_over(directory, &self.journal, self.config.journal_number, &mut self.family);
-        let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.journal().file().try_clone()?)));
-        let event = match taken {
-            Ok((state, journal)) => {
-                (self.state, self.journal) = (state, journal);
-                KeeperEvent::TookOver
-            }
-            Err(error) => {
-                log::error!(event = "takeover_failed", error:%; "");
-                KeeperEvent::NotOurs
-            }
-        };
-        self.pending.push_back(event);
+        let directory = self.place.as_ref().map(|place| &place.1);
+        if let Err(error) = self.journal.take_over(directory, self.config.journal_number, &mut self.family) {
+            log::error!(event = "takeover_failed", error:%; "");
+            self.pending.push_back(KeeperEvent::NotOurs);
+        }
     }
 
     fn remove(&self) {
         discard_report(&self.config);
-        if let Some((home, run)) = &self.place
+        if let Some((home, run)) = self.place.as_deref()
             && let Err(error) = home.remove_run(run)
         {
             // It is delivered again later, without effect, and removed then.

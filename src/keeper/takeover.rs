@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::family::{Family, Unstopped};
@@ -26,7 +27,7 @@ const STEP: Duration = Duration::from_millis(10);
 /// Another process owns the journal now, or it cannot be written.
 pub(super) fn take_over(
     directory: Option<&RunDirectory>,
-    journal: &File,
+    journal: Arc<File>,
     number: Option<u32>,
     family: &mut Family,
 ) -> io::Result<Writer> {
@@ -34,7 +35,7 @@ pub(super) fn take_over(
         let held = || io::Error::new(io::ErrorKind::WouldBlock, "another process holds the journal's lock");
         poll_for(LOCK_WAIT, || Ok(directory.try_lock_writer()?.then_some(())))?.ok_or_else(held)?;
     }
-    let mut writer = Writer::resume(journal.try_clone()?, number)?;
+    let mut writer = Writer::resume(journal, number)?;
     if writer.state().ended.is_some() {
         return Ok(writer);
     }
@@ -55,7 +56,7 @@ pub(super) fn take_over(
     };
     let metrics = writer.state().metrics_file();
     let ended = journal::Ended { exit, usage: None, metrics, stderr_tail: None, unstopped };
-    writer.append(directory, RunEvent::Ended(ended), true)?;
+    writer.append(directory, RunEvent::Ended(ended))?;
     Ok(writer)
 }
 

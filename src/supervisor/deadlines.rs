@@ -1,7 +1,22 @@
-//! The deadlines of a run: of its present phase, and of a trainer that was asked to stop. They pause while the job is
+//! The limits and deadlines of a run: of its present phase, and of a trainer that was asked to stop. They pause while the job is
 //! stopped. Pure.
 
 use std::time::Duration;
+
+/// The time limits of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunLimits {
+    pub start_timeout: Duration,
+    pub finish_timeout: Duration,
+    /// `--timeout`
+    pub timeout: Option<Duration>,
+    /// `--kill-after`
+    pub kill_after: Duration,
+    /// `--kill-after` was given explicitly: it also bounds the wait after a relayed stop.
+    pub kill_after_stop: bool,
+    /// `--require-database`
+    pub require_database: bool,
+}
 
 /// Points of boot time.
 #[derive(Debug, Default)]

@@ -15,6 +15,8 @@ pub(super) enum SupervisorEvent {
     KeeperGone,
     /// This process received a signal other than a child's SIGCHLD.
     Signal { signal: SignalInfo, scope: SignalScope },
+    /// The scope of an earlier signal, which was not proven then.
+    Settled { signal: SignalInfo, scope: SignalScope },
     /// The fork or the exec failed.
     SpawnFailed { not_found: bool, message: String },
     /// The exec succeeded. `start_ticks` identifies the process (see `sys::leftovers`).
@@ -37,8 +39,10 @@ pub(super) enum SupervisorAction {
     StartKeeper,
     /// Fork and execute the trainer.
     Spawn,
-    /// Write a journal event; if `durable`, sync it before the next action.
-    Write { event: journal::RunEvent, durable: bool },
+    /// Write a journal event before the next action.
+    Write(journal::RunEvent),
+    /// The keeper could not sync the journal: continue it in another file.
+    MoveJournal { message: String },
     /// Send a signal, with the value that it came with.
     SignalTrainer { signal: i32, value: Option<usize> },
     /// Let the guard write the end of the run.
@@ -47,6 +51,8 @@ pub(super) enum SupervisorAction {
     StopSelf { signal: i32 },
     /// Warn the user; an empty hint is left out.
     Warn { message: String, hint: String },
+    /// The keeper has sent its last message: wait for its end, and reap it.
+    ReapKeeper,
     /// The run never began: kill the keeper and remove the journal.
     Abandon,
     /// End this process.

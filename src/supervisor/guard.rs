@@ -1,7 +1,9 @@
 //! The finalize drop guard: the only code that writes the end of a run. Whether the supervisor returns, fails or
 //! panics, the end is in the journal and the keeper is notified before the process exits.
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keeper_process::KeeperProcess;
@@ -29,8 +31,8 @@ pub struct Undelivered {
     pub state: RunState,
     /// The run's directory, if any. Holding it holds the run's lock.
     pub place: Option<(Home, RunDirectory)>,
-    /// The journal is on disk and outlives this process.
-    pub on_disk: bool,
+    /// The journal on disk, which outlives this process; none in memory.
+    pub journal: Option<Arc<File>>,
 }
 
 /// A run that has begun and has not ended.
@@ -46,24 +48,18 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
-    /// the first keeper (`started` is the result of starting it).
-    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> Written {
+    /// Publishes the run's directory (`written` is the result of writing its journal's beginning) and notifies the first keeper
+    /// (`started` is the result of starting it), which makes both durable.
+    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> io::Result<()> {
         failpoint::reached("unsettled");
         let started = self.follow_journal(written, started);
-        // Rename before the first sync: it then makes the name and the content durable together. A name without a
-        // beginning, possible after a power failure, counts as a run that never began.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
-        let directory = self.place.as_ref().map(|(_, run)| run);
-        let synced = self.writer.sync_beginning(directory)?;
-        // Sync the name even if the journal moved into memory: the report file is in that directory.
-        let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
         // Without its name the journal cannot be found later. For a journal in memory the user has already been warned.
-        if let (Err(error), Medium::Disk) = (published.and(named), self.writer.medium()) {
+        if let (Err(error), Medium::Disk) = (published, self.writer.medium()) {
             warn_memory_journal(&error);
         }
-        Ok(self.follow_journal(synced, started).and_then(|()| self.keeper.notify()))
+        started.and_then(|()| self.keeper.notify())
     }
 
     /// Replaces the keeper if the journal has moved: the present keeper has the old file open. `present` is the result
@@ -95,9 +91,16 @@ impl Guard {
     }
 
     /// Writes `event` and notifies the keeper.
-    pub(super) fn write(&mut self, event: RunEvent, durable: bool) -> Written {
+    pub(super) fn write(&mut self, event: RunEvent) -> Written {
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let appended = self.writer.append(directory, event, durable)?;
+        let appended = self.writer.append(directory, event)?;
+        Ok(self.follow_journal(appended, Ok(())).and_then(|()| self.keeper.notify()))
+    }
+
+    /// Continues the journal in another file, with a new keeper: the present one could not sync it.
+    pub(super) fn move_journal(&mut self, message: String) -> Written {
+        let directory = self.place.as_ref().map(|(_, run)| run);
+        let appended = self.writer.move_after(io::Error::other(message), directory)?;
         Ok(self.follow_journal(appended, Ok(())).and_then(|()| self.keeper.notify()))
     }
 
@@ -111,8 +114,7 @@ impl Guard {
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => false,
         };
         let stderr_tail = self.stderr_tail.as_ref().filter(|_| failed).and_then(StderrTail::read);
-        let written =
-            self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail, unstopped: None }), true)?;
+        let written = self.write(RunEvent::Ended(Ended { exit, usage, metrics, stderr_tail, unstopped: None }))?;
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)
@@ -132,7 +134,7 @@ impl Guard {
         undelivered.then(|| Undelivered {
             state: self.writer.state().clone(),
             place: self.place.take(),
-            on_disk: self.writer.medium() == Medium::Disk,
+            journal: self.writer.journal().file_on_disk(),
         })
     }
 
@@ -149,7 +151,9 @@ impl Guard {
             match self.keeper.recv()? {
                 Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored | ToSupervisor::Notice { .. })
                 | Message::Nothing => {}
-                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) | Message::Closed => break,
+                Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message).flatten()?,
+                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) => return self.keeper.reap(),
+                Message::Closed => break,
             }
         }
         Ok(())

@@ -12,6 +12,8 @@ use crate::sys::{clock, failpoint, poll, spawn, wait};
 
 /// The limit for a killed keeper to end and for the kernel to release its lock.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
+/// The limit for a keeper to end after its last message. It takes about a millisecond, and longer on busy cores.
+const END_WAIT: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(5);
 
 /// The present keeper, if there is one.
@@ -59,6 +61,17 @@ impl KeeperProcess {
             self.present = None;
         }
         Ok(message)
+    }
+
+    /// Waits for the end of a keeper that has sent its last message, and reaps it. Where the first process reaps only its own
+    /// children (`sleep infinity` in a pod), the keeper would stay a zombie.
+    pub(super) fn reap(&self) -> io::Result<()> {
+        let Some((pid, _link)) = &self.present else { return Ok(()) };
+        if wait::ends_within(*pid, END_WAIT)? {
+            return wait::reap(*pid);
+        }
+        log::info!(event = "keeper_not_reaped", keeper_pid = pid; "");
+        Ok(())
     }
 
     /// Kills the keeper and waits for its end.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::deadlines::{Deadlines, take_due};
+use super::deadlines::{Deadlines, RunLimits, take_due};
 use super::events::{SupervisorAction, SupervisorEvent};
-use super::relay::{InheritedSignals, SignalClass, SignalScope, classify};
+use super::relay::{InheritedSignals, Relay, SignalClass, SignalScope, classify};
 use crate::journal;
 use crate::link::ToSupervisor;
 use crate::record::{Reason, RecordId, TrainerExit};
@@ -33,21 +33,6 @@ const FINISH_RESTARTS_MAX: u32 = 4;
 const RESTART_FIRST: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(30);
 
-/// The time limits of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RunLimits {
-    pub start_timeout: Duration,
-    pub finish_timeout: Duration,
-    /// `--timeout`
-    pub timeout: Option<Duration>,
-    /// `--kill-after`
-    pub kill_after: Duration,
-    /// `--kill-after` was given explicitly: it also bounds the wait after a relayed stop.
-    pub kill_after_stop: bool,
-    /// `--require-database`
-    pub require_database: bool,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     /// Waiting for the record. The trainer has not been forked.
@@ -69,6 +54,8 @@ pub(super) struct SupervisorMachine {
     /// The record, as the keeper reported it last.
     record_id: Option<RecordId>,
     held_signals: Vec<SignalInfo>,
+    /// Signals whose scope is not settled yet.
+    unproven: Vec<SignalInfo>,
     /// Stop requests written since the start of the trainer.
     stops_written: u32,
     /// The signal that has stopped the trainer.
@@ -108,13 +95,20 @@ impl SupervisorMachine {
             SupervisorEvent::Keeper(message) => self.keeper_message(message),
             SupervisorEvent::KeeperGone => self.keeper_gone(now),
             SupervisorEvent::Signal { signal, scope } => self.signal(signal, scope, now),
+            SupervisorEvent::Settled { signal, scope } => {
+                if let Some(place) = self.unproven.iter().position(|other| *other == signal) {
+                    self.unproven.remove(place);
+                    let (class, relay) = classify(signal, scope, self.inherited);
+                    self.relay(signal, class, relay, now);
+                }
+            }
             SupervisorEvent::SpawnFailed { not_found, message } => {
                 self.warn(&message, String::new());
                 let code = if not_found { EXIT_NOT_FOUND } else { EXIT_NOT_EXECUTABLE };
                 self.finish(TrainerExit::NotExecuted { message }, EndAs::Code(code), now);
             }
             SupervisorEvent::Executed { pid, start_ticks } => {
-                self.write(journal::RunEvent::Started { pid, start_ticks }, false);
+                self.write(journal::RunEvent::Started { pid, start_ticks });
             }
             SupervisorEvent::TrainerEnded(exit) => {
                 let end = self.end_of(&exit);
@@ -148,7 +142,7 @@ impl SupervisorMachine {
                 if known.is_some() || matches!(self.phase, Phase::Finishing { .. }) {
                     return;
                 }
-                self.write(journal::RunEvent::Recorded(begun), false);
+                self.write(journal::RunEvent::Recorded(begun));
                 if self.phase == Phase::Starting {
                     self.start();
                 }
@@ -162,7 +156,7 @@ impl SupervisorMachine {
                 Phase::Running => self.warn(&message, hint),
                 Phase::Finishing { end, .. } => {
                     self.warn(&format!("the database does not have the end of the run: {message}"), hint);
-                    self.exit(end);
+                    self.exit_after_keeper(end);
                 }
                 Phase::Done => {}
             },
@@ -172,9 +166,10 @@ impl SupervisorMachine {
                     self.warn("the database accepts the record of the run now", String::new());
                 }
             }
+            ToSupervisor::NotSynced { message } => self.actions.push(SupervisorAction::MoveJournal { message }),
             ToSupervisor::Final => {
                 if let Phase::Finishing { end, .. } = self.phase {
-                    self.exit(end);
+                    self.exit_after_keeper(end);
                 }
             }
         }
@@ -225,6 +220,11 @@ impl SupervisorMachine {
     }
 
     fn stop_self(&mut self, signal: i32, now: Duration) {
+        // A SIGCONT among them must not wait until this process is continued.
+        for signal in std::mem::take(&mut self.unproven) {
+            let (class, relay) = classify(signal, SignalScope::SupervisorOnly, self.inherited);
+            self.relay(signal, class, relay, now);
+        }
         self.deadlines.pause(now);
         self.actions.push(SupervisorAction::StopSelf { signal });
     }
@@ -254,33 +254,39 @@ impl SupervisorMachine {
             (Phase::Starting, SignalClass::Other) => self.hold(signal),
             // There is no trainer to stop.
             (Phase::Starting | Phase::Finishing { .. }, SignalClass::Suspend) => self.stop_self(signal.number, now),
-            (Phase::Running, SignalClass::Stop) => {
-                if self.stops_written < STOPS_WRITTEN_MAX {
-                    self.stops_written += 1;
-                    self.write_stop_request(signal);
-                }
-                if relay {
-                    self.send(signal.number, signal.value);
-                }
-                if relay && self.limits.kill_after_stop {
-                    self.deadlines.kill_at_the_latest(now + self.limits.kill_after);
-                }
-                if self.stopped.is_some() {
-                    self.send(signals::SIGCONT, None);
-                }
-            }
-            (Phase::Running, SignalClass::Suspend | SignalClass::Other) => {
-                if relay {
-                    self.send(signal.number, signal.value);
-                }
-                if class == SignalClass::Suspend {
-                    self.suspended = true;
-                    self.stop_with_trainer(now);
-                }
+            (Phase::Running, SignalClass::Stop | SignalClass::Suspend | SignalClass::Other) => {
+                self.running_signal(signal, class, relay, now);
             }
             (Phase::Finishing { since, end }, SignalClass::Stop) if now >= since + FINISH_STOP_GRACE => self.exit(end),
             (Phase::Finishing { .. } | Phase::Done, SignalClass::Stop | SignalClass::Other)
             | (Phase::Done, SignalClass::Suspend) => {}
+        }
+    }
+
+    fn running_signal(&mut self, signal: SignalInfo, class: SignalClass, relay: Relay, now: Duration) {
+        if class == SignalClass::Stop && self.stops_written < STOPS_WRITTEN_MAX {
+            self.stops_written += 1;
+            self.write_stop_request(signal);
+        }
+        self.relay(signal, class, relay, now);
+        if class == SignalClass::Suspend {
+            self.suspended = true;
+            self.stop_with_trainer(now);
+        }
+    }
+
+    fn relay(&mut self, signal: SignalInfo, class: SignalClass, relay: Relay, now: Duration) {
+        match relay {
+            Relay::Later => return self.unproven.push(signal),
+            Relay::Now => self.send(signal.number, signal.value),
+            Relay::Never => {}
+        }
+        if class == SignalClass::Stop && relay == Relay::Now && self.limits.kill_after_stop {
+            self.deadlines.kill_at_the_latest(now + self.limits.kill_after);
+        }
+        // A stopped trainer could not react.
+        if class == SignalClass::Stop && self.stopped.is_some() {
+            self.send(signals::SIGCONT, None);
         }
     }
 
@@ -318,7 +324,7 @@ impl SupervisorMachine {
             Phase::Running => {
                 self.timed_out = true;
                 self.deadlines.kill_at(now + self.limits.kill_after);
-                self.write(journal::RunEvent::TimedOut { signal: signals::name(signals::SIGTERM) }, true);
+                self.write(journal::RunEvent::TimedOut { signal: signals::name(signals::SIGTERM) });
                 self.send(signals::SIGTERM, None);
                 self.send(signals::SIGCONT, None);
             }
@@ -335,8 +341,15 @@ impl SupervisorMachine {
         self.phase = Phase::Finishing { since: now, end };
         // The trainer is gone: a later stop concerns only this process.
         (self.stopped, self.suspended) = (None, false);
+        self.unproven.clear();
         self.deadlines = Deadlines::of_phase(Some(now + self.limits.finish_timeout));
         self.actions.push(SupervisorAction::WriteEnd(exit));
+    }
+
+    /// The keeper has sent its last message.
+    fn exit_after_keeper(&mut self, end: EndAs) {
+        self.actions.push(SupervisorAction::ReapKeeper);
+        self.exit(end);
     }
 
     fn exit(&mut self, end: EndAs) {
@@ -362,8 +375,8 @@ impl SupervisorMachine {
         self.actions.push(SupervisorAction::SignalTrainer { signal, value });
     }
 
-    fn write(&mut self, event: journal::RunEvent, durable: bool) {
-        self.actions.push(SupervisorAction::Write { event, durable });
+    fn write(&mut self, event: journal::RunEvent) {
+        self.actions.push(SupervisorAction::Write(event));
     }
 
     fn write_stop_request(&mut self, signal: SignalInfo) {
@@ -372,7 +385,7 @@ impl SupervisorMachine {
             Sender::Process { pid, uid } => (Some(pid), Some(uid)),
         };
         let signal = signals::name(signal.number);
-        self.write(journal::RunEvent::StopRequested { signal, sender_pid: pid, sender_uid: uid }, true);
+        self.write(journal::RunEvent::StopRequested { signal, sender_pid: pid, sender_uid: uid });
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. It starts a keeper (`keeper_process`). While the keeper starts, it writes the beginning of the journal.
 //! 2. It waits for the record, at most `--start-timeout`, then forks and executes the trainer.
-//! 3. It relays the signals that did not reach the trainer (`signal_inbox`, `relay`). Stop requests are written to the
+//! 3. It relays the signals that did not reach the trainer (`signal_inbox`, `evidence`, `relay`). Stop requests are written to the
 //!    journal first. If the job is stopped, the supervisor stops too, and its deadlines pause.
 //! 4. When the trainer ends, the drop guard (`guard`) writes the end to the journal; only then is the trainer reaped.
 //! 5. It waits until the keeper has delivered the end, at most `--finish-timeout`, and exits as the trainer did.
@@ -11,6 +11,7 @@
 
 mod deadlines;
 mod events;
+mod evidence;
 mod guard;
 mod keeper_process;
 mod machine;
@@ -18,6 +19,7 @@ mod reactor;
 mod relay;
 mod signal_inbox;
 
+pub use deadlines::RunLimits;
 pub use guard::Undelivered;
-pub use machine::{EXIT_RUNWRAP, RunLimits};
+pub use machine::EXIT_RUNWRAP;
 pub use reactor::{SupervisorConfig, SupervisorError, supervise};

@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::deadlines::RunLimits;
 use super::events::{SupervisorAction, SupervisorEvent, level_of_warnings};
 use super::guard::{Guard, Undelivered, Written, warn_memory_journal};
 use super::keeper_process::KeeperProcess;
-use super::machine::{RunLimits, SupervisorMachine};
+use super::machine::SupervisorMachine;
 use super::relay::{InheritedSignals, SignalScope};
-use super::signal_inbox::SignalInbox;
-use crate::journal::{Appended, Begin, Home, JournalFile, RunDirectory, StderrTail, Writer, discard_temporary_report};
+use super::signal_inbox::{Found, SignalInbox};
+use crate::journal::{
+    Appended, Begin, Home, JournalFile, RunDirectory, RunEvent, StderrTail, Writer, discard_temporary_report,
+};
 use crate::link::{KeeperConfig, Message, ToSupervisor};
 use crate::record::{TrainerExit, Usage};
 use crate::sys::cgroup::OomKills;
@@ -25,7 +28,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, interpreter, leftovers};
+use crate::sys::{arguments, clock, failpoint, host, inherited, interpreter, leftovers};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -85,8 +88,7 @@ pub fn supervise(
     if let Some(error) = error {
         warn_memory_journal(&error);
     }
-    // The keeper starts first: opening the database takes longest. The beginning is written and synced before the
-    // keeper gets there, so the two do not wait for each other's sync.
+    // The keeper starts first: opening the database takes longest.
     let mut keeper = KeeperProcess::new(config);
     let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
@@ -112,7 +114,7 @@ pub fn supervise(
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
         let begun = self.guard.begin(started, written);
-        self.after_write(begun)?;
+        self.note_keeper_result(begun);
         // This work overlaps with the start of the keeper.
         self.signal_inbox.start_witness();
         self.oom_kills = OomKills::start();
@@ -134,13 +136,15 @@ impl Supervisor {
     fn next_events(&mut self) -> io::Result<Vec<SupervisorEvent>> {
         let exec_result = self.exec_result.as_ref().map(File::as_fd);
         let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
-        let deadline = if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) };
+        let look_at = self.signal_inbox.look_at();
+        let wake_at = [self.machine.wake_at(), look_at].into_iter().flatten().min();
+        let deadline = if self.pending.is_empty() { wake_at } else { Some(Duration::ZERO) };
         let [signal, link, exec] = readable(fds, deadline)?;
         if exec {
             let result = self.exec_result()?;
             self.pending.extend(result);
         }
-        if signal {
+        if signal || look_at.is_some_and(|moment| moment <= clock::boot_time()) {
             self.take_signals(SignalSet::default())?;
         }
         if link {
@@ -169,7 +173,11 @@ impl Supervisor {
     /// Adds the signals and the trainer's changes to the events. `before_fork`: the signals that were pending before the
     /// fork, so that they did not reach the trainer.
     fn take_signals(&mut self, before_fork: SignalSet) -> io::Result<()> {
-        let signals = self.signal_inbox.take()?;
+        let Found { settled, signals } = self.signal_inbox.take()?;
+        for (signal, scope) in settled {
+            log::info!(event = "settled", name = signals::name(signal.number), scope:?; "");
+            self.pending.push(SupervisorEvent::Settled { signal, scope });
+        }
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
         // stopped. The trainer's end follows them: one of them may have caused it. Held by
         // `stop_request_beside_sigchld_continues_stopped_trainer`.
@@ -227,12 +235,17 @@ impl Supervisor {
                     failpoint::reached("before-spawn");
                     self.spawn()?;
                 }
-                SupervisorAction::Write { event, durable } => {
-                    let written = self.guard.write(event, durable);
+                SupervisorAction::Write(event) => {
+                    let is_request = matches!(event, RunEvent::StopRequested { .. } | RunEvent::TimedOut { .. });
+                    let written = self.guard.write(event);
                     self.after_write(written)?;
-                    if durable {
+                    if is_request {
                         failpoint::reached("written");
                     }
+                }
+                SupervisorAction::MoveJournal { message } => {
+                    let written = self.guard.move_journal(message);
+                    self.after_write(written)?;
                 }
                 SupervisorAction::SignalTrainer { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid
@@ -262,6 +275,7 @@ impl Supervisor {
                     let report_path = self.guard.keeper.config.report_path.as_deref();
                     report_path.filter(|_| is_temporary).map(discard_temporary_report);
                 }
+                SupervisorAction::ReapKeeper => self.guard.keeper.reap()?,
                 SupervisorAction::Exit(end) => return Ok(Some(end)),
             }
         }
@@ -279,6 +293,7 @@ impl Supervisor {
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
             log::info!(event = "witness_not_watching", error:%; "");
         }
+        self.signal_inbox.forget_unproven();
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
         if let Some(group) = trainer_group.filter(|_| process::foreground_group() == Some(own_group))
             && let Err(error) = process::set_foreground_group(group)
@@ -328,6 +343,10 @@ impl Supervisor {
         match spawn_trainer(&self.command, &variables, &self.signal_inbox.signals.inherited) {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
+                // `pkill -f train.py` must find the trainer alone.
+                if let Err(error) = arguments::hide_command(self.command.len(), pid) {
+                    log::info!(event = "command_shown", error:%; "");
+                }
                 self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");

@@ -18,6 +18,9 @@ pub(super) enum SignalScope {
     Group,
     /// The supervisor but not the trainer.
     SupervisorOnly,
+    /// The supervisor and, so far, not the witness. A sender may signal all processes of the job in turn (systemd, Slurm,
+    /// supervisord, `pkill -u`): the witness may still receive the signal.
+    Unproven,
     /// Undetermined: there is no witness, or its answer is missing.
     Unknown,
 }
@@ -33,18 +36,28 @@ pub(super) enum SignalClass {
     Other,
 }
 
+/// Whether a signal is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relay {
+    Never,
+    Now,
+    /// Once its scope is settled.
+    Later,
+}
+
 /// The kind of `signal`, and whether to relay it.
-pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: InheritedSignals) -> (SignalClass, bool) {
+pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: InheritedSignals) -> (SignalClass, Relay) {
     let relay = match (scope, signal.sender) {
-        (SignalScope::Group, Sender::Kernel | Sender::Process { .. }) => false,
-        (SignalScope::SupervisorOnly, Sender::Kernel | Sender::Process { .. }) => true,
-        (SignalScope::Unknown, Sender::Process { .. }) => true,
+        (SignalScope::Group, Sender::Kernel | Sender::Process { .. }) => Relay::Never,
+        (SignalScope::SupervisorOnly, Sender::Kernel | Sender::Process { .. }) => Relay::Now,
+        (SignalScope::Unproven, Sender::Kernel | Sender::Process { .. }) => Relay::Later,
+        (SignalScope::Unknown, Sender::Process { .. }) => Relay::Now,
         (SignalScope::Unknown, Sender::Kernel) => match signal.number {
             // The terminal signals the foreground group; on hangup it signals only the session leader.
-            signals::SIGHUP | signals::SIGCONT => inherited.leads_session,
+            signals::SIGHUP | signals::SIGCONT if inherited.leads_session => Relay::Now,
             // An interval timer survives exec, so it belongs to the command; runwrap sets none.
-            signals::SIGALRM | signals::SIGVTALRM | signals::SIGPROF => true,
-            _ => false,
+            signals::SIGALRM | signals::SIGVTALRM | signals::SIGPROF => Relay::Now,
+            _ => Relay::Never,
         },
     };
     let class = match signal.number {
@@ -57,34 +70,6 @@ pub(super) fn classify(signal: SignalInfo, scope: SignalScope, inherited: Inheri
     (class, relay)
 }
 
-/// Compares the signals `taken` from the supervisor's queue with those that the witness has received (`witnessed`, in
-/// order) and returns the scope of each. A recorded signal proves [`SignalScope::Group`]; an unrecorded one has the scope
-/// `unrecorded`.
-///
-/// Query the witness both before and after taking. The kernel signals the youngest member of a group first, so a group
-/// signal in the supervisor's queue is already in the witness's, and a signal that merged in the witness's queue is not
-/// yet in the supervisor's.
-///
-/// Keeps in `witnessed` only records whose signal is `still_pending` for the supervisor. Any other record belongs to a
-/// signal that merged with an earlier one in the supervisor's queue, and must not match a later signal.
-pub(super) fn scopes_of(
-    taken: &[SignalInfo],
-    witnessed: &mut Vec<SignalInfo>,
-    unrecorded: SignalScope,
-    still_pending: SignalSet,
-) -> Vec<SignalScope> {
-    let scope_of = |signal| match witnessed.iter().position(|other| other == signal) {
-        Some(place) => {
-            witnessed.remove(place);
-            SignalScope::Group
-        }
-        None => unrecorded,
-    };
-    let scopes = taken.iter().map(scope_of).collect();
-    witnessed.retain(|signal| still_pending.contains(signal.number));
-    scopes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +78,7 @@ mod tests {
 
     #[track_caller]
     fn check(number: i32, sender: Sender, scope: SignalScope, leads_session: bool, expected: (SignalClass, bool)) {
+        let expected = (expected.0, if expected.1 { Relay::Now } else { Relay::Never });
         let inherited = InheritedSignals { leads_session, ..InheritedSignals::default() };
         assert_eq!(classify(SignalInfo { number, sender, value: None }, scope, inherited), expected);
     }
@@ -104,9 +90,9 @@ mod tests {
             ..InheritedSignals::default()
         };
         for (number, expected) in [
-            (signals::SIGHUP, (SignalClass::Other, true)),
-            (signals::SIGTSTP, (SignalClass::Other, true)),
-            (signals::SIGTERM, (SignalClass::Stop, true)),
+            (signals::SIGHUP, (SignalClass::Other, Relay::Now)),
+            (signals::SIGTSTP, (SignalClass::Other, Relay::Now)),
+            (signals::SIGTERM, (SignalClass::Stop, Relay::Now)),
         ] {
             assert_eq!(classify(from(7, number), SignalScope::SupervisorOnly, inherited), expected);
         }
@@ -153,40 +139,5 @@ mod tests {
 
     fn from(pid: i32, number: i32) -> SignalInfo {
         SignalInfo { number, sender: Sender::Process { pid, uid: 0 }, value: None }
-    }
-
-    #[track_caller]
-    fn compare(
-        taken: &[SignalInfo],
-        witnessed: &[SignalInfo],
-        pending: &[i32],
-        expected: &[SignalScope],
-        left: &[SignalInfo],
-    ) {
-        let mut witnessed = witnessed.to_vec();
-        let pending = pending.iter().copied().collect();
-        assert_eq!(scopes_of(taken, &mut witnessed, SignalScope::SupervisorOnly, pending), expected);
-        assert_eq!(witnessed, left);
-    }
-
-    #[test]
-    fn a_record_matches_one_signal_of_equal_number_sender_value() {
-        use SignalScope::{Group, SupervisorOnly};
-        compare(&[from(7, 10)], &[from(7, 10)], &[], &[Group], &[]);
-        compare(&[from(7, 10), from(7, 10)], &[from(7, 10)], &[], &[Group, SupervisorOnly], &[]);
-        for other in [from(8, 10), from(7, 12), SignalInfo { sender: Sender::Kernel, ..from(7, 10) }] {
-            compare(&[from(7, 10)], &[other], &[], &[SupervisorOnly], &[]);
-        }
-        let with = |value| SignalInfo { value: Some(value), ..from(7, 40) };
-        compare(&[with(1), with(2)], &[with(2)], &[], &[SupervisorOnly, Group], &[]);
-        compare(&[from(7, 40)], &[with(1)], &[], &[SupervisorOnly], &[]);
-    }
-
-    #[test]
-    fn unmatched_record_is_kept_only_for_a_pending_signal() {
-        use SignalScope::Group;
-        compare(&[from(7, 10)], &[from(7, 10), from(7, 10)], &[], &[Group], &[]);
-        compare(&[from(7, 10)], &[from(7, 10), from(7, 10)], &[10], &[Group], &[from(7, 10)]);
-        compare(&[], &[from(7, 10), from(7, 12)], &[12], &[], &[from(7, 12)]);
     }
 }

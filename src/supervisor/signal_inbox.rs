@@ -2,11 +2,13 @@
 //! what a signal causes.
 
 use std::io;
+use std::time::Duration;
 
-use super::relay::{SignalScope, scopes_of};
+use super::evidence::Evidence;
+use super::relay::SignalScope;
 use crate::sys::signals::{self, Sender, SignalInfo, SignalSet, Signals};
 use crate::sys::witness::Witness;
-use crate::sys::{host, wait};
+use crate::sys::{clock, host, wait};
 
 /// The limit per call: a flood of signals must not hold the supervisor here.
 const TAKEN_MAX: usize = 1024;
@@ -15,13 +17,20 @@ const TAKEN_MAX: usize = 1024;
 pub(super) struct SignalInbox {
     pub(super) signals: Signals,
     witness: Option<Witness>,
-    /// Received by the witness, not yet by the supervisor.
-    witnessed: Vec<SignalInfo>,
+    evidence: Evidence,
+}
+
+/// What one look at both queues has found.
+pub(super) struct Found {
+    /// Signals of earlier looks whose scope was not proven, and is settled now.
+    pub(super) settled: Vec<(SignalInfo, SignalScope)>,
+    /// In order.
+    pub(super) signals: Vec<(SignalInfo, SignalScope)>,
 }
 
 impl SignalInbox {
-    pub(super) const fn new(signals: Signals) -> Self {
-        Self { signals, witness: None, witnessed: Vec::new() }
+    pub(super) fn new(signals: Signals) -> Self {
+        Self { signals, witness: None, evidence: Evidence::default() }
     }
 
     /// Without a witness, signals from processes are relayed and signals from the terminal are not.
@@ -35,23 +44,39 @@ impl SignalInbox {
         self.witness.as_ref().map_or(Ok(()), Witness::kill_process)
     }
 
+    /// When to look at the witness's queue again.
+    pub(super) fn look_at(&self) -> Option<Duration> {
+        self.evidence.look_at()
+    }
+
+    /// All signals that were not proven have been relayed.
+    pub(super) fn forget_unproven(&mut self) {
+        self.evidence.forget_unproven();
+    }
+
     /// Takes the pending signals in order, except those of child changes and of this process itself.
-    pub(super) fn take(&mut self) -> io::Result<Vec<(SignalInfo, SignalScope)>> {
+    pub(super) fn take(&mut self) -> io::Result<Found> {
         // Take only these: each was pending before the witness is queried, so if it was sent to the group, the witness
         // has it too. A later signal that merges in only one of the two queues waits for the next call. Held by
         // `every_signal_arrives_as_often_as_without_runwrap`.
         let pending = signals::pending()?;
         if pending.contains(signals::SIGCONT)
             && let Some(witness) = &self.witness
+            && wait::is_stopped(witness.pid)?
         {
-            // All may have been stopped and only the supervisor continued.
+            // All were stopped and only the supervisor was continued. A witness that runs is left alone: this SIGCONT would
+            // merge with one that the sender of the first sends it next.
             witness.wake()?;
         }
         // A child's end is urgent and needs no query; a SIGCHLD sent by a process does.
         let child_only = [signals::SIGCHLD].into_iter().collect();
-        if pending != SignalSet::default() && (pending != child_only || !wait::any_child_changed()?) {
+        let is_news = pending != SignalSet::default() && (pending != child_only || !wait::any_child_changed()?);
+        // Before the query: a signal is not late because the answer is.
+        let asked_at = clock::boot_time();
+        if is_news || self.look_at().is_some_and(|moment| moment <= asked_at) {
             self.query_witness();
         }
+        let settled = self.evidence.take_settled(asked_at);
         let mut taken = Vec::new();
         while taken.len() < TAKEN_MAX
             && let Some(signal) = signals::take(pending)?
@@ -60,10 +85,9 @@ impl SignalInbox {
         }
         // Query again: a signal that merged in the supervisor's queue must not match a later signal.
         let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
-        let unrecorded = if is_complete { SignalScope::SupervisorOnly } else { SignalScope::Unknown };
-        let scopes = scopes_of(&taken, &mut self.witnessed, unrecorded, signals::pending()?);
-        let signals = taken.into_iter().zip(scopes);
-        Ok(signals.filter(|(signal, _)| is_not_child_change(signal) && !self.is_own(signal)).collect())
+        taken.retain(|signal| is_not_child_change(signal) && !self.is_own(signal));
+        let scopes = self.evidence.scopes_of(&taken, is_complete, signals::pending()?, clock::boot_time());
+        Ok(Found { settled, signals: taken.into_iter().zip(scopes).collect() })
     }
 
     /// Lets the witness send SIGCONT to this process when the stopped child `pid` is continued or ends.
@@ -82,7 +106,7 @@ impl SignalInbox {
         let Some(witness) = &mut self.witness else { return false };
         match witness.query() {
             Ok(witnessed) => {
-                self.witnessed.extend(witnessed);
+                self.evidence.add(witnessed, clock::boot_time());
                 true
             }
             Err(error) => {

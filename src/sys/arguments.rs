@@ -1,5 +1,5 @@
-//! This process's command line as `ps` shows it. Overwrites secrets in it. Other processes may have read
-//! `/proc/PID/cmdline` before that: a password belongs in a file or an environment variable.
+//! This process's command line as `ps` shows it. Overwrites secrets in it, and the command that it runs. Other processes may
+//! have read `/proc/PID/cmdline` before that: a password belongs in a file or an environment variable.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -17,6 +17,30 @@ pub fn redact(secrets: &[OsString]) -> io::Result<()> {
         redact_in(&mut line, secret);
     }
     memory.write_all_at(&line, start as u64)
+}
+
+/// Overwrites the last `words` words of the command line, a command that runs as the process `pid` now, with that id: a pattern
+/// (`pkill -f`) then finds that process and not this one.
+pub fn hide_command(words: usize, pid: i32) -> io::Result<()> {
+    let [start, end, ..] = addresses()?;
+    let memory = OpenOptions::new().read(true).write(true).open("/proc/self/mem")?;
+    let mut line = vec![0; end.saturating_sub(start)];
+    memory.read_exact_at(&mut line, start as u64)?;
+    hide_last(&mut line, words, pid);
+    memory.write_all_at(&line, start as u64)
+}
+
+/// The id is left out if the words are shorter. The line keeps its length.
+fn hide_last(line: &mut [u8], words: usize, pid: i32) {
+    let ends = line.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(place, _)| place + 1).collect::<Vec<_>>();
+    let kept = ends.len().checked_sub(words + 1).and_then(|last| ends.get(last)).copied();
+    let Some(rest) = kept.and_then(|kept| line.get_mut(kept..)) else { return };
+    rest.fill(0);
+    // A NUL must remain behind it: without one, the kernel shows the environment too.
+    let id = format!("{pid}\0");
+    if let Some(room) = rest.get_mut(..id.len()) {
+        room.copy_from_slice(id.as_bytes());
+    }
 }
 
 fn redact_in(line: &mut [u8], secret: &OsStr) {
@@ -53,6 +77,20 @@ mod tests {
         redact_in(&mut line, OsStr::new(""));
         redact_in(&mut line, OsStr::new(&"x".repeat(100)));
         assert_eq!(line, b"runwrap\0-d\0********\0--set\0a=********\0");
+    }
+
+    #[test]
+    fn hides_the_last_words_and_keeps_the_length() {
+        let hidden = |line: &[u8], words, pid| {
+            let mut line = line.to_vec();
+            hide_last(&mut line, words, pid);
+            line
+        };
+        assert_eq!(hidden(b"runwrap\0-n\0x\0--\0python\0a.py\0", 2, 9711), b"runwrap\0-n\0x\0--\09711\0\0\0\0\0\0\0\0");
+        assert_eq!(hidden(b"runwrap\0--\0sh\0", 1, 4711), b"runwrap\0--\0\0\0\0", "no room");
+        assert_eq!(hidden(b"runwrap\0--\0\0sh\0\0", 3, 9), b"runwrap\0--\09\0\0\0\0", "empty words");
+        assert_eq!(hidden(b"runwrap\0sh\0", 2, 47), b"runwrap\0sh\0", "no word of its own");
+        assert_eq!(hidden(b"", 1, 7), b"");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Child status. Read an end, write it to the journal, then reap: the child stays a zombie until its end is on disk.
+//! Child status. Read an end, write it to the journal, then reap: the child stays a zombie until its end is written.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -8,10 +8,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::clock::boot_time;
-use super::poll::pause;
+use super::pidfd::PidFd;
+use super::poll::{pause, readable_within};
 use super::{process, signals};
 
-const KILL_POLL_INTERVAL: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ChildChange {
@@ -49,16 +50,33 @@ pub fn has_ended(pid: i32) -> io::Result<bool> {
 /// Kills the child `pid` and waits for its end, at most `limit`: it may be in uninterruptible sleep.
 pub fn kill(pid: i32, limit: Duration) -> io::Result<()> {
     process::send(pid, signals::SIGKILL, None)?;
+    ends_within(pid, limit).map(drop)
+}
+
+/// Waits for the end of the child `pid`. Returns false after `limit`.
+pub fn ends_within(pid: i32, limit: Duration) -> io::Result<bool> {
     let deadline = boot_time() + limit;
-    while !has_ended(pid)? && boot_time() < deadline {
-        pause(KILL_POLL_INTERVAL)?;
+    // Before Linux 5.3, and where a seccomp profile refuses pidfds, the child is polled.
+    if let Ok(Some(process)) = PidFd::open(pid) {
+        readable_within(&process, limit)?;
     }
-    Ok(())
+    while !has_ended(pid)? {
+        if boot_time() >= deadline {
+            return Ok(false);
+        }
+        pause(POLL_INTERVAL)?;
+    }
+    Ok(true)
 }
 
 /// Whether the stopped child `pid` was continued or has ended.
 pub fn has_resumed_or_ended(pid: i32) -> io::Result<bool> {
     Ok(wait_id(libc::P_PID, pid, libc::WEXITED | libc::WCONTINUED | libc::WNOWAIT)?.is_some())
+}
+
+/// Whether the child `pid` is stopped, if nothing has waited for its stop.
+pub fn is_stopped(pid: i32) -> io::Result<bool> {
+    Ok(wait_id(libc::P_PID, pid, libc::WSTOPPED | libc::WNOWAIT)?.is_some())
 }
 
 /// Whether any child has changed state.

@@ -241,9 +241,10 @@ fn journal_moves_to_a_second_file_without_a_warning() {
 // Holds: failures/directory-sync-refused
 #[test]
 fn directory_that_cannot_be_synced_is_used_without() {
-    let site = Site::sqlite();
+    // SQLite would sync directories of its own.
+    let site = Site::postgres();
     let script = "ls \"${RUNWRAP_REPORT%/*}\" >&2; : > ran; exit 3";
-    let output = output(&mut traced(&site, Hit::Supervisor, "fsync", Some("error=EINVAL"), script));
+    let output = output(&mut traced(&site, Hit::AllProcesses, "fsync", Some("error=EINVAL"), script));
     assert!(trace(&site).contains("(INJECTED)"), "{}", trace(&site));
     assert_eq!(output.status.code(), Some(3));
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -32,8 +32,11 @@ fn sent(number: i32) -> SupervisorEvent {
 }
 
 fn reached(number: i32, scope: SignalScope) -> SupervisorEvent {
-    let signal = SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
-    SupervisorEvent::Signal { signal, scope }
+    SupervisorEvent::Signal { signal: signal_info(number), scope }
+}
+
+fn signal_info(number: i32) -> SignalInfo {
+    SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None }
 }
 
 fn failed() -> ToSupervisor {
@@ -98,10 +101,7 @@ fn stop_request_is_written_durably_before_it_is_relayed() {
     let actions = machine.step(sent(signals::SIGTERM), SECOND);
     assert!(matches!(
         actions[..],
-        [
-            SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true },
-            SupervisorAction::SignalTrainer { .. }
-        ]
+        [SupervisorAction::Write(journal::RunEvent::StopRequested { .. }), SupervisorAction::SignalTrainer { .. }]
     ));
     assert_eq!(actions[1], send(signals::SIGTERM));
 }
@@ -120,13 +120,39 @@ fn kill_after_bounds_a_relayed_stop_only_if_given() {
 fn stop_sent_to_the_group_is_written_and_not_relayed() {
     let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
     let actions = machine.step(reached(signals::SIGTERM, SignalScope::Group), SECOND);
-    assert!(matches!(
-        actions[..],
-        [SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }]
-    ));
+    assert!(matches!(actions[..], [SupervisorAction::Write(journal::RunEvent::StopRequested { .. })]));
     assert_eq!(machine.step(reached(10, SignalScope::Group), SECOND), []);
     // Only a relayed stop is bounded.
     assert_eq!(machine.wake_at(), None);
+}
+
+fn settled(number: i32, scope: SignalScope) -> SupervisorEvent {
+    SupervisorEvent::Settled { signal: signal_info(number), scope }
+}
+
+#[test]
+fn unproven_stop_is_written_at_once_and_relayed_only_without_evidence() {
+    for scope in [SignalScope::SupervisorOnly, SignalScope::Group] {
+        let mut machine = running(RunLimits { timeout: None, kill_after_stop: true, ..limits() });
+        let actions = machine.step(reached(signals::SIGTERM, SignalScope::Unproven), SECOND);
+        assert!(matches!(actions[..], [SupervisorAction::Write(journal::RunEvent::StopRequested { .. })]));
+        let (relayed, kill_at) = match scope {
+            SignalScope::SupervisorOnly => (vec![send(signals::SIGTERM)], Some(12 * SECOND)),
+            SignalScope::Group | SignalScope::Unproven | SignalScope::Unknown => (vec![], None),
+        };
+        assert_eq!((machine.step(settled(signals::SIGTERM, scope), 2 * SECOND), machine.wake_at()), (relayed, kill_at));
+        assert_eq!(machine.step(settled(signals::SIGTERM, SignalScope::SupervisorOnly), 2 * SECOND), [], "once");
+    }
+}
+
+#[test]
+fn unproven_signals_are_relayed_before_the_supervisor_stops() {
+    let mut machine = running(limits());
+    let unproven = SignalScope::Unproven;
+    machine.step(reached(signals::SIGTSTP, SignalScope::Group), SECOND);
+    assert_eq!(machine.step(reached(signals::SIGCONT, unproven), SECOND), []);
+    let actions = machine.step(stopped(signals::SIGTSTP), SECOND);
+    assert_eq!(actions, [send(signals::SIGCONT), stop_self(signals::SIGTSTP)]);
 }
 
 #[test]
@@ -225,10 +251,7 @@ fn blocked_stop_request_is_held_for_the_trainer() {
     assert_eq!(machine.step(sent(signals::SIGTERM), SECOND), []);
     let actions = machine.step(recorded(), SECOND);
     assert_eq!(actions[1..3], [SupervisorAction::Spawn, send(signals::SIGTSTP)]);
-    assert!(matches!(
-        actions[3],
-        SupervisorAction::Write { event: journal::RunEvent::StopRequested { .. }, durable: true }
-    ));
+    assert!(matches!(actions[3], SupervisorAction::Write(journal::RunEvent::StopRequested { .. })));
     assert_eq!(actions[4..], [send(signals::SIGTERM)]);
 }
 
@@ -254,7 +277,7 @@ fn timeout_terminates_then_kills_and_exits_124() {
     assert_eq!(machine.step(SupervisorEvent::Tick, 70 * SECOND), [send(signals::SIGKILL)]);
     machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 71 * SECOND);
     let over = machine.step(SupervisorEvent::Keeper(ToSupervisor::Final), 72 * SECOND);
-    assert_eq!(over, [SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
+    assert_eq!(over, [SupervisorAction::ReapKeeper, SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
 // Holds: signals/before-fork-other
@@ -290,6 +313,8 @@ fn event() -> impl Strategy<Value = SupervisorEvent> {
         Just(SupervisorEvent::KeeperGone),
         (1..65).prop_map(sent),
         (1..65).prop_map(|number| reached(number, SignalScope::Group)),
+        (1..65).prop_map(|number| reached(number, SignalScope::Unproven)),
+        (1..65).prop_map(|number| settled(number, SignalScope::SupervisorOnly)),
         (1..65).prop_map(|number| SupervisorEvent::Signal {
             signal: SignalInfo { number, sender: Sender::Kernel, value: None },
             scope: SignalScope::Unknown
@@ -315,6 +340,7 @@ fn possible(event: &SupervisorEvent, spawned: bool, finished: bool) -> bool {
         SupervisorEvent::Keeper(_)
         | SupervisorEvent::KeeperGone
         | SupervisorEvent::Signal { .. }
+        | SupervisorEvent::Settled { .. }
         | SupervisorEvent::Resumed
         | SupervisorEvent::Tick => true,
     }
@@ -345,7 +371,7 @@ proptest! {
                     SupervisorAction::WriteEnd(_) => finished += 1,
                     SupervisorAction::Exit(_) => ended += 1,
                     SupervisorAction::SignalTrainer { .. } => prop_assert!(spawned > 0 && finished == 0, "signal without a trainer"),
-                    SupervisorAction::StartKeeper | SupervisorAction::Write { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
+                    SupervisorAction::StartKeeper | SupervisorAction::ReapKeeper | SupervisorAction::Write(_) | SupervisorAction::MoveJournal { .. } | SupervisorAction::StopSelf { .. } | SupervisorAction::Warn { .. } | SupervisorAction::Abandon => {}
                 }
             }
             prop_assert!(spawned <= 1 && finished <= 1 && ended <= 1);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::postgres::is_root;
-use crate::support::site::{Site, kill, output, start};
+use crate::support::site::{Site, kill, output, shell_status, start};
 use crate::support::skipped;
 use crate::support::wait::wait_until;
 
@@ -57,16 +57,21 @@ fn keeper_finalizes_after_sigkill_of_the_group() {
 /// As `pkill -f train_it.py` kills every process whose command line names the script.
 // Holds: failures/pkill-sigkill
 #[test]
-fn sigkill_by_command_line_misses_the_keeper() {
+fn sigkill_by_command_line_ends_the_trainer_alone() {
     let site = Site::sqlite();
     std::fs::write(site.path().join("train_it.py"), "import time; print('ready', flush=True); time.sleep(60)").unwrap();
     let mut running = start(site.runwrap(&["--", "python3", "train_it.py"]).stdout(Stdio::piped()));
     assert_eq!(running.line(), "ready");
-    for process in site.processes().into_iter().filter(|process| process.command.contains("train_it.py")) {
-        kill(process.pid, "KILL");
-    }
-    let record = site.record_that_is("failed");
-    assert_eq!(record["reason"], "supervisor_killed");
+    let mut found = Vec::new();
+    wait_until("runwrap hides the command", || {
+        found = site.processes();
+        found.retain(|process| process.command.contains("train_it.py"));
+        found.len() == 1
+    });
+    kill(found[0].pid, "KILL");
+    assert_eq!(shell_status(running.end()), 128 + 9);
+    let record = site.record();
+    assert_eq!((&record["reason"], &record["signal"]), (&json!("signal"), &json!("SIGKILL")));
     site.quiet();
 }
 

@@ -17,5 +17,6 @@ mod places;
 mod recovering;
 mod reporting;
 mod serving;
+mod stalling;
 mod taking_over;
 mod unlocked;

@@ -83,12 +83,12 @@ fn arguments(mut command: Command, words: &[&str]) -> Command {
 }
 
 /// Without [`LAST`], the two that cannot be caught, and the two that the C library reserves.
-fn all_signals() -> impl Iterator<Item = i32> {
+pub(super) fn all_signals() -> impl Iterator<Item = i32> {
     (1..LAST).filter(|number| ![9, 19, 32, 33].contains(number))
 }
 
 /// Keeps all cores busy until it is dropped.
-fn load() -> Vec<Running> {
+pub(super) fn load() -> Vec<Running> {
     let cores = std::thread::available_parallelism().unwrap().get();
     (0..cores).map(|_| start(Command::new("sh").args(["-c", "while :; do :; done"]))).collect()
 }

@@ -7,4 +7,5 @@ mod probe;
 mod relaying;
 mod stopping;
 mod terminal;
+mod turns;
 mod witness;

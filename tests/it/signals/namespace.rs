@@ -43,6 +43,33 @@ fn as_pid_1_it_reaps_orphans() {
     assert_eq!(output(&mut first(&site, script)).status.code(), Some(0));
 }
 
+/// A first process that waits only for its own children, as a job server or `sleep infinity` in a pod. Prints the zombies that
+/// the runs have left.
+const NO_REAPER: &str = "import os, subprocess, sys
+for _ in range(int(sys.argv[1])):
+    subprocess.run(sys.argv[2:], stderr=subprocess.DEVNULL)
+names = {pid: open(f'/proc/{pid}/stat').read() for pid in os.listdir('/proc') if pid.isdigit()}
+print([stat for stat in names.values() if stat.rsplit(')', 1)[1].split()[0] == 'Z'])";
+
+/// Each run left its keeper as a zombie.
+// Holds: failures/container-no-reaper
+#[test]
+fn no_run_leaves_a_zombie_to_a_first_process_that_reaps_none() {
+    let refusing = Site::sqlite();
+    assert!(output(&mut refusing.runwrap(&["migrate"])).status.success());
+    let connection = rusqlite::Connection::open(refusing.url().strip_prefix("sqlite:").unwrap()).unwrap();
+    let refusal = "BEFORE UPDATE ON runwrap_runs BEGIN SELECT RAISE(ABORT, 'no'); END";
+    connection.execute_batch(&format!("CREATE TRIGGER refuses {refusal}")).unwrap();
+    // A lingering keeper of the second refused run would outlive it.
+    for (site, failpoints, runs) in [(Site::sqlite(), "", 5), (Site::sqlite(), "running=panic", 5), (refusing, "", 1)] {
+        let mut command = site.program("unshare");
+        command.args(UNSHARE).args(["python3", "-c", NO_REAPER, &runs.to_string()]);
+        command.args([env!("CARGO_BIN_EXE_runwrap"), "--", "true"]).env("RUNWRAP_FAILPOINTS", failpoints);
+        assert_eq!(String::from_utf8(output(&mut command).stdout).unwrap(), "[]\n", "{failpoints}");
+        assert_eq!(site.records().len(), runs);
+    }
+}
+
 // Holds: failures/container-exit
 #[test]
 fn as_pid_1_it_ends_with_the_trainer_despite_orphans() {

@@ -1,12 +1,37 @@
 /* The process whose signals the tests count, and the one that sends them. Prints "ready PID PARENT GROUP", then a line
  * "NUMBER VALUE" for each signal that arrives (VALUE is "-" if none came with it), and ends after the last real-time signal.
- * Takes "kill TARGET NUMBER" and "queue PID NUMBER VALUE" on stdin; a sender answers "sent". */
+ * Takes "kill TARGET NUMBER", "queue PID NUMBER VALUE" and "turn GAP NUMBER PID..." (to one process after the other, GAP
+ * microseconds apart; a process that is gone is skipped) on stdin; a sender answers "sent". */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+static int in_turn(char *words)
+{
+    char *rest = NULL;
+    long gap = strtol(strtok_r(words, " \n", &rest), NULL, 10);
+    int number = atoi(strtok_r(NULL, " \n", &rest));
+    for (char *pid; (pid = strtok_r(NULL, " \n", &rest)) != NULL;) {
+        struct timespec now, end;
+        if (kill(atoi(pid), number) != 0 && errno != ESRCH)
+            return -1;
+        if (gap >= 1000) {
+            poll(NULL, 0, (int)(gap / 1000));
+            continue;
+        }
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        do
+            clock_gettime(CLOCK_MONOTONIC, &now);
+        while ((now.tv_sec - end.tv_sec) * 1000000 + (now.tv_nsec - end.tv_nsec) / 1000 < gap);
+    }
+    return 0;
+}
 
 static void heard(int number, siginfo_t *info, void *context)
 {
@@ -59,7 +84,9 @@ int main(int count, char **words)
     while (fgets(line, sizeof line, stdin) != NULL) {
         int target, number, value;
         int failed;
-        if (sscanf(line, "kill %d %d", &target, &number) == 2) {
+        if (strncmp(line, "turn ", 5) == 0) {
+            failed = in_turn(line + 5);
+        } else if (sscanf(line, "kill %d %d", &target, &number) == 2) {
             failed = kill(target, number);
         } else if (sscanf(line, "queue %d %d %d", &target, &number, &value) == 3) {
             union sigval with;
