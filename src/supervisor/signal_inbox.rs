@@ -110,8 +110,10 @@ impl SignalInbox {
                 true
             }
             Err(error) => {
-                log::info!(event = "witness_silent", error:%; "");
                 let is_slow = error.kind() == io::ErrorKind::TimedOut;
+                // The witness ends with the run.
+                let level = if is_slow { log::Level::Info } else { log::Level::Debug };
+                log::log!(level, event = "witness_silent", error:%; "");
                 if !is_slow || witness.wake().is_err() {
                     self.witness = None;
                 }
