@@ -147,7 +147,7 @@ impl Layers {
     /// The database that the strongest layer names.
     fn database(&self, env: &Env<'_>) -> Result<DatabaseTarget, ConfigError> {
         match self.strongest(&[&options::DATABASE_URL, &options::DATABASE_URL_FILE])[..] {
-            [] => parse_database("sqlite:", env)
+            [] => default_database(env)
                 .map_err(|InvalidValue { cause, hint }| ConfigError::new("the default database", cause, hint)),
             [raw] if raw.row.key == options::DATABASE_URL.key => {
                 raw.read(&|text| parse_database(values::utf8(text)?, env))
@@ -215,6 +215,14 @@ fn further_column(text: &OsStr, earlier: &[(String, String)]) -> Result<(String,
         _ => return Ok((column.to_owned(), value.to_owned())),
     };
     refuse(format!("runwrap itself writes {column}"), hint)
+}
+
+/// PostgreSQL if a variable of libpq names a server or a database, as for psql; else SQLite. A user, a port or a password alone may be
+/// meant for other programs.
+fn default_database(env: &Env<'_>) -> Result<DatabaseTarget, InvalidValue> {
+    let is_set = |name: &&str| (env.variable)(name).is_some_and(|value| !value.is_empty());
+    let names_server = ["PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE"].iter().any(is_set);
+    parse_database(if names_server { "postgres://" } else { "sqlite:" }, env)
 }
 
 /// The database whose URL is in the file `path`, with or without newlines at its end.

@@ -28,10 +28,25 @@ pub(super) fn read_url(text: &str, driver: bool) -> Result<Parameters, InvalidVa
     parameters.set("password", decoded(password, "password")?);
     addresses(hosts, &mut parameters)?;
     parameters.set("dbname", decoded(dbname, "database")?);
-    for (index, pair) in query.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+    let pairs = || query.split('&').filter(|pair| !pair.is_empty());
+    for (index, pair) in pairs().enumerate() {
         parameter(pair, index + 1, driver, &mut parameters)?;
     }
+    // SQLAlchemy's several hosts.
+    let listed: Vec<&str> = pairs().filter_map(|pair| pair.strip_prefix("host=")).collect();
+    if listed.iter().any(|host| has_port(host)) {
+        addresses(&listed.join(","), &mut parameters)?;
+    } else if listed.len() > 1 {
+        parameters.set("host", decoded(&listed.join(","), "host")?);
+    }
     Ok(parameters)
+}
+
+/// Whether a parameter `host` names its port too, as SQLAlchemy writes it: `?host=a:1&host=b:2`.
+fn has_port(host: &str) -> bool {
+    let parts = host.split_once(':');
+    parts
+        .is_some_and(|(name, port)| !name.contains(',') && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `host:port,host:port`; each host and each port is optional.

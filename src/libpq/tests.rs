@@ -106,6 +106,11 @@ fn examples_of_the_manual_are_read() {
     ] {
         means(text, &env, hosts, user, password, dbname);
     }
+    // SQLAlchemy's several hosts.
+    means("postgres://u@/db?host=a:1&host=b:2", &env, "a:1,b:2", "u", None, "db");
+    means("postgres://u@/db?host=a&host=b&port=6000", &env, "a:6000,b:6000", "u", None, "db");
+    means("postgres://u@/db?host=a:1&host=b", &env, "a:1,b:5432", "u", None, "db");
+    means("postgres://u@/db?host=::1", &env, "::1:5432", "u", None, "db");
     let options = target("postgres://u@h:5433/mydb?options=-c%20synchronous_commit%3Doff", &env).options;
     assert_eq!(options.as_deref(), Some("-c synchronous_commit=off"));
 }

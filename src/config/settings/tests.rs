@@ -263,6 +263,23 @@ fn tilde_is_expanded_in_each_path_of_each_layer() {
     refused(&homeless, &flags, "", "--state-dir ~/st: there is no home directory for ~; set HOME");
 }
 
+/// SQLite was used, without a message.
+#[test]
+fn variables_of_libpq_alone_name_the_database() {
+    let database = |variables: &[(&'static str, &'static str)], flags: &[(&'static OptionRow, &str)]| {
+        resolved(&FakeEnv::new(variables), flags, "").unwrap().database.identity()
+    };
+    assert_eq!(database(&[("PGHOST", "db"), ("PGDATABASE", "train")], &[]), "postgres://db:5432/train");
+    assert_eq!(database(&[("PGDATABASE", "train")], &[]), "postgres:///var/run/postgresql:5432/train");
+    assert_eq!(database(&[("PGHOSTADDR", "10.0.0.1"), ("PGUSER", "u")], &[]), "postgres://10.0.0.1:5432/u");
+    let file = "sqlite:/home/ml/.local/share/runwrap/runwrap.db";
+    let others = [("PGUSER", "u"), ("PGPORT", "6000"), ("PGPASSWORD", "p"), ("PGSSLMODE", "require"), ("PGHOST", "")];
+    assert_eq!(database(&others, &[]), file);
+    assert_eq!(database(&[("PGHOST", "db")], &[(&options::DATABASE_URL, "sqlite:")]), file);
+    let service = FakeEnv::new(&[("PGSERVICE", "t")]).with_file("/home/ml/.pg_service.conf", "[t]\nhost=s\n");
+    assert_eq!(resolved(&service, &[], "").unwrap().database.identity(), "postgres://s:5432/ml");
+}
+
 #[test]
 fn places_are_homeless_only_by_default_and_without_a_home() {
     let homeless = |user_home, variables: &[(&'static str, &'static str)], flags: &[(&'static OptionRow, &str)]| {

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) struct Endpoint<'a> {
     pub(super) host: &'a str,
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
-    /// The limit for each address of the host.
+    /// The limit of the whole connection to each address of the host, with TLS and login.
     pub(super) timeout: Option<Duration>,
 }
 
@@ -89,10 +89,20 @@ impl Client {
     {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let name = if is_socket(endpoint.host) { "" } else { endpoint.host };
-        let tls = tls.make_tls_connect(name).map_err(|error| io::Error::other(error.into()))?;
         let (client, connection) = runtime.block_on(async {
-            let stream = Metered::new(endpoint.open().await?, meter, metering);
-            Ok::<_, ConnectError>(config.connect_raw(stream, tls).await?)
+            let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "could not resolve any addresses");
+            for place in endpoint.places().await? {
+                let tls = tls.make_tls_connect(name).map_err(|error| io::Error::other(error.into()))?;
+                let connected = async {
+                    let stream = Metered::new(place.open().await?, meter.clone(), metering);
+                    Ok(config.connect_raw(stream, tls).await?)
+                };
+                match endpoint.within(connected).await {
+                    Err(ConnectError::Socket(error)) => failure = error,
+                    other => return other,
+                }
+            }
+            Err(ConnectError::Socket(failure))
         })?;
         let driver = Driver { runtime, connection: Box::pin(connection), is_over: false };
         Ok(Self { client, driver })
@@ -140,29 +150,40 @@ impl Drop for Driver {
     }
 }
 
-impl Endpoint<'_> {
+/// One address of an endpoint.
+enum Place {
+    Socket(String),
+    Tcp(SocketAddr),
+}
+
+impl Place {
     async fn open(&self) -> io::Result<Box<dyn Socket>> {
-        if is_socket(self.host) && self.address.is_none() {
-            let path = format!("{}/.s.PGSQL.{}", self.host, self.port);
-            return Ok(Box::new(self.within(UnixStream::connect(path)).await?));
-        }
-        let host = self.address.map_or_else(|| self.host.to_owned(), |address| address.to_string());
-        let mut failure = io::Error::new(io::ErrorKind::InvalidInput, "could not resolve any addresses");
-        for address in lookup_host((host.as_str(), self.port)).await? {
-            match self.within(TcpStream::connect(address)).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Box::new(stream));
-                }
-                Err(error) => failure = error,
+        match self {
+            Self::Socket(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
             }
         }
-        Err(failure)
+    }
+}
+
+impl Endpoint<'_> {
+    async fn places(&self) -> io::Result<Vec<Place>> {
+        if is_socket(self.host) && self.address.is_none() {
+            return Ok(vec![Place::Socket(format!("{}/.s.PGSQL.{}", self.host, self.port))]);
+        }
+        let host = self.address.map_or_else(|| self.host.to_owned(), |address| address.to_string());
+        Ok(lookup_host((host.as_str(), self.port)).await?.map(Place::Tcp).collect())
     }
 
-    async fn within<S>(&self, connected: impl Future<Output = io::Result<S>>) -> io::Result<S> {
+    async fn within<S>(&self, connected: impl Future<Output = Result<S, ConnectError>>) -> Result<S, ConnectError> {
         let Some(timeout) = self.timeout else { return connected.await };
-        let late = |_elapsed| io::Error::new(io::ErrorKind::TimedOut, "connection timed out");
+        let late = |_elapsed| {
+            let message = format!("no connection within connect_timeout={}", timeout.as_secs());
+            ConnectError::Socket(io::Error::new(io::ErrorKind::TimedOut, message))
+        };
         tokio::time::timeout(timeout, connected).await.map_err(late)?
     }
 }

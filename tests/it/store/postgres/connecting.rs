@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
+use std::time::Duration;
 
 use runwrap::config::{PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs};
 use runwrap::record::{Applied, Change};
@@ -115,6 +116,24 @@ fn each_attempt_tries_one_host() {
     assert!(transient(answer(target.clone(), 0)).contains("127.0.0.1:1/"));
     assert!(answer(target.clone(), 1).is_ok());
     assert!(answer(target, 2).is_err());
+}
+
+/// The limit was that of the connection alone: a server that accepts and is silent had the whole attempt.
+// Holds: failures/database-silent-host
+#[test]
+fn connect_timeout_bounds_the_whole_connection() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let up = tcp("127.0.0.1");
+    let deaf = PostgresHost { host: "127.0.0.1".into(), hostaddr: None, port };
+    let target = PostgresTarget { hosts: vec![deaf, up.hosts[0].clone()], connect_timeout_seconds: Some(1), ..up };
+    for sslmode in [SslMode::Disable, SslMode::Prefer, SslMode::Require] {
+        let began = std::time::Instant::now();
+        let message = transient(answer(PostgresTarget { sslmode, ..target.clone() }, 0));
+        assert!(message.contains("connect_timeout=1"), "{sslmode:?}: {message}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{sslmode:?}");
+    }
+    assert!(answer(target, 1).is_ok());
 }
 
 #[test]
