@@ -87,6 +87,8 @@ pub(super) struct KeeperMachine {
     host: u32,
     /// The supervisor has gone.
     alone: bool,
+    /// The backlog was delivered before a refused begin was tried again.
+    has_cleared: bool,
     /// When the next look at overdue runs is due. None: at the first heartbeat, so that a short run does without.
     heals_at: Option<Duration>,
     /// The last look has not ended. A database that hangs costs one thread.
@@ -233,6 +235,13 @@ impl KeeperMachine {
             StoreError::Transient { .. } => {
                 self.plan(now + backoff(self.role.failures, random));
                 return self.left_alone(now).into_iter().collect();
+            }
+            // A dead run of this state directory may hold the row that `--record-id` names.
+            StoreError::BadInput { .. } if !self.begun && !std::mem::replace(&mut self.has_cleared, true) => {
+                // The host has answered.
+                self.role.failures = self.role.failures.saturating_sub(1);
+                self.due = Some(now);
+                return vec![KeeperAction::DeliverBacklog, KeeperAction::AwaitBacklog];
             }
             StoreError::BadInput { message, hint } => (true, message, hint),
             StoreError::Permanent { message, hint } => (false, message, hint),

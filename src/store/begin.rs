@@ -178,7 +178,10 @@ impl Beginning<'_, '_> {
         let runs = self.transaction.runs_of(std::slice::from_ref(&id))?;
         if let Some(other) = runs.iter().find(|run| run.get("reason").is_none() && run.describes(&origin)) {
             let why = format!("run {} watches this row already", other.get("run_id").unwrap_or_default());
-            return Err(refused(why, "wait for that run to end, or leave --record-id out for a row of its own"));
+            return Err(refused(
+                why,
+                "wait for that run to end, run `runwrap recover` if its host is gone, or leave --record-id out",
+            ));
         }
         self.update(&id)?;
         let version = self.given_version().or(version).filter(|_| self.has_version());

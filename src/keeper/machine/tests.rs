@@ -152,6 +152,18 @@ fn host_that_answered_last_is_asked_first() {
 
 /// A keeper never tried again before the end: a right that was revoked for two seconds silenced a run for days.
 #[test]
+fn refused_begin_is_tried_again_behind_the_backlog() {
+    let mut keeper = keeper();
+    let refused = || KeeperEvent::Failed(StoreError::BadInput { message: "watched".into(), hint: "wait".into() });
+    keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
+    let first = keeper.step(refused(), SECOND, 0.5);
+    assert_eq!(first, [KeeperAction::DeliverBacklog, KeeperAction::AwaitBacklog]);
+    assert_eq!(keeper.step(KeeperEvent::Time, SECOND, 0.5), [KeeperAction::Attempt]);
+    let second = keeper.step(refused(), 2 * SECOND, 0.5);
+    assert!(matches!(second[..], [KeeperAction::Send(ToSupervisor::Failed { refused: true, .. })]));
+}
+
+#[test]
 fn refused_heartbeat_is_reported_once_and_repeated() {
     let mut keeper = keeper();
     keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);

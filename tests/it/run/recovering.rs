@@ -51,6 +51,25 @@ fn recover_ends_a_dead_run_of_this_host_within_its_lease() {
     }
 }
 
+/// A service that restarts with the same `--record-id` was refused again and again, and the dead run's row stayed in training.
+// Holds: failures/row-adopted-dead
+#[test]
+fn dead_run_is_delivered_before_its_row_is_refused() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+        site.sql("INSERT INTO training_records (id, status) VALUES (1, 'training')");
+        vanish(&site, &["--heartbeat", "200ms", "--record-id", "1"]);
+        let again = site.run(&["--record-id", "1"], "touch started");
+        let message = String::from_utf8(again.stderr).unwrap();
+        assert_eq!(again.status.code(), Some(125), "{message}");
+        assert!(message.contains("the row is \"failed\"") && message.matches("runwrap: ").count() == 2, "{message}");
+        let record = site.record();
+        assert_eq!((&record["status"], &record["reason"]), (&json!("failed"), &json!("lost")));
+        assert!(site.run_directories().is_empty() && !site.path().join("started").exists());
+        site.quiet();
+    }
+}
+
 // Holds: failures/database-permanent
 #[test]
 fn refused_end_is_reported_once_and_delivered_after_the_fix() {
