@@ -99,6 +99,11 @@ pub enum ToSupervisor {
         #[serde(serialize_with = "shortened")]
         hint: String,
     },
+    /// An attempt failed, and the keeper tries again: the cause, for a message about a deadline.
+    Retrying {
+        #[serde(serialize_with = "shortened")]
+        message: String,
+    },
     /// The database accepts the record again, after a `Failed`.
     Restored,
     /// A message for the user.

@@ -87,6 +87,8 @@ pub(super) struct KeeperMachine {
     host: u32,
     /// The supervisor has gone.
     alone: bool,
+    /// The cause of the last failure, as the supervisor knows it.
+    retrying: Option<String>,
     /// The backlog was delivered before a refused begin was tried again.
     has_cleared: bool,
     /// When the next look at overdue runs is due. None: at the first heartbeat, so that a short run does without.
@@ -201,6 +203,7 @@ impl KeeperMachine {
         let first = !std::mem::replace(&mut self.begun, true);
         self.host = self.host();
         self.role.failures = 0;
+        self.retrying = None;
         let notice = delivered.notice.map(|message| ToSupervisor::Notice { message });
         let recorded = delivered.begun.map(ToSupervisor::Recorded);
         let mut actions: Vec<KeeperAction> = notice.into_iter().chain(recorded).map(KeeperAction::Send).collect();
@@ -232,9 +235,11 @@ impl KeeperMachine {
         let attempted = self.attempt.take().map_or(self.facts, |(_, facts)| facts);
         self.role.failures = self.role.failures.saturating_add(1);
         let (refused, message, hint) = match error {
-            StoreError::Transient { .. } => {
+            StoreError::Transient { message } => {
                 self.plan(now + backoff(self.role.failures, random));
-                return self.left_alone(now).into_iter().collect();
+                let is_new = !self.alone && self.retrying.replace(message.clone()).as_ref() != Some(&message);
+                let cause = is_new.then_some(KeeperAction::Send(ToSupervisor::Retrying { message }));
+                return cause.into_iter().chain(self.left_alone(now)).collect();
             }
             // A dead run of this state directory may hold the row that `--record-id` names.
             StoreError::BadInput { .. } if !self.begun && !std::mem::replace(&mut self.has_cleared, true) => {

@@ -149,7 +149,12 @@ impl Guard {
             && readable_within(fd, deadline.saturating_sub(clock::boot_time()))?
         {
             match self.keeper.recv()? {
-                Message::Received(ToSupervisor::Recorded(_) | ToSupervisor::Restored | ToSupervisor::Notice { .. })
+                Message::Received(
+                    ToSupervisor::Recorded(_)
+                    | ToSupervisor::Restored
+                    | ToSupervisor::Notice { .. }
+                    | ToSupervisor::Retrying { .. },
+                )
                 | Message::Nothing => {}
                 Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message).flatten()?,
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) => return self.keeper.reap(),

@@ -65,6 +65,8 @@ pub(super) struct SupervisorMachine {
     timed_out: bool,
     /// Deadlines of the present phase and of a stop request.
     deadlines: Deadlines,
+    /// Why the keeper's last attempt failed.
+    last_error: Option<String>,
     restarts: u32,
     restart_at: Option<Duration>,
     /// The result of the present step.
@@ -131,7 +133,7 @@ impl SupervisorMachine {
     fn keeper_message(&mut self, message: ToSupervisor) {
         match message {
             ToSupervisor::Recorded(begun) => {
-                self.restarts = 0;
+                (self.restarts, self.last_error) = (0, None);
                 let known = self.record_id.replace(begun.record_id.clone());
                 if let Some(known) = known.as_ref().filter(|known| **known != begun.record_id) {
                     let present = &begun.record_id;
@@ -161,6 +163,7 @@ impl SupervisorMachine {
                 Phase::Done => {}
             },
             ToSupervisor::Notice { message } => self.warn(&message, String::new()),
+            ToSupervisor::Retrying { message } => self.last_error = Some(message),
             ToSupervisor::Restored => {
                 if self.phase == Phase::Running {
                     self.warn("the database accepts the record of the run now", String::new());
@@ -309,16 +312,20 @@ impl SupervisorMachine {
     }
 
     fn deadline_passed(&mut self, now: Duration) {
+        // Why the keeper's last attempt failed, if one did.
+        let cause = self.last_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         match self.phase {
             Phase::Starting if self.limits.require_database => {
                 let limit = humantime::format_duration(self.limits.start_timeout);
                 let hint = "see the log for each attempt; the trainer was not started (--require-database)".to_owned();
-                self.refuse(&format!("cannot insert the record: the database did not answer within {limit}"), hint);
+                self.refuse(
+                    &format!("cannot insert the record: the database did not answer within {limit}{cause}"),
+                    hint,
+                );
             }
             Phase::Starting => {
-                let message =
-                    "the database has not answered yet; the run starts and is recorded as soon as the database answers";
-                self.warn(message, String::new());
+                let then = "the run starts and is recorded as soon as the database answers";
+                self.warn(&format!("the database has not answered yet{cause}; {then}"), String::new());
                 self.start();
             }
             Phase::Running => {
@@ -329,8 +336,8 @@ impl SupervisorMachine {
                 self.send(signals::SIGCONT, None);
             }
             Phase::Finishing { end, .. } => {
-                let message = "the database does not have the end of the run yet; it is delivered as soon as the database answers";
-                self.warn(message, String::new());
+                let then = "it is delivered as soon as the database answers";
+                self.warn(&format!("the database does not have the end of the run yet{cause}; {then}"), String::new());
                 self.exit(end);
             }
             Phase::Done => {}

@@ -242,6 +242,32 @@ fn row_locked_past_the_exit_gets_its_end_afterwards() {
     check(&site, Since::End, hold, || superuser.borrow_mut().batch_execute("ROLLBACK").unwrap());
 }
 
+/// Only the absence of an answer was reported, not its cause.
+// Holds: failures/database-late
+#[test]
+fn a_late_database_is_reported_with_the_last_error() {
+    let server = Postgres::shared();
+    let name = server.new_database();
+    let mut admin = connect(&server.target("postgres"));
+    let limits = ["--start-timeout", "1s", "--finish-timeout", "1s", "--linger", "0s"];
+    let url = |port: u16| format!("postgres://admin@127.0.0.1:{port}/{name}?sslmode=disable");
+    let late = |url: &str, part: &str| {
+        let site = Site::with_url(url);
+        let output = site.run(&limits, "true");
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{printed}");
+        for (line, start) in printed.lines().zip(["has not answered yet: ", "does not have the end of the run yet: "]) {
+            assert!(line.contains(start) && line.contains(part), "{printed}");
+        }
+        assert_eq!(printed.lines().count(), 2, "{printed}");
+        site.quiet();
+    };
+    // Nothing listens on port 1.
+    late(&url(1), "Connection refused");
+    admin.batch_execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0; CREATE ROLE late_{name} LOGIN")).unwrap();
+    late(&url(server.port()).replace("admin@", &format!("late_{name}@")), "too many connections");
+}
+
 // Holds: failures/database-hosts
 #[test]
 fn second_host_is_used_if_the_first_refuses_or_hangs() {
