@@ -59,7 +59,14 @@ impl Server {
     pub(super) fn sort(&self, error: &postgres::Error) -> StoreError {
         let message = format!("{}: {}", self.name, cause(error));
         match error.as_db_error() {
-            Some(answer) if is_transient(answer.code()) => StoreError::Transient { message },
+            Some(answer) if answer.code().code() == "25006" => {
+                // It may be promoted.
+                let advice = "name the primary, or all hosts with target_session_attrs=read-write";
+                StoreError::Transient { message: format!("{message}: {advice}") }
+            }
+            Some(answer) if is_transient(answer.code()) && pooler_hint(answer).is_none() => {
+                StoreError::Transient { message }
+            }
             Some(answer) => StoreError::Permanent { message, hint: self.hint(answer) },
             None => match self.hint_without_answer(error) {
                 Some(hint) => StoreError::Permanent { message, hint },
@@ -72,6 +79,7 @@ impl Server {
         let code = answer.code().code();
         let mentions = |part: &str| answer.message().contains(part);
         match (code, &code[..2]) {
+            _ if pooler_hint(answer).is_some() => pooler_hint(answer).unwrap_or_default().into(),
             ("28P01", _) => "check the password: in the URL, PGPASSWORD or the password file".into(),
             ("28000", _) if mentions("valid client certificate") => {
                 "name the client's certificate with sslcert=FILE and its key with sslkey=FILE".into()
@@ -93,10 +101,19 @@ impl Server {
                 "let a user with the right to create in that schema run `runwrap migrate`, or grant it: GRANT CREATE ON SCHEMA … TO {}",
                 self.user
             ),
+            ("42501", _) if mentions("row-level security") => {
+                format!("let the policies of the table admit the rows of {}, for SELECT, INSERT and UPDATE", self.user)
+            }
             ("42501", _) => format!(
                 "grant {} SELECT, INSERT and UPDATE on the table, on runwrap_runs and runwrap_versions beside it, and USAGE on their schema and sequences",
                 self.user
             ),
+            ("23502", _) if answer.column() == Some("model_path") => {
+                "give the path with --model-path PATH, or let the column be NULL".into()
+            }
+            ("23505", _) if answer.detail().is_some_and(|detail| detail.contains("version")) => {
+                "give another version with --model-version, or leave that out for the next number".into()
+            }
             ("23502", _) => "give the column a value with --set COLUMN=VALUE, or a default in the table".into(),
             (_, "22" | "23") => {
                 "the table does not take this value: widen the column or its constraint, or change the value".into()
@@ -120,6 +137,12 @@ impl Server {
         }
         hint_for_tls(error).map(str::to_owned)
     }
+}
+
+/// A pooler's refusal of a setting, which time does not change, under SQLSTATE 08P01.
+fn pooler_hint(answer: &DbError) -> Option<&'static str> {
+    let is_option = answer.message().contains("unsupported startup parameter");
+    is_option.then_some("leave options out of the URL, or name it in ignore_startup_parameters of the pooler")
 }
 
 fn hint_for_tls(error: &postgres::Error) -> Option<&'static str> {

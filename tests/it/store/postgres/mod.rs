@@ -4,6 +4,7 @@ mod certificates;
 mod client_certificates;
 mod connecting;
 mod hanging;
+mod hints;
 mod promoting;
 mod racing;
 mod refusals;
