@@ -8,6 +8,8 @@ use crate::link::ToSupervisor;
 use crate::store::StoreError;
 use crate::store::attempt::KEPT_MAX;
 
+/// So many causes of failures are reported together.
+const CAUSES_MAX: usize = 4;
 /// The delay of the first heartbeat, which brings the pid. A shorter run saves the database one write.
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
 
@@ -87,8 +89,8 @@ pub(super) struct KeeperMachine {
     host: u32,
     /// The supervisor has gone.
     alone: bool,
-    /// The cause of the last failure, as the supervisor knows it.
-    retrying: Option<String>,
+    /// The causes of the failures since the last success, each once: each of several hosts has its own.
+    causes: Vec<String>,
     /// The backlog was delivered before a refused begin was tried again.
     has_cleared: bool,
     /// When the next look at overdue runs is due. None: at the first heartbeat, so that a short run does without.
@@ -203,7 +205,7 @@ impl KeeperMachine {
         let first = !std::mem::replace(&mut self.begun, true);
         self.host = self.host();
         self.role.failures = 0;
-        self.retrying = None;
+        self.causes.clear();
         let notice = delivered.notice.map(|message| ToSupervisor::Notice { message });
         let recorded = delivered.begun.map(ToSupervisor::Recorded);
         let mut actions: Vec<KeeperAction> = notice.into_iter().chain(recorded).map(KeeperAction::Send).collect();
@@ -237,8 +239,7 @@ impl KeeperMachine {
         let (refused, message, hint) = match error {
             StoreError::Transient { message } => {
                 self.plan(now + backoff(self.role.failures, random));
-                let is_new = !self.alone && self.retrying.replace(message.clone()).as_ref() != Some(&message);
-                let cause = is_new.then_some(KeeperAction::Send(ToSupervisor::Retrying { message }));
+                let cause = self.cause(message).filter(|_| !self.alone);
                 return cause.into_iter().chain(self.left_alone(now)).collect();
             }
             // A dead run of this state directory may hold the row that `--record-id` names.
@@ -267,6 +268,21 @@ impl KeeperMachine {
             actions.push(KeeperAction::Exit);
         }
         actions
+    }
+
+    /// The message to the supervisor about a new cause, the latest last.
+    fn cause(&mut self, message: String) -> Option<KeeperAction> {
+        if self.causes.last() == Some(&message) {
+            return None;
+        }
+        let count = self.causes.len();
+        self.causes.retain(|known| *known != message);
+        let is_known = self.causes.len() < count;
+        self.causes.push(message);
+        let surplus = self.causes.len().saturating_sub(CAUSES_MAX);
+        self.causes.drain(..surplus);
+        let message = self.causes.join("; ");
+        (!is_known).then_some(KeeperAction::Send(ToSupervisor::Retrying { message }))
     }
 
     fn overrun(&mut self, now: Duration) -> Option<KeeperAction> {

@@ -262,8 +262,12 @@ fn a_late_database_is_reported_with_the_last_error() {
         assert_eq!(printed.lines().count(), 2, "{printed}");
         site.quiet();
     };
-    // Nothing listens on port 1.
+    // Nothing listens on these ports.
     late(&url(1), "Connection refused");
+    let both = format!("postgres://admin@127.0.0.1:1,127.0.0.1:2/{name}?sslmode=disable");
+    for host in ["127.0.0.1:1/", "127.0.0.1:2/"] {
+        late(&both, host);
+    }
     admin.batch_execute(&format!("ALTER DATABASE {name} CONNECTION LIMIT 0; CREATE ROLE late_{name} LOGIN")).unwrap();
     late(&url(server.port()).replace("admin@", &format!("late_{name}@")), "too many connections");
 }
