@@ -5,6 +5,7 @@ mod client_certificates;
 mod connecting;
 mod hanging;
 mod hints;
+mod manual;
 mod promoting;
 mod racing;
 mod refusals;
