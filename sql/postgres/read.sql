@@ -45,7 +45,7 @@ SELECT CAST(max(CAST(substr(recent.version, 2) AS bigint)) AS text)
 FROM (
     SELECT
         CAST(id AS text) AS record_id,
-        CAST(version AS text) AS version
+        {version} AS version
     FROM {table}
     ORDER BY id DESC
     LIMIT {limit}

@@ -46,7 +46,7 @@ SELECT CAST(max(CAST(substr(recent.version, 2) AS INTEGER)) AS text)
 FROM (
     SELECT
         CAST(id AS text) AS record_id,
-        version
+        {version} AS version
     FROM {table}
     ORDER BY id DESC
     LIMIT {limit}

@@ -3,6 +3,7 @@
 
 use super::origin::Origin;
 use super::record_row::RecordRow;
+use super::reduction::NEXT_VERSION;
 use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Failure};
 use super::shape::without_nul;
@@ -33,7 +34,7 @@ impl Store {
         for attempt in 0..ATTEMPTS_MAX {
             let locked = (attempt > 0 || !is_new).then_some(run_id.as_str());
             let begun = self.transaction(access, locked, |transaction, found| {
-                Beginning { transaction, run, found }.begin(known, &typed)
+                Beginning { transaction, run, found, moves: false }.begin(known, &typed)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
@@ -61,6 +62,8 @@ struct Beginning<'a, 'b> {
     run: &'a Run,
     /// The run's row in `runwrap_runs`.
     found: Option<LockedRun>,
+    /// The run leaves its row to the application, which put that in the place of the run's.
+    moves: bool,
 }
 
 /// A row of the user's table, as far as a beginning looks at it.
@@ -86,7 +89,10 @@ impl Beginning<'_, '_> {
             (Number::Free(old), ..) => self.insert_again(old)?,
             // The run has had its row already: that of this number is another.
             (Number::Foreign, Some(record_id), _) if found.is_none() => self.adopt_again(record_id, known)?,
-            (Number::Foreign, ..) => self.insert_new()?,
+            (Number::Foreign, ..) => {
+                self.moves = self.found.as_ref().is_some_and(|locked| locked.owns_record);
+                self.insert_new()?
+            }
         };
         if let Some(known) = known.filter(|known| known.record_id != begun.record_id) {
             let (run_id, old, new) = (self.run.run_id, &known.record_id, &begun.record_id);
@@ -138,7 +144,7 @@ impl Beginning<'_, '_> {
         Ok(row.map(|row| Present {
             status: text(&row, "status").unwrap_or_default(),
             version: text(&row, "version"),
-            origin: row.origin(),
+            origin: row.origin(&self.transaction.shape.columns),
         }))
     }
 
@@ -149,7 +155,8 @@ impl Beginning<'_, '_> {
         let (Some(first), _) = merge(None, &Change::Begin(self.run.clone()), locked.clock) else { return Ok(()) };
         let mut values = run_row::changes(&before, &first);
         // The next change sees the new row.
-        values.extend(Origin::default().values());
+        let [created_at, started_at] = Origin::default().values();
+        values.extend([(created_at.0, self.moves.then(|| Origin::MOVED.to_owned())), started_at]);
         self.transaction.update_run(&self.run.run_id.to_string(), &values)
     }
 
@@ -191,8 +198,8 @@ impl Beginning<'_, '_> {
 
     /// Whether the row gets a version. A refused one that the user gave is replaced by the next number, a refused number left out.
     fn has_version(&self) -> bool {
-        let is_refused = self.transaction.reduction.omits("version") && self.run.version.is_none();
-        self.transaction.shape.columns.has("version") && !is_refused
+        let refused = if self.run.version.is_some() { NEXT_VERSION } else { "version" };
+        self.transaction.shape.columns.has("version") && !self.transaction.reduction.omits(refused)
     }
 
     /// The version that the user gave, as far as the column takes it.
@@ -300,9 +307,11 @@ impl Beginning<'_, '_> {
         let run_id = self.run.run_id.to_string();
         let table = self.transaction.shape.record_table.clone();
         if let Some(LockedRun { run, clock, .. }) = &self.found {
-            let is_tied = |known: Begun| known.record_id == begun.record_id && known.version == begun.version;
-            if run.is_in(&table) && run.begun().is_some_and(is_tied) {
-                return Ok(());
+            let tied = run.begun().filter(|known| run.is_in(&table) && known.record_id == begun.record_id);
+            if let Some(known) = tied {
+                // The application may change the version of its row.
+                let changed = (known.version != begun.version).then(|| ("record_version", begun.version.clone()));
+                return self.transaction.update_run(&run_id, changed.as_slice());
             }
             let tied_at = run_row::instant_text(clock.now);
             self.reset()?;

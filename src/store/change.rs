@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::origin::Origin;
+use super::origin::{Mark, Origin};
 use super::record_row::{RULE_COLUMNS, RecordRow, clean};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
@@ -42,7 +42,8 @@ impl Outcome {
     fn origin_after(&self) -> Origin {
         let start = self.after.train_start_time;
         let written = start.filter(|_| start != self.before.train_start_time && !self.is_dropped);
-        let started_at = written.map(run_row::instant_text).or_else(|| self.origin.started_at.clone());
+        let started_at =
+            written.map_or_else(|| self.origin.started_at.clone(), |at| Mark::Text(run_row::instant_text(at)));
         Origin { started_at, ..self.origin.clone() }
     }
 }
@@ -92,7 +93,7 @@ impl Store {
                 return transaction.apply_without_record(run_id, &locked, &change);
             };
             let mut values = run_row::changes(&made.before, &made.after);
-            if made.applied == Applied::Written {
+            if made.applied == Applied::Written && !locked.run.has_moved() {
                 values.extend(made.origin_after().changes(&locked.run.origin()));
             }
             transaction.update_run(run_id, &values)?;
@@ -163,7 +164,7 @@ impl Transaction<'_> {
                 return Ok(None);
             };
             let mut before = known.row();
-            let origin = known.origin();
+            let origin = known.origin(&self.shape.columns);
             if let Some(run) = run {
                 if !run.describes(&origin) {
                     return Ok(None);
@@ -271,7 +272,8 @@ impl Transaction<'_> {
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
         let runs = self.lock_runs_of(id)?;
-        let origin = self.read_columns(id, &Origin::COLUMNS)?.map(|row| row.origin()).unwrap_or_default();
+        let origin =
+            self.read_columns(id, &Origin::COLUMNS)?.map(|row| row.origin(&self.shape.columns)).unwrap_or_default();
         let run = runs.into_iter().rfind(|run| run.describes(&origin));
         let clock = self.clock()?;
         let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };

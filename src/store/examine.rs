@@ -124,6 +124,10 @@ impl Transaction<'_> {
         Ok(last)
     }
 
+    fn origins<'f>(&self, found: impl Iterator<Item = &'f Found>) -> HashMap<String, Origin> {
+        found.map(|found| (found.id.clone(), found.row.origin(&self.shape.columns))).collect()
+    }
+
     fn examine_all(&mut self, after: Option<&RecordId>, limit: u32, clock: DatabaseClock) -> Result<Page, Failure> {
         // SQLite's keys may be NULL, and come first.
         let condition = if after.is_some() { "id > $1" } else { "id IS NOT NULL" };
@@ -154,7 +158,7 @@ impl Transaction<'_> {
         let read = u64::try_from(found.len()).unwrap_or(u64::MAX);
         let examined = found.into_iter().map(|found| (self.examined(&found.row, clock), found));
         let unsound: Vec<(Examined, Found)> = examined.filter(|(examined, _)| !is_sound(examined)).collect();
-        let runs = self.last_runs(&origins(unsound.iter().map(|(_, found)| found)))?;
+        let runs = self.last_runs(&self.origins(unsound.iter().map(|(_, found)| found)))?;
         let is_integer = self.shape.columns.id_is_integer();
         let suspicious = unsound.into_iter().map(|(mut examined, Found { id, .. })| {
             if let Some(run) = runs.get(&id) {
@@ -202,7 +206,7 @@ impl Transaction<'_> {
         let most = u32::MAX.to_string();
         let lists = [("{condition}", self.session.dialect().has_status), ("{limit}", most.as_str())];
         let training = self.found("page", &names, &lists, &[Some("training")])?;
-        let runs = self.last_runs(&origins(training.iter()))?;
+        let runs = self.last_runs(&self.origins(training.iter()))?;
         let mut silent = Vec::new();
         for Found { id, row } in training {
             let mut row = row.row();
@@ -239,10 +243,6 @@ impl Transaction<'_> {
         }
         Ok(latest)
     }
-}
-
-fn origins<'f>(found: impl Iterator<Item = &'f Found>) -> HashMap<String, Origin> {
-    found.map(|found| (found.id.clone(), found.row.origin())).collect()
 }
 
 /// Whether a record has ended and its own row has no finding. The run's row is not considered.

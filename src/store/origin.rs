@@ -11,29 +11,55 @@ const ZONE_STEP_MS: i64 = 15 * 60 * 1000;
 /// No two of them are so far apart.
 const ZONES: TimeDelta = TimeDelta::hours(27);
 
-/// What proves that a row of the user's table is still the one that a run got: its `created_at` and `train_start_time`, as texts.
+/// A column as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// There is no such column, the database computes it, or nothing is known of it: it proves nothing.
+    #[default]
+    Absent,
+    Null,
+    Text(String),
+}
+
+/// What proves that a row of the user's table is still the one that a run got: its `created_at` and `train_start_time`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
-    pub(super) created_at: Option<String>,
-    pub(super) started_at: Option<String>,
+    pub(super) created_at: Mark,
+    pub(super) started_at: Mark,
+}
+
+impl Mark {
+    pub(super) fn of(text: Option<&str>) -> Self {
+        text.map_or(Self::Null, |text| Self::Text(text.to_owned()))
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Absent | Self::Null => None,
+        }
+    }
 }
 
 impl Origin {
     /// The columns of the user's table.
     pub(super) const COLUMNS: [&str; 2] = ["created_at", "train_start_time"];
+    /// In place of `row_created_at`: the run has moved to another row once. A table whose rows look like others at each change must
+    /// not get a row at each.
+    pub(super) const MOVED: &str = "moved";
 
     /// Whether the row with this origin is another one than the row that a run saw with `known`. A trainer may rewrite its start, but
     /// only a new row has both another start and another creation. All local times may have been moved to UTC since.
     pub(super) fn is_other_than(&self, known: &Self) -> bool {
-        let created = known.created_at.as_deref().map(|then| moved(self.created_at.as_deref(), then));
-        let started = known.started_at.as_deref().map(|then| moved(self.started_at.as_deref(), then));
-        let (Some(created), Some(started)) = (created, started) else { return false };
+        let (Some(created), Some(started)) = (known.created_at.text(), known.started_at.text()) else { return false };
+        let (created, started) = (moved(&self.created_at, created), moved(&self.started_at, started));
         let have_moved_alike = matches!(created, Moved::By(_)) && created == started;
         created != Moved::Not && started != Moved::Not && !have_moved_alike
     }
 
     pub(super) fn values(&self) -> [Assignment; 2] {
-        [("row_created_at", self.created_at.clone()), ("row_started_at", self.started_at.clone())]
+        let text = |mark: &Mark| mark.text().map(str::to_owned);
+        [("row_created_at", text(&self.created_at)), ("row_started_at", text(&self.started_at))]
     }
 
     /// The columns of the run's row that differ from `known`.
@@ -52,10 +78,17 @@ enum Moved {
     Otherwise,
 }
 
-fn moved(now: Option<&str>, then: &str) -> Moved {
-    let Some(now) = now else { return Moved::Otherwise };
-    let Some((one, other)) = read_instant(now).zip(read_instant(then)) else {
-        return if now == then { Moved::Not } else { Moved::Otherwise };
+fn moved(now: &Mark, then: &str) -> Moved {
+    let now = match now {
+        Mark::Absent => return Moved::Not,
+        Mark::Null => return Moved::Otherwise,
+        Mark::Text(now) => now,
+    };
+    let (one, other) = match (read_instant(now), read_instant(then)) {
+        (Some(one), Some(other)) => (one, other),
+        (None, None) if now != then => return Moved::Otherwise,
+        // The column's type has been altered.
+        _ => return Moved::Not,
     };
     let apart = one - other;
     // The column's precision may have been reduced since.
@@ -72,7 +105,7 @@ mod tests {
     use super::*;
 
     fn origin(created_at: Option<&str>, started_at: Option<&str>) -> Origin {
-        Origin { created_at: created_at.map(str::to_owned), started_at: started_at.map(str::to_owned) }
+        Origin { created_at: Mark::of(created_at), started_at: Mark::of(started_at) }
     }
 
     #[test]
@@ -80,6 +113,10 @@ mod tests {
         let known = origin(Some("2026-01-02 03:04:05.678901+00"), Some("2026-01-02 03:04:05"));
         let same = [
             known.clone(),
+            // Altered, renamed or computed columns prove nothing.
+            origin(Some("unknown"), Some("unknown")),
+            Origin { created_at: Mark::Absent, ..origin(None, Some("2027-01-01 00:00:00")) },
+            Origin { started_at: Mark::Absent, ..origin(Some("2027-01-01 00:00:00"), None) },
             origin(None, Some("2026-01-02 03:04:05")),
             origin(Some("2026-01-02 03:04:05.678901"), None),
             origin(Some("2027-01-01 00:00:00"), Some("2026-01-02 03:04:05.9")),
@@ -100,7 +137,6 @@ mod tests {
             origin(Some("2026-01-03 03:04:05.678901"), Some("2026-01-03 03:04:05.2")),
             origin(Some("2026-01-02 03:19:05.678901"), Some("2026-01-02 03:34:05")),
             origin(Some("2026-01-04 03:04:05.678901"), Some("2026-01-04 03:04:05")),
-            origin(Some("unknown"), Some("unknown")),
         ];
         for row in other {
             assert!(row.is_other_than(&known), "{row:?}");

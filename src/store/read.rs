@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::origin::Origin;
+use super::origin::{Mark, Origin};
 use super::run_row;
 use super::session::{Column, Failure};
 use super::shape::{Columns, without_nul};
@@ -185,8 +185,9 @@ impl Transaction<'_> {
 /// The origin of a row of `columns`.
 fn origin(columns: &Columns, row: &[Value]) -> Origin {
     let [created_at, started_at] = Origin::COLUMNS.map(|name| {
-        let at = columns.0.iter().position(|column| column.name == name)?;
-        row.get(at).filter(|value| !value.is_null()).map(id_of)
+        let value =
+            columns.0.iter().position(|column| column.name == name && !column.is_computed).map(|at| row.get(at));
+        value.map_or(Mark::Absent, |value| Mark::of(value.filter(|value| !value.is_null()).map(id_of).as_deref()))
     });
     Origin { created_at, started_at }
 }

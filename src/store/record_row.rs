@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Assignment;
-use super::origin::Origin;
+use super::origin::{Mark, Origin};
 use super::session::{Dialect, TOO_LONG, VALUE_BYTES_MAX};
 use super::shape::{Columns, without_nul};
 use crate::record::{Row, Status, parse_metrics, read_instant, same_json};
@@ -49,8 +49,9 @@ impl RecordRow {
         self.columns.iter().copied().zip(self.texts.iter().map(Option::as_deref))
     }
 
-    pub(super) fn origin(&self) -> Origin {
-        let [created_at, started_at] = Origin::COLUMNS.map(|name| self.get(name).map(str::to_owned));
+    pub(super) fn origin(&self, columns: &Columns) -> Origin {
+        let mark = |name: &str| if columns.has(name) { Mark::of(self.get(name)) } else { Mark::Absent };
+        let [created_at, started_at] = Origin::COLUMNS.map(mark);
         Origin { created_at, started_at }
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::Assignment;
-use super::origin::Origin;
+use super::origin::{Mark, Origin};
 use super::record_row::RecordRow;
 use super::session::Rows;
 use super::statement::list;
@@ -99,13 +99,18 @@ impl RunRow {
 
     /// Whether a row with the run's number is the run's.
     pub(super) fn describes(&self, row: &Origin) -> bool {
-        !row.is_other_than(&self.origin())
+        self.has_moved() || !row.is_other_than(&self.origin())
     }
 
     /// The origin of the run's row at the last change; nothing before the first.
     pub(super) fn origin(&self) -> Origin {
-        let known = |name: &str| self.get(name).map(str::to_owned);
+        let known = |name: &str| self.get(name).map_or(Mark::Absent, |text| Mark::Text(text.to_owned()));
         Origin { created_at: known("row_created_at"), started_at: known("row_started_at") }
+    }
+
+    /// Whether the run has moved to another row once: it keeps that whatever it looks like.
+    pub(super) fn has_moved(&self) -> bool {
+        self.get("row_created_at") == Some(Origin::MOVED)
     }
 
     /// A column as a program reads it.

@@ -5,7 +5,7 @@ use super::StoreError;
 use super::reduction::shortened;
 use super::session::{Column, Dialect, Rows};
 use super::table::TableName;
-use crate::record::{RecordId, Run};
+use crate::record::{RecordId, Run, version_number};
 
 /// The columns of the user's table that `--set` may not name, and the hint of that.
 const RESERVED_COLUMNS: [(&str, &str); 6] = [
@@ -250,8 +250,24 @@ impl Columns {
             return number.ok().map(|number| number.to_string());
         }
         let cut = self.cut("version", version);
+        // A cut number would be another.
+        if cut != version && version_number(version).is_some() {
+            return None;
+        }
         // Every encoding has this mark.
         Some(if cut == version { cut } else { cut.replace('…', "~") })
+    }
+
+    /// The version of a row as a label, in SQL.
+    pub(super) fn label_of_version(&self) -> &'static str {
+        let counts = self.get("version").is_some_and(|column| INTEGERS.contains(&column.base_type.as_str()));
+        if counts { "'v' || CAST(version AS text)" } else { "CAST(version AS text)" }
+    }
+
+    /// The number of a version in the column, if it counts.
+    pub(super) fn number_of_version(&self, version: &str) -> Option<u64> {
+        let counts = self.get("version").is_some_and(|column| INTEGERS.contains(&column.base_type.as_str()));
+        version_number(version).or_else(|| version.parse().ok().filter(|_| counts))
     }
 
     /// `text` as long as the column takes.

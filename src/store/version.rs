@@ -2,7 +2,7 @@
 
 use super::session::Failure;
 use super::transaction::Transaction;
-use crate::record::{version_key, version_label, version_number};
+use crate::record::{version_key, version_label};
 
 /// A counter is seeded from so many of the newest rows at most: a beginning must end in time.
 const SEEDED_ROWS_MAX: &str = "100000";
@@ -29,7 +29,7 @@ impl Transaction<'_> {
 
     /// Makes the counter of `name` continue above `label`, if that is a `vN`.
     pub(super) fn raise_version(&mut self, name: &str, label: Option<&str>) -> Result<(), Failure> {
-        let Some(number) = label.and_then(version_number) else { return Ok(()) };
+        let Some(number) = label.and_then(|label| self.shape.columns.number_of_version(label)) else { return Ok(()) };
         let name = &*self.reduction.encoded(name, "");
         let (table, key) = (&self.shape.record_table, version_key(name));
         let counter = self.sql("version_counter", &[]);
@@ -53,7 +53,8 @@ impl Transaction<'_> {
         let base = if let Some(base) = self.number(&counter, &[Some(table), Some(BASE)])? {
             base
         } else {
-            let highest = self.sql("highest_version", &[("{limit}", SEEDED_ROWS_MAX)]);
+            let version = self.shape.columns.label_of_version();
+            let highest = self.sql("highest_version", &[("{limit}", SEEDED_ROWS_MAX), ("{version}", version)]);
             let base = self.number(&highest, &[Some(table)])?.unwrap_or(0);
             self.raise(BASE, base, "0")?.unwrap_or(base)
         };
@@ -61,6 +62,6 @@ impl Transaction<'_> {
         let name = super::shape::without_nul(name);
         let rows = self.rows(&runs, &[Some(table), Some(&name), Some(LAST_RUN_ID)])?;
         let labels = rows.iter().filter_map(|row| row.get(2)?.as_deref());
-        Ok(labels.filter_map(version_number).max().unwrap_or(0).max(base))
+        Ok(labels.filter_map(|label| self.shape.columns.number_of_version(label)).max().unwrap_or(0).max(base))
     }
 }

@@ -7,9 +7,17 @@ use rusqlite::ErrorCode;
 use crate::store::StoreError;
 use crate::store::session::Class;
 
+/// SQLite's code, also of a statement that names a missing column.
+fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
+    if let rusqlite::Error::SqlInputError { error, .. } = error {
+        return Some(error.code);
+    }
+    error.sqlite_error_code()
+}
+
 /// The kind of an error, as far as the store acts on it.
 pub(super) fn class(error: &rusqlite::Error) -> Class {
-    match error.sqlite_error_code() {
+    match code(error) {
         Some(ErrorCode::TypeMismatch | ErrorCode::TooBig) => Class::BadValue,
         Some(ErrorCode::ConstraintViolation) => Class::Refused,
         Some(ErrorCode::Unknown) => Class::Schema,
@@ -18,9 +26,11 @@ pub(super) fn class(error: &rusqlite::Error) -> Class {
 }
 
 pub(super) fn sort(path: &Path, error: &rusqlite::Error) -> StoreError {
-    let message = format!("sqlite:{}: {error}", path.display());
+    // Without the text of the statement.
+    let cause = if let rusqlite::Error::SqlInputError { msg, .. } = error { msg.clone() } else { error.to_string() };
+    let message = format!("sqlite:{}: {cause}", path.display());
     let permanent = |hint: &str| StoreError::Permanent { message: message.clone(), hint: hint.into() };
-    let Some(code) = error.sqlite_error_code() else {
+    let Some(code) = code(error) else {
         return permanent("the table is not what runwrap takes it for: compare it with `runwrap migrate --print`");
     };
     match code {

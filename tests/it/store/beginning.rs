@@ -22,6 +22,7 @@ conformance!(
     restored_version_raises_the_counter,
     given_version_is_kept_and_raises_the_counter,
     run_begins_though_its_version_is_refused,
+    versions_in_a_column_of_numbers_are_never_reused,
     deleted_row_returns_with_its_id_and_version,
     journaled_record_is_reused_if_runwrap_runs_lost_it,
     journaled_record_is_inserted_into_a_new_database,
@@ -161,6 +162,19 @@ fn given_version_is_kept_and_raises_the_counter(place: &Place) {
     assert_eq!(begin(place, &run("new")).version.unwrap(), "v4");
 }
 
+/// Numbers in a column of numbers were given twice.
+fn versions_in_a_column_of_numbers_are_never_reused(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
+    place.sql(&format!(
+        "CREATE TABLE training_records (id {id} PRIMARY KEY, status TEXT, version INTEGER UNIQUE);
+         INSERT INTO training_records (status, version) VALUES ('completed', 2)"
+    ));
+    let given = |version: Option<&str>| {
+        begin(place, &Run { version: version.map(str::to_owned), ..run("cifar") }).version.unwrap()
+    };
+    assert_eq!([None, Some("5"), None, Some("v9"), None].map(given), ["3", "5", "6", "9", "10"]);
+}
+
 /// A version that its column does not take kept the whole record out.
 fn run_begins_though_its_version_is_refused(place: &Place) {
     let id = if place.is_postgres() { "SERIAL" } else { "INTEGER" };
@@ -172,6 +186,8 @@ fn run_begins_though_its_version_is_refused(place: &Place) {
         ),
         ("TEXT NOT NULL CHECK (length(version) < 4)", Some("2026-11-30-rc1"), "v1"),
         ("TEXT CHECK (version <> 'v1')", None, ""),
+        ("TEXT CHECK (version LIKE '%.%')", Some("release-2026"), ""),
+        ("VARCHAR(2)", Some("v123"), if place.is_postgres() { "v1" } else { "v123" }),
         ("INTEGER NOT NULL", None, "1"),
         ("INTEGER NOT NULL", Some("v7"), "7"),
         ("BIGINT NOT NULL", Some("release-9"), "1"),

@@ -14,6 +14,7 @@ mod owning;
 mod place;
 mod postgres;
 mod reading;
+mod replacing;
 mod sqlite;
 
 /// Makes two tests of each case, one per store.
