@@ -25,7 +25,7 @@ fn refused_values_name_the_option() {
     assert!(refused(&path, &run("cifar")).contains("--model-path"));
     let version = Place::postgres();
     version.sql(
-        "CREATE TABLE training_records (id SERIAL PRIMARY KEY, status TEXT, version TEXT UNIQUE CHECK (version = 'a'))",
+        "CREATE TABLE training_records (id SERIAL PRIMARY KEY, status TEXT, version TEXT NOT NULL UNIQUE CHECK (version = 'a'))",
     );
     let first = Run { version: Some("a".into()), ..run("cifar") };
     begin(&version, &first);
