@@ -1,5 +1,5 @@
 //! Appends to a run's journal. A disk error never stops a run: the journal moves to a new file in the same directory
-//! or, if that fails too, into memory.
+//! or, if that fails too, into memory. If even a memory file is refused, only this process has the journal.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,8 @@ use crate::sys::{clock, failpoint, fs};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
     Disk,
-    /// No disk was writable: the journal is lost with the processes that hold it.
+    /// No disk was writable: the journal is lost with the processes that hold it. Without a memory file (`ulimit -f`,
+    /// `ulimit -n`) that is this process alone.
     Memory,
 }
 
@@ -25,9 +26,9 @@ pub(crate) enum Appended {
     Moved(io::Error),
 }
 
-/// An open journal file.
+/// An open journal file, or none: [`Writer`] has its content.
 pub(crate) struct JournalFile {
-    file: File,
+    file: Option<File>,
     medium: Medium,
     /// The number in the file's name.
     number: u32,
@@ -44,23 +45,33 @@ pub(crate) struct Writer {
 impl JournalFile {
     /// Creates an empty journal in `directory` or, without one, in memory. The second value is the error that forced it
     /// into memory.
-    pub(crate) fn create(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
+    pub(crate) fn create(directory: Option<&RunDirectory>) -> (Self, Option<io::Error>) {
         Self::make(directory, 1, &[])
     }
 
     /// As [`JournalFile::create`], but with the number in the name and the content, durable.
-    fn make(directory: Option<&RunDirectory>, number: u32, bytes: &[u8]) -> io::Result<(Self, Option<io::Error>)> {
+    fn make(directory: Option<&RunDirectory>, number: u32, bytes: &[u8]) -> (Self, Option<io::Error>) {
         match directory.map(|directory| new_file(directory, number, bytes)) {
-            Some(Ok(file)) => Ok((Self { file, medium: Medium::Disk, number }, None)),
+            Some(Ok(file)) => (Self { file: Some(file), medium: Medium::Disk, number }, None),
             failed => {
-                let file = fs::memory_file("runwrap-journal", bytes)?;
-                Ok((Self { file, medium: Medium::Memory, number }, failed.and_then(Result::err)))
+                let file = fs::memory_file("runwrap-journal", bytes)
+                    .inspect_err(|error| log::info!(event = "no_memory_file", error:%; ""));
+                (Self { file: file.ok(), medium: Medium::Memory, number }, failed.and_then(Result::err))
             }
         }
     }
 
-    pub(crate) const fn file(&self) -> &File {
-        &self.file
+    /// `None`: no other process can read the journal.
+    pub(crate) const fn file(&self) -> Option<&File> {
+        self.file.as_ref()
+    }
+
+    fn write_at(&self, line: &[u8], offset: usize) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| write_at(file, line, offset))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), sync)
     }
 
     /// The number in the file's name; `None` in memory.
@@ -73,7 +84,7 @@ impl Writer {
     /// Writes the beginning of a run to the empty `journal`. It is durable after [`Writer::sync_beginning`].
     ///
     /// # Errors
-    /// A memory file cannot be created.
+    /// The beginning cannot be encoded.
     pub(crate) fn begin(
         journal: JournalFile,
         directory: Option<&RunDirectory>,
@@ -82,18 +93,15 @@ impl Writer {
         let state = RunState::new(begin.clone());
         let bytes = encode(&JournalEntry { seq: 0, elapsed_us: 0, event: RunEvent::Begin(Box::new(begin)) })?;
         let mut writer = Self { journal, bytes, state };
-        let written = write_at(&writer.journal.file, &writer.bytes, 0);
-        let written = writer.move_on_error(written, directory)?;
+        let written = writer.journal.write_at(&writer.bytes, 0);
+        let written = writer.move_on_error(written, directory);
         Ok((writer, written))
     }
 
     /// Makes the beginning durable.
-    ///
-    /// # Errors
-    /// A memory file cannot be created.
-    pub(crate) fn sync_beginning(&mut self, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Ok(Appended::InPlace) };
-        self.move_on_error(sync(&self.journal.file).and_then(|()| directory.sync()), Some(directory))
+    pub(crate) fn sync_beginning(&mut self, directory: Option<&RunDirectory>) -> Appended {
+        let Some(directory) = directory.filter(|_| self.medium() == Medium::Disk) else { return Appended::InPlace };
+        self.move_on_error(self.journal.sync().and_then(|()| directory.sync()), Some(directory))
     }
 
     /// Continues the journal of another process. The caller holds its lock. Truncates a torn last line. `number` is the
@@ -106,13 +114,13 @@ impl Writer {
             file.set_len(u64::try_from(complete_bytes).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
-        Ok(Self { journal: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
+        Ok(Self { journal: JournalFile { file: Some(file), medium, number: number.unwrap_or(1) }, bytes, state })
     }
 
     /// Writes `event`; if `durable`, syncs it before returning.
     ///
     /// # Errors
-    /// A memory file cannot be created.
+    /// The event cannot be encoded.
     pub(crate) fn append(
         &mut self,
         directory: Option<&RunDirectory>,
@@ -122,19 +130,20 @@ impl Writer {
         let elapsed_us = self.state.begin.elapsed_us(clock::boot_time()).max(self.state.last_elapsed_us);
         let entry = JournalEntry { seq: self.state.events, elapsed_us, event };
         let line = encode(&entry)?;
-        let written = write_at(&self.journal.file, &line, self.bytes.len());
+        let written = self.journal.write_at(&line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
         self.state.apply(&entry);
-        self.move_on_error(written.and_then(|()| if durable { sync(&self.journal.file) } else { Ok(()) }), directory)
+        let synced = written.and_then(|()| if durable { self.journal.sync() } else { Ok(()) });
+        Ok(self.move_on_error(synced, directory))
     }
 
     /// Moves the journal to a new file, durably, if `written` is an error. Never retries a failed fsync on the same file: the
     /// kernel may have dropped the pages and marked them clean.
-    fn move_on_error(&mut self, written: io::Result<()>, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        let Err(error) = written else { return Ok(Appended::InPlace) };
+    fn move_on_error(&mut self, written: io::Result<()>, directory: Option<&RunDirectory>) -> Appended {
+        let Err(error) = written else { return Appended::InPlace };
         let number = self.journal.number + 1;
-        (self.journal, _) = JournalFile::make(directory, number, &self.bytes)?;
-        Ok(Appended::Moved(error))
+        (self.journal, _) = JournalFile::make(directory, number, &self.bytes);
+        Appended::Moved(error)
     }
 
     pub(crate) const fn journal(&self) -> &JournalFile {

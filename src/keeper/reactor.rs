@@ -355,7 +355,6 @@ impl Keeper {
         failpoint::reached("takeover");
         let directory = self.place.as_ref().map(|(_, run)| run);
         let taken = take_over(directory, &self.journal, self.config.journal_number, &mut self.family);
-        let taken = taken.and_then(|writer| Ok((writer.state().clone(), writer.journal().file().try_clone()?)));
         let event = match taken {
             Ok((state, journal)) => {
                 (self.state, self.journal) = (state, journal);

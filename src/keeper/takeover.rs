@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
 use super::family::{Family, Unstopped};
-use crate::journal::{self, RunDirectory, RunEvent, Writer};
+use crate::journal::{self, RunDirectory, RunEvent, RunState, Writer};
 use crate::record::{Reason, TrainerExit};
 use crate::sys::pidfd::PidFd;
 use crate::sys::{clock, poll, signals};
@@ -20,11 +20,24 @@ const NAMED_MAX: usize = 10;
 const REAP_WAIT: Duration = Duration::from_millis(200);
 const STEP: Duration = Duration::from_millis(10);
 
-/// Ends the run in its journal, unless it has an end. `number` is the number in the journal's file name.
+/// Ends the run in its journal, unless it has an end. `number` is the number in the journal's file name. Returns the run's
+/// state, and the journal's file as it is now.
 ///
 /// # Errors
 /// Another process owns the journal now, or it cannot be written.
 pub(super) fn take_over(
+    directory: Option<&RunDirectory>,
+    journal: &File,
+    number: Option<u32>,
+    family: &mut Family,
+) -> io::Result<(RunState, File)> {
+    let writer = write_end(directory, journal, number, family)?;
+    // Without a file that holds the end, the old one stays open: no other process needs it.
+    let file = writer.journal().file().unwrap_or(journal).try_clone()?;
+    Ok((writer.state().clone(), file))
+}
+
+fn write_end(
     directory: Option<&RunDirectory>,
     journal: &File,
     number: Option<u32>,

@@ -47,15 +47,15 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Makes the beginning durable (`written` is the result of writing it), publishes the run's directory and notifies
-    /// the first keeper (`started` is the result of starting it).
-    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> Written {
+    /// the first keeper (`started` is the result of starting it). Returns whether a keeper was notified.
+    pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> io::Result<()> {
         failpoint::reached("unsettled");
         let started = self.follow_journal(written, started);
         // Rename before the first sync: it then makes the name and the content durable together. A name without a
         // beginning, possible after a power failure, counts as a run that never began.
         let published = self.place.as_ref().map_or(Ok(()), |(home, run)| home.publish(run));
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let synced = self.writer.sync_beginning(directory)?;
+        let synced = self.writer.sync_beginning(directory);
         // Sync the name even if the journal moved into memory: the report file is in that directory.
         let named = self.place.as_ref().map_or(Ok(()), |(home, _)| home.sync_names());
         failpoint::reached("journal-begun");
@@ -63,7 +63,7 @@ impl Guard {
         if let (Err(error), Medium::Disk) = (published.and(named), self.writer.medium()) {
             warn_memory_journal(&error);
         }
-        Ok(self.follow_journal(synced, started).and_then(|()| self.keeper.notify()))
+        self.follow_journal(synced, started).and_then(|()| self.keeper.notify())
     }
 
     /// Replaces the keeper if the journal has moved: the present keeper has the old file open. `present` is the result
@@ -116,6 +116,18 @@ impl Guard {
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)
+    }
+
+    /// Ends the keeper, to make room for the trainer, and starts none again. Returns false if there is none.
+    pub(super) fn end_keeper(&mut self) -> io::Result<bool> {
+        if self.keeper.link_fd().is_none() {
+            return Ok(false);
+        }
+        let hint = "raise the limit by 8, with `ulimit -u`";
+        log::warn!(event = "keeper_gave_way", hint;
+            "too few processes are allowed: there is no keeper, and the record is written at the end");
+        self.keeper.has_room = false;
+        self.keeper.kill().map(|()| true)
     }
 
     /// Removes a run that never began, so that it is never delivered.

@@ -46,6 +46,8 @@ pub struct RunLimits {
     pub kill_after_stop: bool,
     /// `--require-database`
     pub require_database: bool,
+    /// Whether a keeper can be started. Otherwise the trainer starts at once and the caller delivers the end.
+    pub has_keeper: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +88,8 @@ pub(super) struct SupervisorMachine {
 
 impl SupervisorMachine {
     pub(super) fn new(limits: RunLimits, inherited: InheritedSignals, now: Duration) -> Self {
-        let deadlines = Deadlines::of_phase(Some(now + limits.start_timeout));
+        let wait = if limits.has_keeper { limits.start_timeout } else { Duration::ZERO };
+        let deadlines = Deadlines::of_phase(Some(now + wait));
         Self { limits, inherited, deadlines, ..Self::default() }
     }
 
@@ -210,6 +213,11 @@ impl SupervisorMachine {
         self.deadlines = Deadlines::of_phase(self.limits.timeout.map(|timeout| now + timeout));
     }
 
+    /// The keeper was ended to make room for the trainer, for good.
+    pub(super) const fn keeper_gave_way(&mut self) {
+        self.limits.has_keeper = false;
+    }
+
     fn refuse(&mut self, message: &str, hint: String) {
         self.phase = Phase::Done;
         self.warn(message, hint);
@@ -304,6 +312,11 @@ impl SupervisorMachine {
 
     fn deadline_passed(&mut self, now: Duration) {
         match self.phase {
+            Phase::Starting if self.limits.require_database && !self.limits.has_keeper => {
+                let hint = "leave out --require-database to start the trainer nonetheless".to_owned();
+                self.refuse("cannot insert the record without a keeper", hint);
+            }
+            Phase::Starting if !self.limits.has_keeper => self.start(),
             Phase::Starting if self.limits.require_database => {
                 let limit = humantime::format_duration(self.limits.start_timeout);
                 let hint = "see the log for each attempt; the trainer was not started (--require-database)".to_owned();
@@ -337,6 +350,9 @@ impl SupervisorMachine {
         (self.stopped, self.suspended) = (None, false);
         self.deadlines = Deadlines::of_phase(Some(now + self.limits.finish_timeout));
         self.actions.push(SupervisorAction::WriteEnd(exit));
+        if !self.limits.has_keeper {
+            self.exit(end);
+        }
     }
 
     fn exit(&mut self, end: EndAs) {

@@ -1,7 +1,6 @@
 //! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -23,7 +22,7 @@ use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
-use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
+use crate::sys::spawn::{ExecResult, Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
 use crate::sys::{clock, failpoint, host, inherited, interpreter, leftovers};
 
@@ -55,7 +54,7 @@ struct Supervisor {
     command: Vec<OsString>,
     stderr_tail_bytes: u64,
     /// From the fork until the result of the exec is known.
-    exec_result: Option<File>,
+    exec_result: Option<ExecResult>,
     oom_kills: OomKills,
     /// Of the trainer that has ended, until its end is written.
     usage: Option<Usage>,
@@ -81,13 +80,13 @@ pub fn supervise(
         blocked: signals.inherited.iter().map(|signal| signal as i32).collect(),
     };
     let directory = place.as_ref().map(|(_, run)| run);
-    let (journal, error) = JournalFile::create(directory).map_err(SupervisorError::Journal)?;
+    let (journal, error) = JournalFile::create(directory);
     if let Some(error) = error {
         warn_memory_journal(&error);
     }
     // The keeper starts first: opening the database takes longest. The beginning is written and synced before the
     // keeper gets there, so the two do not wait for each other's sync.
-    let mut keeper = KeeperProcess::new(config);
+    let mut keeper = KeeperProcess::new(config, limits.has_keeper);
     let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
     // `gather` may wait for a directory server or a file server. Until it returns, signals act as in the bare command;
@@ -111,8 +110,8 @@ pub fn supervise(
 
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
-        let begun = self.guard.begin(started, written);
-        self.after_write(begun)?;
+        let notified = self.guard.begin(started, written);
+        self.note_keeper_result(notified);
         // This work overlaps with the start of the keeper.
         self.signal_inbox.start_witness();
         self.oom_kills = OomKills::start();
@@ -132,10 +131,12 @@ impl Supervisor {
 
     /// Waits for the next events, at most until the machine's next deadline.
     fn next_events(&mut self) -> io::Result<Vec<SupervisorEvent>> {
-        let exec_result = self.exec_result.as_ref().map(File::as_fd);
-        let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
+        let exec_result = self.exec_result.as_ref().and_then(ExecResult::fd);
+        let signals = &self.signal_inbox.signals;
+        let fds = [signals.fd.as_ref().map(AsFd::as_fd), self.guard.keeper.link_fd(), exec_result];
         let deadline = if self.pending.is_empty() { self.machine.wake_at() } else { Some(Duration::ZERO) };
-        let [signal, link, exec] = readable(fds, deadline)?;
+        let [signal, link, exec] = readable(fds, signals.wake_at(deadline))?;
+        let signal = signal || signals.fd.is_none();
         if exec {
             let result = self.exec_result()?;
             self.pending.extend(result);
@@ -157,7 +158,7 @@ impl Supervisor {
     /// The event of the exec, once.
     fn exec_result(&mut self) -> io::Result<Option<SupervisorEvent>> {
         let (Some(pid), Some(result)) = (self.guard.trainer_pid, self.exec_result.take()) else { return Ok(None) };
-        let Some(error) = exec_error(result)? else {
+        let Some(error) = result.error()? else {
             // The trainer is not reaped yet, so the id is still its own. Without /proc the keeper stops only marked processes.
             let start_ticks = leftovers::identify(pid).ok().flatten().map(|id| id.start_ticks);
             return Ok(Some(SupervisorEvent::Executed { pid, start_ticks }));
@@ -325,13 +326,28 @@ impl Supervisor {
         let home = self.guard.place.as_ref().map(|(home, _)| home);
         let outer_run = std::env::var("RUNWRAP_RUN_ID").unwrap_or_default();
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes, home, &outer_run);
-        match spawn_trainer(&self.command, &variables, &self.signal_inbox.signals.inherited) {
+        let spawn = |inbox: &SignalInbox| spawn_trainer(&self.command, &variables, &inbox.signals.inherited);
+        let mut spawned = spawn(&self.signal_inbox);
+        // `ulimit -u`: the trainer needs the place of the witness or the keeper.
+        while spawned.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            && (self.signal_inbox.end_witness() || self.guard.end_keeper()?)
+        {
+            spawned = spawn(&self.signal_inbox);
+        }
+        if !self.guard.keeper.has_room {
+            self.machine.keeper_gave_way();
+        }
+        match spawned {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
                 self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
                 self.take_signals(pending_before)?;
+                if self.exec_result.as_ref().is_some_and(|result| result.fd().is_none()) {
+                    let result = self.exec_result()?;
+                    self.pending.extend(result);
+                }
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
@@ -349,7 +365,10 @@ fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
     let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
     let not_found = error.kind() == io::ErrorKind::NotFound;
     let interpreter = if not_found { interpreter::missing_interpreter(program) } else { None };
-    let cause = interpreter.unwrap_or_else(|| process::error_text(error));
+    // EAGAIN of a fork: `Try again` would not name the cause.
+    let too_many =
+        (error.kind() == io::ErrorKind::WouldBlock).then(|| "too few processes are allowed (ulimit -u)".to_owned());
+    let cause = interpreter.or(too_many).unwrap_or_else(|| process::error_text(error));
     SupervisorEvent::SpawnFailed { not_found, message: format!("cannot run {}: {cause}", program.display()) }
 }
 

@@ -22,6 +22,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
+mod shared_number;
 pub mod signals;
 pub mod spawn;
 pub mod wait;

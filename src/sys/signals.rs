@@ -4,10 +4,16 @@
 
 use std::io;
 use std::mem::size_of;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::clock::boot_time;
+
+/// How often pending signals are looked for without a signalfd.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The size of a signalfd record, in bytes.
 pub(super) const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
@@ -33,8 +39,8 @@ pub enum Sender {
 /// All signals that can be blocked, blocked and readable. A fault of this process (SIGSEGV, …) kills it in spite of the
 /// mask, so a fault signal that is read here was sent by a process.
 pub struct Signals {
-    /// Readable while a signal is pending.
-    pub fd: SignalFd,
+    /// Readable while a signal is pending. `None` if this process may open no further descriptor: see [`Signals::wake_at`].
+    pub fd: Option<SignalFd>,
     /// The mask before [`Signals::block_all`]. The trainer inherits it.
     pub inherited: SigSet,
 }
@@ -47,8 +53,17 @@ impl Signals {
         blocked.thread_set_mask()?;
         // Some parents leave SIGCHLD ignored. Then the kernel reaps children itself and sends no SIGCHLD.
         set_action(SIGCHLD, libc::SIG_DFL)?;
-        let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { fd, inherited })
+        let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        Ok(Self { fd: fd.ok(), inherited })
+    }
+
+    /// The end of a wait for signals: `deadline`, or sooner if no descriptor shows a pending signal.
+    pub fn wake_at(&self, deadline: Option<Duration>) -> Option<Duration> {
+        if self.fd.is_some() {
+            return deadline;
+        }
+        let next_look = boot_time() + LOOK_INTERVAL;
+        Some(deadline.map_or(next_look, |deadline| deadline.min(next_look)))
     }
 
     /// Runs `work` under the inherited mask: pending and new signals act as in the bare command. PID 1 of a container

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -16,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, chdir, execv, execve, fork, getpid, getppid, pipe2, setsid, write};
 
 use super::leftovers::RUN_ID;
+use super::shared_number::SharedNumber;
 use super::{failpoint, inherited, signals};
 
 /// This binary, even after the file was replaced on disk.
@@ -31,23 +32,46 @@ const NAMED_BY_PIDFD: &str = "LISTEN_PIDFDID";
 const PID_LEN_MAX: usize = 10;
 
 /// Enough for a few system calls.
-const KEEPER_STACK_BYTES: usize = 64 * 1024;
+const CHILD_STACK_BYTES: usize = 64 * 1024;
 
 /// A forked trainer.
 pub struct Trainer {
     pub pid: i32,
-    /// For [`exec_error`]. Readable once the exec has succeeded or failed.
-    pub exec_result: File,
+    pub exec_result: ExecResult,
     /// The signals that were pending before the fork: only those did not reach the trainer. From the fork on, a signal
     /// to the process group reaches the trainer too.
     pub pending_before: signals::SignalSet,
 }
 
-/// The error of the exec; `None` if the command runs. Call it when `exec_result` is readable.
-pub fn exec_error(mut exec_result: File) -> io::Result<Option<io::Error>> {
-    let mut errno = [0; 4];
-    let length = exec_result.read(&mut errno)?;
-    Ok((length == 4).then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+/// The result of the exec.
+pub enum ExecResult {
+    /// Readable once the exec has succeeded or failed.
+    Pending(File),
+    /// The error's number; 0 if the command runs.
+    Known(i32),
+}
+
+impl ExecResult {
+    /// Readable once [`ExecResult::error`] may be called; `None` if it may be called now.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pending(file) => Some(file.as_fd()),
+            Self::Known(_) => None,
+        }
+    }
+
+    /// The error of the exec; `None` if the command runs.
+    pub fn error(self) -> io::Result<Option<io::Error>> {
+        let errno = match self {
+            Self::Known(errno) => errno,
+            Self::Pending(mut file) => {
+                let mut errno = [0; 4];
+                let length = file.read(&mut errno)?;
+                if length == 4 { i32::from_ne_bytes(errno) } else { 0 }
+            }
+        };
+        Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+    }
 }
 
 /// A variable of the trainer's environment, `None` for one that it must not inherit.
@@ -59,7 +83,11 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
     // 1. Allocate before the fork.
     let own_pid = getpid();
     let mut image = Image::new(command, variables, own_pid)?;
-    let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
+    let (exec_result, reporter) = match pipe2(OFlag::O_CLOEXEC) {
+        Ok(both) => both,
+        Err(Errno::EMFILE | Errno::ENFILE) => return spawn_suspended(&mut image, inherited_mask, own_pid),
+        Err(errno) => return Err(errno.into()),
+    };
     // 2. Read the pending signals and fork at once, with all signals blocked. A signal between the two calls would be
     // counted as delivered to the trainer.
     let pending_before = signals::pending()?;
@@ -67,7 +95,8 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
     // makes only system calls before it executes or exits.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
-            Ok(Trainer { pid: child.as_raw(), exec_result: File::from(exec_result), pending_before })
+            let exec_result = ExecResult::Pending(File::from(exec_result));
+            Ok(Trainer { pid: child.as_raw(), exec_result, pending_before })
         }
         ForkResult::Child => {
             let Err(errno) = become_trainer(&mut image, inherited_mask, own_pid);
@@ -77,6 +106,23 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
     }
 }
 
+/// As [`spawn_trainer`], without a descriptor: suspends this process until the exec, and reads its error from memory that
+/// both processes share. An exec that hangs suspends this process too, so it is the second choice.
+fn spawn_suspended(image: &mut Image, mask: &SigSet, own_pid: Pid) -> io::Result<Trainer> {
+    let shared = SharedNumber::new()?;
+    let mut stack = vec![0; CHILD_STACK_BYTES];
+    let pending_before = signals::pending()?;
+    let child = || {
+        let Err(errno) = become_trainer(image, mask, own_pid);
+        shared.set(errno as i32);
+        127
+    };
+    // SAFETY: the process has one thread. The child has a copy of its memory, runs on the copy of `stack`, and makes only
+    // system calls before it executes or exits.
+    let spawned = unsafe { clone(Box::new(child), &mut stack, CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD)) };
+    Ok(Trainer { pid: spawned?.as_raw(), exec_result: ExecResult::Known(shared.get()), pending_before })
+}
+
 /// Runs in the child. Returns only on failure.
 fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<Infallible> {
     // 3. Die with the supervisor, even if it died before prctl.
@@ -84,8 +130,8 @@ fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<
     if getppid() != parent {
         exit_child()
     }
-    // 4. Restore the actions and descriptors that Rust's runtime and `Signals` changed.
-    for signal in [libc::SIGPIPE, libc::SIGCHLD] {
+    // 4. Restore the actions and descriptors that Rust's runtime, `Signals` and `process` changed.
+    for signal in [libc::SIGPIPE, libc::SIGCHLD, libc::SIGXFSZ] {
         let is_ignored = inherited::ignored().contains(signal);
         signals::set_action(signal, if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL })?;
     }
@@ -169,7 +215,7 @@ pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> 
     // lowest such number: RLIMIT_NOFILE may be small.
     let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
     let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
-    let mut stack = vec![0; KEEPER_STACK_BYTES];
+    let mut stack = vec![0; CHILD_STACK_BYTES];
     let child = || {
         let _errno = become_keeper(&argv, &env, &null, &high);
         127

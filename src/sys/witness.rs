@@ -62,6 +62,7 @@ impl Witness {
     pub fn start(signals: &Signals) -> io::Result<Self> {
         // Before the fork: the child makes only system calls.
         let [start, _, _, end] = arguments::addresses()?;
+        let signals = signals.fd.as_ref().ok_or(io::ErrorKind::Unsupported)?.as_raw_fd();
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         let parent = getpid();
         // SAFETY: the process has one thread, and the child makes only system calls and ends without returning.
@@ -73,9 +74,7 @@ impl Witness {
                 Ok(Self { process, pid: child.as_raw(), socket, queries: 0 })
             }
             ForkResult::Child => {
-                if hide_identity((start, end), parent).is_ok()
-                    && keep_only(theirs.as_raw_fd(), signals.fd.as_raw_fd()).is_ok()
-                {
+                if hide_identity((start, end), parent).is_ok() && keep_only(theirs.as_raw_fd(), signals).is_ok() {
                     serve_queries();
                 }
                 // SAFETY: ends the forked child without running the parent's destructors.

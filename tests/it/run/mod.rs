@@ -8,6 +8,7 @@ mod guard;
 mod healing;
 mod keeping;
 mod leaving;
+mod limits;
 mod lingering;
 mod mirroring;
 mod moving;
