@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod cgroup;
 pub mod clock;
 pub mod core_dump;
+mod descriptors;
 pub mod failpoint;
 pub mod file_system;
 pub mod fs;

@@ -15,6 +15,7 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, chdir, execv, execve, fork, getpid, getppid, pipe2, setsid, write};
 
+use super::descriptors::{close_from, close_on_exec_from, open_descriptors};
 use super::leftovers::RUN_ID;
 use super::shared_number::SharedNumber;
 use super::{failpoint, inherited, signals};
@@ -216,8 +217,12 @@ pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> 
     let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
     let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
     let mut stack = vec![0; CHILD_STACK_BYTES];
+    let (open, path) = (open_descriptors(), own_path());
     let child = || {
-        let _errno = become_keeper(&argv, &env, &null, &high);
+        let _errno = become_keeper((&argv, &env), &null, &high, &open).map_err(|errno| match (errno, &path) {
+            (Errno::ENOENT, Some(path)) => execve(path, &argv, &env).map_or_else(|errno| errno, |never| match never {}),
+            _ => errno,
+        });
         127
     };
     // SAFETY: this process is suspended until the child executes or exits, and the child runs on its own stack. In the
@@ -228,7 +233,12 @@ pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> 
     Ok(spawned?.as_raw())
 }
 
-fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[OwnedFd]) -> nix::Result<Infallible> {
+fn become_keeper(
+    (argv, env): (&[CString], &[CString]),
+    null: &OwnedFd,
+    high: &[OwnedFd],
+    open: &[RawFd],
+) -> nix::Result<Infallible> {
     setsid()?;
     chdir(c"/")?;
     for target in 0..3 {
@@ -239,7 +249,7 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[Owne
         duplicate(fd.as_raw_fd(), next)?;
         next += 1;
     }
-    close_from(next);
+    close_from(next, open);
     for number in (1..=31).filter(|number| ![libc::SIGKILL, libc::SIGSTOP].contains(number)) {
         signals::set_action(number, libc::SIG_DFL)?;
     }
@@ -251,8 +261,12 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[Owne
 /// client end with the old image. Returns only on failure.
 pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Result<Infallible> {
     let argv = c_strings(arguments)?;
-    close_from(last_fd + 1);
-    Ok(execv(SELF_EXE, &argv)?)
+    close_on_exec_from(last_fd + 1);
+    let path = own_path();
+    match (execv(SELF_EXE, &argv), path) {
+        (Err(Errno::ENOENT), Some(path)) => Ok(execv(&path, &argv)?),
+        (executed, _) => Ok(executed?),
+    }
 }
 
 /// Duplicates `fd` to the lowest free number that is not below `first`; close-on-exec.
@@ -268,10 +282,15 @@ pub(super) fn duplicate(from: RawFd, to: RawFd) -> nix::Result<()> {
     Errno::result(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
-fn close_from(first: RawFd) {
-    // SAFETY: marks descriptors close-on-exec, touches no memory. If the call fails, only descriptors that the user
-    // passed in stay open, and the keeper closes those when it starts.
-    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+/// The path that this binary was executed by, for a system without /proc. It may be another file by now.
+fn own_path() -> Option<CString> {
+    // SAFETY: reads a number that the kernel passed to this process.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let address = usize::try_from(address).ok().filter(|address| *address != 0)?;
+    // SAFETY: the kernel placed a NUL-terminated string there, which nothing changes.
+    let path = unsafe { CStr::from_ptr(std::ptr::with_exposed_provenance(address)) };
+    let path = std::path::absolute(OsStr::from_bytes(path.to_bytes())).ok()?;
+    CString::new(path.into_os_string().into_encoded_bytes()).ok()
 }
 
 fn exit_child() -> ! {

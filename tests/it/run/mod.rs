@@ -7,6 +7,7 @@ mod faults;
 mod guard;
 mod healing;
 mod keeping;
+mod kernels;
 mod leaving;
 mod limits;
 mod lingering;
