@@ -32,6 +32,9 @@ const LOG_DESCRIPTORS: usize = 6;
 
 /// Executes `invocation`, and reports its error on stderr.
 pub fn execute(invocation: Invocation) -> ExitCode {
+    if matches!(invocation.action, Action::Run(_)) {
+        sys::threads::restart_with_blocked_signals();
+    }
     // Before the log is written.
     sys::process::survive_file_size_limit();
     dispatch(invocation).unwrap_or_else(|error| fail(&error))

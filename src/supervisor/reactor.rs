@@ -24,7 +24,7 @@ use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
 use crate::sys::spawn::{ExecResult, Trainer, spawn_trainer};
 use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{clock, failpoint, host, inherited, interpreter, leftovers};
+use crate::sys::{clock, failpoint, host, inherited, interpreter, leftovers, threads};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -73,7 +73,7 @@ pub fn supervise(
     gather: impl FnOnce() -> Begin,
 ) -> Result<(EndAs, Option<Undelivered>), SupervisorError> {
     let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
-    let signals = Signals::block_all()?;
+    let signals = Signals::block_all(threads::inherited_mask())?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),

@@ -26,6 +26,7 @@ pub mod random;
 mod shared_number;
 pub mod signals;
 pub mod spawn;
+pub mod threads;
 pub mod wait;
 pub mod witness;
 

@@ -46,9 +46,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks every signal.
-    pub fn block_all() -> io::Result<Self> {
-        let inherited = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    /// Blocks every signal. `inherited` is the mask at the start, if it is not the present one.
+    pub fn block_all(inherited: Option<SigSet>) -> io::Result<Self> {
+        let inherited = inherited.or_else(|| SigSet::thread_get_mask().ok()).unwrap_or_else(SigSet::empty);
         let blocked = SigSet::all();
         blocked.thread_set_mask()?;
         // Some parents leave SIGCHLD ignored. Then the kernel reaps children itself and sends no SIGCHLD.
@@ -77,6 +77,24 @@ impl Signals {
         SigSet::all().thread_set_mask()?;
         Ok(done)
     }
+}
+
+/// The signals of `mask`, signal N as bit N - 1.
+pub(super) fn mask_bits(mask: &SigSet) -> u64 {
+    // SAFETY: reads an owned, initialized set. Numbers that the C library reserves are no members.
+    let is_member = |number: &i32| unsafe { libc::sigismember(mask.as_ref(), *number) } == 1;
+    (1..=64).filter(is_member).fold(0, |bits, number| bits | 1 << (number - 1))
+}
+
+/// The reverse of [`mask_bits`].
+pub(super) fn mask_of_bits(bits: u64) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    for number in (1..=64).filter(|number| bits & (1 << (number - 1)) != 0) {
+        // SAFETY: changes an owned, initialized set. The C library refuses the numbers that it reserves.
+        unsafe { libc::sigaddset(&raw mut set, number) };
+    }
+    // SAFETY: the set was initialized as an empty one.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// The signals that are pending for this process now.

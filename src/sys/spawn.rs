@@ -21,7 +21,7 @@ use super::shared_number::SharedNumber;
 use super::{failpoint, inherited, signals};
 
 /// This binary, even after the file was replaced on disk.
-const SELF_EXE: &CStr = c"/proc/self/exe";
+pub(super) const SELF_EXE: &CStr = c"/proc/self/exe";
 
 /// systemd writes the id of the process that it executes into these.
 const NAMED_BY_PID: [&str; 3] = ["WATCHDOG_PID", "LISTEN_PID", "SYSTEMD_EXEC_PID"];
@@ -131,15 +131,8 @@ fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<
     if getppid() != parent {
         exit_child()
     }
-    // 4. Restore the actions and descriptors that Rust's runtime, `Signals` and `process` changed.
-    for signal in [libc::SIGPIPE, libc::SIGCHLD, libc::SIGXFSZ] {
-        let is_ignored = inherited::ignored().contains(signal);
-        signals::set_action(signal, if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL })?;
-    }
-    for fd in inherited::closed_descriptors() {
-        // SAFETY: closes a standard descriptor of the child; nothing uses it any more.
-        unsafe { libc::close(fd) };
-    }
+    // 4. Restore the actions and descriptors that this process has changed.
+    inherited::restore()?;
     // 5. Restore the mask last: a signal that arrived meanwhile acts as in the bare command.
     mask.thread_set_mask()?;
     failpoint::reached("before-exec");
@@ -283,7 +276,7 @@ pub(super) fn duplicate(from: RawFd, to: RawFd) -> nix::Result<()> {
 }
 
 /// The path that this binary was executed by, for a system without /proc. It may be another file by now.
-fn own_path() -> Option<CString> {
+pub(super) fn own_path() -> Option<CString> {
     // SAFETY: reads a number that the kernel passed to this process.
     let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
     let address = usize::try_from(address).ok().filter(|address| *address != 0)?;
