@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::postgres::is_root;
 use crate::support::site::{Site, kill, output, shell_status, start};
 use crate::support::skipped;
+use crate::support::wait::wait_until;
 
 /// A user that has no other process, so that `ulimit -u` counts only those of the test.
 const USER: u32 = 54_398;
@@ -62,6 +63,33 @@ fn limit_of_file_sizes_counts_as_a_full_disk() {
         same(&site, &format!("{limit}; trap '' XFSZ"), &["sh", "-c", PROBE]);
         site.quiet();
     }
+}
+
+/// The keeper died at its first write to the journal, and the end with it.
+// Holds: failures/limit-file-size
+#[test]
+fn keeper_takes_over_although_the_journal_cannot_grow() {
+    let site = Site::postgres();
+    let mut padding = 100;
+    // The first run measures the journal, so that in the second one only the end of the run exceeds the limit.
+    for limit in ["-f unlimited", "-f 3"] {
+        let script = format!("echo ready; exec sleep 62 # {}", "x".repeat(padding));
+        let mut running = start(limited(&site, limit, true, &["sh", "-c", &script]).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        let [run] = &site.run_directories()[..] else { panic!("{:?}", site.run_directories()) };
+        let journal = run.join("journal-1.jsonl");
+        let text = || fs::read_to_string(&journal).unwrap();
+        wait_until("the start is in the journal", || text().contains("started") && text().ends_with('\n'));
+        let room = 3 * 1024 - text().len();
+        assert!(limit != "-f 3" || room < 80, "{room}");
+        padding += room - 40;
+        running.signal("KILL");
+        wait_until("the end of the run", || site.records()[0]["status"] == "failed");
+        assert_eq!(site.records()[0]["reason"], "supervisor_killed");
+        assert!(!site.log().contains("event=no_memory_file") && !site.log().contains("takeover_failed"));
+        site.quiet();
+    }
+    assert_eq!(site.records().len(), 2);
 }
 
 /// SQLite's file meets the limit too: its record arrives once there is room.
