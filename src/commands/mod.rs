@@ -27,8 +27,16 @@ use crate::{keeper, logging, output, sys};
 pub use error::CommandError;
 pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
 
+/// With fewer free descriptors, no log is written: the signals, the witness and the trainer's exec need the others.
+const LOG_DESCRIPTORS: usize = 6;
+
 /// Executes `invocation`, and reports its error on stderr.
 pub fn execute(invocation: Invocation) -> ExitCode {
+    if matches!(invocation.action, Action::Run(_)) {
+        sys::threads::restart_with_blocked_signals();
+    }
+    // Before the log is written.
+    sys::process::survive_file_size_limit();
     dispatch(invocation).unwrap_or_else(|error| fail(&error))
 }
 
@@ -71,7 +79,10 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::redact(&typed) };
     let settings = config::load(flags, &config::user_account, &sys::fs::read_small)?;
-    if let Err(error) = logging::init(Some(&settings.log_file), settings.verbosity, true) {
+    // Otherwise the log would take the last descriptor.
+    let has_room = sys::process::free_descriptors(LOG_DESCRIPTORS) >= LOG_DESCRIPTORS;
+    let log_file = Some(settings.log_file.as_path()).filter(|_| has_room);
+    if let Err(error) = logging::init(log_file, settings.verbosity, true) {
         let path = settings.log_file.display();
         if settings.origins.get(config::options::LOG_FILE.key).is_none_or(|origin| *origin == config::Origin::Default) {
             // The journal reports a problem of the state directory.

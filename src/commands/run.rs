@@ -16,8 +16,13 @@ use crate::link::KeeperConfig;
 use crate::logging;
 use crate::record::{RecordId, Run, RunId, redact_command};
 use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
-use crate::sys::process::EndAs;
+use crate::sys::process::{self, EndAs};
 use crate::sys::{clock, host};
+
+/// The free descriptors that a run with a keeper takes at most.
+const KEEPER_DESCRIPTORS: usize = 15;
+/// The same without a keeper: the journal, its directories and its lock, the signals, the witness and the trainer's exec.
+const JOURNAL_DESCRIPTORS: usize = 10;
 
 /// Runs `command` with a record, and returns how runwrap must end. Errors have been reported.
 pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
@@ -30,7 +35,9 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
     log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
     warn_homeless(settings);
-    let supervision = supervision(settings, command, run_id);
+    let room = Room::of(process::free_descriptors(KEEPER_DESCRIPTORS));
+    room.warn();
+    let supervision = supervision(settings, command, run_id, room);
     let report_path = supervision.config.report_path.clone();
     let gather = || begin(settings, command, run_id, name);
     // If the run has begun, the drop guard has finalized it before an error or a panic arrives here.
@@ -46,6 +53,32 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
             EndAs::Code(EXIT_RUNWRAP)
         }
         Err(_panic) => EndAs::Code(EXIT_RUNWRAP),
+    }
+}
+
+/// What the limit of open descriptors leaves room for. The trainer runs in any case.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    /// A journal on disk.
+    journal: bool,
+    keeper: bool,
+}
+
+impl Room {
+    const fn of(free_descriptors: usize) -> Self {
+        Self { journal: free_descriptors >= JOURNAL_DESCRIPTORS, keeper: free_descriptors >= KEEPER_DESCRIPTORS }
+    }
+
+    fn warn(self) {
+        let lost = match self {
+            Self { keeper: true, .. } => return,
+            Self { journal: true, .. } => "there is no keeper, and the record is written at the end",
+            Self { journal: false, .. } => {
+                "there is no keeper and no journal, and the record is written at the end, if it can be"
+            }
+        };
+        let hint = format!("raise the limit by {KEEPER_DESCRIPTORS}, with `ulimit -n`");
+        log::warn!(event = "few_descriptors", hint; "too few files may be open: {lost}");
     }
 }
 
@@ -92,8 +125,8 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
     }
 }
 
-fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> SupervisorConfig {
-    let place = place(settings, run_id);
+fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: Room) -> SupervisorConfig {
+    let place = if room.journal { place(settings, run_id) } else { None };
     let report_path = match &place {
         Some((_, directory)) => Some(directory.report_path()),
         None => temporary_report(run_id)
@@ -125,6 +158,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId) -> Supe
         kill_after: settings.kill_after,
         kill_after_stop: settings.kill_after_given,
         require_database: settings.require_database,
+        has_keeper: room.keeper,
     };
     SupervisorConfig { command: command.to_vec(), config, limits, place, stderr_tail_bytes: settings.stderr_tail_bytes }
 }

@@ -1,6 +1,6 @@
 //! Appends to a run's journal. A write survives the death of every process; [`sync`] makes it survive a power failure, and may
 //! wait for the disk: only the keeper calls it, on a thread. A disk error never stops a run: the journal moves to a new file in
-//! the same directory or, if that fails too, into memory.
+//! the same directory or, if that fails too, into memory. If even a memory file is refused, only this process has the journal.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,8 @@ const FILES_MAX: u32 = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Medium {
     Disk,
-    /// No disk was writable: the journal is lost with the processes that hold it.
+    /// No disk was writable: the journal is lost with the processes that hold it. Without a memory file (`ulimit -f`,
+    /// `ulimit -n`) that is this process alone.
     Memory,
 }
 
@@ -30,9 +31,9 @@ pub(crate) enum Appended {
     Moved(io::Error),
 }
 
-/// An open journal file.
+/// An open journal file, or none: [`Writer`] has its content.
 pub(crate) struct JournalFile {
-    file: Arc<File>,
+    file: Option<Arc<File>>,
     medium: Medium,
     /// The number in the file's name.
     number: u32,
@@ -49,28 +50,35 @@ pub(crate) struct Writer {
 impl JournalFile {
     /// Creates an empty journal in `directory` or, without one, in memory. The second value is the error that forced it
     /// into memory.
-    pub(crate) fn create(directory: Option<&RunDirectory>) -> io::Result<(Self, Option<io::Error>)> {
+    pub(crate) fn create(directory: Option<&RunDirectory>) -> (Self, Option<io::Error>) {
         Self::make(directory, 1, &[])
     }
 
     /// As [`JournalFile::create`], but with the number in the name and the content.
-    fn make(directory: Option<&RunDirectory>, number: u32, bytes: &[u8]) -> io::Result<(Self, Option<io::Error>)> {
+    fn make(directory: Option<&RunDirectory>, number: u32, bytes: &[u8]) -> (Self, Option<io::Error>) {
         match directory.map(|directory| new_file(directory, number, bytes)) {
-            Some(Ok(file)) => Ok((Self { file: Arc::new(file), medium: Medium::Disk, number }, None)),
+            Some(Ok(file)) => (Self { file: Some(Arc::new(file)), medium: Medium::Disk, number }, None),
             failed => {
-                let file = Arc::new(fs::memory_file("runwrap-journal", bytes)?);
-                Ok((Self { file, medium: Medium::Memory, number }, failed.and_then(Result::err)))
+                let file = fs::memory_file("runwrap-journal", bytes)
+                    .inspect_err(|error| log::info!(event = "no_memory_file", error:%; ""));
+                let file = file.ok().map(Arc::new);
+                (Self { file, medium: Medium::Memory, number }, failed.and_then(Result::err))
             }
         }
     }
 
-    pub(crate) const fn file(&self) -> &Arc<File> {
-        &self.file
+    /// `None`: no other process can read the journal.
+    pub(crate) const fn file(&self) -> Option<&Arc<File>> {
+        self.file.as_ref()
+    }
+
+    fn write_at(&self, line: &[u8], offset: usize) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| write_at(file, line, offset))
     }
 
     /// The file, for a sync of it; `None` in memory.
     pub(crate) fn file_on_disk(&self) -> Option<Arc<File>> {
-        (self.medium == Medium::Disk).then(|| Arc::clone(&self.file))
+        self.file.clone().filter(|_| self.medium == Medium::Disk)
     }
 
     /// The number in the file's name; `None` in memory.
@@ -83,7 +91,7 @@ impl Writer {
     /// Writes the beginning of a run to the empty `journal`.
     ///
     /// # Errors
-    /// A memory file cannot be created.
+    /// The beginning cannot be encoded.
     pub(crate) fn begin(
         journal: JournalFile,
         directory: Option<&RunDirectory>,
@@ -92,8 +100,8 @@ impl Writer {
         let state = RunState::new(begin.clone());
         let bytes = encode(&JournalEntry { seq: 0, elapsed_us: 0, event: RunEvent::Begin(Box::new(begin)) })?;
         let mut writer = Self { journal, bytes, state };
-        let written = write_at(&writer.journal.file, &writer.bytes, 0);
-        let written = writer.move_on_error(written, directory)?;
+        let written = writer.journal.write_at(&writer.bytes, 0);
+        let written = writer.move_on_error(written, directory);
         Ok((writer, written))
     }
 
@@ -107,36 +115,33 @@ impl Writer {
             file.set_len(u64::try_from(complete_bytes).unwrap_or(u64::MAX))?;
         }
         let medium = if number.is_some() { Medium::Disk } else { Medium::Memory };
-        Ok(Self { journal: JournalFile { file, medium, number: number.unwrap_or(1) }, bytes, state })
+        Ok(Self { journal: JournalFile { file: Some(file), medium, number: number.unwrap_or(1) }, bytes, state })
     }
 
     /// Writes `event`.
     ///
     /// # Errors
-    /// A memory file cannot be created.
+    /// The event cannot be encoded.
     pub(crate) fn append(&mut self, directory: Option<&RunDirectory>, event: RunEvent) -> io::Result<Appended> {
         let elapsed_us = self.state.begin.elapsed_us(clock::boot_time()).max(self.state.last_elapsed_us);
         let entry = JournalEntry { seq: self.state.events, elapsed_us, event };
         let line = encode(&entry)?;
-        let written = write_at(&self.journal.file, &line, self.bytes.len());
+        let written = self.journal.write_at(&line, self.bytes.len());
         self.bytes.extend_from_slice(&line);
         self.state.apply(&entry);
-        self.move_on_error(written, directory)
+        Ok(self.move_on_error(written, directory))
     }
 
-    fn move_on_error(&mut self, written: io::Result<()>, directory: Option<&RunDirectory>) -> io::Result<Appended> {
-        written.map_or_else(|error| self.move_after(error, directory), |()| Ok(Appended::InPlace))
+    fn move_on_error(&mut self, written: io::Result<()>, directory: Option<&RunDirectory>) -> Appended {
+        written.map_or_else(|error| self.move_after(error, directory), |()| Appended::InPlace)
     }
 
     /// Moves the journal to a new file after the write or sync `error`. A failed fsync is never repeated on the same file: the
     /// kernel may have dropped the pages and marked them clean.
-    ///
-    /// # Errors
-    /// A memory file cannot be created.
-    pub(crate) fn move_after(&mut self, error: io::Error, directory: Option<&RunDirectory>) -> io::Result<Appended> {
+    pub(crate) fn move_after(&mut self, error: io::Error, directory: Option<&RunDirectory>) -> Appended {
         let number = self.journal.number + 1;
-        (self.journal, _) = JournalFile::make(directory.filter(|_| number <= FILES_MAX), number, &self.bytes)?;
-        Ok(Appended::Moved(error))
+        (self.journal, _) = JournalFile::make(directory.filter(|_| number <= FILES_MAX), number, &self.bytes);
+        Appended::Moved(error)
     }
 
     pub(crate) const fn journal(&self) -> &JournalFile {

@@ -82,7 +82,7 @@ impl KeptJournal {
     ) -> io::Result<()> {
         let mut writer = take_over(directory, Arc::clone(&self.file), number, family)?;
         if self.has_failed {
-            writer.move_after(io::Error::other("an earlier sync failed"), directory)?;
+            writer.move_after(io::Error::other("an earlier sync failed"), directory);
         }
         self.follow(writer);
         Ok(())
@@ -91,10 +91,12 @@ impl KeptJournal {
     /// Continues with all that `writer` has written, in the same file or in another one.
     fn follow(&mut self, writer: Writer) {
         let (journal, written) = (writer.journal(), writer.state().clone());
-        if Arc::ptr_eq(&self.file, journal.file()) {
+        // Without a file that holds the end, the old one stays open: no other process needs it.
+        let file = journal.file().unwrap_or(&self.file);
+        if Arc::ptr_eq(&self.file, file) && journal.file().is_some() {
             (self.written, self.read_at) = (written, clock::boot_time());
         } else {
-            *self = Self::new(Arc::clone(journal.file()), written, journal.number_on_disk().is_some());
+            *self = Self::new(Arc::clone(file), written, journal.number_on_disk().is_some());
         }
         self.writer = Some(writer);
     }
@@ -136,13 +138,10 @@ impl KeptJournal {
 
     /// The result of the sync, once it is there: what is durable now. After a failure the journal must continue in another file:
     /// here after a takeover, else by the supervisor, the only process that may write.
-    ///
-    /// # Errors
-    /// A memory file cannot be created.
-    pub(super) fn synced(&mut self, directory: Option<&RunDirectory>) -> io::Result<Option<io::Result<JournalFacts>>> {
-        let Some((_, receiver)) = &self.running else { return Ok(None) };
+    pub(super) fn synced(&mut self, directory: Option<&RunDirectory>) -> Option<io::Result<JournalFacts>> {
+        let (_, receiver) = self.running.as_ref()?;
         let result = match receiver.try_recv() {
-            Err(TryRecvError::Empty) => return Ok(None),
+            Err(TryRecvError::Empty) => return None,
             Err(TryRecvError::Disconnected) => Err(io::Error::other("the sync ended without a result")),
             Ok(result) => result,
         };
@@ -150,13 +149,13 @@ impl KeptJournal {
         if let Err(error) = result {
             log::warn!(event = "not_synced", error:%; "");
             self.has_failed = true;
-            let Some(mut writer) = self.writer.take() else { return Ok(Some(Err(error))) };
-            writer.move_after(error, directory)?;
+            let Some(mut writer) = self.writer.take() else { return Some(Err(error)) };
+            writer.move_after(error, directory);
             self.follow(writer);
-            return Ok(None);
+            return None;
         }
         self.durable = state;
         let RunState { started, stop, ended, .. } = self.durable();
-        Ok(Some(Ok(JournalFacts { started: started.is_some(), stopping: stop.is_some(), ended: ended.is_some() })))
+        Some(Ok(JournalFacts { started: started.is_some(), stopping: stop.is_some(), ended: ended.is_some() }))
     }
 }

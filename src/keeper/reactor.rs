@@ -172,7 +172,7 @@ impl Keeper {
     /// The event of a sync.
     fn synced(&mut self) -> Result<Option<KeeperEvent>, KeeperError> {
         let directory = self.place.as_ref().map(|place| &place.1);
-        Ok(match self.journal.synced(directory)? {
+        Ok(match self.journal.synced(directory) {
             None => None,
             Some(Ok(facts)) => Some(KeeperEvent::Looked(facts)),
             Some(Err(error)) => {

@@ -16,6 +16,8 @@ pub struct RunLimits {
     pub kill_after_stop: bool,
     /// `--require-database`
     pub require_database: bool,
+    /// Whether a keeper can be started. Otherwise the trainer starts at once and the caller delivers the end.
+    pub has_keeper: bool,
 }
 
 /// Points of boot time.

@@ -49,7 +49,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Publishes the run's directory (`written` is the result of writing its journal's beginning) and notifies the first keeper
-    /// (`started` is the result of starting it), which makes both durable.
+    /// (`started` is the result of starting it), which makes both durable. Returns whether a keeper was notified.
     pub(super) fn begin(&mut self, started: io::Result<()>, written: Appended) -> io::Result<()> {
         failpoint::reached("unsettled");
         let started = self.follow_journal(written, started);
@@ -98,10 +98,10 @@ impl Guard {
     }
 
     /// Continues the journal in another file, with a new keeper: the present one could not sync it.
-    pub(super) fn move_journal(&mut self, message: String) -> Written {
+    pub(super) fn move_journal(&mut self, message: String) -> io::Result<()> {
         let directory = self.place.as_ref().map(|(_, run)| run);
-        let appended = self.writer.move_after(io::Error::other(message), directory)?;
-        Ok(self.follow_journal(appended, Ok(())).and_then(|()| self.keeper.notify()))
+        let appended = self.writer.move_after(io::Error::other(message), directory);
+        self.follow_journal(appended, Ok(())).and_then(|()| self.keeper.notify())
     }
 
     /// Writes the end. After that, dropping the guard does nothing.
@@ -118,6 +118,18 @@ impl Guard {
         self.finished = true;
         failpoint::reached("ended");
         Ok(written)
+    }
+
+    /// Ends the keeper, to make room for the trainer, and starts none again. Returns false if there is none.
+    pub(super) fn end_keeper(&mut self) -> io::Result<bool> {
+        if self.keeper.link_fd().is_none() {
+            return Ok(false);
+        }
+        let hint = "raise the limit by 8, with `ulimit -u`";
+        log::warn!(event = "keeper_gave_way", hint;
+            "too few processes are allowed: there is no keeper, and the record is written at the end");
+        self.keeper.has_room = false;
+        self.keeper.kill().map(|()| true)
     }
 
     /// Removes a run that never began, so that it is never delivered.
@@ -156,7 +168,7 @@ impl Guard {
                     | ToSupervisor::Retrying { .. },
                 )
                 | Message::Nothing => {}
-                Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message).flatten()?,
+                Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message)?,
                 Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) => return self.keeper.reap(),
                 Message::Closed => break,
             }

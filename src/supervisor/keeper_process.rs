@@ -19,12 +19,14 @@ const STEP: Duration = Duration::from_millis(5);
 /// The present keeper, if there is one.
 pub(super) struct KeeperProcess {
     pub(super) config: KeeperConfig,
+    /// False while a keeper would take a process or descriptors that the trainer needs. Then none is started.
+    pub(super) has_room: bool,
     present: Option<(i32, Link)>,
 }
 
 impl KeeperProcess {
-    pub(super) const fn new(config: KeeperConfig) -> Self {
-        Self { config, present: None }
+    pub(super) const fn new(config: KeeperConfig, has_room: bool) -> Self {
+        Self { config, has_room, present: None }
     }
 
     pub(super) fn link_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -32,15 +34,19 @@ impl KeeperProcess {
     }
 
     /// Starts a keeper for `journal`. The journal may still be empty: the keeper reads it only after the first
-    /// notification.
+    /// notification. Does nothing without room.
     pub(super) fn start(&mut self, journal: &JournalFile, directory: Option<&RunDirectory>) -> io::Result<()> {
         self.present = None;
+        if !self.has_room {
+            return Ok(());
+        }
         failpoint::may_fail("keeper-start")?;
         self.config.journal_number = journal.number_on_disk();
         let config = self.config.write()?;
+        let file = journal.file().ok_or_else(|| io::Error::other("no keeper can read the journal"))?;
         let lock = directory.map(keeper_lock).transpose()?;
         let (own, keepers) = Link::pair()?;
-        let mut fds = vec![keepers.as_fd(), config.as_fd(), journal.file().as_fd()];
+        let mut fds = vec![keepers.as_fd(), config.as_fd(), file.as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
         let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &fds)?;
         log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid; "");

@@ -75,7 +75,8 @@ pub(super) struct SupervisorMachine {
 
 impl SupervisorMachine {
     pub(super) fn new(limits: RunLimits, inherited: InheritedSignals, now: Duration) -> Self {
-        let deadlines = Deadlines::of_phase(Some(now + limits.start_timeout));
+        let wait = if limits.has_keeper { limits.start_timeout } else { Duration::ZERO };
+        let deadlines = Deadlines::of_phase(Some(now + wait));
         Self { limits, inherited, deadlines, ..Self::default() }
     }
 
@@ -208,6 +209,11 @@ impl SupervisorMachine {
         self.deadlines = Deadlines::of_phase(self.limits.timeout.map(|timeout| now + timeout));
     }
 
+    /// The keeper was ended to make room for the trainer, for good.
+    pub(super) const fn keeper_gave_way(&mut self) {
+        self.limits.has_keeper = false;
+    }
+
     fn refuse(&mut self, message: &str, hint: String) {
         self.phase = Phase::Done;
         self.warn(message, hint);
@@ -315,6 +321,11 @@ impl SupervisorMachine {
         // Why the keeper's last attempt failed, if one did.
         let cause = self.last_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         match self.phase {
+            Phase::Starting if self.limits.require_database && !self.limits.has_keeper => {
+                let hint = "leave out --require-database to start the trainer nonetheless".to_owned();
+                self.refuse("cannot insert the record without a keeper", hint);
+            }
+            Phase::Starting if !self.limits.has_keeper => self.start(),
             Phase::Starting if self.limits.require_database => {
                 let limit = humantime::format_duration(self.limits.start_timeout);
                 let hint = "see the log for each attempt; the trainer was not started (--require-database)".to_owned();
@@ -351,6 +362,9 @@ impl SupervisorMachine {
         self.unproven.clear();
         self.deadlines = Deadlines::of_phase(Some(now + self.limits.finish_timeout));
         self.actions.push(SupervisorAction::WriteEnd(exit));
+        if !self.limits.has_keeper {
+            self.exit(end);
+        }
     }
 
     /// The keeper has sent its last message.
@@ -373,28 +387,8 @@ impl SupervisorMachine {
             TrainerExit::NotExecuted { .. } | TrainerExit::Unknown { .. } => EndAs::Code(EXIT_RUNWRAP),
         }
     }
-
-    fn warn(&mut self, message: &str, hint: String) {
-        self.actions.push(SupervisorAction::Warn { message: message.to_owned(), hint });
-    }
-
-    fn send(&mut self, signal: i32, value: Option<usize>) {
-        self.actions.push(SupervisorAction::SignalTrainer { signal, value });
-    }
-
-    fn write(&mut self, event: journal::RunEvent) {
-        self.actions.push(SupervisorAction::Write(event));
-    }
-
-    fn write_stop_request(&mut self, signal: SignalInfo) {
-        let (pid, uid) = match signal.sender {
-            Sender::Kernel => (None, None),
-            Sender::Process { pid, uid } => (Some(pid), Some(uid)),
-        };
-        let signal = signals::name(signal.number);
-        self.write(journal::RunEvent::StopRequested { signal, sender_pid: pid, sender_uid: uid });
-    }
 }
 
+mod actions;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The supervisor: the process that the user started. One thread, no database.
+//! The supervisor: the process that the user started. One thread of its own, no database.
 //!
 //! 1. It starts a keeper (`keeper_process`). While the keeper starts, it writes the beginning of the journal.
 //! 2. It waits for the record, at most `--start-timeout`, then forks and executes the trainer.
@@ -18,6 +18,7 @@ mod machine;
 mod reactor;
 mod relay;
 mod signal_inbox;
+mod trainer_end;
 
 pub use deadlines::RunLimits;
 pub use guard::Undelivered;

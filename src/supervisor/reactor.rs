@@ -1,11 +1,8 @@
 //! The event loop: waits, turns each result into one event, and performs the actions of `machine`. Decides nothing.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -17,18 +14,19 @@ use super::keeper_process::KeeperProcess;
 use super::machine::SupervisorMachine;
 use super::relay::{InheritedSignals, SignalScope};
 use super::signal_inbox::{Found, SignalInbox};
+use super::trainer_end::{spawn_failed, trainer_exit};
 use crate::journal::{
     Appended, Begin, Home, JournalFile, RunDirectory, RunEvent, StderrTail, Writer, discard_temporary_report,
 };
 use crate::link::{KeeperConfig, Message, ToSupervisor};
-use crate::record::{TrainerExit, Usage};
+use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
-use crate::sys::spawn::{Trainer, exec_error, spawn_trainer};
-use crate::sys::wait::{self, ChildChange, Rusage};
-use crate::sys::{arguments, clock, failpoint, host, inherited, interpreter, leftovers};
+use crate::sys::spawn::{ExecResult, Trainer, spawn_trainer};
+use crate::sys::wait::{self, ChildChange};
+use crate::sys::{arguments, clock, failpoint, host, inherited, leftovers, threads};
 
 /// Why the supervisor stopped early. The guard has finalized the run if it had begun.
 #[derive(Debug, Error)]
@@ -58,7 +56,7 @@ struct Supervisor {
     command: Vec<OsString>,
     stderr_tail_bytes: u64,
     /// From the fork until the result of the exec is known.
-    exec_result: Option<File>,
+    exec_result: Option<ExecResult>,
     oom_kills: OomKills,
     /// Of the trainer that has ended, until its end is written.
     usage: Option<Usage>,
@@ -77,19 +75,19 @@ pub fn supervise(
     gather: impl FnOnce() -> Begin,
 ) -> Result<(EndAs, Option<Undelivered>), SupervisorError> {
     let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
-    let signals = Signals::block_all()?;
+    let signals = Signals::block_all(threads::inherited_mask())?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
         ignored: inherited::ignored(),
         blocked: signals.inherited.iter().map(|signal| signal as i32).collect(),
     };
     let directory = place.as_ref().map(|(_, run)| run);
-    let (journal, error) = JournalFile::create(directory).map_err(SupervisorError::Journal)?;
+    let (journal, error) = JournalFile::create(directory);
     if let Some(error) = error {
         warn_memory_journal(&error);
     }
     // The keeper starts first: opening the database takes longest.
-    let mut keeper = KeeperProcess::new(config);
+    let mut keeper = KeeperProcess::new(config, limits.has_keeper);
     let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
     // `gather` may wait for a directory server or a file server. Until it returns, signals act as in the bare command;
@@ -113,8 +111,8 @@ pub fn supervise(
 
 impl Supervisor {
     fn run(&mut self, started: io::Result<()>, written: Appended) -> Result<EndAs, SupervisorError> {
-        let begun = self.guard.begin(started, written);
-        self.note_keeper_result(begun);
+        let notified = self.guard.begin(started, written);
+        self.note_keeper_result(notified);
         // This work overlaps with the start of the keeper.
         self.signal_inbox.start_witness();
         self.oom_kills = OomKills::start();
@@ -134,12 +132,14 @@ impl Supervisor {
 
     /// Waits for the next events, at most until the machine's next deadline.
     fn next_events(&mut self) -> io::Result<Vec<SupervisorEvent>> {
-        let exec_result = self.exec_result.as_ref().map(File::as_fd);
-        let fds = [Some(self.signal_inbox.signals.fd.as_fd()), self.guard.keeper.link_fd(), exec_result];
+        let exec_result = self.exec_result.as_ref().and_then(ExecResult::fd);
+        let signals = &self.signal_inbox.signals;
+        let fds = [signals.fd.as_ref().map(AsFd::as_fd), self.guard.keeper.link_fd(), exec_result];
         let look_at = self.signal_inbox.look_at();
         let wake_at = [self.machine.wake_at(), look_at].into_iter().flatten().min();
         let deadline = if self.pending.is_empty() { wake_at } else { Some(Duration::ZERO) };
-        let [signal, link, exec] = readable(fds, deadline)?;
+        let [signal, link, exec] = readable(fds, signals.wake_at(deadline))?;
+        let signal = signal || signals.fd.is_none();
         if exec {
             let result = self.exec_result()?;
             self.pending.extend(result);
@@ -161,7 +161,7 @@ impl Supervisor {
     /// The event of the exec, once.
     fn exec_result(&mut self) -> io::Result<Option<SupervisorEvent>> {
         let (Some(pid), Some(result)) = (self.guard.trainer_pid, self.exec_result.take()) else { return Ok(None) };
-        let Some(error) = exec_error(result)? else {
+        let Some(error) = result.error()? else {
             // The trainer is not reaped yet, so the id is still its own. Without /proc the keeper stops only marked processes.
             let start_ticks = leftovers::identify(pid).ok().flatten().map(|id| id.start_ticks);
             return Ok(Some(SupervisorEvent::Executed { pid, start_ticks }));
@@ -244,8 +244,8 @@ impl Supervisor {
                     }
                 }
                 SupervisorAction::MoveJournal { message } => {
-                    let written = self.guard.move_journal(message);
-                    self.after_write(written)?;
+                    let moved = self.guard.move_journal(message);
+                    self.after_write(Ok(moved))?;
                 }
                 SupervisorAction::SignalTrainer { signal, value } => {
                     if let Some(pid) = self.guard.trainer_pid
@@ -340,7 +340,18 @@ impl Supervisor {
         let home = self.guard.place.as_ref().map(|(home, _)| home);
         let outer_run = std::env::var("RUNWRAP_RUN_ID").unwrap_or_default();
         self.guard.stderr_tail = StderrTail::begin(self.stderr_tail_bytes, home, &outer_run);
-        match spawn_trainer(&self.command, &variables, &self.signal_inbox.signals.inherited) {
+        let spawn = |inbox: &SignalInbox| spawn_trainer(&self.command, &variables, &inbox.signals.inherited);
+        let mut spawned = spawn(&self.signal_inbox);
+        // `ulimit -u`: the trainer needs the place of the witness or the keeper.
+        while spawned.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+            && (self.signal_inbox.end_witness() || self.guard.end_keeper()?)
+        {
+            spawned = spawn(&self.signal_inbox);
+        }
+        if !self.guard.keeper.has_room {
+            self.machine.keeper_gave_way();
+        }
+        match spawned {
             Ok(Trainer { pid, exec_result, pending_before }) => {
                 self.guard.trainer_pid = Some(pid);
                 // `pkill -f train.py` must find the trainer alone.
@@ -351,6 +362,10 @@ impl Supervisor {
                 self.machine.spawned(clock::boot_time());
                 failpoint::reached("forked");
                 self.take_signals(pending_before)?;
+                if self.exec_result.as_ref().is_some_and(|result| result.fd().is_none()) {
+                    let result = self.exec_result()?;
+                    self.pending.extend(result);
+                }
             }
             Err(error) => self.pending.push(spawn_failed(&self.command, &error)),
         }
@@ -361,27 +376,4 @@ impl Supervisor {
         self.note_keeper_result(written.map_err(SupervisorError::Journal)?);
         Ok(())
     }
-}
-
-/// The event for a failed fork or exec.
-fn spawn_failed(command: &[OsString], error: &io::Error) -> SupervisorEvent {
-    let program = command.first().map_or(OsStr::new(""), OsString::as_os_str);
-    let not_found = error.kind() == io::ErrorKind::NotFound;
-    let interpreter = if not_found { interpreter::missing_interpreter(program) } else { None };
-    let cause = interpreter.unwrap_or_else(|| process::error_text(error));
-    SupervisorEvent::SpawnFailed { not_found, message: format!("cannot run {}: {cause}", program.display()) }
-}
-
-/// How the trainer ended, and its resource use.
-fn trainer_exit(status: ExitStatus, used: Rusage, oom_kills: &OomKills) -> (TrainerExit, Usage) {
-    let exit = if let Some(code) = status.code() {
-        TrainerExit::Exited { code }
-    } else {
-        let signal = status.signal().unwrap_or_default();
-        // Before the trainer is reaped: its cgroup may be removed with it.
-        let oom = signal == signals::SIGKILL && oom_kills.has_increased();
-        TrainerExit::Signaled { signal, name: signals::name(signal), oom }
-    };
-    let Rusage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes } = used;
-    (exit, Usage { cpu_user_seconds, cpu_system_seconds, max_rss_bytes })
 }

@@ -54,6 +54,11 @@ impl SignalInbox {
         self.evidence.forget_unproven();
     }
 
+    /// Ends the witness, to make room for another process. Returns false if there is none.
+    pub(super) fn end_witness(&mut self) -> bool {
+        self.witness.take().is_some()
+    }
+
     /// Takes the pending signals in order, except those of child changes and of this process itself.
     pub(super) fn take(&mut self) -> io::Result<Found> {
         // Take only these: each was pending before the witness is queried, so if it was sent to the group, the witness

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::statfs;
-use nix::unistd::{AccessFlags, faccessat, unlink};
+use nix::unistd::{AccessFlags, access, faccessat, unlink};
 
 use super::host;
 
@@ -46,7 +46,12 @@ pub fn is_shared(path: &Path) -> bool {
 /// # Errors
 /// EACCES, EROFS and others of faccessat(2).
 pub fn check_writable(path: &Path) -> io::Result<()> {
-    Ok(faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS)?)
+    let checked = match faccessat(AT_FDCWD, path, AccessFlags::W_OK, AtFlags::AT_EACCESS) {
+        // An immutable file, or a seccomp profile that does not know faccessat2. The older call checks the real user.
+        Err(Errno::EPERM) => access(path, AccessFlags::W_OK),
+        checked => checked,
+    };
+    Ok(checked?)
 }
 
 /// Whether the file system of `directory` refuses locks of byte ranges, as NFS without a lock service does. Locks a temporary file:

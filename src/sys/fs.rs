@@ -1,14 +1,16 @@
 //! Files that no other user can write or redirect: opened relative to a checked directory, without following symbolic
 //! links, owner only. Also memory files, for secrets that must not reach a disk.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -24,6 +26,9 @@ const FILE_FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC).union(OFlag:
 
 /// The kernel shows a user without an id in this user namespace as this one.
 const OVERFLOW_UID: u32 = 65534;
+
+/// The length of one read, in bytes.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// The size limit of [`read_small`], in bytes.
 const SMALL_BYTES_MAX: u64 = 1024 * 1024;
@@ -98,9 +103,9 @@ impl Directory {
     }
 
     /// The names in this directory, unordered.
-    pub fn names(&self) -> io::Result<Vec<std::ffi::OsString>> {
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
         // By descriptor: the path may meanwhile refer to another directory.
-        std::fs::read_dir(descriptor_path(&self.file))?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+        names_in(&mut Dir::openat(&self.file, c".", DIRECTORY_FLAGS, Mode::empty())?)
     }
 
     /// Removes the file `name`. ENOENT counts as success.
@@ -111,9 +116,7 @@ impl Directory {
     /// Removes `name`, a directory with its content. Follows no symbolic link.
     pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
         match self.remove_file(name) {
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-                std::fs::remove_dir_all(descriptor_path(&self.file).join(name))
-            }
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => remove_tree(&self.file, name),
             result => result,
         }
     }
@@ -217,7 +220,15 @@ pub fn read_small(path: &Path) -> io::Result<String> {
 
 /// Reads `file` from its start, through an offset of its own: other processes share that of `file`.
 pub fn read_from_start(file: &File) -> io::Result<Vec<u8>> {
-    std::fs::read(descriptor_path(file))
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    loop {
+        match file.read_at(&mut piece, bytes.len() as u64) {
+            Ok(0) => return Ok(bytes),
+            Ok(length) => bytes.extend(piece.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Opens `path` for appending; creates it (0600) if it does not exist. Refuses a symbolic link and a regular file of another
@@ -245,8 +256,21 @@ pub fn memory_file(name: &str, content: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-fn descriptor_path(fd: &impl AsFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
+fn names_in(directory: &mut Dir) -> io::Result<Vec<OsString>> {
+    let names = directory.iter().map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned()));
+    names.filter(|name| name.as_ref().is_ok_and(|name| name != "." && name != "..") || name.is_err()).collect()
+}
+
+/// Removes the directory `name` in `parent` with its content. Follows no symbolic link.
+fn remove_tree(parent: &impl AsFd, name: &OsStr) -> io::Result<()> {
+    let mut directory = Dir::openat(parent, name, DIRECTORY_FLAGS | OFlag::O_NOFOLLOW, Mode::empty())?;
+    for name in names_in(&mut directory)? {
+        match unlinkat(&directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
+            Err(Errno::EISDIR) => remove_tree(&directory, &name)?,
+            removed => absent_is_done(removed)?,
+        }
+    }
+    absent_is_done(unlinkat(parent, name, UnlinkatFlags::RemoveDir))
 }
 
 fn plain(file: File) -> io::Result<File> {

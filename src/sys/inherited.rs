@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
-use super::signals::SignalSet;
+use super::signals::{SignalSet, set_action};
 
 unsafe extern "C" {
     // Defined by the C library.
@@ -51,7 +51,30 @@ pub fn ignored() -> SignalSet {
     SignalSet(IGNORED.load(Ordering::Relaxed))
 }
 
-/// The environment byte for byte, including entries without `=`, which std hides.
+/// The variable in which an image of this process carries its signal mask to the next one (see `threads`).
+pub(super) const CARRIED_MASK: &str = "_RUNWRAP_MASK";
+
+/// The actions that this process changes before it starts the trainer: Rust's runtime the first, `Signals` and `process` the others.
+const CHANGED: [i32; 3] = [libc::SIGPIPE, libc::SIGCHLD, libc::SIGXFSZ];
+
+/// Restores the actions of signals and closes, at the exec that follows, the standard descriptors that were closed. Async-signal-safe.
+pub(super) fn restore() -> nix::Result<()> {
+    for signal in CHANGED {
+        set_action(signal, if ignored().contains(signal) { libc::SIG_IGN } else { libc::SIG_DFL })?;
+    }
+    for fd in closed_descriptors() {
+        // SAFETY: sets a flag of a descriptor number and touches no memory.
+        Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    }
+    Ok(())
+}
+
+/// After [`restore`], if the exec has failed: ignores SIGPIPE again, as Rust's runtime does.
+pub(super) fn ignore_again() -> nix::Result<()> {
+    set_action(libc::SIGPIPE, libc::SIG_IGN)
+}
+
+/// The environment byte for byte, including entries without `=`, which std hides. Without the carried mask.
 pub fn environment() -> Vec<CString> {
     let mut entries = Vec::new();
     // SAFETY: reads a pointer that never changes: runwrap sets no environment variable.
@@ -63,6 +86,8 @@ pub fn environment() -> Vec<CString> {
         // SAFETY: this entry is not the terminating null.
         next = unsafe { next.add(1) };
     }
+    let carried = format!("{CARRIED_MASK}=");
+    entries.retain(|entry| !entry.as_bytes().starts_with(carried.as_bytes()));
     entries
 }
 

@@ -7,6 +7,7 @@ pub mod arguments;
 pub mod cgroup;
 pub mod clock;
 pub mod core_dump;
+mod descriptors;
 pub mod failpoint;
 pub mod file_system;
 pub mod fs;
@@ -21,8 +22,10 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
+mod shared_number;
 pub mod signals;
 pub mod spawn;
+pub mod threads;
 pub mod wait;
 pub mod witness;
 

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
@@ -50,6 +51,20 @@ impl AsFd for SigtermPipe {
 /// Ignores SIGCHLD, so that the kernel reaps children that this process does not wait for.
 pub fn autoreap_children() -> io::Result<()> {
     Ok(set_action(libc::SIGCHLD, libc::SIG_IGN)?)
+}
+
+/// Ignores SIGXFSZ: a write beyond `ulimit -f` fails with EFBIG, as on a full disk, instead of ending this process. The
+/// trainer gets the inherited action.
+pub fn survive_file_size_limit() {
+    // The number is valid, so the call cannot fail.
+    set_action(libc::SIGXFSZ, libc::SIG_IGN).ok();
+}
+
+/// How many descriptors this process may still open, at most `enough`.
+pub fn free_descriptors(enough: usize) -> usize {
+    let Ok(first) = EventFd::from_flags(EfdFlags::EFD_CLOEXEC) else { return 0 };
+    let others = (1..enough).map_while(|_| first.as_fd().try_clone_to_owned().ok());
+    1 + others.collect::<Vec<_>>().len()
 }
 
 /// Sets the process name that `ps` and `top` show.

@@ -4,10 +4,16 @@
 
 use std::io;
 use std::mem::size_of;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::clock::boot_time;
+
+/// How often pending signals are looked for without a signalfd.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The size of a signalfd record, in bytes.
 pub(super) const RECORD_BYTES: usize = size_of::<libc::signalfd_siginfo>();
@@ -33,22 +39,31 @@ pub enum Sender {
 /// All signals that can be blocked, blocked and readable. A fault of this process (SIGSEGV, …) kills it in spite of the
 /// mask, so a fault signal that is read here was sent by a process.
 pub struct Signals {
-    /// Readable while a signal is pending.
-    pub fd: SignalFd,
+    /// Readable while a signal is pending. `None` if this process may open no further descriptor: see [`Signals::wake_at`].
+    pub fd: Option<SignalFd>,
     /// The mask before [`Signals::block_all`]. The trainer inherits it.
     pub inherited: SigSet,
 }
 
 impl Signals {
-    /// Blocks every signal.
-    pub fn block_all() -> io::Result<Self> {
-        let inherited = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    /// Blocks every signal. `inherited` is the mask at the start, if it is not the present one.
+    pub fn block_all(inherited: Option<SigSet>) -> io::Result<Self> {
+        let inherited = inherited.or_else(|| SigSet::thread_get_mask().ok()).unwrap_or_else(SigSet::empty);
         let blocked = SigSet::all();
         blocked.thread_set_mask()?;
         // Some parents leave SIGCHLD ignored. Then the kernel reaps children itself and sends no SIGCHLD.
         set_action(SIGCHLD, libc::SIG_DFL)?;
-        let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { fd, inherited })
+        let fd = SignalFd::with_flags(&blocked, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        Ok(Self { fd: fd.ok(), inherited })
+    }
+
+    /// The end of a wait for signals: `deadline`, or sooner if no descriptor shows a pending signal.
+    pub fn wake_at(&self, deadline: Option<Duration>) -> Option<Duration> {
+        if self.fd.is_some() {
+            return deadline;
+        }
+        let next_look = boot_time() + LOOK_INTERVAL;
+        Some(deadline.map_or(next_look, |deadline| deadline.min(next_look)))
     }
 
     /// Runs `work` under the inherited mask: pending and new signals act as in the bare command. PID 1 of a container
@@ -62,6 +77,24 @@ impl Signals {
         SigSet::all().thread_set_mask()?;
         Ok(done)
     }
+}
+
+/// The signals of `mask`, signal N as bit N - 1.
+pub(super) fn mask_bits(mask: &SigSet) -> u64 {
+    // SAFETY: reads an owned, initialized set. Numbers that the C library reserves are no members.
+    let is_member = |number: &i32| unsafe { libc::sigismember(mask.as_ref(), *number) } == 1;
+    (1..=64).filter(is_member).fold(0, |bits, number| bits | 1 << (number - 1))
+}
+
+/// The reverse of [`mask_bits`].
+pub(super) fn mask_of_bits(bits: u64) -> SigSet {
+    let mut set = *SigSet::empty().as_ref();
+    for number in (1..=64).filter(|number| bits & (1 << (number - 1)) != 0) {
+        // SAFETY: changes an owned, initialized set. The C library refuses the numbers that it reserves.
+        unsafe { libc::sigaddset(&raw mut set, number) };
+    }
+    // SAFETY: the set was initialized as an empty one.
+    unsafe { SigSet::from_sigset_t_unchecked(set) }
 }
 
 /// The signals that are pending for this process now.

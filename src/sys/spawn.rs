@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -15,11 +15,13 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{ForkResult, Pid, chdir, execv, execve, fork, getpid, getppid, pipe2, setsid, write};
 
+use super::descriptors::{close_from, close_on_exec_from, open_descriptors};
 use super::leftovers::RUN_ID;
+use super::shared_number::SharedNumber;
 use super::{failpoint, inherited, signals};
 
 /// This binary, even after the file was replaced on disk.
-const SELF_EXE: &CStr = c"/proc/self/exe";
+pub(super) const SELF_EXE: &CStr = c"/proc/self/exe";
 
 /// systemd writes the id of the process that it executes into these.
 const NAMED_BY_PID: [&str; 3] = ["WATCHDOG_PID", "LISTEN_PID", "SYSTEMD_EXEC_PID"];
@@ -31,23 +33,46 @@ const NAMED_BY_PIDFD: &str = "LISTEN_PIDFDID";
 const PID_LEN_MAX: usize = 10;
 
 /// Enough for a few system calls.
-const KEEPER_STACK_BYTES: usize = 64 * 1024;
+const CHILD_STACK_BYTES: usize = 64 * 1024;
 
 /// A forked trainer.
 pub struct Trainer {
     pub pid: i32,
-    /// For [`exec_error`]. Readable once the exec has succeeded or failed.
-    pub exec_result: File,
+    pub exec_result: ExecResult,
     /// The signals that were pending before the fork: only those did not reach the trainer. From the fork on, a signal
     /// to the process group reaches the trainer too.
     pub pending_before: signals::SignalSet,
 }
 
-/// The error of the exec; `None` if the command runs. Call it when `exec_result` is readable.
-pub fn exec_error(mut exec_result: File) -> io::Result<Option<io::Error>> {
-    let mut errno = [0; 4];
-    let length = exec_result.read(&mut errno)?;
-    Ok((length == 4).then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(errno))))
+/// The result of the exec.
+pub enum ExecResult {
+    /// Readable once the exec has succeeded or failed.
+    Pending(File),
+    /// The error's number; 0 if the command runs.
+    Known(i32),
+}
+
+impl ExecResult {
+    /// Readable once [`ExecResult::error`] may be called; `None` if it may be called now.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Pending(file) => Some(file.as_fd()),
+            Self::Known(_) => None,
+        }
+    }
+
+    /// The error of the exec; `None` if the command runs.
+    pub fn error(self) -> io::Result<Option<io::Error>> {
+        let errno = match self {
+            Self::Known(errno) => errno,
+            Self::Pending(mut file) => {
+                let mut errno = [0; 4];
+                let length = file.read(&mut errno)?;
+                if length == 4 { i32::from_ne_bytes(errno) } else { 0 }
+            }
+        };
+        Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+    }
 }
 
 /// A variable of the trainer's environment, `None` for one that it must not inherit.
@@ -59,7 +84,11 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
     // 1. Allocate before the fork.
     let own_pid = getpid();
     let mut image = Image::new(command, variables, own_pid)?;
-    let (exec_result, reporter) = pipe2(OFlag::O_CLOEXEC)?;
+    let (exec_result, reporter) = match pipe2(OFlag::O_CLOEXEC) {
+        Ok(both) => both,
+        Err(Errno::EMFILE | Errno::ENFILE) => return spawn_suspended(&mut image, inherited_mask, own_pid),
+        Err(errno) => return Err(errno.into()),
+    };
     // 2. Read the pending signals and fork at once, with all signals blocked. A signal between the two calls would be
     // counted as delivered to the trainer.
     let pending_before = signals::pending()?;
@@ -67,7 +96,8 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
     // makes only system calls before it executes or exits.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => {
-            Ok(Trainer { pid: child.as_raw(), exec_result: File::from(exec_result), pending_before })
+            let exec_result = ExecResult::Pending(File::from(exec_result));
+            Ok(Trainer { pid: child.as_raw(), exec_result, pending_before })
         }
         ForkResult::Child => {
             let Err(errno) = become_trainer(&mut image, inherited_mask, own_pid);
@@ -77,6 +107,23 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
     }
 }
 
+/// As [`spawn_trainer`], without a descriptor: suspends this process until the exec, and reads its error from memory that
+/// both processes share. An exec that hangs suspends this process too, so it is the second choice.
+fn spawn_suspended(image: &mut Image, mask: &SigSet, own_pid: Pid) -> io::Result<Trainer> {
+    let shared = SharedNumber::new()?;
+    let mut stack = vec![0; CHILD_STACK_BYTES];
+    let pending_before = signals::pending()?;
+    let child = || {
+        let Err(errno) = become_trainer(image, mask, own_pid);
+        shared.set(errno as i32);
+        127
+    };
+    // SAFETY: the process has one thread. The child has a copy of its memory, runs on the copy of `stack`, and makes only
+    // system calls before it executes or exits.
+    let spawned = unsafe { clone(Box::new(child), &mut stack, CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD)) };
+    Ok(Trainer { pid: spawned?.as_raw(), exec_result: ExecResult::Known(shared.get()), pending_before })
+}
+
 /// Runs in the child. Returns only on failure.
 fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<Infallible> {
     // 3. Die with the supervisor, even if it died before prctl.
@@ -84,15 +131,8 @@ fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<
     if getppid() != parent {
         exit_child()
     }
-    // 4. Restore the actions and descriptors that Rust's runtime and `Signals` changed.
-    for signal in [libc::SIGPIPE, libc::SIGCHLD] {
-        let is_ignored = inherited::ignored().contains(signal);
-        signals::set_action(signal, if is_ignored { libc::SIG_IGN } else { libc::SIG_DFL })?;
-    }
-    for fd in inherited::closed_descriptors() {
-        // SAFETY: closes a standard descriptor of the child; nothing uses it any more.
-        unsafe { libc::close(fd) };
-    }
+    // 4. Restore the actions and descriptors that this process has changed.
+    inherited::restore()?;
     // 5. Restore the mask last: a signal that arrived meanwhile acts as in the bare command.
     mask.thread_set_mask()?;
     failpoint::reached("before-exec");
@@ -169,9 +209,13 @@ pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> 
     // lowest such number: RLIMIT_NOFILE may be small.
     let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
     let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
-    let mut stack = vec![0; KEEPER_STACK_BYTES];
+    let mut stack = vec![0; CHILD_STACK_BYTES];
+    let (open, path) = (open_descriptors(), own_path());
     let child = || {
-        let _errno = become_keeper(&argv, &env, &null, &high);
+        let _errno = become_keeper((&argv, &env), &null, &high, &open).map_err(|errno| match (errno, &path) {
+            (Errno::ENOENT, Some(path)) => execve(path, &argv, &env).map_or_else(|errno| errno, |never| match never {}),
+            _ => errno,
+        });
         127
     };
     // SAFETY: this process is suspended until the child executes or exits, and the child runs on its own stack. In the
@@ -182,7 +226,12 @@ pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> 
     Ok(spawned?.as_raw())
 }
 
-fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[OwnedFd]) -> nix::Result<Infallible> {
+fn become_keeper(
+    (argv, env): (&[CString], &[CString]),
+    null: &OwnedFd,
+    high: &[OwnedFd],
+    open: &[RawFd],
+) -> nix::Result<Infallible> {
     setsid()?;
     chdir(c"/")?;
     for target in 0..3 {
@@ -193,7 +242,7 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[Owne
         duplicate(fd.as_raw_fd(), next)?;
         next += 1;
     }
-    close_from(next);
+    close_from(next, open);
     for number in (1..=31).filter(|number| ![libc::SIGKILL, libc::SIGSTOP].contains(number)) {
         signals::set_action(number, libc::SIG_DFL)?;
     }
@@ -205,8 +254,12 @@ fn become_keeper(argv: &[CString], env: &[CString], null: &OwnedFd, high: &[Owne
 /// client end with the old image. Returns only on failure.
 pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Result<Infallible> {
     let argv = c_strings(arguments)?;
-    close_from(last_fd + 1);
-    Ok(execv(SELF_EXE, &argv)?)
+    close_on_exec_from(last_fd + 1);
+    let path = own_path();
+    match (execv(SELF_EXE, &argv), path) {
+        (Err(Errno::ENOENT), Some(path)) => Ok(execv(&path, &argv)?),
+        (executed, _) => Ok(executed?),
+    }
 }
 
 /// Duplicates `fd` to the lowest free number that is not below `first`; close-on-exec.
@@ -222,10 +275,15 @@ pub(super) fn duplicate(from: RawFd, to: RawFd) -> nix::Result<()> {
     Errno::result(unsafe { libc::dup2(from, to) }).map(drop)
 }
 
-fn close_from(first: RawFd) {
-    // SAFETY: marks descriptors close-on-exec, touches no memory. If the call fails, only descriptors that the user
-    // passed in stay open, and the keeper closes those when it starts.
-    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+/// The path that this binary was executed by, for a system without /proc. It may be another file by now.
+pub(super) fn own_path() -> Option<CString> {
+    // SAFETY: reads a number that the kernel passed to this process.
+    let address = unsafe { libc::getauxval(libc::AT_EXECFN) };
+    let address = usize::try_from(address).ok().filter(|address| *address != 0)?;
+    // SAFETY: the kernel placed a NUL-terminated string there, which nothing changes.
+    let path = unsafe { CStr::from_ptr(std::ptr::with_exposed_provenance(address)) };
+    let path = std::path::absolute(OsStr::from_bytes(path.to_bytes())).ok()?;
+    CString::new(path.into_os_string().into_encoded_bytes()).ok()
 }
 
 fn exit_child() -> ! {

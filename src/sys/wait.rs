@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
 use super::clock::boot_time;
 use super::pidfd::PidFd;
@@ -45,6 +46,13 @@ pub fn has_ended(pid: i32) -> io::Result<bool> {
     }
     let pid = nix::unistd::Pid::from_raw(pid);
     Ok(nix::sys::signal::kill(pid, None) == Err(Errno::ESRCH))
+}
+
+/// Whether `pid` is a child of this process that was not reaped: the id is still its own.
+pub fn is_child(pid: i32) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    // Any other error concerns the state of a child, such as a death by a real-time signal.
+    waitid(Id::Pid(nix::unistd::Pid::from_raw(pid)), flags) != Err(Errno::ECHILD)
 }
 
 /// Kills the child `pid` and waits for its end, at most `limit`: it may be in uninterruptible sleep.

@@ -26,11 +26,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, read};
 
 use super::clock::boot_time;
-use super::pidfd::PidFd;
+use super::descriptors::{close_from, open_descriptors};
 use super::poll::readable_within;
 use super::signals::{RECORD_BYTES, SIGCONT, SIGKILL, SignalInfo, Signals};
 use super::spawn::duplicate;
-use super::{arguments, wait};
+use super::{arguments, process, wait};
 
 /// The limit for an answer. A stopped witness delays each relayed signal by this much.
 const ANSWER_WAIT: Duration = Duration::from_millis(500);
@@ -51,7 +51,6 @@ const MESSAGE_BYTES: usize = NUMBER_BYTES + MESSAGE_RECORDS * RECORD_BYTES;
 
 /// The witness of a supervisor that has blocked all signals.
 pub struct Witness {
-    process: PidFd,
     pub pid: i32,
     socket: OwnedFd,
     queries: u32,
@@ -60,21 +59,20 @@ pub struct Witness {
 impl Witness {
     /// Forks the witness. Call it while the process has one thread.
     pub fn start(signals: &Signals) -> io::Result<Self> {
-        // Before the fork: the child makes only system calls.
-        let [start, _, _, end] = arguments::addresses()?;
+        // Before the fork: the child makes only system calls. Without /proc no process reads its command line either.
+        let [start, _, _, end] = arguments::addresses().unwrap_or_default();
+        let open = open_descriptors();
+        let signals = signals.fd.as_ref().ok_or(io::ErrorKind::Unsupported)?.as_raw_fd();
         let (socket, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         let parent = getpid();
         // SAFETY: the process has one thread, and the child makes only system calls and ends without returning.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
                 drop(theirs);
-                // The child has not been reaped, so its id cannot have been reused.
-                let process = PidFd::open(child.as_raw())?.ok_or_else(|| io::Error::from(Errno::ESRCH))?;
-                Ok(Self { process, pid: child.as_raw(), socket, queries: 0 })
+                Ok(Self { pid: child.as_raw(), socket, queries: 0 })
             }
             ForkResult::Child => {
-                if hide_identity((start, end), parent).is_ok()
-                    && keep_only(theirs.as_raw_fd(), signals.fd.as_raw_fd()).is_ok()
+                if hide_identity((start, end), parent).is_ok() && keep_only(theirs.as_raw_fd(), signals, &open).is_ok()
                 {
                     serve_queries();
                 }
@@ -136,20 +134,17 @@ impl Witness {
         self.send(SIGKILL)
     }
 
-    /// ESRCH and EPERM count as success.
+    /// Does nothing once the witness was reaped: its id may be another process's then.
     fn send(&self, signal: i32) -> io::Result<()> {
-        match self.process.signal(signal) {
-            Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
-            Err(errno) => Err(errno.into()),
-        }
+        if wait::is_child(self.pid) { process::send(self.pid, signal, None) } else { Ok(()) }
     }
 }
 
 impl Drop for Witness {
     /// Waits for the end, so that the process group is as empty as without runwrap.
     fn drop(&mut self) {
-        let killed = self.kill_process().and_then(|()| readable_within(&self.process, DEATH_WAIT));
-        if let Err(error) = killed.and_then(|_ended| wait::reap(self.pid)) {
+        let killed = if wait::is_child(self.pid) { wait::kill(self.pid, DEATH_WAIT) } else { Ok(()) };
+        if let Err(error) = killed.and_then(|()| wait::reap(self.pid)) {
             log::warn!(event = "witness_not_reaped", error:%; "");
         }
     }
@@ -170,13 +165,13 @@ fn hide_identity((start, end): (usize, usize), parent: Pid) -> Result<(), Errno>
 }
 
 /// Runs in the child: moves the socket to descriptor 0 and the signalfd to 1, and closes all others.
-fn keep_only(socket: RawFd, signals: RawFd) -> Result<(), Errno> {
+fn keep_only(socket: RawFd, signals: RawFd, open: &[RawFd]) -> Result<(), Errno> {
     // Neither descriptor is below 3: Rust's runtime has opened the standard descriptors that were closed.
     for (from, to) in [(socket, 0), (signals, 1)] {
         duplicate(from, to)?;
     }
-    // SAFETY: numbers only; nothing in this process uses the closed descriptors.
-    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, 2, libc::c_uint::MAX, 0) }).map(drop)
+    close_from(2, open);
+    Ok(())
 }
 
 /// Runs in the child until the supervisor closes its end.

@@ -76,7 +76,7 @@ impl Place {
             },
         }))
         .unwrap();
-        let (journal, error) = JournalFile::create(Some(&directory)).unwrap();
+        let (journal, error) = JournalFile::create(Some(&directory));
         assert!(error.is_none());
         Writer::begin(journal, Some(&directory), begin).unwrap();
         self.home.publish(&directory).unwrap();

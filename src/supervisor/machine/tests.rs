@@ -15,6 +15,7 @@ fn limits() -> RunLimits {
         kill_after: 10 * SECOND,
         kill_after_stop: false,
         require_database: false,
+        has_keeper: true,
     }
 }
 

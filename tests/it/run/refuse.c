@@ -1,6 +1,6 @@
 // refuse CALLS ERRNO COMMAND [ARG]...: executes COMMAND, for which the kernel refuses CALLS with ERRNO, as an old kernel, a
-// container's seccomp profile or a file system without locks would. CALLS is `pidfd`, `locks` (of processes, as SQLite takes
-// them) or `all-locks` (also of open file descriptions, as runwrap's journals take them, and flock).
+// container's seccomp profile or a file system without locks would. CALLS is the number of one system call, `pidfd`, `locks` (of
+// processes, as SQLite takes them) or `all-locks` (also of open file descriptions, as runwrap's journals take them, and flock).
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,10 @@ int main(int argc, char **argv) {
         LOAD(nr), UNLESS(SYS_pidfd_open, 1), RETURN(refused), UNLESS(SYS_pidfd_send_signal, 1), RETURN(refused),
         RETURN(SECCOMP_RET_ALLOW),
     };
-    struct sock_fprog filter = {sizeof pidfd / sizeof *pidfd, pidfd};
+    struct sock_filter one[] = {LOAD(nr), UNLESS(atoi(argv[1]), 1), RETURN(refused), RETURN(SECCOMP_RET_ALLOW)};
+    struct sock_fprog filter = {sizeof one / sizeof *one, one};
+    if (strcmp(argv[1], "pidfd") == 0)
+        filter = (struct sock_fprog){sizeof pidfd / sizeof *pidfd, pidfd};
     if (strcmp(argv[1], "locks") == 0)
         filter = (struct sock_fprog){sizeof locks / sizeof *locks, locks};
     if (strcmp(argv[1], "all-locks") == 0)

@@ -114,6 +114,22 @@ fn limits_priorities_umask_and_directory_are_inherited() {
     same("echo 77 >/proc/self/oom_score_adj; echo 0x33 >/proc/self/coredump_filter; exec \"$@\" $PROGRAM");
 }
 
+// Holds: signals/preloaded-thread
+#[test]
+fn preloaded_thread_changes_nothing_that_is_inherited() {
+    let library = super::preloaded::library();
+    for options in [
+        "env",
+        "env --block-signal=TERM,CHLD,RTMIN+3 --ignore-signal=INT,PIPE",
+        "env --default-signal=PIPE --ignore-signal=CHLD,XFSZ",
+    ] {
+        for ending in ["", "<&- 2>&-"] {
+            let said = same(&format!("export LD_PRELOAD={library}; exec {options} \"$@\" $PROGRAM 'a word' {ending}"));
+            assert!(said.contains("environment LD_PRELOAD="), "{said}");
+        }
+    }
+}
+
 /// systemd's variables named runwrap: the trainer never fed the watchdog and took no socket.
 // Holds: signals/named-by-pid
 #[test]

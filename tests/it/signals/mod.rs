@@ -3,6 +3,7 @@
 mod counting;
 mod inheriting;
 mod namespace;
+mod preloaded;
 mod probe;
 mod relaying;
 mod stopping;
