@@ -243,7 +243,8 @@ impl Beginning<'_, '_> {
 
     fn insert_new(&mut self) -> Result<Begun, Failure> {
         let mut version = self.given_version();
-        self.transaction.raise_version(&self.run.name, version.as_deref())?;
+        let given = self.run.version.as_deref().filter(|_| version.is_some());
+        self.transaction.raise_version(&self.run.name, given)?;
         if version.is_none() && self.has_version() {
             let next = self.transaction.next_version(&self.run.name)?;
             version = self.transaction.shape.columns.version(&next);

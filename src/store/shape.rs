@@ -250,9 +250,11 @@ impl Columns {
             return number.ok().map(|number| number.to_string());
         }
         let cut = self.cut("version", version);
-        // A cut number would be another.
+        // A cut label would be that of another number.
         if cut != version && version_number(version).is_some() {
-            return None;
+            let (digits, most) = (version.trim_start_matches('v'), cut.chars().count());
+            let tail = digits.len().saturating_sub(most.saturating_sub(1));
+            return Some(if digits.len() <= most { digits.to_owned() } else { format!("~{}", &digits[tail..]) });
         }
         // Every encoding has this mark.
         Some(if cut == version { cut } else { cut.replace('…', "~") })
