@@ -4,7 +4,7 @@
 //!   password), [`JOURNAL_FD`] and, if the run has a directory, [`LOCK_FD`].
 //! - Supervisor to keeper: only [`ToKeeper::Look`], sent when the journal has grown. The keeper reads everything else
 //!   from the journal. The first `Look` means that the journal has a beginning and its directory a name; until then the
-//!   keeper only opens its database. The keeper syncs what it reads before it delivers it.
+//!   keeper only opens its database. The keeper syncs each event before it delivers it.
 //! - Keeper to supervisor: [`ToSupervisor`], at any time. Only the first `Recorded` is new; `Final` and a
 //!   `Failed` about the end are the last message: the keeper ends, and the supervisor reaps it.
 //! - End-of-file at the supervisor: the keeper has died, or its re-exec failed. The supervisor starts another, which
@@ -62,6 +62,8 @@ pub struct KeeperConfig {
     pub log_file: PathBuf,
     pub heartbeat: Duration,
     pub linger: Duration,
+    /// How long the supervisor waits for the record.
+    pub start_timeout: Duration,
     /// How long the supervisor waits for the end's delivery.
     pub finish_timeout: Duration,
 }
@@ -104,6 +106,8 @@ pub enum ToSupervisor {
         #[serde(serialize_with = "shortened")]
         message: String,
     },
+    /// The database answers again, after a `Retrying`.
+    Answered,
     /// The database accepts the record again, after a `Failed`.
     Restored,
     /// A message for the user.

@@ -56,7 +56,7 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     }
 }
 
-/// What the limit of open descriptors leaves room for. The trainer runs in any case.
+/// The parts of a run that the limit of open descriptors leaves room for. The trainer runs in any case.
 #[derive(Clone, Copy, Debug)]
 struct Room {
     /// A journal on disk.
@@ -149,6 +149,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         log_file: settings.log_file.clone(),
         heartbeat: settings.heartbeat,
         linger: settings.linger,
+        start_timeout: settings.start_timeout,
         finish_timeout: settings.finish_timeout,
     };
     let limits = RunLimits {

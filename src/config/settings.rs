@@ -54,7 +54,7 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Absolute.
     pub log_file: PathBuf,
-    /// What is in a directory below `/tmp` because there is no home directory: the state directory, the file of SQLite.
+    /// The state directory and the file of SQLite, if they are below `/tmp` because there is no home directory.
     pub homeless: Vec<PathBuf>,
     /// Whether runwrap may create missing tables and upgrade old ones.
     pub migrate: bool,

@@ -1,8 +1,8 @@
-//! Which runs have the same file as stderr: of two such runs, neither can tell its trainer's lines from those of the other. Must
-//! not touch the file itself: the trainer may lock it.
+//! The runs that have the same file as stderr: the lines of two trainers in one file cannot be separated. Must not touch the file
+//! itself: the trainer may lock it.
 //!
 //! `stderr.lock` in the state directory has 64 bytes to lock for each file, found by a hash of its identity. A run holds one of
-//! them while it lives, and finds the other runs by their locks. A run that begins later may end earlier: it leaves the time of
+//! them while it lives, and detects the other runs by their locks. A run that begins later may end earlier: it leaves the time of
 //! its beginning in the content, in one of 4096 places.
 
 use std::fs::{File, Metadata};
@@ -16,7 +16,7 @@ use crate::sys::lock::{is_held, try_lock};
 
 const FILE: &str = "stderr.lock";
 
-/// The bytes to lock for each hash. With more runs than that some hold none, and still find the others.
+/// The bytes to lock for each hash. With more runs than that some hold none, and still detect the others.
 const BYTES_PER_FILE: i64 = 64;
 
 const PLACES: u64 = 4096;
@@ -33,7 +33,7 @@ pub(super) struct StderrClaim {
 }
 
 impl StderrClaim {
-    /// Claims the file `stderr`. Of the runs inside one run, `outer_run` is its id: what they write is its trainer's output too.
+    /// Claims the file `stderr`. `outer_run` is the id of the run around this one: the output of inner runs is its trainer's output too.
     pub(super) fn take(home: &Home, stderr: &Metadata, outer_run: &str) -> io::Result<Self> {
         let identity = format!("{}:{}:{outer_run}", stderr.dev(), stderr.ino());
         let hash = crc32fast::hash(identity.as_bytes());

@@ -1,6 +1,6 @@
 //! The end of the trainer's stderr, read from the file it was redirected to; nothing is interposed. If stderr is not a
 //! regular file, or was truncated, rotated or deleted, there is no tail. Excludes runwrap's own messages, and the lines of other
-//! processes as far as these can be told apart: else the tail begins with a note.
+//! processes as far as they can be separated: else the tail begins with a note.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -86,8 +86,8 @@ fn remove_in_order(text: &mut Vec<u8>, lines: &[Vec<u8>]) {
     }
 }
 
-/// The end of what was written to the file of stderr by descriptors that share the offset of ours: those that the trainer has
-/// inherited. stdout may be another opening of the same file.
+/// The offset of our stderr, which the trainer's inherited descriptors share: the end of the trainer's output. stdout may be
+/// another opening of the same file.
 fn written_to(stderr: &Metadata) -> io::Result<u64> {
     let mut end_bytes = duplicate(io::stderr().as_fd())?.stream_position()?;
     if let Ok(mut stdout) = duplicate(io::stdout().as_fd())

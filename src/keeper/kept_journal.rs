@@ -30,7 +30,7 @@ pub(super) struct KeptJournal {
     read_at: Duration,
     /// The durable part of it; none before the first sync.
     durable: Option<RunState>,
-    /// The sync under way, and what it makes durable.
+    /// The sync under way, with the state that it makes durable.
     running: Option<(RunState, Receiver<io::Result<()>>)>,
     /// A sync failed: it is not repeated on this file.
     has_failed: bool,
@@ -58,7 +58,7 @@ impl KeptJournal {
         &self.written
     }
 
-    /// What the database may be told.
+    /// The state that may be delivered.
     pub(super) fn durable(&self) -> &RunState {
         self.durable.as_ref().unwrap_or(&self.written)
     }
@@ -70,7 +70,7 @@ impl KeptJournal {
         Ok(())
     }
 
-    /// Takes the journal over from a dead supervisor, with an end. A sync of the end is due.
+    /// Ends the journal of a dead supervisor. A sync of the end is due.
     ///
     /// # Errors
     /// As [`take_over`].
@@ -136,7 +136,7 @@ impl KeptJournal {
         }
     }
 
-    /// The result of the sync, once it is there: what is durable now. After a failure the journal must continue in another file:
+    /// The durable facts, or the error, once the sync has ended. After a failure the journal must continue in another file:
     /// here after a takeover, else by the supervisor, the only process that may write.
     pub(super) fn synced(&mut self, directory: Option<&RunDirectory>) -> Option<io::Result<JournalFacts>> {
         let (_, receiver) = self.running.as_ref()?;

@@ -205,10 +205,11 @@ impl KeeperMachine {
         let first = !std::mem::replace(&mut self.begun, true);
         self.host = self.host();
         self.role.failures = 0;
-        self.causes.clear();
+        let answered = (!std::mem::take(&mut self.causes).is_empty()).then_some(ToSupervisor::Answered);
         let notice = delivered.notice.map(|message| ToSupervisor::Notice { message });
         let recorded = delivered.begun.map(ToSupervisor::Recorded);
-        let mut actions: Vec<KeeperAction> = notice.into_iter().chain(recorded).map(KeeperAction::Send).collect();
+        let messages = answered.into_iter().chain(notice).chain(recorded);
+        let mut actions: Vec<KeeperAction> = messages.map(KeeperAction::Send).collect();
         if first {
             actions.push(KeeperAction::DeliverBacklog);
         }

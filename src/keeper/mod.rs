@@ -2,8 +2,8 @@
 //!
 //! It starts with a link to the supervisor, a config and the journal (see `link`). It syncs the journal (`kept_journal`) and
 //! delivers the beginning, heartbeats and the end from it, each in an attempt with a deadline. An attempt that hangs is abandoned
-//! by replacing the whole image: the journal has all of its state. If the supervisor vanishes, the keeper makes sure that the journal has an
-//! end (`takeover`) and delivers it. If the database does not answer by then, it becomes the lingering keeper (`linger`).
+//! by replacing the whole image: the journal has all of its state. If the supervisor vanishes, the keeper makes sure that the
+//! journal has an end (`takeover`) and delivers it. If the database does not answer by then, it becomes the lingering keeper (`linger`).
 //!
 //! `machine` decides, `reactor` waits and performs. Must never write to the journal while the supervisor lives.
 

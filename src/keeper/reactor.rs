@@ -324,11 +324,8 @@ impl Keeper {
 
     /// Starts a process for the backlog, if there is one: a delivery by this process might hang.
     fn deliver_backlog(&mut self) {
-        if self.place.is_none() {
-            return;
-        }
         let backlog = Backlog::new(self.config.state_dir.clone(), Destination::of(&self.config.target), false, 0);
-        if self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
+        if self.place.is_some() && self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
             self.lingering = linger::start(&self.config);
         }
     }
@@ -337,7 +334,9 @@ impl Keeper {
         if self.lingering.is_none() && self.backlog.as_mut().is_some_and(Backlog::has_dead_again) {
             self.lingering = linger::start(&self.config);
         }
-        let limit = BACKLOG_WAIT_MAX.min(self.config.finish_timeout / 2);
+        // Before the begin the supervisor waits for the record, then for the end.
+        let patience = if self.machine.begun { self.config.finish_timeout } else { self.config.start_timeout };
+        let limit = BACKLOG_WAIT_MAX.min(patience / 2);
         self.lingering.as_ref().map_or(Ok(()), |lingering| readable_within(lingering, limit).map(drop))
     }
 

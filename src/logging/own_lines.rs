@@ -1,4 +1,4 @@
-//! What this process has written to stderr, so that it is not taken for the trainer's output. Bounded: the newest lines count.
+//! The lines that this process wrote to stderr: the trainer's tail excludes them. Bounded to the newest.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -70,7 +70,7 @@ fn secret_value(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// The length of what separates a name from its value; 0 if no value follows. The name may be quoted, as in JSON.
+/// The length of the separator between a name and its value; 0 if no value follows. The name may be quoted, as in JSON.
 fn separator(text: &str, is_option: bool) -> usize {
     let unquoted = text.strip_prefix(['"', '\'']).unwrap_or(text).trim_start();
     let value = match unquoted.strip_prefix(['=', ':']) {

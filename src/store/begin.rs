@@ -191,8 +191,10 @@ impl Beginning<'_, '_> {
             ));
         }
         self.update(&id)?;
-        let version = self.given_version().or(version).filter(|_| self.has_version());
-        self.transaction.raise_version(&self.run.name, version.as_deref())?;
+        let given = self.given_version();
+        let label = self.run.version.as_deref().filter(|_| given.is_some()).or(version.as_deref());
+        self.transaction.raise_version(&self.run.name, label.filter(|_| self.has_version()))?;
+        let version = given.or(version).filter(|_| self.has_version());
         Ok(Begun { record_id: RecordId(id), version, table: None })
     }
 

@@ -155,8 +155,8 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Applies `rule` to the record `id` and writes what changed of the user's row. `None` if the row is missing, or another one than
-    /// the run's.
+    /// Applies `rule` to the record `id` and writes the changed columns of the user's row. `None` if the row is missing, or another
+    /// one than the run's.
     fn change(&mut self, id: &str, run: Option<&RunRow>, rule: Rule<'_>) -> Result<Option<Outcome>, Failure> {
         let mut dropped: Option<(RecordRow, Outcome)> = None;
         for attempt in 0..SWAPS_MAX {

@@ -1,5 +1,5 @@
-//! Whether a row of the user's table is still the one that a run got: the number alone proves nothing once the application has deleted
-//! the row. Pure; must not ask a database.
+//! Whether a row of the user's table is still the run's: the number alone proves nothing once the application has deleted the row.
+//! Pure; must not ask a database.
 
 use chrono::TimeDelta;
 
@@ -14,14 +14,14 @@ const ZONES: TimeDelta = TimeDelta::hours(27);
 /// A column as it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// There is no such column, the database computes it, or nothing is known of it: it proves nothing.
+    /// The column is missing or computed, or no value was noted: it proves nothing.
     #[default]
     Absent,
     Null,
     Text(String),
 }
 
-/// What proves that a row of the user's table is still the one that a run got: its `created_at` and `train_start_time`.
+/// The proof that a row of the user's table is still the run's: its `created_at` and `train_start_time`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) created_at: Mark,

@@ -102,7 +102,7 @@ impl RecordRow {
         // Metrics that cannot be merged stay as the application wrote them.
         let is_kept = same_json(&known, &merged) || (known.is_null() && self.has_illegible_metrics());
         let metrics = (!is_kept).then(|| ("train_metrics", after.train_metrics.as_ref().map(|_| merged.to_string())));
-        // What is longer could not be read again.
+        // A longer value could not be read again.
         let is_readable = |text: &str| text.len() <= VALUE_BYTES_MAX && !text.ends_with(TOO_LONG);
         let fits = |(name, text): &Assignment| {
             let fits = self.get(name).is_none_or(is_readable) && text.as_deref().is_none_or(is_readable);

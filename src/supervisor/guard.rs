@@ -165,7 +165,8 @@ impl Guard {
                     ToSupervisor::Recorded(_)
                     | ToSupervisor::Restored
                     | ToSupervisor::Notice { .. }
-                    | ToSupervisor::Retrying { .. },
+                    | ToSupervisor::Retrying { .. }
+                    | ToSupervisor::Answered,
                 )
                 | Message::Nothing => {}
                 Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message)?,

@@ -134,7 +134,7 @@ impl SupervisorMachine {
     fn keeper_message(&mut self, message: ToSupervisor) {
         match message {
             ToSupervisor::Recorded(begun) => {
-                (self.restarts, self.last_error) = (0, None);
+                self.restarts = 0;
                 let known = self.record_id.replace(begun.record_id.clone());
                 if let Some(known) = known.as_ref().filter(|known| **known != begun.record_id) {
                     let present = &begun.record_id;
@@ -165,6 +165,7 @@ impl SupervisorMachine {
             },
             ToSupervisor::Notice { message } => self.warn(&message, String::new()),
             ToSupervisor::Retrying { message } => self.last_error = Some(message),
+            ToSupervisor::Answered => self.last_error = None,
             ToSupervisor::Restored => {
                 if self.phase == Phase::Running {
                     self.warn("the database accepts the record of the run now", String::new());

@@ -20,7 +20,7 @@ pub(super) struct SignalInbox {
     evidence: Evidence,
 }
 
-/// What one look at both queues has found.
+/// The result of one look at both queues.
 pub(super) struct Found {
     /// Signals of earlier looks whose scope was not proven, and is settled now.
     pub(super) settled: Vec<(SignalInfo, SignalScope)>,

@@ -1,4 +1,4 @@
-//! Keeps the memory of a process that has secrets out of core dumps. Must not change what the trainer inherits.
+//! Keeps the memory of a process that has secrets out of core dumps. Must not change the limits of the trainer.
 //!
 //! | `core_pattern` | prevented by |
 //! |---|---|

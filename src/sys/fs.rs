@@ -44,8 +44,8 @@ pub struct Directory {
 
 impl Directory {
     /// Opens `path`; creates it and its parents (0700) if it does not exist. Refuses a directory that another user owns
-    /// or may write, and one that another user may replace. With a subdirectory `mark` of this user it was made by runwrap: then it loses the right of the others,
-    /// which Kubernetes adds to a volume at each mount.
+    /// or may write, and one that another user may replace. With a subdirectory `mark` of this user it was made by runwrap: then
+    /// it loses the right of the others, which Kubernetes adds to a volume at each mount.
     pub fn open_or_create(path: &Path, mark: &OsStr) -> io::Result<Self> {
         check_parents(path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;

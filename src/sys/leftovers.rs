@@ -62,8 +62,8 @@ pub fn facts(pid: i32) -> Option<ProcessFacts> {
 }
 
 /// Every process except keepers and this process; with `thorough` also those of the ids in `strangers`, as the last ones. Reads
-/// the mark only if `needs_mark`: of all facts, it takes the most time. Calls `marked` as
-/// soon as it finds a mark: a process that forks and exits may be gone after the list.
+/// the mark only if `needs_mark`: of all facts, it takes the most time. Calls `marked` at once for each mark: a process that forks
+/// and exits may be gone after the list.
 pub fn all(
     run_id: &str,
     strangers: &BTreeSet<i32>,

@@ -134,6 +134,26 @@ fn journals_of_overdue_runs_are_delivered() {
     assert_eq!(keeper.step(KeeperEvent::Healed(false), SECOND, 0.0), []);
 }
 
+/// A cause from hours ago was named when the end was late.
+#[test]
+fn causes_are_reported_once_each_and_withdrawn_by_an_answer() {
+    let mut keeper = keeper();
+    let failed = |message: &str| KeeperEvent::Failed(StoreError::Transient { message: message.into() });
+    let retrying = |message: &str| vec![KeeperAction::Send(ToSupervisor::Retrying { message: message.into() })];
+    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
+    let failures = [("a", retrying("a")), ("a", vec![]), ("b", retrying("a; b")), ("a", vec![])];
+    for (minute, (message, expected)) in (1..).zip(failures) {
+        assert_eq!(keeper.step(failed(message), 60 * minute * SECOND, 1.0), expected, "{minute}");
+        keeper.step(KeeperEvent::Time, (60 * minute + 59) * SECOND, 1.0);
+    }
+    let answered = KeeperAction::Send(ToSupervisor::Answered);
+    assert_eq!(keeper.step(delivered(false), 300 * SECOND, 1.0).first(), Some(&answered));
+    keeper.step(KeeperEvent::Time, 400 * SECOND, 1.0);
+    assert_ne!(keeper.step(delivered(false), 401 * SECOND, 1.0).first(), Some(&answered));
+    keeper.step(KeeperEvent::Time, 500 * SECOND, 1.0);
+    assert_eq!(keeper.step(failed("a"), 501 * SECOND, 1.0), retrying("a"));
+}
+
 /// After a failover each heartbeat tried the dead host first.
 #[test]
 fn host_that_answered_last_is_asked_first() {
@@ -150,7 +170,7 @@ fn host_that_answered_last_is_asked_first() {
     assert_eq!(keeper.host(), 2);
 }
 
-/// A keeper never tried again before the end: a right that was revoked for two seconds silenced a run for days.
+/// The row that `--record-id` names stayed with a dead run of the same state directory.
 #[test]
 fn refused_begin_is_tried_again_behind_the_backlog() {
     let mut keeper = keeper();
@@ -163,6 +183,7 @@ fn refused_begin_is_tried_again_behind_the_backlog() {
     assert!(matches!(second[..], [KeeperAction::Send(ToSupervisor::Failed { refused: true, .. })]));
 }
 
+/// A keeper never tried again before the end: a right that was revoked for two seconds silenced a run for days.
 #[test]
 fn refused_heartbeat_is_reported_once_and_repeated() {
     let mut keeper = keeper();

@@ -281,6 +281,22 @@ fn timeout_terminates_then_kills_and_exits_124() {
     assert_eq!(over, [SupervisorAction::ReapKeeper, SupervisorAction::Exit(EndAs::Code(EXIT_TIMEOUT))]);
 }
 
+#[test]
+fn late_end_names_only_a_cause_that_still_holds() {
+    let retrying = || SupervisorEvent::Keeper(ToSupervisor::Retrying { message: "refused".into() });
+    let answered = SupervisorEvent::Keeper(ToSupervisor::Answered);
+    for (events, is_named) in [(vec![retrying()], true), (vec![retrying(), answered], false), (vec![], false)] {
+        let mut machine = running(RunLimits { timeout: None, ..limits() });
+        for event in events {
+            machine.step(event, 2 * SECOND);
+        }
+        machine.step(SupervisorEvent::TrainerEnded(TrainerExit::Exited { code: 0 }), 3 * SECOND);
+        let late = machine.step(SupervisorEvent::Tick, 900 * SECOND);
+        let [SupervisorAction::Warn { message, .. }, SupervisorAction::Exit(_)] = &late[..] else { panic!("{late:?}") };
+        assert_eq!(message.contains("yet: refused;"), is_named, "{message}");
+    }
+}
+
 // Holds: signals/before-fork-other
 #[test]
 fn signals_before_the_start_are_held_for_the_trainer() {

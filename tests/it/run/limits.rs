@@ -1,4 +1,4 @@
-//! `ulimit` of the user: the trainer runs as it would without runwrap, and runwrap does without what the limit refuses.
+//! `ulimit` of the user: the trainer runs as it would without runwrap, and runwrap does without the refused parts.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::support::postgres::{Postgres, connect};
 use crate::support::site::{Running, Site, kill, output, start};
 use crate::support::wait::wait_until;
 
@@ -68,6 +69,27 @@ fn dead_run_is_delivered_before_its_row_is_refused() {
         assert!(site.run_directories().is_empty() && !site.path().join("started").exists());
         site.quiet();
     }
+}
+
+/// The wait for a dead run whose row is locked outlasted `--start-timeout`, and the refused trainer started.
+// Holds: failures/row-adopted-dead
+#[test]
+fn refused_run_does_not_start_while_a_dead_run_s_row_is_locked() {
+    let server = Postgres::shared();
+    let name = server.new_database();
+    let site = Site::with_url(&format!("postgres://admin@127.0.0.1:{}/{name}?sslmode=disable", server.port()));
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    vanish(&site, &["--heartbeat", "200ms"]);
+    site.sql("INSERT INTO training_records (id, status) VALUES (77, 'completed')");
+    let mut application = connect(&server.target(&name));
+    application.batch_execute("BEGIN; SELECT FROM training_records WHERE id = 1 FOR UPDATE").unwrap();
+    let again = site.run(&["--record-id", "77", "--start-timeout", "950ms", "--linger", "0s"], "touch started");
+    let message = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(125), "{message}");
+    assert!(message.contains("the row is \"completed\"") && !site.path().join("started").exists(), "{message}");
+    application.batch_execute("ROLLBACK").unwrap();
+    assert!(output(&mut site.runwrap(&["recover"])).status.success());
+    site.quiet();
 }
 
 // Holds: failures/database-permanent

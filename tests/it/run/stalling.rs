@@ -133,7 +133,7 @@ fn heartbeats_go_on_while_the_disk_stalls() {
     disk.site.quiet();
 }
 
-/// The keeper stops what the trainer left at once, and writes the end; it delivers it once the disk answers.
+/// The keeper stops the remaining processes at once and writes the end; it delivers that once the disk answers.
 // Holds: failures/journal-disk-stalls
 #[test]
 fn takeover_during_a_stall_stops_the_run_at_once() {

@@ -60,7 +60,7 @@ impl Job {
         });
     }
 
-    /// Sends each of `signals` in each of `orders`, and compares what arrives with what was sent.
+    /// Sends each of `signals` in each of `orders`, and compares the received signals with the sent ones.
     #[track_caller]
     fn check(mut self, signals: &[i32], orders: usize, gaps: &[u32]) {
         let mut sent = Counts::new();

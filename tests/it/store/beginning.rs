@@ -22,6 +22,7 @@ conformance!(
     restored_version_raises_the_counter,
     given_version_is_kept_and_raises_the_counter,
     run_begins_though_its_version_is_refused,
+    shortened_version_of_an_adopted_row_raises_the_counter,
     versions_in_a_column_of_numbers_are_never_reused,
     deleted_row_returns_with_its_id_and_version,
     journaled_record_is_reused_if_runwrap_runs_lost_it,
@@ -173,6 +174,22 @@ fn versions_in_a_column_of_numbers_are_never_reused(place: &Place) {
         begin(place, &Run { version: version.map(str::to_owned), ..run("cifar") }).version.unwrap()
     };
     assert_eq!([None, Some("5"), None, Some("v9"), None].map(given), ["3", "5", "6", "9", "10"]);
+}
+
+/// The shortened label did not count, and the counter gave its number again.
+fn shortened_version_of_an_adopted_row_raises_the_counter(place: &Place) {
+    place.sql(
+        "CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT, version VARCHAR(2));
+         INSERT INTO training_records (id, status) VALUES (30, 'training'), (31, 'training')",
+    );
+    let adopt = |id: &str, version: Option<&str>| {
+        let adopted = Run { adopt: Some(RecordId(id.into())), version: version.map(str::to_owned), ..run("cifar") };
+        begin(place, &adopted)
+    };
+    adopt("30", Some("v12"));
+    let counter = "SELECT CAST(number AS text) AS x FROM runwrap_versions WHERE name = 'cifar'";
+    assert_eq!(place.text(counter).as_deref(), Some("12"));
+    assert_eq!(adopt("31", None).version, None);
 }
 
 /// A version that its column does not take kept the whole record out.
