@@ -101,6 +101,11 @@ pub enum ToSupervisor {
         #[serde(serialize_with = "shortened")]
         hint: String,
     },
+    /// Another run of the name has no end, and this one must not begin beside it.
+    Running {
+        #[serde(serialize_with = "shortened")]
+        message: String,
+    },
     /// An attempt failed, and the keeper tries again: the cause, for a message about a deadline.
     Retrying {
         #[serde(serialize_with = "shortened")]

@@ -27,8 +27,8 @@ WHERE record_table = $1 AND record_id = $2
 ORDER BY tied_at NULLS FIRST, run_id
 FOR UPDATE
 
--- name: lock_record
--- Serializes adoptions of one row until commit. The row itself may be a view, which cannot be locked.
+-- name: lock_text
+-- Serializes by a text until commit: the adoptions of one row, which may be in a view, the runs of one name, the attempts of one job.
 SELECT CAST(pg_advisory_xact_lock(hashtextextended($1, 0)) AS text)
 
 -- name: insert_record
@@ -40,3 +40,17 @@ VALUES (
     {values}
 )
 RETURNING CAST(id AS text)
+
+-- name: unended_namesake
+-- Another run of the name without an end. Under lock_text for the name.
+SELECT
+    CAST(run_id AS text),
+    record_id,
+    host
+FROM {schema}.runwrap_runs
+WHERE record_table = $1
+    AND reason IS NULL
+    AND name = $2
+    AND run_id <> CAST($3 AS uuid)
+ORDER BY run_id
+LIMIT 1

@@ -1,5 +1,5 @@
--- name: list_named
--- The newest runs of a name, older than $3.
+-- name: list_runs
+-- The newest runs that fit, older than $2.
 SELECT
     -- The alias keeps the order by the index.
     CAST(run_id AS text) AS run,
@@ -7,9 +7,8 @@ SELECT
     record_version
 FROM {schema}.runwrap_runs
 WHERE record_table = $1
-    AND left(name, 200) = left($2, 200)
-    AND name = $2
-    AND run_id < $3
+    AND run_id < $2
+    AND {condition}
 ORDER BY run_id DESC
 LIMIT {limit}
 

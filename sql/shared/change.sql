@@ -17,6 +17,12 @@ VALUES (
 )
 ON CONFLICT (run_id) DO NOTHING
 
+-- name: next_attempt
+-- Under lock_text for the job.
+SELECT CAST(coalesce(max(attempt), 0) + 1 AS text)
+FROM {schema}.runwrap_runs
+WHERE record_table = $1 AND job = $2
+
 -- name: read_record
 -- Without a lock: update_record compares instead.
 SELECT

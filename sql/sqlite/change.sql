@@ -25,7 +25,7 @@ FROM {schema}.runwrap_runs
 WHERE record_table = $1 AND record_id = $2
 ORDER BY tied_at NULLS FIRST, run_id
 
--- name: lock_record
+-- name: lock_text
 SELECT $1
 
 -- name: insert_record
@@ -53,3 +53,17 @@ FROM (
         (SELECT COALESCE(max(id), 0) FROM {table}) AS present
 )
 WHERE used > present
+
+-- name: unended_namesake
+-- Another run of the name without an end.
+SELECT
+    run_id,
+    record_id,
+    host
+FROM {schema}.runwrap_runs INDEXED BY runwrap_runs_live
+WHERE record_table = $1
+    AND reason IS NULL
+    AND name = $2
+    AND run_id <> $3
+ORDER BY run_id
+LIMIT 1

@@ -1,13 +1,13 @@
--- name: list_named
--- The newest runs of a name, older than $3.
+-- name: list_runs
+-- The newest runs that fit, older than $2.
 SELECT
     run_id,
     record_id,
     record_version
 FROM {schema}.runwrap_runs
 WHERE record_table = $1
-    AND name = $2
-    AND run_id < $3
+    AND run_id < $2
+    AND {condition}
 ORDER BY run_id DESC
 LIMIT {limit}
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::read_duration;
 use crate::libpq::{InvalidValue, refuse};
-use crate::record::{Status, parse_metrics, read_instant};
+use crate::record::{Reason, Status, parse_metrics, read_instant};
 
 use super::help;
 
@@ -61,7 +61,14 @@ fn list(verb: Command) -> Command {
     let limit = value("limit", "N", "At most this many records")
         .value_parser(value_parser!(u32).range(1..))
         .default_value("50");
-    database(verb).args([status, value("name", "NAME", "Only records with this name"), limit, json()])
+    let reason = value("reason", "REASON", "Only runs that ended for this reason").value_parser(parsed(reason));
+    let tag = value("tag", "KEY[=VALUE]", "Only runs with this tag; may be repeated")
+        .action(ArgAction::Append)
+        .value_parser(parsed(tag));
+    let job = value("job", "KEY", "Only the attempts of this job");
+    let host = value("host", "HOST", "Only runs on this host");
+    let name = value("name", "NAME", "Only records with this name");
+    database(verb).args([status, reason, name, tag, job, host, limit, json()])
 }
 
 fn check(verb: Command) -> Command {
@@ -157,10 +164,20 @@ fn flag(row: &'static OptionRow) -> Option<Arg> {
     let help: String = [Some(row.help.to_owned()), default, variable].into_iter().flatten().collect();
     let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help);
     let arg = arg.value_parser(value_parser!(OsString));
-    Some(if row.kind == OptionKind::Switch {
-        arg.action(ArgAction::Set).num_args(0).default_missing_value("true").overrides_with(row.key)
-    } else {
-        arg.value_name(row.value_name).action(ArgAction::Append)
+    Some(match row.kind {
+        OptionKind::Switch => {
+            arg.action(ArgAction::Set).num_args(0).default_missing_value("true").overrides_with(row.key)
+        }
+        OptionKind::Choice => {
+            let arg = arg.value_name(row.value_name).action(ArgAction::Append);
+            arg.num_args(0..=1).require_equals(true).default_missing_value("true")
+        }
+        OptionKind::Text
+        | OptionKind::Path
+        | OptionKind::Duration
+        | OptionKind::Bytes
+        | OptionKind::Secret
+        | OptionKind::Repeated => arg.value_name(row.value_name).action(ArgAction::Append),
     })
 }
 
@@ -200,6 +217,22 @@ fn epoch(text: &str) -> Option<DateTime<Utc>> {
     }
     let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
     DateTime::from_timestamp(whole.parse().ok()?, nanoseconds)
+}
+
+fn reason(text: &str) -> Result<Reason, InvalidValue> {
+    Reason::parse(text).ok_or_else(|| {
+        let known = Reason::ALL.map(|reason| reason.to_string()).join(", ");
+        InvalidValue::new("it is not a reason", format!("write one of {known}"))
+    })
+}
+
+/// A tag to find: with any value if none is given.
+fn tag(text: &str) -> Result<(String, Option<String>), InvalidValue> {
+    match text.split_once('=') {
+        Some(("", _)) => refuse("the tag has no key", "write KEY or KEY=VALUE"),
+        Some((key, value)) => Ok((key.to_owned(), Some(value.to_owned()))),
+        None => Ok((text.to_owned(), None)),
+    }
 }
 
 fn metrics(text: &str) -> Result<Map<String, Value>, InvalidValue> {

@@ -94,10 +94,17 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
         "list" => {
             let status = own.get_one("status").copied().flatten();
             let limit = own.get_one("limit").copied().unwrap_or(u32::MAX);
-            Action::List {
-                filter: Filter { status, name: text("name"), limit, summary: false },
-                json: own.get_flag("json"),
-            }
+            let filter = Filter {
+                status,
+                name: text("name"),
+                job: text("job"),
+                host: text("host"),
+                reason: own.get_one("reason").copied(),
+                tags: own.get_many("tag").into_iter().flatten().cloned().collect(),
+                limit,
+                ..Filter::default()
+            };
+            Action::List { filter, json: own.get_flag("json") }
         }
         "show" => Action::Show { id: id(), json: own.get_flag("json") },
         "check" => Action::Check(CheckArgs {

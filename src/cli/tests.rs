@@ -66,11 +66,11 @@ fn database_options_work_before_and_after_a_verb() {
 #[test]
 fn each_verb_takes_its_own_arguments() {
     let listed = Action::List {
-        filter: Filter { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, summary: false },
+        filter: Filter { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, ..Filter::default() },
         json: true,
     };
     assert_eq!(parsed("runwrap list --status failed --name churn --limit 3 --json").action, listed);
-    let all = Action::List { filter: Filter { status: None, name: None, limit: 50, summary: false }, json: false };
+    let all = Action::List { filter: Filter { limit: 50, ..Filter::default() }, json: false };
     assert_eq!(parsed("runwrap list").action, all);
     assert_eq!(parsed("runwrap show 30").action, Action::Show { id: "30".to_owned(), json: false });
     assert_eq!(parsed("runwrap migrate --print").action, Action::Migrate { print: true });

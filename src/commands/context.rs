@@ -48,6 +48,13 @@ pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
     texts.chain(gpus.map(|models| ("gpu_models".to_owned(), models.into()))).collect()
 }
 
+/// The Slurm job of this process, an array's task behind its job.
+pub(super) fn slurm_job() -> Option<String> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let task = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
+    task.map(|(job, task)| format!("{job}_{task}")).or_else(|| variable("SLURM_JOB_ID"))
+}
+
 /// The model of each GPU, ordered by bus address.
 fn gpu_models(gpus: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(gpus).into_iter().flatten().flatten().take(GPUS_MAX);

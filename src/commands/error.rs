@@ -48,6 +48,7 @@ impl CommandError {
             Self::Database {
                 source: StoreError::Permanent { hint, .. } | StoreError::BadInput { hint, .. }, ..
             } => Some(hint),
+            Self::Database { source: StoreError::Running { .. }, .. } => Some("wait for that run to end"),
             Self::Database { source: StoreError::Transient { .. }, .. } => {
                 Some("check that the database is up and is the right one; --start-timeout gives it more time")
             }

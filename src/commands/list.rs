@@ -37,7 +37,8 @@ fn row(entry: &RecordView) -> Vec<String> {
     let text = |key: &str| Some(shown(&column(key))).filter(|text| !text.is_empty()).unwrap_or_else(|| "-".to_owned());
     vec![
         text("id"),
-        text("name"),
+        // A run in a run.
+        if column("parent_run_id").is_null() { text("name") } else { format!("└ {}", text("name")) },
         text("version"),
         text("status"),
         text("reason"),

@@ -18,6 +18,7 @@ mod service;
 mod show;
 mod undelivered;
 
+use std::io;
 use std::process::ExitCode;
 
 use crate::config::{self, Layer, Settings};
@@ -62,7 +63,14 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         // These two must work even if the configuration has become invalid during the run: they do not read it.
         Action::Keeper(arguments) => keeper::run(&arguments)?,
         Action::Report(args) => report::report(&args)?,
-        Action::Run(command) => return Ok(sys::process::end_as(run::run(&settings(flags)?, &command))),
+        Action::Run(command) => {
+            let (settings, covered) = load(flags)?;
+            if run::is_other_rank(&settings) {
+                return Ok(sys::process::end_as(run::become_bare(&command)));
+            }
+            open_log(&settings, covered);
+            return Ok(sys::process::end_as(run::run(&settings, &command)));
+        }
         Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,
         Action::Check(args) => return check::check(&settings(flags)?, &args),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
@@ -75,10 +83,20 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 
 /// Loads the settings, and opens the log.
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
+    let (settings, covered) = load(flags)?;
+    open_log(&settings, covered);
+    Ok(settings)
+}
+
+/// Loads the settings. The second result is that of covering the URL of the database in the command line.
+fn load(flags: Layer) -> Result<(Settings, io::Result<()>), CommandError> {
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::redact(&typed) };
-    let settings = config::load(flags, &config::user_account, &sys::fs::read_small)?;
+    Ok((config::load(flags, &config::user_account, &sys::fs::read_small)?, covered))
+}
+
+fn open_log(settings: &Settings, covered: io::Result<()>) {
     // Otherwise the log would take the last descriptor.
     let has_room = sys::process::free_descriptors(LOG_DESCRIPTORS) >= LOG_DESCRIPTORS;
     let log_file = Some(settings.log_file.as_path()).filter(|_| has_room);
@@ -96,5 +114,4 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
         log::warn!(event = "url_not_covered", hint = "use RUNWRAP_DATABASE_URL_FILE instead";
             "`ps` shows the value of --database-url: {error}");
     }
-    Ok(settings)
 }

@@ -2,6 +2,7 @@
 //! end itself if no keeper could be started. Must not open a database before the trainer has ended.
 
 use std::ffi::OsString;
+use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -9,20 +10,45 @@ use uuid::Uuid;
 
 use super::ask::ask;
 use super::context;
-use crate::config::{Settings, default_name};
+use crate::config::{Settings, UnlessRunning, default_name};
 use crate::delivery::Delivery;
 use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, sync, temporary_report};
 use crate::link::KeeperConfig;
-use crate::logging;
-use crate::record::{RecordId, Run, RunId, redact_command};
-use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, supervise};
+use crate::record::{Circumstances, RecordId, Run, RunId, redact_command};
+use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, become_command, supervise};
 use crate::sys::process::{self, EndAs};
-use crate::sys::{clock, host};
+use crate::sys::{clock, fs, host};
+use crate::{logging, output};
 
 /// The free descriptors that a run with a keeper takes at most.
 const KEEPER_DESCRIPTORS: usize = 15;
 /// The same without a keeper: the journal, its directories and its lock, the signals, the witness and the trainer's exec.
 const JOURNAL_DESCRIPTORS: usize = 10;
+
+/// The exit status of `--unless-running`: EX_TEMPFAIL, to be tried again later.
+const EXIT_RUNNING: u8 = 75;
+
+/// The variables in which launchers number their processes, the innermost launcher first: Slurm sets its own also for the
+/// processes that start other launchers.
+const RANKS: [&str; 4] = ["RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"];
+
+/// Whether a launcher started this process as another rank than `--only-rank`.
+pub(super) fn is_other_rank(settings: &Settings) -> bool {
+    let variable = |name: &str| std::env::var(name).ok();
+    settings.only_rank.is_some_and(|wanted| rank(&variable).is_some_and(|own| own != wanted))
+}
+
+fn rank(variable: &dyn Fn(&str) -> Option<String>) -> Option<u32> {
+    RANKS.into_iter().find_map(|name| variable(name)?.parse().ok())
+}
+
+/// Becomes the bare command. Returns the exit status if it cannot be executed.
+pub(super) fn become_bare(command: &[OsString]) -> EndAs {
+    let (exit_status, message) = become_command(command);
+    // There is no log.
+    output::report_error(&message, None);
+    EndAs::Code(exit_status)
+}
 
 /// Runs `command` with a record, and returns how runwrap must end. Errors have been reported.
 pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
@@ -158,7 +184,8 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         timeout: settings.timeout,
         kill_after: settings.kill_after,
         kill_after_stop: settings.kill_after_given,
-        require_database: settings.require_database,
+        require_database: settings.require_database || settings.unless_running.is_some(),
+        exit_if_running: if settings.unless_running == Some(UnlessRunning::Skip) { 0 } else { EXIT_RUNNING },
         has_keeper: room.keeper,
     };
     SupervisorConfig { command: command.to_vec(), config, limits, place, stderr_tail_bytes: settings.stderr_tail_bytes }
@@ -182,6 +209,8 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         cwd: text(&cwd),
         model_path: settings.model_path.as_deref().map(text),
         lease_seconds: u32::try_from(settings.lease.as_secs()).unwrap_or(u32::MAX),
+        circumstances: circumstances(settings),
+        is_exclusive: settings.unless_running.is_some(),
     };
     Begin {
         format: FORMAT,
@@ -193,6 +222,19 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         metrics_file: settings.metrics_file.as_deref().map(text),
         metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
         begun_boot_us: u64::try_from(begun_boot.as_micros()).unwrap_or(u64::MAX),
+    }
+}
+
+fn circumstances(settings: &Settings) -> Circumstances {
+    let parent_run_id = std::env::var("RUNWRAP_RUN_ID").ok().and_then(|id| Uuid::try_parse(&id).ok()).map(RunId);
+    let file = |fd| fs::path_of_standard(fd).as_deref().map(text);
+    Circumstances {
+        // A run in a run is no attempt of the job that the outer run is an attempt of.
+        job: settings.job.clone().or_else(|| if parent_run_id.is_none() { context::slurm_job() } else { None }),
+        parent_run_id,
+        tags: settings.tags.clone(),
+        stdout_path: file(std::io::stdout().as_fd()),
+        stderr_path: file(std::io::stderr().as_fd()),
     }
 }
 
@@ -210,4 +252,24 @@ fn place(settings: &Settings, run_id: RunId) -> Option<(Home, RunDirectory)> {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rank_is_that_of_the_innermost_launcher() {
+        let of = |set: &[(&str, &str)]| {
+            rank(&|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[("SLURM_PROCID", "3")]), Some(3));
+        // mpirun and torchrun, started by a batch script of Slurm.
+        assert_eq!(of(&[("SLURM_PROCID", "0"), ("OMPI_COMM_WORLD_RANK", "5")]), Some(5));
+        assert_eq!(of(&[("SLURM_PROCID", "1"), ("RANK", "9")]), Some(9));
+        assert_eq!(of(&[("PMI_RANK", "2")]), Some(2));
+        // A variable of another program.
+        assert_eq!(of(&[("RANK", "captain"), ("SLURM_PROCID", "1")]), Some(1));
+    }
 }

@@ -41,7 +41,9 @@ fn entry(key: &str, value: &Value, earlier: &Layer) -> Result<(&'static OptionRo
         OptionKind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
         OptionKind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes: 4096"),
         OptionKind::Duration => (text(), "a text with a unit: \"30s\""),
-        OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Repeated => (text(), "a text in quotes"),
+        OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Choice | OptionKind::Repeated => {
+            (text(), "a text in quotes")
+        }
     };
     match text {
         Some(text) => Ok((row, text.into())),

@@ -36,6 +36,8 @@ pub enum OptionKind {
     Bytes,
     /// On or off; the flag has no value.
     Switch,
+    /// A word; the flag may stand without it.
+    Choice,
     /// Text that must not appear in a message.
     Secret,
     /// Text that may be given more than once.
@@ -102,6 +104,29 @@ rows!(
         value_name: "COLUMN=VALUE",
         help: "A further column of the inserted row; may be repeated",
         ..ROW
+    },
+    TAG = OptionRow {
+        kind: OptionKind::Repeated,
+        value_name: "KEY[=VALUE]",
+        help: "A label of the run; may be repeated. In the variable, separated by commas",
+        ..ROW.named("tag", "--tag", "RUNWRAP_TAG")
+    },
+    JOB = OptionRow {
+        value_name: "KEY",
+        computed_default: Some("the Slurm job, with its array task"),
+        help: "The job that the run is an attempt of: the runs of a job are numbered from 1",
+        ..ROW.named("job", "--job", "RUNWRAP_JOB")
+    },
+    ONLY_RANK = OptionRow {
+        value_name: "N",
+        help: "Under srun, torchrun or mpirun, record only this rank: every other one becomes the bare command",
+        ..ROW.named("only_rank", "--only-rank", "RUNWRAP_ONLY_RANK")
+    },
+    UNLESS_RUNNING = OptionRow {
+        kind: OptionKind::Choice,
+        value_name: "fail|skip|off",
+        help: "Do not start while another run of this name has no end: exit 75, or 0 with skip. The database must answer",
+        ..ROW.named("unless_running", "--unless-running", "RUNWRAP_UNLESS_RUNNING")
     },
     METRICS_FILE = OptionRow {
         kind: OptionKind::Path,

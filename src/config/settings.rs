@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::database::{DatabaseTarget, parse_database};
 use super::layers::{ConfigError, Layers, Origin, RawValue, Reader};
 use super::options::{self, OPTIONS, OptionRow};
-use super::values;
+use super::values::{self, UnlessRunning};
 use crate::libpq::{Env, InvalidValue, refuse};
 
 const STDERR_TAIL_BYTES_MAX: u64 = 1024 * 1024;
@@ -33,6 +33,11 @@ pub struct Settings {
     pub table: String,
     pub record_id: Option<String>,
     pub set: Vec<(String, String)>,
+    pub tags: BTreeMap<String, String>,
+    pub job: Option<String>,
+    /// Only this rank of a launcher is recorded.
+    pub only_rank: Option<u32>,
+    pub unless_running: Option<UnlessRunning>,
     /// Absolute.
     pub metrics_file: Option<PathBuf>,
     /// Absolute, or a URL as typed.
@@ -97,6 +102,10 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
         table: layers.read(&options::TABLE, &values::table)?,
         record_id: layers.optional(&options::RECORD_ID, &values::label)?,
         set: layers.set()?,
+        tags: layers.tags()?,
+        job: layers.optional(&options::JOB, &values::label)?,
+        only_rank: layers.optional(&options::ONLY_RANK, &values::rank)?,
+        unless_running: layers.optional(&options::UNLESS_RUNNING, &values::unless_running)?.flatten(),
         metrics_file: layers.optional(&options::METRICS_FILE, &|text| values::text_path(text, env))?,
         model_path: layers.optional(&options::MODEL_PATH, &|text| values::path_or_url(text, env))?,
         timeout: layers.optional(&options::TIMEOUT, &|text| values::duration(text, &(MILLISECOND..=TRAINER_MAX)))?,
@@ -188,6 +197,20 @@ impl Layers {
         let given = [&options::LEASE, &options::HEARTBEAT].into_iter().find_map(|row| self.strongest(&[row]).pop());
         let subject = given.map_or_else(|| options::LEASE.key.to_owned(), RawValue::subject);
         Err(ConfigError::new(subject, cause, "set a lease several times as long as the heartbeat"))
+    }
+
+    fn tags(&self) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut tags = BTreeMap::new();
+        for raw in self.strongest(&[&options::TAG]) {
+            // A flag may hold a comma: it can be repeated.
+            let is_list = !matches!(raw.origin, Origin::Flag(_));
+            for (key, value) in raw.read(&|text| values::tags(text, is_list))? {
+                if tags.insert(key, value).is_some() {
+                    return Err(ConfigError::new(raw.subject(), "the tag is given twice", "keep one of them"));
+                }
+            }
+        }
+        Ok(tags)
     }
 
     fn set(&self) -> Result<Vec<(String, String)>, ConfigError> {

@@ -9,6 +9,15 @@ use std::time::Duration;
 use super::table_name::{TABLE_NAME_HINT, parse_table_name};
 use crate::libpq::{Env, InvalidValue, refuse};
 
+/// What a run does while another run of its name has no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnlessRunning {
+    /// Exits 75.
+    Fail,
+    /// Exits 0.
+    Skip,
+}
+
 /// A duration in humantime's syntax, always with a unit.
 ///
 /// # Errors
@@ -49,6 +58,35 @@ pub(super) fn switch(text: &OsStr) -> Result<bool, InvalidValue> {
         "1" | "true" | "yes" | "on" => Ok(true),
         "0" | "false" | "no" | "off" => Ok(false),
         _ => refuse("it is neither yes nor no", "write 1, true, yes or on; or write 0, false, no or off"),
+    }
+}
+
+/// `KEY` or `KEY=VALUE`, in a list several of them with commas between.
+pub(super) fn tags(text: &OsStr, is_list: bool) -> Result<Vec<(String, String)>, InvalidValue> {
+    let text = utf8(text)?;
+    let parts: Vec<&str> = if is_list { text.split(',').map(str::trim).collect() } else { vec![text] };
+    let tag = |part: &str| {
+        let (key, value) = part.split_once('=').unwrap_or((part, ""));
+        let key = label(OsStr::new(key))?;
+        let value = if value.is_empty() { String::new() } else { label(OsStr::new(value))? };
+        Ok((key, value))
+    };
+    parts.into_iter().map(tag).collect()
+}
+
+/// The number of a process among those of a launcher.
+pub(super) fn rank(text: &OsStr) -> Result<u32, InvalidValue> {
+    let hint = "write the number of a rank, as 0";
+    utf8(text)?.trim().parse().or_else(|error| refuse(format!("it is not a rank: {error}"), hint))
+}
+
+/// `None`: another run does not matter.
+pub(super) fn unless_running(text: &OsStr) -> Result<Option<UnlessRunning>, InvalidValue> {
+    match utf8(text)?.trim().to_ascii_lowercase().as_str() {
+        "skip" => Ok(Some(UnlessRunning::Skip)),
+        "fail" | "1" | "true" | "yes" | "on" => Ok(Some(UnlessRunning::Fail)),
+        "0" | "false" | "no" | "off" => Ok(None),
+        _ => refuse("it is neither fail nor skip", "write fail, skip or off"),
     }
 }
 

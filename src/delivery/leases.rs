@@ -103,7 +103,8 @@ pub fn journaled(state_dir: &Path, destination: &Destination, overdue: &[RunId])
     Ok(known.map(|(run_id, _name)| run_id).collect())
 }
 
-fn presume(store: &mut Store, run_id: RunId) -> Result<Applied, StoreError> {
+/// Ends a run whose lease has run out, and no other.
+pub(super) fn presume(store: &mut Store, run_id: RunId) -> Result<Applied, StoreError> {
     let applied = store.apply(run_id, &Change::Presume(lease_ran_out()))?;
     if applied == Applied::Renewed {
         log::warn!(event = "lease_renewed", run_id:%;

@@ -14,7 +14,8 @@ use std::time::Duration;
 use crate::journal::{ReportReader, RunState};
 use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
 use crate::store::{RecordView, Store, StoreError};
-use crate::sys::failpoint;
+use crate::sys::fs::file_bytes_within;
+use crate::sys::{failpoint, host};
 
 pub use backlog::{Backlog, Operator};
 pub use destination::Destination;
@@ -26,6 +27,11 @@ pub use policy::{Outcome, RoundEnd, Schedule, backoff};
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long the server may take for one statement of it: less, so that a living server answers first.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// More runs of one name are not ended before a run that must be the only one.
+const NAMESAKES_MAX: usize = 100;
+/// A file system that hangs must not delay an end.
+const MODEL_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// The changes that one attempt brings to the database for one run.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +91,8 @@ impl Delivery {
     /// in the database proves that it lives.
     pub fn of_dead(state: &RunState, report: Report, presumption: Presumption, lease_decides: bool) -> Self {
         let mut delivery = Self::of(state, state.last_elapsed_us, report.clone(), false);
+        // It has run already, beside whatever other run.
+        delivery.run.is_exclusive = false;
         if !delivery.last {
             let progress = state.progress(state.last_elapsed_us, report);
             delivery.changes = vec![Change::Heartbeat(progress), Change::Presume(presumption)];
@@ -114,6 +122,17 @@ impl Delivery {
         self.deliver_steps(store)
     }
 
+    /// Begins the run. Other runs of its name whose lease has run out are ended before, if it must not run beside them.
+    fn begin(&self, store: &mut Store) -> Result<Begun, StoreError> {
+        for _ in 0..NAMESAKES_MAX {
+            match store.begin(&self.run, self.recorded.as_ref()) {
+                Err(StoreError::Running { run_id, .. }) if leases::presume(store, run_id)? == Applied::Written => {}
+                result => return result,
+            }
+        }
+        store.begin(&self.run, self.recorded.as_ref())
+    }
+
     fn deliver_steps(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         if self.lease_decides && is_alive(store.show(&self.run.run_id.to_string())?.as_ref()) {
             return Ok(Delivered { begun: None, ended: false, notice: None });
@@ -121,13 +140,14 @@ impl Delivery {
         let mut begun = None;
         if !self.begun {
             failpoint::reached("inserting");
-            begun = Some(store.begin(&self.run, self.recorded.as_ref())?);
+            begun = Some(self.begin(store)?);
             failpoint::reached("inserted");
         }
         if self.last {
             failpoint::reached("finalizing");
         }
         for change in &self.changes {
+            let change = &measured(change, &self.run);
             if store.apply(self.run.run_id, change)? == Applied::Missing {
                 // An application deleted the row: insert it again, once.
                 begun = Some(store.begin(&self.run, begun.as_ref().or(self.recorded.as_ref()))?);
@@ -142,6 +162,19 @@ impl Delivery {
         }
         Ok(Delivered { begun, ended: self.last, notice: store.take_notice() })
     }
+}
+
+/// `change` with the size of the model's file, if it is the end of a run of this host.
+fn measured(change: &Change, run: &Run) -> Change {
+    let mut change = change.clone();
+    if let Change::Finalize(progress, _) = &mut change
+        && let Some(path) = &progress.report.model_path
+        && run.host == host::host_name()
+    {
+        progress.model_bytes =
+            file_bytes_within(Path::new(path), MODEL_WAIT_MAX).and_then(|bytes| bytes.try_into().ok());
+    }
+    change
 }
 
 /// Whether the last heartbeat of a run is within its lease, by the database's clock.

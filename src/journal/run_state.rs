@@ -110,6 +110,7 @@ impl RunState {
             pid: self.started.map(|started| started.pid),
             stop_signal: self.stop.as_ref().map(|stop| stop.signal.clone()),
             report,
+            model_bytes: None,
         }
     }
 
@@ -149,7 +150,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::journal::FORMAT;
-    use crate::record::{Reason, RecordId, Run, RunId, Status, Usage};
+    use crate::record::{Circumstances, Reason, RecordId, Run, RunId, Status, Usage};
 
     pub(in crate::journal) fn sample_begin() -> Begin {
         Begin {
@@ -168,6 +169,8 @@ pub(super) mod tests {
                 context: Map::new(),
                 model_path: Some("/models/a.pt".into()),
                 lease_seconds: 300,
+                circumstances: Circumstances::default(),
+                is_exclusive: false,
             },
             database: "sqlite:/data/runwrap.db".into(),
             place: None,

@@ -105,6 +105,10 @@ impl Operator for LingeringKeeper {
                 log::warn!(event = "attempt_failed", run_id:%, attempt = failures, error = message; "");
                 Outcome::Ends(RoundEnd::Unavailable)
             }
+            Err(error @ StoreError::Running { .. }) => {
+                log::error!(event = "needs_a_person", run_id:%, error:%; "");
+                Outcome::Refused
+            }
             Err(StoreError::Permanent { message, hint } | StoreError::BadInput { message, hint }) => {
                 log::error!(event = "needs_a_person", run_id:%, error = message, hint; "");
                 Outcome::Refused

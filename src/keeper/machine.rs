@@ -243,13 +243,16 @@ impl KeeperMachine {
                 let cause = self.cause(message).filter(|_| !self.alone);
                 return cause.into_iter().chain(self.left_alone(now)).collect();
             }
-            // A dead run of this state directory may hold the row that `--record-id` names.
-            StoreError::BadInput { .. } if !self.begun && !std::mem::replace(&mut self.has_cleared, true) => {
+            // A dead run of this state directory may hold the row that `--record-id` names, or the name.
+            StoreError::BadInput { .. } | StoreError::Running { .. }
+                if !self.begun && !std::mem::replace(&mut self.has_cleared, true) =>
+            {
                 // The host has answered.
                 self.role.failures = self.role.failures.saturating_sub(1);
                 self.due = Some(now);
                 return vec![KeeperAction::DeliverBacklog, KeeperAction::AwaitBacklog];
             }
+            StoreError::Running { message, .. } => return vec![KeeperAction::Send(ToSupervisor::Running { message })],
             StoreError::BadInput { message, hint } => (true, message, hint),
             StoreError::Permanent { message, hint } => (false, message, hint),
         };

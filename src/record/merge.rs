@@ -180,10 +180,10 @@ impl Row {
     fn take_progress(&mut self, watch: Watch, progress: &Progress) {
         self.pid = progress.pid.or(self.pid);
         self.stop_signal = progress.stop_signal.clone().or(self.stop_signal.take());
+        self.model_bytes = progress.model_bytes.or(self.model_bytes);
         self.watch = Some(watch.seen(progress.seen_at));
         self.presumed = false;
-        self.recovered_at = None;
-        self.recovered_by = None;
+        (self.recovered_at, self.recovered_by) = (None, None);
     }
 
     fn presumed_lost(mut self, watch: Watch, presumption: &Presumption, clock: DatabaseClock) -> Self {

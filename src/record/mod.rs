@@ -28,7 +28,7 @@ pub use merge::{Applied, Change, DatabaseClock, Presumption, Proof, merge};
 pub use report::{LineError, METRICS_BYTES_MAX, Report};
 pub(crate) use report::{parse_metrics, parse_report};
 pub use row::{Row, Watch};
-pub use run::{Begun, Progress, RecordId, Run, RunId};
+pub use run::{Begun, Circumstances, Progress, RecordId, Run, RunId};
 pub use secret::redact_command;
 pub use status::{Reason, Status};
 pub(crate) use tail::readable_tail;

@@ -30,6 +30,7 @@ pub struct Row {
     pub stop_signal: Option<String>,
     pub pid: Option<i32>,
     pub usage: Option<Usage>,
+    pub model_bytes: Option<i64>,
     /// The end was presumed; the run's own journal did not report it.
     pub presumed: bool,
     /// `None`: no run ever watched the record; the application made it.

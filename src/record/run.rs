@@ -1,5 +1,6 @@
 //! The facts of a run: those known before the trainer starts, and its progress. Plain data for journal and store.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -56,6 +57,26 @@ pub struct Run {
     pub model_path: Option<String>,
     /// Seconds after the last heartbeat until the run may be presumed lost.
     pub lease_seconds: u32,
+    #[serde(default)]
+    pub circumstances: Circumstances,
+    /// `--unless-running`: the run does not begin while another run of its name has no end.
+    #[serde(default)]
+    pub is_exclusive: bool,
+}
+
+/// The facts of a run that its trainer does not depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Circumstances {
+    /// The run whose trainer started this one.
+    pub parent_run_id: Option<RunId>,
+    /// `--job`: the runs of one job are its attempts, which the store counts from 1.
+    pub job: Option<String>,
+    /// `--tag`. The value of a tag without one is empty.
+    pub tags: BTreeMap<String, String>,
+    /// The regular file that stdout was redirected to. Absolute.
+    pub stdout_path: Option<String>,
+    pub stderr_path: Option<String>,
 }
 
 /// The store's result of beginning a run.
@@ -81,6 +102,8 @@ pub struct Progress {
     /// The first stop request, or the signal sent at a timeout.
     pub stop_signal: Option<String>,
     pub report: Report,
+    /// The size of the model's file at the end of the run.
+    pub model_bytes: Option<i64>,
 }
 
 #[cfg(test)]
@@ -101,6 +124,8 @@ impl Run {
             context: Map::new(),
             model_path: None,
             lease_seconds: 300,
+            circumstances: Circumstances::default(),
+            is_exclusive: false,
         }
     }
 }

@@ -72,6 +72,21 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
+    pub const ALL: [Self; 12] = [
+        Self::Success,
+        Self::Exit,
+        Self::Signal,
+        Self::Cancelled,
+        Self::Oom,
+        Self::Timeout,
+        Self::Spawn,
+        Self::SupervisorKilled,
+        Self::SupervisorError,
+        Self::Lost,
+        Self::Stuck,
+        Self::Manual,
+    ];
+
     /// Parses the value of a `reason` column.
     pub fn parse(name: &str) -> Option<Self> {
         Self::deserialize(BorrowedStrDeserializer::<Error>::new(name)).ok()
@@ -82,24 +97,9 @@ impl Reason {
 mod tests {
     use super::*;
 
-    const REASONS: [Reason; 12] = [
-        Reason::Success,
-        Reason::Exit,
-        Reason::Signal,
-        Reason::Cancelled,
-        Reason::Oom,
-        Reason::Timeout,
-        Reason::Spawn,
-        Reason::SupervisorKilled,
-        Reason::SupervisorError,
-        Reason::Lost,
-        Reason::Stuck,
-        Reason::Manual,
-    ];
-
     #[test]
     fn every_name_parses_to_its_value() {
-        for reason in REASONS {
+        for reason in Reason::ALL {
             assert_eq!(Reason::parse(&reason.to_string()), Some(reason));
             assert_eq!(serde_json::to_value(reason).unwrap(), reason.to_string());
         }

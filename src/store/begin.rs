@@ -11,7 +11,7 @@ use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{LockedRun, Transaction};
 use super::{Store, StoreError};
-use crate::record::{Begun, Change, RecordId, Run, merge};
+use crate::record::{Begun, Change, RecordId, Run, RunId, merge};
 
 /// Two deliveries of one run can meet; the loser begins again and finds the winner's row.
 const ATTEMPTS_MAX: usize = 5;
@@ -78,6 +78,9 @@ impl Beginning<'_, '_> {
     fn begin(mut self, known: Option<&Begun>, typed: &str) -> Result<Begun, Failure> {
         let shape = self.transaction.shape;
         shape.columns.check_set(&self.run.set, &shape.table)?;
+        if self.run.is_exclusive && self.found.is_none() && known.is_none() {
+            self.refuse_beside_namesake()?;
+        }
         let number = self.own(known)?;
         let found =
             self.found.as_ref().filter(|locked| locked.run.is_in(&shape.record_table)).map(|locked| &locked.run);
@@ -101,6 +104,20 @@ impl Beginning<'_, '_> {
         self.tie(&begun)?;
         let table = (shape.table != typed).then(|| shape.table.clone());
         Ok(Begun { table, ..begun })
+    }
+
+    /// Refuses the run while another one of its name has no end. Until commit no other run of the name begins.
+    fn refuse_beside_namesake(&mut self) -> Result<(), Failure> {
+        let (name, table) = (without_nul(&self.run.name), self.transaction.shape.record_table.clone());
+        self.transaction.lock(&format!("runwrap name {table} {name}"))?;
+        let select = self.transaction.sql("unended_namesake", &[]);
+        let run_id = self.run.run_id.to_string();
+        let rows = self.transaction.rows(&select, &[Some(&table), Some(&name), Some(&run_id)])?;
+        let Some(row) = rows.into_iter().next() else { return Ok(()) };
+        let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
+        let Ok(other) = uuid::Uuid::try_parse(text(0)) else { return Ok(()) };
+        let message = format!("another run of {name:?} has not ended: run {other}, record {}, on {}", text(1), text(2));
+        Err(StoreError::Running { run_id: RunId(other), message }.into())
     }
 
     /// The record that is this run's. The number alone proves nothing: in a restored database or a new table it is another run's, or
@@ -175,8 +192,7 @@ impl Beginning<'_, '_> {
             Err(Failure { class: Class::NoSuchId, .. }) => return Err(no_row()),
             Err(failure) => return Err(failure),
         };
-        let lock = self.transaction.sql("lock_record", &[]);
-        self.transaction.rows(&lock, &[Some(&format!("runwrap record {table} {id}"))])?;
+        self.transaction.lock(&format!("runwrap record {table} {id}"))?;
         let Present { status, version, origin } = self.read(&id)?.ok_or_else(no_row)?;
         if status != "training" {
             let hint = "a record that has ended is not begun again: leave --record-id out for a new one";
@@ -305,6 +321,15 @@ impl Beginning<'_, '_> {
         }
     }
 
+    /// The number of the run among those of its job.
+    fn next_attempt(&mut self, table: &str) -> Result<Option<u64>, Failure> {
+        let Some(job) = self.run.circumstances.job.as_deref().map(without_nul) else { return Ok(None) };
+        let job = self.transaction.reduction.encoded(&job, "");
+        self.transaction.lock(&format!("runwrap job {table} {job}"))?;
+        let next = self.transaction.sql("next_attempt", &[]);
+        self.transaction.number(&next, &[Some(table), Some(&job)])
+    }
+
     /// Writes the run's row, which names the user's.
     fn tie(&mut self, begun: &Begun) -> Result<(), Failure> {
         let run_id = self.run.run_id.to_string();
@@ -326,7 +351,8 @@ impl Beginning<'_, '_> {
             ];
             return self.transaction.update_run(&run_id, &values);
         }
-        let mut values = run_row::first_values(self.run, &table, begun);
+        let attempt = self.next_attempt(&table)?;
+        let mut values = run_row::first_values(self.run, &table, begun, attempt);
         // SQLite has no default for a column that was added; elsewhere the default saves a round trip.
         if self.transaction.session.dialect().is_exclusive {
             values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));

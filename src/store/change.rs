@@ -260,7 +260,7 @@ impl Transaction<'_> {
     fn run_texts(&self, values: &[Assignment]) -> Vec<Option<String>> {
         let run_text = |(name, text): &Assignment| {
             let text = match serde_json::from_str(text.as_ref()?) {
-                Ok(json) if matches!(*name, "command" | "context") => clean(json).to_string(),
+                Ok(json) if matches!(*name, "command" | "context" | "tags") => clean(json).to_string(),
                 _ => without_nul(text.as_ref()?),
             };
             // These name a table and a row of the database.

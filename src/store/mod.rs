@@ -34,7 +34,7 @@ use self::table::TableName;
 use self::transaction::Nesting;
 pub use self::transaction::ShapeCache;
 use crate::config::DatabaseTarget;
-use crate::record::{Applied, Examined, RecordId, Status};
+use crate::record::{Applied, Examined, Reason, RecordId, RunId, Status};
 
 /// A column and its new text.
 type Assignment = (&'static str, Option<String>);
@@ -127,6 +127,13 @@ pub fn migrations_sql(target: &DatabaseTarget, table: &str) -> Result<String, St
 pub struct Filter {
     pub status: Option<Status>,
     pub name: Option<String>,
+    pub job: Option<String>,
+    pub host: Option<String>,
+    pub reason: Option<Reason>,
+    /// Each with its value, or with any.
+    pub tags: Vec<(String, Option<String>)>,
+    /// Only the runs that this run's trainer started.
+    pub parent: Option<RunId>,
     /// At most this many.
     pub limit: u32,
     /// Read only the columns of the user's table that a printed table has.
@@ -194,6 +201,9 @@ pub enum StoreError {
     /// A person must act: a right, a column, a constraint, a password. Retrying in a loop helps nobody.
     #[error("{message}")]
     Permanent { message: String, hint: String },
+    /// Another run of the name has no end, and this one must not begin beside it (`--unless-running`).
+    #[error("{message}")]
+    Running { run_id: RunId, message: String },
     /// An option of the run is wrong in this database: `--set` of no column, `--record-id` of no row.
     #[error("{message}")]
     BadInput { message: String, hint: String },

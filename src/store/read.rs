@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::origin::{Mark, Origin};
 use super::run_row;
-use super::session::{Column, Failure};
+use super::session::{Column, Dialect, Failure};
 use super::shape::{Columns, without_nul};
 use super::statement::{list, places};
 use super::transaction::Transaction;
@@ -14,9 +14,9 @@ use super::view::view;
 use super::{Filter, RecordView, Store, StoreError};
 use crate::record::{DatabaseClock, RecordId, Status};
 
-/// So many runs of a name are read together: the limit of the list, within these bounds.
-const NAMED_PAGE: std::ops::RangeInclusive<u32> = 20..=500;
-const NAMED_PAGES_MAX: usize = 100_000;
+/// So many runs are read together: the limit of the list, within these bounds.
+const RUNS_PAGE: std::ops::RangeInclusive<u32> = 20..=500;
+const RUNS_PAGES_MAX: usize = 100_000;
 
 /// Behind every run id.
 const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
@@ -31,9 +31,12 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError> {
-        self.read(|transaction| match &filter.name {
-            None => transaction.list_all(filter),
-            Some(name) => transaction.list_named(filter, &without_nul(name)),
+        self.read(|transaction| {
+            let conditions = RunConditions::of(filter, transaction.session.dialect());
+            match conditions.parts[..] {
+                [] => transaction.list_all(filter),
+                _ => transaction.list_by_runs(filter, &conditions),
+            }
         })
     }
 
@@ -64,6 +67,46 @@ struct Described {
     view: RecordView,
 }
 
+/// What a filter demands of a run, as SQL.
+#[derive(Default)]
+struct RunConditions {
+    parts: Vec<String>,
+    /// The parameters from `$3` on.
+    texts: Vec<String>,
+}
+
+impl RunConditions {
+    fn of(filter: &Filter, dialect: &Dialect) -> Self {
+        let mut all = Self::default();
+        let parent = filter.parent.map(|run_id| run_id.to_string());
+        let reason = filter.reason.map(|reason| reason.to_string());
+        for (condition, wanted) in [
+            (dialect.has_name, filter.name.as_deref()),
+            ("job = {}", filter.job.as_deref()),
+            ("host = {}", filter.host.as_deref()),
+            ("reason = {}", reason.as_deref()),
+            ("parent_run_id = {}", parent.as_deref()),
+        ] {
+            if let Some(wanted) = wanted {
+                let place = all.place(wanted);
+                all.parts.push(condition.replace("{}", &place));
+            }
+        }
+        for (key, value) in &filter.tags {
+            let places = [Some(key), value.as_ref()].into_iter().flatten().map(|text| all.place(text));
+            let places: Vec<String> = places.collect();
+            let condition = if value.is_some() { dialect.has_tag_value } else { dialect.has_tag };
+            all.parts.push(places.iter().fold(condition.to_owned(), |text, place| text.replacen("{}", place, 1)));
+        }
+        all
+    }
+
+    fn place(&mut self, text: &str) -> String {
+        self.texts.push(without_nul(text));
+        format!("${}", self.texts.len() + 2)
+    }
+}
+
 impl Transaction<'_> {
     fn list_all(&mut self, filter: &Filter) -> Result<Vec<RecordView>, Failure> {
         let columns = self.columns(filter.summary);
@@ -85,16 +128,18 @@ impl Transaction<'_> {
         Ok(self.views(&columns, rows)?.into_iter().map(|described| described.view).collect())
     }
 
-    /// By the runs of the name, the newest first, until there are enough records that they describe last.
-    fn list_named(&mut self, filter: &Filter, name: &str) -> Result<Vec<RecordView>, Failure> {
+    /// By the runs that fit, the newest first, until there are enough records that they describe last.
+    fn list_by_runs(&mut self, filter: &Filter, conditions: &RunConditions) -> Result<Vec<RecordView>, Failure> {
         let columns = self.columns(filter.summary);
-        let page = filter.limit.clamp(*NAMED_PAGE.start(), *NAMED_PAGE.end());
-        let select = self.sql("list_named", &[("{limit}", &page.to_string())]);
+        let page = filter.limit.clamp(*RUNS_PAGE.start(), *RUNS_PAGE.end());
+        let condition = conditions.parts.join("\n    AND ");
+        let select = self.sql("list_runs", &[("{condition}", &condition), ("{limit}", &page.to_string())]);
         let table = self.shape.record_table.clone();
         let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let (mut listed, mut before) = (Vec::new(), LAST_RUN_ID.to_owned());
-        for _ in 0..NAMED_PAGES_MAX {
-            let runs = self.rows(&select, &[Some(&table), Some(name), Some(&before)])?;
+        for _ in 0..RUNS_PAGES_MAX {
+            let texts = [&table, &before].into_iter().chain(&conditions.texts).map(|text| Some(text.as_str()));
+            let runs = self.rows(&select, &texts.collect::<Vec<_>>())?;
             let pair = |row: &Vec<Option<String>>| Some((row.first()?.clone()?, row.get(1)?.clone()?));
             let runs: Vec<(String, String)> = runs.iter().filter_map(pair).collect();
             let Some((last, _)) = runs.last() else { break };

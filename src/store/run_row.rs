@@ -21,7 +21,7 @@ pub(super) enum Kind {
 }
 
 /// The columns that a record shows, in this order.
-pub(super) const SHOWN_COLUMNS: [(&str, Kind); 23] = [
+pub(super) const SHOWN_COLUMNS: [(&str, Kind); 30] = [
     ("run_id", Kind::Text),
     ("record_id", Kind::Text),
     ("name", Kind::Text),
@@ -45,6 +45,13 @@ pub(super) const SHOWN_COLUMNS: [(&str, Kind); 23] = [
     ("recovered_at", Kind::Time),
     ("recovered_by", Kind::Text),
     ("runwrap_version", Kind::Text),
+    ("parent_run_id", Kind::Text),
+    ("job", Kind::Text),
+    ("attempt", Kind::Number),
+    ("tags", Kind::Json),
+    ("stdout_path", Kind::Text),
+    ("stderr_path", Kind::Text),
+    ("model_bytes", Kind::Number),
 ];
 
 /// The columns that only the store needs: the table of `record_id`, the version under which a deleted row comes back, the timeline of
@@ -146,6 +153,7 @@ impl RunRow {
             cpu_system_seconds: self.number("cpu_system_seconds").unwrap_or_default(),
             max_rss_bytes: self.number("max_rss_bytes").unwrap_or_default(),
         });
+        row.model_bytes = self.number("model_bytes");
         row.presumed = self.get("presumed").is_some_and(is_true);
         row.watch = self.watch();
         row.recovered_at = self.time("recovered_at");
@@ -167,7 +175,7 @@ pub(super) fn changes(before: &Row, after: &Row) -> Vec<Assignment> {
     texts(after).into_iter().filter(|text| !known.contains(text)).collect()
 }
 
-fn texts(row: &Row) -> [Assignment; 14] {
+fn texts(row: &Row) -> [Assignment; 15] {
     [
         ("reason", row.reason.map(|reason| reason.to_string())),
         ("exit_code", row.exit_code.map(|code| code.to_string())),
@@ -177,6 +185,7 @@ fn texts(row: &Row) -> [Assignment; 14] {
         ("cpu_user_seconds", row.usage.map(|usage| usage.cpu_user_seconds.to_string())),
         ("cpu_system_seconds", row.usage.map(|usage| usage.cpu_system_seconds.to_string())),
         ("max_rss_bytes", row.usage.map(|usage| usage.max_rss_bytes.to_string())),
+        ("model_bytes", row.model_bytes.map(|bytes| bytes.to_string())),
         // Both databases read 0 and 1 as a boolean.
         ("presumed", Some(u8::from(row.presumed).to_string())),
         ("heartbeat_at", row.watch.map(|watch| instant_text(watch.heartbeat_at))),
@@ -187,10 +196,12 @@ fn texts(row: &Row) -> [Assignment; 14] {
     ]
 }
 
-/// A new run's columns.
-pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun) -> Vec<Assignment> {
+/// A new run's columns. `attempt` counts the runs of its job.
+pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun, attempt: Option<u64>) -> Vec<Assignment> {
     let text = |text: &str| Some(text.to_owned());
-    vec![
+    let around = &run.circumstances;
+    let tags = Some(&around.tags).filter(|tags| !tags.is_empty());
+    let mut values = vec![
         ("run_id", Some(run.run_id.to_string())),
         ("record_table", text(record_table)),
         ("record_id", text(&begun.record_id.0)),
@@ -204,7 +215,16 @@ pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun) -> Vec<
         ("last_seen_at", Some(instant_text(run.begun_at))),
         ("lease_seconds", Some(run.lease_seconds.to_string())),
         ("runwrap_version", text(env!("CARGO_PKG_VERSION"))),
-    ]
+        ("parent_run_id", around.parent_run_id.map(|run_id| run_id.to_string())),
+        ("job", around.job.clone()),
+        ("attempt", attempt.map(|number| number.to_string())),
+        ("tags", tags.map(|tags| json!(tags).to_string())),
+        ("stdout_path", around.stdout_path.clone()),
+        ("stderr_path", around.stderr_path.clone()),
+    ];
+    // A statement without them costs less.
+    values.retain(|(_, value)| value.is_some());
+    values
 }
 
 /// An instant in `runwrap_runs`: it compares as text, and both databases read it as UTC.

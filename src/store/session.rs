@@ -133,6 +133,10 @@ pub(super) struct Dialect {
     pub(super) shown: fn(&Column) -> String,
     /// Compares the status with parameter `$1`, so that an index on it serves.
     pub(super) has_status: &'static str,
+    /// Conditions on a run, with `{}` for the place of each text: its name; a tag; a tag with its value.
+    pub(super) has_name: &'static str,
+    pub(super) has_tag: &'static str,
+    pub(super) has_tag_value: &'static str,
     /// An instant as the user's table keeps it.
     pub(super) instant: fn(DateTime<Utc>) -> String,
 }

@@ -21,6 +21,7 @@ fn progress() -> Progress {
         pid: Some(1),
         stop_signal: None,
         report: Report::default(),
+        model_bytes: None,
     }
 }
 

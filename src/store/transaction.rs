@@ -272,6 +272,12 @@ impl Transaction<'_> {
         Ok(self.text(statement, texts)?.and_then(|number| number.parse().ok()))
     }
 
+    /// Waits until no other transaction has locked `text`, and locks it until the end of this one.
+    pub(super) fn lock(&mut self, text: &str) -> Result<(), Failure> {
+        let lock = self.sql("lock_text", &[]);
+        self.rows(&lock, &[Some(text)]).map(drop)
+    }
+
     pub(super) fn clock(&mut self) -> Result<DatabaseClock, Failure> {
         let clock = self.sql("clock", &[]);
         let rows = self.rows(&clock, &[])?;

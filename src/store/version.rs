@@ -58,9 +58,10 @@ impl Transaction<'_> {
             let base = self.number(&highest, &[Some(table)])?.unwrap_or(0);
             self.raise(BASE, base, "0")?.unwrap_or(base)
         };
-        let runs = self.sql("list_named", &[("{limit}", SEEDED_ROWS_MAX)]);
+        let condition = self.session.dialect().has_name.replace("{}", "$3");
+        let runs = self.sql("list_runs", &[("{condition}", &condition), ("{limit}", SEEDED_ROWS_MAX)]);
         let name = super::shape::without_nul(name);
-        let rows = self.rows(&runs, &[Some(table), Some(&name), Some(LAST_RUN_ID)])?;
+        let rows = self.rows(&runs, &[Some(table), Some(LAST_RUN_ID), Some(&name)])?;
         let labels = rows.iter().filter_map(|row| row.get(2)?.as_deref());
         Ok(labels.filter_map(|label| self.shape.columns.number_of_version(label)).max().unwrap_or(0).max(base))
     }

@@ -14,8 +14,10 @@ pub struct RunLimits {
     pub kill_after: Duration,
     /// `--kill-after` was given explicitly: it also bounds the wait after a relayed stop.
     pub kill_after_stop: bool,
-    /// `--require-database`
+    /// `--require-database`, or an option that includes it.
     pub require_database: bool,
+    /// The exit status if another run of the name has no end (`--unless-running`).
+    pub exit_if_running: u8,
     /// Whether a keeper can be started. Otherwise the trainer starts at once and the caller delivers the end.
     pub has_keeper: bool,
 }

@@ -170,7 +170,9 @@ impl Guard {
                 )
                 | Message::Nothing => {}
                 Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message)?,
-                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. }) => return self.keeper.reap(),
+                Message::Received(ToSupervisor::Final | ToSupervisor::Failed { .. } | ToSupervisor::Running { .. }) => {
+                    return self.keeper.reap();
+                }
                 Message::Closed => break,
             }
         }

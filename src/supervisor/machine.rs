@@ -16,9 +16,9 @@ const EXIT_TIMEOUT: u8 = 124;
 /// runwrap itself failed, or was misused.
 pub const EXIT_RUNWRAP: u8 = 125;
 /// The command is not executable.
-const EXIT_NOT_EXECUTABLE: u8 = 126;
+pub(super) const EXIT_NOT_EXECUTABLE: u8 = 126;
 /// The command was not found.
-const EXIT_NOT_FOUND: u8 = 127;
+pub(super) const EXIT_NOT_FOUND: u8 = 127;
 
 /// Signals held for a trainer that has not started. More than arrive in those milliseconds.
 const HELD_MAX: usize = 64;
@@ -151,7 +151,7 @@ impl SupervisorMachine {
                 }
             }
             ToSupervisor::Failed { refused, message, hint } => match self.phase {
-                Phase::Starting if refused || self.limits.require_database => self.refuse(&message, hint),
+                Phase::Starting if refused || self.limits.require_database => self.refuse(&message, hint, EXIT_RUNWRAP),
                 Phase::Starting => {
                     self.warn(&format!("the run is not in the database yet: {message}"), hint);
                     self.start();
@@ -163,6 +163,11 @@ impl SupervisorMachine {
                 }
                 Phase::Done => {}
             },
+            ToSupervisor::Running { message } if self.phase == Phase::Starting => {
+                let hint = "the trainer was not started (--unless-running)".to_owned();
+                self.refuse(&message, hint, self.limits.exit_if_running);
+            }
+            ToSupervisor::Running { .. } => {}
             ToSupervisor::Notice { message } => self.warn(&message, String::new()),
             ToSupervisor::Retrying { message } => self.last_error = Some(message),
             ToSupervisor::Answered => self.last_error = None,
@@ -215,10 +220,10 @@ impl SupervisorMachine {
         self.limits.has_keeper = false;
     }
 
-    fn refuse(&mut self, message: &str, hint: String) {
+    fn refuse(&mut self, message: &str, hint: String, exit_status: u8) {
         self.phase = Phase::Done;
         self.warn(message, hint);
-        self.actions.extend([SupervisorAction::Abandon, SupervisorAction::Exit(EndAs::Code(EXIT_RUNWRAP))]);
+        self.actions.extend([SupervisorAction::Abandon, SupervisorAction::Exit(EndAs::Code(exit_status))]);
     }
 
     /// Stops this process only if the whole job was asked to stop. After a stop of the trainer alone, a SIGCONT to the
@@ -323,17 +328,17 @@ impl SupervisorMachine {
         let cause = self.last_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         match self.phase {
             Phase::Starting if self.limits.require_database && !self.limits.has_keeper => {
-                let hint = "leave out --require-database to start the trainer nonetheless".to_owned();
-                self.refuse("cannot insert the record without a keeper", hint);
+                let hint =
+                    "leave out --require-database and --unless-running to start the trainer nonetheless".to_owned();
+                self.refuse("cannot insert the record without a keeper", hint, EXIT_RUNWRAP);
             }
             Phase::Starting if !self.limits.has_keeper => self.start(),
             Phase::Starting if self.limits.require_database => {
                 let limit = humantime::format_duration(self.limits.start_timeout);
-                let hint = "see the log for each attempt; the trainer was not started (--require-database)".to_owned();
-                self.refuse(
-                    &format!("cannot insert the record: the database did not answer within {limit}{cause}"),
-                    hint,
-                );
+                let hint =
+                    "see the log for each attempt; --require-database and --unless-running need an answer".to_owned();
+                let message = format!("cannot insert the record: the database did not answer within {limit}{cause}");
+                self.refuse(&message, hint, EXIT_RUNWRAP);
             }
             Phase::Starting => {
                 let then = "the run starts and is recorded as soon as the database answers";

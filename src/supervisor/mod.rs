@@ -24,3 +24,4 @@ pub use deadlines::RunLimits;
 pub use guard::Undelivered;
 pub use machine::EXIT_RUNWRAP;
 pub use reactor::{SupervisorConfig, SupervisorError, supervise};
+pub use trainer_end::become_command;

@@ -4,10 +4,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 
 use nix::dir::Dir;
@@ -340,6 +341,27 @@ fn absent_is_done(result: nix::Result<()>) -> io::Result<()> {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// The size of the regular file at `path`; `None` if there is none, or if the file system does not answer within `limit`.
+pub fn file_bytes_within(path: &Path, limit: Duration) -> Option<u64> {
+    let (sender, receiver) = channel();
+    let path = path.to_owned();
+    let ask = move || {
+        let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+        sender.send(file.map(|file| file.len())).ok();
+    };
+    // It is not joined: the kernel may never answer.
+    let _detached = std::thread::Builder::new().name("size".into()).spawn(ask).ok()?;
+    receiver.recv_timeout(limit).ok().flatten()
+}
+
+/// The absolute path of the regular file that the standard descriptor `fd` is open on; `None` for anything else, or a removed file.
+pub fn path_of_standard(fd: BorrowedFd<'_>) -> Option<PathBuf> {
+    let file = File::from(fd.try_clone_to_owned().ok()?).metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    let named = std::fs::metadata(&path).ok()?;
+    ((named.dev(), named.ino()) == (file.dev(), file.ino())).then_some(path)
 }
 
 #[cfg(test)]

@@ -124,6 +124,24 @@ fn spawn_suspended(image: &mut Image, mask: &SigSet, own_pid: Pid) -> io::Result
     Ok(Trainer { pid: spawned?.as_raw(), exec_result: ExecResult::Known(shared.get()), pending_before })
 }
 
+/// Executes `command`, looked up in PATH, in place of this process, which had started nothing and opened nothing. The command gets
+/// the actions and the descriptors that this process was started with, and `mask` unless this process has it. Returns the error.
+pub fn execute(command: &[OsString], mask: Option<SigSet>) -> io::Error {
+    let attempt = || -> io::Result<Infallible> {
+        let own_pid = getpid();
+        let mut image = Image::new(command, &[], own_pid)?;
+        inherited::restore()?;
+        if let Some(mask) = mask {
+            mask.thread_set_mask()?;
+        }
+        Ok(image.execute(own_pid)?)
+    };
+    let Err(error) = attempt();
+    // For the message about it. A failure would leave a write to a closed pipe to end this process.
+    inherited::ignore_again().ok();
+    error
+}
+
 /// Runs in the child. Returns only on failure.
 fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<Infallible> {
     // 3. Die with the supervisor, even if it died before prctl.

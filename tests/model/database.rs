@@ -6,8 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::record::{
-    Applied, Change, DatabaseClock, Ending, Presumption, Progress, Proof, Reason, Row, Run, RunId, Status, TrainerExit,
-    Watch, ending_of, merge,
+    Applied, Change, Circumstances, DatabaseClock, Ending, Presumption, Progress, Proof, Reason, Row, Run, RunId,
+    Status, TrainerExit, Watch, ending_of, merge,
 };
 use serde_json::Map;
 use uuid::Uuid;
@@ -159,6 +159,7 @@ impl Record {
             stop_signal: None,
             pid: None,
             usage: None,
+            model_bytes: None,
             presumed: self.presumed,
             watch: Some(Watch {
                 heartbeat_at: seconds_ago(if self.overdue { LEASE_SECONDS + 1 } else { 0 }),
@@ -233,5 +234,7 @@ fn run() -> Run {
         context: Map::new(),
         model_path: None,
         lease_seconds: LEASE_SECONDS,
+        circumstances: Circumstances::default(),
+        is_exclusive: false,
     }
 }

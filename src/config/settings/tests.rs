@@ -42,6 +42,10 @@ fn defaults_are_the_documented_ones() {
         table: "training_records".to_owned(),
         record_id: None,
         set: Vec::new(),
+        tags: BTreeMap::new(),
+        job: None,
+        only_rank: None,
+        unless_running: None,
         metrics_file: None,
         model_path: None,
         timeout: None,
@@ -113,6 +117,8 @@ fn three_values(row: &OptionRow) -> [&'static str; 3] {
         OptionKind::Bytes => ["11", "12", "13"],
         OptionKind::Secret if row.key == "database_url" => ["sqlite:/1", "sqlite:/2", "sqlite:/3"],
         OptionKind::Text if row.key == "table" => ["one", "two", "three"],
+        OptionKind::Text if row.key == "only_rank" => ["1", "2", "3"],
+        OptionKind::Choice => ["fail", "skip", "fail"],
         OptionKind::Secret | OptionKind::Text | OptionKind::Path | OptionKind::Repeated => ["/1", "/2", "/3"],
     }
 }
@@ -325,4 +331,22 @@ fn the_database_url_may_be_in_a_file() {
     assert_eq!(database(&env, &[], "database-url-file = \"/run/url\""), "postgres://h:5432/db");
     let env = FakeEnv::new(&[("RUNWRAP_DATABASE_URL_FILE", "url")]).with_file("/here/url", "sqlite:a\nsqlite:b\n");
     refused(&env, &[], "", "more than one line");
+}
+
+#[test]
+fn tags_of_a_variable_are_separated_by_commas_and_those_of_flags_repeated() {
+    let tags = |variables: &[(&'static str, &'static str)], flags: &[(&'static OptionRow, &str)]| {
+        let tags = resolved(&FakeEnv::new(variables), flags, "")?.tags;
+        Ok::<_, ConfigError>(tags.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>())
+    };
+    assert_eq!(tags(&[("RUNWRAP_TAG", "team=a b, gpu,x=1=2")], &[]).unwrap(), ["gpu=", "team=a b", "x=1=2"]);
+    let flags = [(&options::TAG, "note=a, b"), (&options::TAG, "gpu")];
+    assert_eq!(tags(&[("RUNWRAP_TAG", "team=x")], &flags).unwrap(), ["gpu=", "note=a, b"]);
+    for wrong in ["=x", "", "a,a=1", "a,,b"] {
+        assert!(tags(&[], &[(&options::TAG, wrong)]).is_err() || wrong.contains(','), "{wrong}");
+        let error = tags(&[("RUNWRAP_TAG", wrong)], &[]);
+        assert!(error.is_err() || wrong.is_empty(), "{wrong}");
+    }
+    let twice = tags(&[], &[(&options::TAG, "a=1"), (&options::TAG, "a=2")]).unwrap_err();
+    assert!(twice.to_string().contains("--tag a=2") && twice.to_string().contains("twice"), "{twice}");
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::record::{Begun, RecordId};
+use crate::record::{Begun, RecordId, RunId};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_mins(5);
@@ -181,6 +181,23 @@ fn refused_begin_is_tried_again_behind_the_backlog() {
     assert_eq!(keeper.step(KeeperEvent::Time, SECOND, 0.5), [KeeperAction::Attempt]);
     let second = keeper.step(refused(), 2 * SECOND, 0.5);
     assert!(matches!(second[..], [KeeperAction::Send(ToSupervisor::Failed { refused: true, .. })]));
+}
+
+/// The run that is in the way may have died with its journal in the same state directory.
+#[test]
+fn run_beside_its_namesake_is_refused_behind_the_backlog() {
+    let mut keeper = keeper();
+    let running = || {
+        let run_id = RunId(uuid::Uuid::nil());
+        KeeperEvent::Failed(StoreError::Running { run_id, message: "record 3".into() })
+    };
+    keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
+    let first = keeper.step(running(), SECOND, 0.5);
+    assert_eq!(first, [KeeperAction::DeliverBacklog, KeeperAction::AwaitBacklog]);
+    assert_eq!(keeper.step(KeeperEvent::Time, SECOND, 0.5), [KeeperAction::Attempt]);
+    let second = keeper.step(running(), 2 * SECOND, 0.5);
+    assert_eq!(second, [KeeperAction::Send(ToSupervisor::Running { message: "record 3".into() })]);
+    assert_eq!(keeper.wake_at(), None);
 }
 
 /// A keeper never tried again before the end: a right that was revoked for two seconds silenced a run for days.

@@ -38,6 +38,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(4, true, include_str!("../../../sql/postgres/0004_versions.sql")),
         migration(5, false, include_str!("../../../sql/postgres/0005_timeline.sql")),
         migration(6, false, include_str!("../../../sql/postgres/0006_origin.sql")),
+        migration(7, false, include_str!("../../../sql/postgres/0007_circumstances.sql")),
     ],
     begin_script: "BEGIN",
     reuses_ids: false,
@@ -53,6 +54,9 @@ pub(super) const DIALECT: Dialect = Dialect {
     read,
     shown,
     has_status: "CAST(status AS text) = $1",
+    has_name: "left(name, 200) = left({}, 200) AND name = {}",
+    has_tag: "tags ? {}",
+    has_tag_value: "tags @> jsonb_build_object(CAST({} AS text), CAST({} AS text))",
     // Every type that keeps an instant reads it.
     instant: |instant| instant.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
 };

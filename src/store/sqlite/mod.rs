@@ -35,6 +35,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(4, true, include_str!("../../../sql/sqlite/0004_versions.sql")),
         migration(5, false, include_str!("../../../sql/sqlite/0005_timeline.sql")),
         migration(6, false, include_str!("../../../sql/sqlite/0006_origin.sql")),
+        migration(7, false, include_str!("../../../sql/sqlite/0007_circumstances.sql")),
     ],
     begin_script: "BEGIN IMMEDIATE",
     reuses_ids: true,
@@ -49,6 +50,9 @@ pub(super) const DIALECT: Dialect = Dialect {
     shown,
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
     has_status: "likelihood(status = $1, 0.0001)",
+    has_name: "name = {}",
+    has_tag: "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = {})",
+    has_tag_value: "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = {} AND tag.value = {})",
     // As SQLAlchemy writes an instant, and SQLite's own date functions read it.
     instant: |instant| instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string(),
 };

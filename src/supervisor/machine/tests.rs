@@ -15,6 +15,7 @@ fn limits() -> RunLimits {
         kill_after: 10 * SECOND,
         kill_after_stop: false,
         require_database: false,
+        exit_if_running: 75,
         has_keeper: true,
     }
 }

@@ -4,6 +4,7 @@
 mod adoption;
 mod attack;
 mod beginning;
+mod circumstances;
 mod deciding;
 mod foreign;
 mod long_values;

@@ -49,6 +49,7 @@ fn progress() -> impl Strategy<Value = Progress> {
             model_path: model_path.map(str::to_owned),
             error: error.map(str::to_owned),
         },
+        model_bytes: model_path.map(|path| i64::try_from(path.len()).unwrap()),
     })
 }
 
@@ -296,6 +297,7 @@ fn row(entry: &Map<String, Value>) -> Row {
             cpu_system_seconds: entry["cpu_system_seconds"].as_f64().unwrap(),
             max_rss_bytes: entry["max_rss_bytes"].as_i64().unwrap(),
         }),
+        model_bytes: entry["model_bytes"].as_i64(),
         presumed: entry["presumed"].as_bool().unwrap_or(false),
         watch: time("heartbeat_at").map(|heartbeat_at| Watch {
             heartbeat_at,

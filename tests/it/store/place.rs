@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::config::{DatabaseTarget, PostgresTarget};
-use runwrap::record::{Begun, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status};
+use runwrap::record::{Begun, Circumstances, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status};
 use runwrap::store::attempt::{Attempts, Keep};
 use runwrap::store::{OpenOptions, RecordView, ShapeCache, Store, StoreError, open};
 use serde_json::{Map, Value};
@@ -158,6 +158,8 @@ pub(crate) fn run(name: &str) -> Run {
         context: object(r#"{"git_commit": "abc", "slurm": {"job": 7}}"#),
         model_path: None,
         lease_seconds: 300,
+        circumstances: Circumstances::default(),
+        is_exclusive: false,
     }
 }
 
@@ -172,6 +174,7 @@ pub(crate) fn progress(metrics: &str) -> Progress {
         pid: Some(4711),
         stop_signal: None,
         report: Report { metrics: Some(object(metrics)), ..Report::default() },
+        model_bytes: None,
     }
 }
 

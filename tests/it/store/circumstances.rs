@@ -1,0 +1,148 @@
+//! The circumstances of a run: attempts of a job, tags, runs in runs, and runs that must be the only one of their name.
+
+use std::thread;
+
+use runwrap::record::{Change, Circumstances, Proof, Reason, Run, RunId};
+use runwrap::store::{Filter, RecordView, StoreError};
+use serde_json::json;
+
+use super::conformance;
+use super::place::{Place, begin, presumption, progress, run, success};
+
+conformance!(
+    runs_of_a_job_are_numbered_without_twins,
+    list_is_filtered_by_what_runs_are,
+    circumstances_are_shown,
+    exclusive_runs_of_a_name_begin_one_at_a_time,
+    exclusive_run_begins_after_the_end_and_the_loss_of_its_namesake,
+    exclusive_run_that_has_begun_begins_again,
+);
+
+const ALL: u32 = 100;
+
+fn of_job(job: &str) -> Run {
+    let circumstances = Circumstances { job: Some(job.into()), ..Circumstances::default() };
+    Run { circumstances, ..run("cifar") }
+}
+
+fn exclusive(name: &str) -> Run {
+    Run { is_exclusive: true, ..run(name) }
+}
+
+fn runs_of_a_job_are_numbered_without_twins(place: &Place) {
+    place.open().migrate().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| begin(place, &of_job("77")));
+        }
+    });
+    begin(place, &of_job("78"));
+    begin(place, &run("cifar"));
+    let attempts =
+        |job: &str| place.texts(&format!("SELECT attempt AS x FROM runwrap_runs WHERE job = '{job}' ORDER BY attempt"));
+    let numbers: Vec<_> = (1..=12).map(|number| Some(number.to_string())).collect();
+    assert_eq!((attempts("77"), attempts("78")), (numbers, vec![Some("1".to_owned())]));
+    assert_eq!(place.text("SELECT count(*) AS x FROM runwrap_runs WHERE attempt IS NULL").unwrap(), "1");
+}
+
+fn listed(place: &Place, filter: Filter) -> Vec<String> {
+    let entries = place.open().list(&Filter { limit: ALL, ..filter }).unwrap();
+    entries.iter().map(|RecordView(entry)| entry["id"].to_string()).collect()
+}
+
+fn list_is_filtered_by_what_runs_are(place: &Place) {
+    let outer = run("a");
+    let tagged = |tags: &[(&str, &str)]| Circumstances {
+        tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        parent_run_id: Some(outer.run_id),
+        ..Circumstances::default()
+    };
+    begin(place, &outer);
+    begin(place, &Run { circumstances: tagged(&[("team", "fraud"), ("gpu", "")]), ..run("a") });
+    begin(
+        place,
+        &Run { circumstances: tagged(&[("team", "x"), ("a\"b' $1 ?", "1")]), host: "gpu-9".into(), ..run("b") },
+    );
+    begin(place, &of_job("5"));
+    place.open().apply(outer.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    let tag = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
+    let with = |tags: Vec<(String, Option<String>)>| listed(place, Filter { tags, ..Filter::default() });
+    assert_eq!(with(vec![tag("team", None)]), ["3", "2"]);
+    assert_eq!(with(vec![tag("team", Some("x"))]), ["3"]);
+    assert_eq!(with(vec![tag("team", Some("fraud")), tag("gpu", Some(""))]), ["2"]);
+    assert_eq!(with(vec![tag("team", Some("x")), tag("gpu", None)]), [""; 0]);
+    assert_eq!(with(vec![tag("a\"b' $1 ?", Some("1"))]), ["3"]);
+    assert_eq!(with(vec![tag("tea", None)]), [""; 0]);
+    assert_eq!(listed(place, Filter { parent: Some(outer.run_id), ..Filter::default() }), ["3", "2"]);
+    assert_eq!(listed(place, Filter { job: Some("5".into()), ..Filter::default() }), ["4"]);
+    assert_eq!(
+        listed(place, Filter { host: Some("gpu-9".into()), name: Some("b".into()), ..Filter::default() }),
+        ["3"]
+    );
+    assert_eq!(listed(place, Filter { reason: Some(Reason::Success), ..Filter::default() }), ["1"]);
+}
+
+fn circumstances_are_shown(place: &Place) {
+    let outer = RunId(uuid::Uuid::now_v7());
+    let circumstances = Circumstances {
+        parent_run_id: Some(outer),
+        job: Some("5_1".into()),
+        tags: [("team".to_owned(), "fraud\0".to_owned())].into(),
+        stdout_path: Some("/var/log/train.out".into()),
+        stderr_path: None,
+    };
+    let run = Run { circumstances, ..run("a") };
+    begin(place, &run);
+    let mut end = progress("{}");
+    end.model_bytes = Some(5_000_000_000);
+    place.open().apply(run.run_id, &Change::Finalize(end, success())).unwrap();
+    let shown = place.show("1");
+    assert_eq!(shown["parent_run_id"], json!(outer.to_string()));
+    assert_eq!((&shown["job"], &shown["attempt"]), (&json!("5_1"), &json!(1)));
+    assert_eq!(shown["tags"], json!({"team": "fraud\u{fffd}"}));
+    assert_eq!((&shown["stdout_path"], &shown["stderr_path"]), (&json!("/var/log/train.out"), &json!(null)));
+    assert_eq!(shown["model_bytes"], json!(5_000_000_000_i64));
+}
+
+fn exclusive_runs_of_a_name_begin_one_at_a_time(place: &Place) {
+    place.open().migrate().unwrap();
+    let begun = thread::scope(|scope| {
+        // Without the counter of versions, which would serialize the runs of a name too.
+        let given = |number: usize| Run { version: Some(format!("x{number}")), ..exclusive("a") };
+        let starts: Vec<_> =
+            (0..50).map(|number| scope.spawn(move || place.open().begin(&given(number), None))).collect();
+        starts.into_iter().flat_map(|start| start.join().unwrap()).count()
+    });
+    assert_eq!((begun, place.count("training_records")), (1, 1));
+    assert!(place.open().begin(&exclusive("b"), None).is_ok());
+    let Err(StoreError::Running { message, .. }) = place.open().begin(&exclusive("a"), None) else {
+        panic!("another run of the name began");
+    };
+    assert!(message.contains("\"a\"") && message.contains("record 1"), "{message}");
+    // A run that does not ask for it begins.
+    begin(place, &run("a"));
+}
+
+fn exclusive_run_begins_after_the_end_and_the_loss_of_its_namesake(place: &Place) {
+    let first = exclusive("a");
+    begin(place, &first);
+    place.open().apply(first.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    let second = Run { lease_seconds: 1, ..exclusive("a") };
+    begin(place, &second);
+    place.wait_until_up_for_a_second();
+    place.set_heartbeat(second.run_id, -60);
+    assert!(
+        matches!(place.open().begin(&exclusive("a"), None), Err(StoreError::Running { run_id, .. }) if run_id == second.run_id)
+    );
+    place.open().apply(second.run_id, &Change::Presume(presumption(Proof::Lease))).unwrap();
+    begin(place, &exclusive("a"));
+}
+
+/// A lost answer, or a keeper that was replaced.
+fn exclusive_run_that_has_begun_begins_again(place: &Place) {
+    let run = exclusive("a");
+    let begun = begin(place, &run);
+    assert_eq!(begin(place, &run), begun);
+    assert_eq!(place.open().begin(&run, Some(&begun)).unwrap(), begun);
+    assert_eq!(place.count("training_records"), 1);
+}
