@@ -1,7 +1,7 @@
 //! The command line for clap: the verbs, and one flag for each row of the table of options. Reads the values of the verbs'
 //! own arguments; `config` reads those of options. Must not touch the system.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,13 +10,13 @@ use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
 use serde_json::{Map, Value};
 
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
-use crate::config::read_duration;
+use crate::config::{read_duration, read_tags};
 use crate::libpq::{InvalidValue, refuse};
 use crate::record::{Reason, Status, parse_metrics, read_instant};
 
 use super::help;
 
-const DATABASE_VERBS: [&str; 6] = ["list", "show", "check", "recover", "finalize", "migrate"];
+const DATABASE_VERBS: [&str; 8] = ["list", "show", "diff", "note", "check", "recover", "finalize", "migrate"];
 
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
     row.in_verbs && DATABASE_VERBS.contains(&verb)
@@ -44,6 +44,11 @@ pub(super) fn command() -> Command {
         .subcommands([
             verb("list", "List the records, newest first", list),
             verb("show", "Show everything known of one record", |verb| database(verb).args([id(), json()])),
+            verb("diff", "Show the values in which two records differ", |verb| {
+                let other = id_named("other").help("The id of another record, or of its run");
+                database(verb).args([id(), other, json()])
+            }),
+            verb("note", "Add a text or tags to a record, whether a run watches it or not", note),
             verb("check", "Report inconsistent records and how to repair them; exit 1 if there are any", check),
             verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
@@ -110,6 +115,17 @@ fn finalize(verb: Command) -> Command {
     database(verb).args([id(), status, ended_at, reason, metrics, model_path, force])
 }
 
+fn note(verb: Command) -> Command {
+    let text =
+        Arg::new("text").value_name("TEXT").value_parser(parsed(note_text)).help("A remark, kept in the context");
+    let tag = value("tag", "KEY[=VALUE]", "Add or change a tag; may be repeated")
+        .action(ArgAction::Append)
+        .value_parser(parsed(new_tag));
+    let untag = value("untag", "KEY", "Take a tag away; may be repeated").action(ArgAction::Append);
+    let something = ArgGroup::new("something").args(["text", "tag", "untag"]).required(true).multiple(true);
+    database(verb).args([id(), text, tag, untag]).group(something)
+}
+
 fn report(verb: Command) -> Command {
     let metric = value(
         "metric",
@@ -149,7 +165,11 @@ fn switch(long: &'static str, help: &'static str) -> Arg {
 }
 
 fn id() -> Arg {
-    Arg::new("id").value_name("ID").required(true).allow_negative_numbers(true).help("A record's id, or a run's id")
+    id_named("id").help("A record's id, or a run's id")
+}
+
+fn id_named(name: &'static str) -> Arg {
+    Arg::new(name).value_name("ID").required(true).allow_negative_numbers(true)
 }
 
 fn json() -> Arg {
@@ -232,6 +252,19 @@ fn tag(text: &str) -> Result<(String, Option<String>), InvalidValue> {
         Some(("", _)) => refuse("the tag has no key", "write KEY or KEY=VALUE"),
         Some((key, value)) => Ok((key.to_owned(), Some(value.to_owned()))),
         None => Ok((text.to_owned(), None)),
+    }
+}
+
+fn new_tag(text: &str) -> Result<(String, String), InvalidValue> {
+    read_tags(OsStr::new(text), false)?.pop().ok_or_else(|| InvalidValue::new("it is empty", "write KEY or KEY=VALUE"))
+}
+
+fn note_text(text: &str) -> Result<String, InvalidValue> {
+    const CHARACTERS_MAX: usize = 10_000;
+    match text.chars().count() {
+        0 => refuse("it is empty", "write a remark"),
+        count if count > CHARACTERS_MAX => refuse("it is longer than 10,000 characters", "write a shorter remark"),
+        _ => Ok(text.to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 
 use clap::ArgMatches;
 
-use crate::commands::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
+use crate::commands::{Action, CheckArgs, FinalizeArgs, Invocation, NoteArgs, RecoverArgs, ReportArgs};
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::{Layer, Origin};
 use crate::store::Filter;
@@ -107,6 +107,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             Action::List { filter, json: own.get_flag("json") }
         }
         "show" => Action::Show { id: id(), json: own.get_flag("json") },
+        "diff" => Action::Diff { ids: [id(), text("other").unwrap_or_default()], json: own.get_flag("json") },
         "check" => Action::Check(CheckArgs {
             json: own.get_flag("json"),
             fix: own.get_flag("fix"),
@@ -129,6 +130,12 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             metrics: own.get_one("metrics").cloned(),
             model_path: text("model-path"),
             force: own.get_flag("force"),
+        }),
+        "note" => Action::Note(NoteArgs {
+            id: id(),
+            text: text("text"),
+            tags: own.get_many("tag").into_iter().flatten().cloned().collect(),
+            untagged: own.get_many("untag").into_iter().flatten().cloned().collect(),
         }),
         "migrate" => Action::Migrate { print: own.get_flag("print") },
         "report" => Action::Report(ReportArgs {

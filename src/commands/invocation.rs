@@ -1,5 +1,6 @@
 //! The parsed command line: the flags of the options, and the verb with its own arguments. Plain data.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -30,9 +31,15 @@ pub enum Action {
         id: String,
         json: bool,
     },
+    Diff {
+        /// Records' ids, or runs'.
+        ids: [String; 2],
+        json: bool,
+    },
     Check(CheckArgs),
     Recover(RecoverArgs),
     Finalize(FinalizeArgs),
+    Note(NoteArgs),
     Report(ReportArgs),
     Migrate {
         /// Print the statements, and open nothing.
@@ -81,6 +88,16 @@ pub struct FinalizeArgs {
     pub model_path: Option<String>,
     /// Override a known end.
     pub force: bool,
+}
+
+/// There is a text, a tag or a tag to take away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoteArgs {
+    /// A record's id, or a run's.
+    pub id: String,
+    pub text: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    pub untagged: Vec<String>,
 }
 
 /// At least one of the three is given. Invalid UTF-8 is replaced.

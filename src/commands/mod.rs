@@ -4,12 +4,14 @@
 mod ask;
 mod check;
 mod context;
+mod diff;
 mod error;
 mod finalize;
 mod invocation;
 mod left;
 mod list;
 mod migrate;
+mod note;
 mod recover;
 mod repaired;
 mod report;
@@ -26,7 +28,7 @@ use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, RecoverArgs, ReportArgs};
+pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, NoteArgs, RecoverArgs, ReportArgs};
 
 /// With fewer free descriptors, no log is written: the signals, the witness and the trainer's exec need the others.
 const LOG_DESCRIPTORS: usize = 6;
@@ -75,7 +77,9 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         Action::Check(args) => return check::check(&settings(flags)?, &args),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
+        Action::Diff { ids, json } => diff::diff(&settings(flags)?, &ids, json)?,
         Action::Show { id, json } => show::show(&settings(flags)?, &id, json)?,
+        Action::Note(args) => note::note(&settings(flags)?, &args)?,
         Action::Migrate { print } => migrate::migrate(&settings(flags)?, print)?,
     }
     Ok(ExitCode::SUCCESS)

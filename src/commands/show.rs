@@ -61,13 +61,23 @@ fn brief(entry: &RecordView) -> Value {
 /// One `key: value` a line, without unknown values.
 fn as_list(entry: &RecordView) -> String {
     let known = entry.0.iter().filter(|(_, value)| !value.is_null());
-    let pairs: Vec<(String, String)> = known
+    let notes = entry.0.get("context").and_then(|context| context.get("notes")?.as_array().map(|notes| remarks(notes)));
+    let mut pairs: Vec<(String, String)> = known
         .map(|(key, value)| match (key.as_str(), value) {
             ("attempts" | "children", Value::Array(runs)) => (key.clone(), lines(runs)),
             _ => (key.clone(), with_unit(key, value)),
         })
         .collect();
+    pairs.extend(notes.map(|notes| ("notes".to_owned(), notes)));
     output::key_values(&pairs)
+}
+
+/// One note a line, or more if it has more.
+fn remarks(notes: &[Value]) -> String {
+    let part = |note: &Value, key: &str| note.get(key).map(shown).unwrap_or_default();
+    let line =
+        |note: &Value| format!("{} {}: {}", output::utc(&part(note, "at")), part(note, "by"), part(note, "text"));
+    notes.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// One related run a line.

@@ -17,7 +17,7 @@ pub use gather::{home, load, reread_database, user_account};
 pub use layers::{ConfigError, Layer, Origin, RawValue};
 pub use settings::{Settings, Verbosity};
 pub use table_name::{TABLE_NAME_HINT, parse_table_name};
-pub use values::{UnlessRunning, read_duration};
+pub use values::{UnlessRunning, read_duration, read_tags};
 
 pub use crate::libpq::{
     ChannelBinding, InvalidValue, PostgresHost, PostgresTarget, Secret, SslMode, TargetSessionAttrs, UserAccount,

@@ -204,7 +204,7 @@ impl Layers {
         for raw in self.strongest(&[&options::TAG]) {
             // A flag may hold a comma: it can be repeated.
             let is_list = !matches!(raw.origin, Origin::Flag(_));
-            for (key, value) in raw.read(&|text| values::tags(text, is_list))? {
+            for (key, value) in raw.read(&|text| values::read_tags(text, is_list))? {
                 if tags.insert(key, value).is_some() {
                     return Err(ConfigError::new(raw.subject(), "the tag is given twice", "keep one of them"));
                 }

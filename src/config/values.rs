@@ -62,7 +62,10 @@ pub(super) fn switch(text: &OsStr) -> Result<bool, InvalidValue> {
 }
 
 /// `KEY` or `KEY=VALUE`, in a list several of them with commas between.
-pub(super) fn tags(text: &OsStr, is_list: bool) -> Result<Vec<(String, String)>, InvalidValue> {
+///
+/// # Errors
+/// Why `text` is not one.
+pub fn read_tags(text: &OsStr, is_list: bool) -> Result<Vec<(String, String)>, InvalidValue> {
     let text = utf8(text)?;
     let parts: Vec<&str> = if is_list { text.split(',').map(str::trim).collect() } else { vec![text] };
     let tag = |part: &str| {

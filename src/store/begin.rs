@@ -199,7 +199,9 @@ impl Beginning<'_, '_> {
             return Err(refused(format!("the row is {status:?}, not \"training\""), hint));
         }
         let runs = self.transaction.runs_of(std::slice::from_ref(&id))?;
-        if let Some(other) = runs.iter().find(|run| run.get("reason").is_none() && run.describes(&origin)) {
+        if let Some(other) =
+            runs.iter().find(|run| run.get("reason").is_none() && run.watch().is_some() && run.describes(&origin))
+        {
             let why = format!("run {} watches this row already", other.get("run_id").unwrap_or_default());
             return Err(refused(
                 why,

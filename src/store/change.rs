@@ -294,7 +294,7 @@ impl Transaction<'_> {
     }
 
     /// The runs that describe a record, locked, the newest last.
-    fn lock_runs_of(&mut self, id: &str) -> Result<Vec<RunRow>, Failure> {
+    pub(super) fn lock_runs_of(&mut self, id: &str) -> Result<Vec<RunRow>, Failure> {
         let lock = self.sql("lock_runs_of", &[("{columns}", &run_row::select_list())]);
         Ok(run_row::runs(self.rows(&lock, &[Some(&self.shape.record_table), Some(id)])?))
     }
@@ -303,6 +303,16 @@ impl Transaction<'_> {
     fn settle(&mut self, id: &str, run: Option<&RunRow>, made: &Outcome, audit: Option<Value>) -> Result<(), Failure> {
         let mut values = run_row::changes(&made.before, &made.after);
         values.extend(audit.map(|audit| ("context", Some(audit.to_string()))));
+        self.write_of_run(id, run, values)
+    }
+
+    /// Writes columns of the run that describes the record `id`, or of a row of its own.
+    pub(super) fn write_of_run(
+        &mut self,
+        id: &str,
+        run: Option<&RunRow>,
+        mut values: Vec<Assignment>,
+    ) -> Result<(), Failure> {
         if let Some(run_id) = run.and_then(|run| run.get("run_id")) {
             return self.update_run(run_id, &values);
         }

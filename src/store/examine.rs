@@ -163,8 +163,12 @@ impl Transaction<'_> {
         let suspicious = unsound.into_iter().map(|(mut examined, Found { id, .. })| {
             if let Some(run) = runs.get(&id) {
                 let run = run.row();
-                let overdue = run.watch.is_some_and(|watch| is_overdue(watch, clock));
-                examined.watch = run.reason.map_or(Watched::Living { overdue }, |reason| Watched::Ended { reason });
+                examined.watch = match (run.reason, run.watch) {
+                    (Some(reason), _) => Watched::Ended { reason },
+                    (None, Some(watch)) => Watched::Living { overdue: is_overdue(watch, clock) },
+                    // It only holds a note.
+                    (None, None) => Watched::Never,
+                };
                 examined.presumed = run.presumed;
             }
             let number = id.parse::<i64>().ok().filter(|_| is_integer);

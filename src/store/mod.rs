@@ -6,6 +6,7 @@ mod begin;
 mod change;
 mod examine;
 mod migrate;
+mod note;
 mod origin;
 mod postgres;
 mod read;
@@ -23,8 +24,10 @@ mod transaction;
 mod version;
 mod view;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -178,6 +181,19 @@ pub struct Suspicious {
     /// As JSON shows it: a number or a text.
     pub record_id: Value,
     pub examined: Examined,
+}
+
+/// What a person adds to a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    pub text: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    /// The tags that are taken away, before the others are added.
+    pub untagged: Vec<String>,
+    /// The user and the host.
+    pub by: String,
+    /// By the clock of that host. Decides nothing.
+    pub at: DateTime<Utc>,
 }
 
 /// The result of a decision, and the record before and after it in one transaction. `None` if it is missing.

@@ -169,3 +169,44 @@ fn exclusive_run_needs_its_database() {
     site.quiet();
     assert_eq!(site.run_directories().len(), 0);
 }
+
+#[test]
+fn diff_shows_the_values_in_which_two_records_differ() {
+    let site = Site::sqlite();
+    let runwrap = env!("CARGO_BIN_EXE_runwrap");
+    for (tag, loss) in [("lr=1", "0.5"), ("lr=2", "0.25")] {
+        let script = format!("{runwrap} report --metric loss={loss} --metric same=1");
+        assert!(site.run(&["-n", "a", "--tag", tag], &script).status.success());
+    }
+    let run_id = site.records()[0]["run_id"].as_str().unwrap().to_owned();
+    let compared = output(&mut site.runwrap(&["diff", "1", &run_id, "--json"]));
+    assert_eq!(compared.status.code(), Some(0));
+    let found: Vec<Value> = serde_json::from_slice(&compared.stdout).unwrap();
+    let value = |key: &str| found.iter().find(|found| found["key"] == key).map(|found| found["values"].clone());
+    assert_eq!(value("tags.lr"), Some(json!(["1", "2"])));
+    assert_eq!(value("train_metrics.loss"), Some(json!([0.5, 0.25])));
+    assert_eq!(
+        (value("train_metrics.same"), value("name"), value("id"), value("train_start_time")),
+        (None, None, None, None)
+    );
+    let text = String::from_utf8(output(&mut site.runwrap(&["diff", "1", "2"])).stdout).unwrap();
+    assert!(text.contains("train_metrics.loss") && text.contains("0.25"), "{text}");
+    let same = output(&mut site.runwrap(&["diff", "1", "1"]));
+    assert_eq!(String::from_utf8(same.stdout).unwrap(), "records 1 and 1 do not differ\n");
+    assert_eq!(output(&mut site.runwrap(&["diff", "1", "77"])).status.code(), Some(1));
+}
+
+#[test]
+fn note_adds_to_any_record() {
+    let site = Site::sqlite();
+    assert!(site.run(&["--tag", "todo"], "true").status.success());
+    let note = |arguments: &[&str]| output(&mut site.runwrap(&[&["note"], arguments].concat()));
+    assert_eq!(note(&["1", "lr too high", "--tag", "seen=yes", "--untag", "todo"]).status.code(), Some(0));
+    assert_eq!(site.record()["tags"], json!({"seen": "yes"}));
+    let shown = String::from_utf8(output(&mut site.runwrap(&["show", "1"])).stdout).unwrap();
+    assert!(shown.lines().any(|line| line.starts_with("notes:") && line.ends_with(": lr too high")), "{shown}");
+    assert_eq!(note(&["77", "x"]).status.code(), Some(1));
+    for wrong in [&["1"][..], &["1", ""], &["1", "--tag", "=x"]] {
+        assert_eq!(note(wrong).status.code(), Some(125), "{wrong:?}");
+    }
+}

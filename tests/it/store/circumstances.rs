@@ -2,12 +2,12 @@
 
 use std::thread;
 
-use runwrap::record::{Change, Circumstances, Proof, Reason, Run, RunId};
-use runwrap::store::{Filter, RecordView, StoreError};
+use runwrap::record::{Applied, Change, Circumstances, Proof, Reason, RecordId, Run, RunId, Status, Watched};
+use runwrap::store::{Filter, Note, RecordView, Scope, StoreError};
 use serde_json::json;
 
 use super::conformance;
-use super::place::{Place, begin, presumption, progress, run, success};
+use super::place::{Place, at, begin, presumption, progress, run, success};
 
 conformance!(
     runs_of_a_job_are_numbered_without_twins,
@@ -16,6 +16,8 @@ conformance!(
     exclusive_runs_of_a_name_begin_one_at_a_time,
     exclusive_run_begins_after_the_end_and_the_loss_of_its_namesake,
     exclusive_run_that_has_begun_begins_again,
+    notes_and_tags_are_added_to_any_record,
+    noted_row_without_a_run_is_still_adopted_and_given_up,
 );
 
 const ALL: u32 = 100;
@@ -145,4 +147,62 @@ fn exclusive_run_that_has_begun_begins_again(place: &Place) {
     assert_eq!(begin(place, &run), begun);
     assert_eq!(place.open().begin(&run, Some(&begun)).unwrap(), begun);
     assert_eq!(place.count("training_records"), 1);
+}
+
+fn note(text: Option<&str>, tags: &[(&str, &str)], untagged: &[&str]) -> Note {
+    Note {
+        text: text.map(str::to_owned),
+        tags: tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        untagged: untagged.iter().map(|key| (*key).to_owned()).collect(),
+        by: "ann@gpu-7".into(),
+        at: at(5),
+    }
+}
+
+fn notes_and_tags_are_added_to_any_record(place: &Place) {
+    let watched = run("a");
+    let id = begin(place, &watched).record_id;
+    place.sql("INSERT INTO training_records (status) VALUES ('completed')");
+    for id in [id, RecordId("2".into())] {
+        let mut store = place.open();
+        store.note(&id, &note(Some("first\0"), &[("a", "1"), ("b", "")], &[])).unwrap();
+        let noted = store.note(&id, &note(Some("second"), &[("a", "2")], &["b", "none"])).unwrap();
+        assert_eq!(noted.applied, Applied::Written);
+        let shown = place.show(&id.0);
+        assert_eq!(shown["tags"], json!({"a": "2"}));
+        let texts: Vec<_> = shown["context"]["notes"].as_array().unwrap().iter().map(|note| &note["text"]).collect();
+        assert_eq!(texts, ["first\u{fffd}", "second"]);
+        store.note(&id, &note(None, &[], &["a"])).unwrap();
+        assert_eq!(place.show(&id.0)["tags"], json!(null));
+    }
+    assert_eq!(place.show("1")["context"]["git_commit"], "abc");
+    assert_eq!(place.count("runwrap_runs"), 2);
+    // The run goes on, and its end keeps the notes.
+    place.open().apply(watched.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
+    assert_eq!(place.show("1")["context"]["notes"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        place.open().note(&RecordId("77".into()), &note(Some("x"), &[], &[])).unwrap().applied,
+        Applied::Missing
+    );
+}
+
+/// The row that holds the note is no run.
+fn noted_row_without_a_run_is_still_adopted_and_given_up(place: &Place) {
+    place.open().migrate().unwrap();
+    let old = "'training', '2020-01-02 03:04:05', '2020-01-02 03:04:05'";
+    let columns = "status, train_start_time, created_at";
+    place.sql(&format!("INSERT INTO training_records ({columns}) VALUES ({old}), ({old})"));
+    for id in ["1", "2"] {
+        place.open().note(&RecordId(id.into()), &note(Some("left"), &[], &[])).unwrap();
+    }
+    assert_eq!(place.open().overdue(9).unwrap(), []);
+    assert_eq!(listed(place, Filter { status: Some(Status::Training), ..Filter::default() }), ["2", "1"]);
+    let suspects = place.open().stuck(86_400).unwrap();
+    assert_eq!(suspects.iter().map(|suspect| suspect.record_id.0.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    for scope in [Scope::All, Scope::LiveRuns] {
+        let page = place.open().examine(scope, None, 9).unwrap();
+        assert!(page.suspicious.iter().all(|suspicious| suspicious.examined.watch == Watched::Never), "{page:?}");
+    }
+    begin(place, &Run { adopt: Some(RecordId("1".into())), ..run("a") });
+    assert_eq!(place.show("1")["name"], "a");
 }
