@@ -124,8 +124,9 @@ rows!(
     },
     UNLESS_RUNNING = OptionRow {
         kind: OptionKind::Choice,
-        value_name: "fail|skip|off",
-        help: "Do not start while another run of this name has no end: exit 75, or 0 with skip. The database must answer",
+        value_name: "MODE",
+        help: "Do not start while another run of this name has no end: exit 75, or with skip exit 0. MODE is fail, skip or \
+               off. The database must answer",
         ..ROW.named("unless_running", "--unless-running", "RUNWRAP_UNLESS_RUNNING")
     },
     METRICS_FILE = OptionRow {

@@ -53,6 +53,8 @@ fn run_begins_with_one_complete_row(place: &Place) {
         "signal": null, "stop_signal": null, "last_seen_at": "2026-01-02T03:04:05.678901Z", "lease_seconds": 300,
         "presumed": false, "cpu_user_seconds": null, "cpu_system_seconds": null, "max_rss_bytes": null,
         "recovered_at": null, "recovered_by": null, "runwrap_version": env!("CARGO_PKG_VERSION"),
+        "parent_run_id": null, "job": null, "attempt": null, "tags": null, "stdout_path": null, "stderr_path": null,
+        "model_bytes": null,
     });
     assert_eq!(Value::Object(shown), expected);
 }
