@@ -1,6 +1,7 @@
 //! Whole runs of the real binary: what the user sees, what the database says, what is left behind.
 
 mod beating;
+mod curves;
 mod ending;
 mod failing;
 mod faults;

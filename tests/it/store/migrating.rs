@@ -22,11 +22,11 @@ conformance!(
 
 fn migrations_are_applied_once(place: &Place) {
     let mut store = place.open();
-    assert_eq!((store.migrate().unwrap(), store.migrate().unwrap()), (6, 0));
+    assert_eq!((store.migrate().unwrap(), store.migrate().unwrap()), (7, 0));
     assert_eq!(place.open().migrate().unwrap(), 0);
     assert_eq!(
         place.texts("SELECT number AS x FROM runwrap_migrations"),
-        ["1", "2", "3", "4", "5", "6"].map(|number| Some(number.to_owned()))
+        ["1", "2", "3", "4", "5", "6", "7"].map(|number| Some(number.to_owned()))
     );
 }
 
@@ -36,7 +36,7 @@ fn hundred_concurrent_runs_begin_on_an_empty_database(place: &Place) {
             scope.spawn(move || begin(place, &run(&format!("run {number}"))));
         }
     });
-    assert_eq!((place.count("training_records"), place.count("runwrap_migrations")), (100, 6));
+    assert_eq!((place.count("training_records"), place.count("runwrap_migrations")), (100, 7));
 }
 
 fn no_migrate_error_names_the_migrate_verb(place: &Place) {
@@ -44,14 +44,15 @@ fn no_migrate_error_names_the_migrate_verb(place: &Place) {
     let mut store = open(&place.target, &options).unwrap();
     let message = permanent(store.begin(&run("cifar"), None));
     assert!(message.contains("`runwrap migrate`") && message.contains("`runwrap migrate --print`"), "{message}");
-    assert_eq!(store.migrate().unwrap(), 6);
+    assert_eq!(store.migrate().unwrap(), 7);
     store.begin(&run("cifar"), None).unwrap();
 }
 
 /// Reverts the newest migrations, as an earlier runwrap left the schema.
 fn downgrade(place: &Place) {
     place.sql(
-        "ALTER TABLE runwrap_runs DROP COLUMN row_created_at; ALTER TABLE runwrap_runs DROP COLUMN row_started_at;
+        "DROP VIEW runwrap_points; DROP TABLE runwrap_series;
+         ALTER TABLE runwrap_runs DROP COLUMN row_created_at; ALTER TABLE runwrap_runs DROP COLUMN row_started_at;
          ALTER TABLE runwrap_runs DROP COLUMN timeline; DELETE FROM runwrap_migrations WHERE number >= 5",
     );
     if place.is_postgres() {
