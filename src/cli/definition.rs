@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::{read_duration, read_tags};
@@ -134,10 +134,13 @@ fn report(verb: Command) -> Command {
     )
     .action(ArgAction::Append)
     .value_parser(parsed(metric));
+    let step = value("step", "N", "The step or epoch of the metrics: where their curves have these values")
+        .value_parser(parsed(step))
+        .requires("metric");
     let model_path = value("model-path", "PATH", "Path of the saved model");
     let error = value("error", "TEXT", "What went wrong");
     let something = ArgGroup::new("something").args(["metric", "model-path", "error"]).required(true).multiple(true);
-    verb.args([metric, model_path, error]).group(something)
+    verb.args([metric, step, model_path, error]).group(something)
 }
 
 fn completions(verb: Command) -> Command {
@@ -196,6 +199,7 @@ fn flag(row: &'static OptionRow) -> Option<Arg> {
         | OptionKind::Path
         | OptionKind::Duration
         | OptionKind::Bytes
+        | OptionKind::Count
         | OptionKind::Secret
         | OptionKind::Repeated => arg.value_name(row.value_name).action(ArgAction::Append),
     })
@@ -277,6 +281,10 @@ fn metric(text: &str) -> Result<(String, String), InvalidValue> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => refuse("it is not KEY=VALUE", "write --metric loss=0.12"),
     }
+}
+
+fn step(text: &str) -> Result<Number, InvalidValue> {
+    text.trim().parse().or_else(|_| refuse("it is no number", "write --step 120"))
 }
 
 #[cfg(test)]

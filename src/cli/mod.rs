@@ -140,6 +140,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
         "migrate" => Action::Migrate { print: own.get_flag("print") },
         "report" => Action::Report(ReportArgs {
             metrics: own.get_many("metric").into_iter().flatten().cloned().collect(),
+            step: own.get_one("step").cloned(),
             model_path: text("model-path"),
             error: text("error"),
         }),

@@ -76,6 +76,7 @@ fn each_verb_takes_its_own_arguments() {
     assert_eq!(parsed("runwrap migrate --print").action, Action::Migrate { print: true });
     let reported = ReportArgs {
         metrics: vec![("loss".to_owned(), "-0.5".to_owned()), ("a".to_owned(), "b=c".to_owned())],
+        step: None,
         model_path: Some("out.pt".to_owned()),
         error: None,
     };

@@ -105,6 +105,8 @@ pub struct NoteArgs {
 pub struct ReportArgs {
     /// Keys and values as typed; no key is empty.
     pub metrics: Vec<(String, String)>,
+    /// The step of the metrics: a JSON number.
+    pub step: Option<serde_json::Number>,
     pub model_path: Option<String>,
     pub error: Option<String>,
 }

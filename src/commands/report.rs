@@ -5,12 +5,14 @@ use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use super::invocation::ReportArgs;
 use crate::config;
-use crate::record::{LineError, parse_report};
+use crate::record::{LineError, parse_line};
+use crate::sys::clock;
 use crate::sys::fs::append_to_plain;
 
 /// The report file of the run.
@@ -54,22 +56,33 @@ impl ReportError {
 /// There is no run, the report is too large, or the file cannot be written.
 pub(super) fn report(args: &ReportArgs) -> Result<(), ReportError> {
     let path = env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let line = line(args, env::current_dir)?;
+    let line = line(args, env::current_dir, clock::wall_time())?;
     append(&path.ok_or(ReportError::NotInARun)?, &line)
 }
 
 /// The line without its line feed, checked by the parser of the run.
-fn line(args: &ReportArgs, directory: impl FnOnce() -> io::Result<PathBuf>) -> Result<String, ReportError> {
+fn line(
+    args: &ReportArgs,
+    directory: impl FnOnce() -> io::Result<PathBuf>,
+    now: DateTime<Utc>,
+) -> Result<String, ReportError> {
     let metrics: Map<_, _> = args.metrics.iter().map(|(name, text)| (name.clone(), metric(text))).collect();
     let model_path = args.model_path.as_ref().map(|typed| absolute_path(typed, directory)).transpose()?;
+    // Seconds since 1970, with which the curve has this value.
+    let time = || {
+        Some(json!(f64::from(u32::try_from(now.timestamp()).ok()?) + f64::from(now.timestamp_subsec_millis()) / 1e3))
+    };
+    let has_metrics = !args.metrics.is_empty();
     let given = [
-        ("metrics", Some(Value::Object(metrics)).filter(|_| !args.metrics.is_empty())),
+        ("metrics", Some(Value::Object(metrics)).filter(|_| has_metrics)),
+        ("step", args.step.clone().map(Value::Number)),
+        ("time", time().filter(|_| has_metrics)),
         ("model_path", model_path.map(Value::String)),
         ("error", args.error.clone().map(Value::String)),
     ];
     let line: Map<_, _> = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     let line = Value::Object(line).to_string();
-    parse_report(line.as_bytes())?;
+    parse_line(line.as_bytes())?;
     Ok(line)
 }
 
@@ -111,15 +124,17 @@ fn append(path: &Path, line: &str) -> Result<(), ReportError> {
 mod tests {
     use std::fs;
 
+    use serde_json::Number;
+
     use super::*;
     use crate::record::{METRICS_BYTES_MAX, same_json};
 
     fn line_of(metrics: &[(&str, &str)], model_path: Option<&str>, error: Option<&str>) -> Result<String, ReportError> {
         let metrics = metrics.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        line(&ReportArgs { metrics, model_path: owned(model_path), error: owned(error) }, || {
-            Ok(PathBuf::from("/here dir"))
-        })
+        let step = error.map(|_| Number::from(120));
+        let args = ReportArgs { metrics, step, model_path: owned(model_path), error: owned(error) };
+        line(&args, || Ok(PathBuf::from("/here dir")), "2025-11-26T18:00:02.25Z".parse().unwrap())
     }
 
     #[test]
@@ -127,7 +142,7 @@ mod tests {
         let line = line_of(&[("loss", "0.12"), ("epoch", "3")], Some("out/m.pt"), Some("two\nlines")).unwrap();
         assert_eq!(
             line,
-            r#"{"metrics":{"loss":0.12,"epoch":3},"model_path":"/here dir/out/m.pt","error":"two\nlines"}"#
+            r#"{"metrics":{"loss":0.12,"epoch":3},"step":120,"time":1764180002.25,"model_path":"/here dir/out/m.pt","error":"two\nlines"}"#
         );
         assert_eq!(line_of(&[], Some("s3://b/m"), None).unwrap(), r#"{"model_path":"s3://b/m"}"#);
         assert_eq!(line_of(&[], Some("/m"), None).unwrap(), r#"{"model_path":"/m"}"#);

@@ -219,6 +219,7 @@ fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String)
         place: Some(settings.database.place()),
         sslmode: settings.database.demanded_protection(),
         table: settings.table.clone(),
+        curves: usize::try_from(settings.curves).unwrap_or_default(),
         metrics_file: settings.metrics_file.as_deref().map(text),
         metrics_file_before: settings.metrics_file.as_deref().and_then(snapshot),
         begun_boot_us: u64::try_from(begun_boot.as_micros()).unwrap_or(u64::MAX),

@@ -39,6 +39,7 @@ fn entry(key: &str, value: &Value, earlier: &Layer) -> Result<(&'static OptionRo
     let text = || value.as_str().map(str::to_owned);
     let (text, expected) = match row.kind {
         OptionKind::Switch => (value.as_bool().map(|on| on.to_string()), "true or false, without quotes"),
+        OptionKind::Count => (value.as_integer().map(|count| count.to_string()), "a whole number: 64"),
         OptionKind::Bytes => (value.as_integer().map(|bytes| bytes.to_string()), "a whole number of bytes: 4096"),
         OptionKind::Duration => (text(), "a text with a unit: \"30s\""),
         OptionKind::Text | OptionKind::Path | OptionKind::Secret | OptionKind::Choice | OptionKind::Repeated => {

@@ -34,6 +34,8 @@ pub enum OptionKind {
     /// A number and a unit: `30s`.
     Duration,
     Bytes,
+    /// A whole number.
+    Count,
     /// On or off; the flag has no value.
     Switch,
     /// A word; the flag may stand without it.
@@ -147,6 +149,13 @@ rows!(
         default: Some("4096"),
         help: "Bytes of the end of stderr that a failed run keeps in error_message, if stderr is a regular file",
         ..ROW.named("stderr_tail", "--stderr-tail", "RUNWRAP_STDERR_TAIL")
+    },
+    CURVES = OptionRow {
+        kind: OptionKind::Count,
+        value_name: "N",
+        default: Some("64"),
+        help: "How many of the reported metrics keep their history, the first ones; 0 keeps none",
+        ..ROW.named("curves", "--curves", "RUNWRAP_CURVES")
     },
     DATABASE_URL = OptionRow {
         kind: OptionKind::Secret,

@@ -14,6 +14,8 @@ use super::values::{self, UnlessRunning};
 use crate::libpq::{Env, InvalidValue, refuse};
 
 const STDERR_TAIL_BYTES_MAX: u64 = 1024 * 1024;
+/// A keeper holds about 20 KiB of each series.
+const CURVES_MAX: u64 = 256;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -55,6 +57,7 @@ pub struct Settings {
     pub require_database: bool,
     /// 0 for none.
     pub stderr_tail_bytes: u64,
+    pub curves: u64,
     /// Absolute.
     pub state_dir: PathBuf,
     /// Absolute.
@@ -119,6 +122,7 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
         linger: layers.duration(&options::LINGER, Duration::ZERO..=DAY.saturating_mul(365))?,
         require_database,
         stderr_tail_bytes: layers.read(&options::STDERR_TAIL, &|text| values::bytes(text, STDERR_TAIL_BYTES_MAX))?,
+        curves: layers.read(&options::CURVES, &|text| values::count(text, CURVES_MAX))?,
         log_file: layers.optional(&options::LOG_FILE, &path)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
         state_dir,
         migrate: !layers.switch(&options::NO_MIGRATE)?,

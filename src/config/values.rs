@@ -45,11 +45,20 @@ pub(super) fn duration(text: &OsStr, range: &RangeInclusive<Duration>) -> Result
 
 /// A whole number of bytes up to `max`.
 pub(super) fn bytes(text: &OsStr, max: u64) -> Result<u64, InvalidValue> {
-    let hint = format!("write a whole number of bytes from 0 to {max}, as 4096");
+    whole(text, max, "whole number of bytes", 4096)
+}
+
+/// A whole number up to `max`.
+pub(super) fn count(text: &OsStr, max: u64) -> Result<u64, InvalidValue> {
+    whole(text, max, "whole number", 64)
+}
+
+fn whole(text: &OsStr, max: u64, kind: &str, example: u64) -> Result<u64, InvalidValue> {
+    let hint = format!("write a {kind} from 0 to {max}, as {example}");
     match utf8(text)?.trim().parse::<u64>() {
-        Ok(bytes) if bytes <= max => Ok(bytes),
+        Ok(number) if number <= max => Ok(number),
         Ok(_) => refuse("it is too large", hint),
-        Err(error) => refuse(format!("it is not a whole number of bytes: {error}"), hint),
+        Err(error) => refuse(format!("it is not a {kind}: {error}"), hint),
     }
 }
 

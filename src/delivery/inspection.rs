@@ -3,8 +3,9 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::time::Duration;
 
-use super::{Delivery, Destination};
+use super::{Delivery, Destination, History};
 use crate::config::SslMode;
 use crate::journal::{Damage, FreeLock, Home, LockState, ReportReader, RunDirectory, RunState};
 use crate::record::{Presumption, Proof};
@@ -95,9 +96,9 @@ impl DeadRun {
     /// # Errors
     /// The report file cannot be read.
     pub fn delivery(&self) -> io::Result<Delivery> {
-        let mut reader = ReportReader::default();
-        reader.read_on(&self.directory.report_path(), true)?;
         let state = &self.state;
+        let mut reader = ReportReader::new(&self.directory.report_path(), &state.begin);
+        reader.read_on(state.finished(), Duration::MAX)?;
         let (by, when) = recoverer();
         let evidence = if self.lease_decides { "no sign of life came within its lease" } else { "its lock was free" };
         let presumption = Presumption {
@@ -106,6 +107,7 @@ impl DeadRun {
             message: format!("lost: its journal has no end and {evidence}; recovered by {by} at {when}"),
             recovered_by: by,
         };
-        Ok(Delivery::of_dead(state, reader.report().clone(), presumption, self.lease_decides))
+        let delivery = Delivery::of_dead(state, reader.report().clone(), presumption, self.lease_decides);
+        Ok(delivery.with(History::of(reader.series(), 0, true)))
     }
 }

@@ -4,6 +4,7 @@
 
 mod backlog;
 mod destination;
+mod history;
 mod inspection;
 mod leases;
 mod policy;
@@ -19,12 +20,15 @@ use crate::sys::{failpoint, host};
 
 pub use backlog::{Backlog, Operator};
 pub use destination::Destination;
+pub use history::History;
 pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt, heal, journaled};
-pub use policy::{Outcome, RoundEnd, Schedule, backoff};
+pub use policy::{Outcome, RoundEnd, Schedule, backoff, series_are_due};
 
 /// How long a keeper's attempt may take before it is abandoned.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the report file is read at most before an attempt: with it the attempt stays within its deadline.
+pub const REPORT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the server may take for one statement of it: less, so that a living server answers first.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -47,6 +51,8 @@ pub struct Delivery {
     last: bool,
     /// Nothing is delivered while the database has a heartbeat within the run's lease.
     lease_decides: bool,
+    /// The history of the metrics, delivered after the record.
+    history: Option<History>,
 }
 
 /// The state of the database after a delivery.
@@ -73,18 +79,23 @@ impl Delivery {
             None => Vec::new(),
         };
         let (run, recorded) = (state.begin.run.clone(), state.recorded.clone());
-        Self { run, recorded, begun, changes, last, lease_decides: false }
+        Self { run, recorded, begun, changes, last, lease_decides: false, history: None }
     }
 
     /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
     pub fn of_ended(state: &RunState, report_path: Option<&Path>) -> Self {
-        let mut reader = ReportReader::default();
-        if let Some(path) = report_path
-            && let Err(error) = reader.read_on(path, true)
-        {
-            log::warn!(event = "report_unreadable", run_id:% = state.begin.run.run_id, path:?, error:%; "");
+        let mut reader = ReportReader::new(report_path.unwrap_or(Path::new("")), &state.begin);
+        if let Err(error) = reader.read_on(state.finished(), REPORT_WAIT_MAX) {
+            log::warn!(event = "report_unreadable", run_id:% = state.begin.run.run_id, error:%; "");
         }
-        Self::of(state, state.last_elapsed_us, reader.report().clone(), false)
+        let history = History::of(reader.series(), 0, true);
+        Self::of(state, state.last_elapsed_us, reader.report().clone(), false).with(history)
+    }
+
+    /// The same with the series.
+    #[must_use]
+    pub fn with(self, history: Option<History>) -> Self {
+        Self { history, ..self }
     }
 
     /// The delivery of a run whose processes are all dead: its end or, without one, `presumption`. If `lease_decides`, a heartbeat
@@ -116,10 +127,17 @@ impl Delivery {
     /// # Errors
     /// The store's. Repeating the delivery is safe.
     pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
-        if self.last && !self.begun {
-            return store.together(self.recorded.is_none(), |store| self.deliver_steps(store));
+        let delivered = if self.last && !self.begun {
+            store.together(self.recorded.is_none(), |store| self.deliver_steps(store))
+        } else {
+            self.deliver_steps(store)
+        }?;
+        // After the commit of the record: series that cannot be written are none of its errors.
+        if let Some(history) = self.history.as_ref().filter(|_| delivered.ended == self.last) {
+            failpoint::reached("series");
+            store.write_series(self.run.run_id, history.revision, &history.series);
         }
-        self.deliver_steps(store)
+        Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), ..delivered })
     }
 
     /// Begins the run. Other runs of its name whose lease has run out are ended before, if it must not run beside them.

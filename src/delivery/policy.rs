@@ -89,9 +89,27 @@ pub fn backoff(failures: u32, random: f64) -> Duration {
     doubled.min(BACKOFF_MAX).mul_f64(random.clamp(0.0, 1.0))
 }
 
+/// The part of the time elapsed between two deliveries of the series: a run has at most about 400 in the first year.
+const SERIES_PART: u32 = 50;
+
+/// Whether a living run delivers its series with the heartbeat at `elapsed` since its beginning, `last` being that of the delivery
+/// before. An end always does.
+pub fn series_are_due(elapsed: Duration, last: Option<Duration>) -> bool {
+    last.is_none_or(|last| elapsed.saturating_sub(last) >= elapsed / SERIES_PART)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_are_delivered_at_growing_distances() {
+        let due =
+            |elapsed, last: Option<u64>| series_are_due(Duration::from_secs(elapsed), last.map(Duration::from_secs));
+        assert!(due(0, None) && due(1000, None));
+        assert!(due(90, Some(60)) && due(1500, Some(1470)));
+        assert!(!due(100_000, Some(98_001)) && due(100_000, Some(98_000)));
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -23,7 +23,8 @@ use crate::sys::lock::{is_held, is_own, try_lock};
 
 const LOCK: &str = "lock";
 const RUNS: &str = "runs";
-const REPORT: &str = "report.jsonl";
+pub(super) const REPORT: &str = "report.jsonl";
+pub(super) const SEEN: &str = "seen";
 const QUARANTINE: &str = "quarantine";
 
 /// The byte of the lock file that the journal's writer holds.

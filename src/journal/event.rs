@@ -56,12 +56,20 @@ pub struct Begin {
     pub sslmode: Option<SslMode>,
     /// The user's table in that database, as typed.
     pub table: String,
+    /// The most metrics whose history is kept.
+    #[serde(default = "curves_default")]
+    pub curves: usize,
     /// `--metrics-file`, absolute.
     pub metrics_file: Option<String>,
     /// The metrics file before the start. If it is unchanged at the end, it belongs to an earlier run.
     pub metrics_file_before: Option<Snapshot>,
     /// The boot clock at the beginning, in microseconds. A keeper that takes over computes `elapsed_us` from it.
     pub begun_boot_us: u64,
+}
+
+/// `--curves` of an earlier runwrap.
+const fn curves_default() -> usize {
+    64
 }
 
 /// The last event.

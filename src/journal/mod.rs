@@ -7,6 +7,7 @@
 //!   runs/RUN_ID.TAG/          one directory per run, 0700; removed once the database has the end
 //!     journal-1.jsonl         the events, append-only, 0600; after an fsync error journal-2 takes over, whole
 //!     report.jsonl            what the trainer reports (RUNWRAP_REPORT), appended by the trainer
+//!     seen                    when a keeper first saw each part of it (`sightings`); only if there is something
 //!     lock                    byte 0: who may write the journal; byte 1: the keeper; all with byte 2: a recoverer. Freed by
 //!                             the kernel. Its content names the holder's host and boot; each heartbeat touches it
 //!   quarantine/RUN_ID.TAG/    a run whose journal is damaged, put aside for a person
@@ -39,6 +40,7 @@ mod line;
 mod report;
 mod run_state;
 mod sharing;
+mod sightings;
 mod stderr;
 mod writer;
 
@@ -48,7 +50,7 @@ pub(crate) use directory::{
 pub(crate) use event::{Begin, Ended, FORMAT, JournalEntry, RunEvent};
 pub(crate) use holder::FreeLock;
 pub(crate) use line::Damage;
-pub(crate) use report::{ReportReader, discard_temporary_report, snapshot, temporary_report};
+pub(crate) use report::{ReportReader, Sight, discard_temporary_report, snapshot, temporary_report};
 pub(crate) use run_state::RunState;
 pub(crate) use stderr::StderrTail;
 pub(crate) use writer::{Appended, JournalFile, Medium, Writer, sync};

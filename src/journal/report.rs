@@ -3,23 +3,30 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::record::{METRICS_BYTES_MAX, Report, RunId, parse_metrics, parse_report};
+use super::Begin;
+use super::sightings::{FINGERPRINT_BYTES_MAX, Sightings, fingerprint};
+use crate::record::{
+    LineError, METRICS_BYTES_MAX, Recorder, Report, Reported, RunId, Series, parse_line, parse_metrics,
+};
+use crate::sys::clock;
 use crate::sys::fs::open_plain;
 
-/// The limit per heartbeat.
-const PIECE_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The limit of pieces at the end of a run.
-const FINISHED_PIECES_MAX: u32 = 64;
+/// The size of a piece: more than a line may have.
+const PIECE_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// The limit of pieces at one look.
+const PIECES_MAX: u32 = 512;
 /// The limit of invalid lines logged one by one: one run must not fill the log.
 const LOGGED_LINES_MAX: u64 = 20;
-/// The size of the fingerprint that detects a rewritten file.
-const FINGERPRINT_BYTES_MAX: usize = 256;
+/// A line's own time counts within a day before the beginning of the run and 10 years after it: else its unit or its clock is another.
+const TIMES: Range<f64> = -86_400.0..315_360_000.0;
 
 /// The identity of a file's content: inode, size and modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,10 +77,24 @@ pub(crate) fn discard_temporary_report(path: &Path) {
     }
 }
 
+/// Who looks at a report file, and when: microseconds since the beginning of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// The keeper, while the trainer may write. Its look is noted beside the file.
+    Living { us: u64 },
+    /// Any process after the trainer's end, at this moment of the journal.
+    Finished { us: u64 },
+}
+
 /// Reads a growing report file, each line once. A file that was truncated or replaced (`open(…, "w")`, rename) is read
 /// from its start.
 #[derive(Debug, Default)]
 pub(crate) struct ReportReader {
+    path: PathBuf,
+    /// The beginning of the run, in seconds since 1970.
+    begun_at: f64,
+    /// None before the first look.
+    sightings: Option<Sightings>,
     offset_bytes: u64,
     /// The last bytes before the offset: the fingerprint of the file.
     fingerprint: Vec<u8>,
@@ -81,170 +102,159 @@ pub(crate) struct ReportReader {
     skipped: u64,
     report: Report,
     metrics_bytes: usize,
+    recorder: Recorder,
 }
 
 impl ReportReader {
+    /// The reader of the run's report file `path`.
+    pub(crate) fn new(path: &Path, begin: &Begin) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are exact until the year 2255")]
+        let begun_at = begin.run.begun_at.timestamp_micros() as f64 / 1e6;
+        Self { path: path.to_owned(), begun_at, recorder: Recorder::new(begin.curves), ..Self::default() }
+    }
+
     /// Everything reported so far.
     pub(crate) const fn report(&self) -> &Report {
         &self.report
     }
 
-    /// Reads the lines appended since the last call, at most 16 MiB. If `finished`, the trainer has ended: reads to the
-    /// end, and a last line without newline counts. Invalid lines are skipped; the first 20 are logged.
-    pub(crate) fn read_on(&mut self, path: &Path, finished: bool) -> io::Result<()> {
+    /// The history so far; `None` while an earlier process has seen more of the file.
+    pub(crate) fn series(&self) -> Option<&[Series]> {
+        let is_behind = self.sightings.as_ref().is_some_and(|seen| self.offset_bytes < seen.end());
+        Some(self.recorder.series()).filter(|series| !series.is_empty() && !is_behind)
+    }
+
+    /// Reads the lines appended since the last call, for about `limit`, and at most 1 GiB. After the trainer's end a last line without
+    /// newline counts, and if the limit is too short, the last lines are read for their values all the same. Invalid lines are
+    /// skipped; the first 20 are logged.
+    pub(crate) fn read_on(&mut self, sight: Sight, limit: Duration) -> io::Result<()> {
         let skipped_before = self.skipped;
-        let result = self.read_pieces(path, finished);
+        let result = self.read_pieces(sight, limit);
         if self.skipped > skipped_before.max(LOGGED_LINES_MAX) {
             log::warn!(event = "report_lines_skipped", lines = self.skipped; "more reported lines were skipped");
         }
         result
     }
 
-    fn read_pieces(&mut self, path: &Path, finished: bool) -> io::Result<()> {
+    fn read_pieces(&mut self, sight: Sight, limit: Duration) -> io::Result<()> {
+        let deadline = clock::boot_time().saturating_add(limit);
+        let path = &self.path;
         let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // An unreadable report file must not prevent the run's delivery.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied || !path.is_file() => {
-                log::warn!(event = "report_unreadable", path:? = path; "cannot use the report file: {error}");
+                log::warn!(event = "report_unreadable", path:?; "cannot use the report file: {error}");
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
+        if self.sightings.is_none() {
+            self.sightings.insert(Sightings::of(path)).load(&file);
+        }
         if !self.is_same_file(&file)? {
             (self.offset_bytes, self.lines) = (0, 0);
             self.fingerprint.clear();
+            // As for a process that reads only the new file.
+            self.recorder.reset();
+            self.sightings.get_or_insert_default().clear(matches!(sight, Sight::Living { .. }));
         }
-        let pieces = if finished { FINISHED_PIECES_MAX } else { 1 };
-        for _ in 0..pieces {
-            if !self.read_piece(&file, finished)? {
+        for _ in 0..PIECES_MAX {
+            if !self.read_piece(&file, sight)? {
                 return Ok(());
             }
+            if clock::boot_time() >= deadline {
+                break;
+            }
         }
-        if finished {
-            log::warn!(event = "report_cut", path:?;
-                "the report file is too long: content after the first GiB is ignored");
+        if matches!(sight, Sight::Finished { .. }) {
+            let (path, read) = (&self.path, self.offset_bytes);
+            log::warn!(event = "report_cut", path:?, read;
+                "the report file is too long: of the rest only the last values are recorded, and no curve");
+            self.read_last_lines(&file)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole lines of the last piece, for their values alone.
+    fn read_last_lines(&mut self, mut file: &File) -> io::Result<()> {
+        let start = file.metadata()?.size().saturating_sub(PIECE_BYTES_MAX).max(self.offset_bytes);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start))?;
+        file.take(PIECE_BYTES_MAX).read_to_end(&mut bytes)?;
+        for line in bytes.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty()) {
+            if let Ok((later, _)) = parse_line(line) {
+                // The metrics together may be too large: then they stay as they are.
+                _ = self.report.absorb_counted(later, &mut self.metrics_bytes).is_err();
+            }
         }
         Ok(())
     }
 
     /// Reads one piece. Returns whether more may follow.
-    fn read_piece(&mut self, mut file: &File, finished: bool) -> io::Result<bool> {
+    fn read_piece(&mut self, mut file: &File, sight: Sight) -> io::Result<bool> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.offset_bytes))?;
         file.take(PIECE_BYTES_MAX).read_to_end(&mut bytes)?;
         let full = bytes.len() as u64 == PIECE_BYTES_MAX;
         let complete = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         // A single line that fills the piece exceeds the line limit: skip it.
-        let take_all = if full { complete == 0 } else { finished };
-        let used = if take_all { bytes.len() } else { complete };
-        for line in bytes[..used].split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            self.add_line(line);
-        }
-        self.offset_bytes += used as u64;
-        self.fingerprint.extend_from_slice(&bytes[used.saturating_sub(FINGERPRINT_BYTES_MAX)..used]);
+        let take_all = if full { complete == 0 } else { matches!(sight, Sight::Finished { .. }) };
+        bytes.truncate(if take_all { bytes.len() } else { complete });
+        let mut offset = self.offset_bytes;
+        self.offset_bytes += bytes.len() as u64;
+        self.fingerprint.extend_from_slice(&bytes[bytes.len().saturating_sub(FINGERPRINT_BYTES_MAX)..]);
         self.fingerprint.drain(..self.fingerprint.len().saturating_sub(FINGERPRINT_BYTES_MAX));
+        let sightings = self.sightings.get_or_insert_default();
+        let behind = match sight {
+            Sight::Living { us } => {
+                sightings.note(self.offset_bytes, us, &self.fingerprint);
+                us
+            }
+            // The keeper may have looked before it knew of the end.
+            Sight::Finished { us } => us.max(sightings.last_us()),
+        };
+        for line in bytes.split(|byte| *byte == b'\n') {
+            if !line.trim_ascii().is_empty() {
+                let seen_us = self.sightings.as_ref().and_then(|seen| seen.moment(offset)).unwrap_or(behind);
+                self.add_line(line, seen_us);
+            }
+            offset += line.len() as u64 + 1;
+        }
         Ok(full)
     }
 
     /// Whether the bytes before the offset are unchanged.
     fn is_same_file(&self, file: &File) -> io::Result<bool> {
-        let mut present = vec![0; self.fingerprint.len()];
-        match file.read_exact_at(&mut present, self.offset_bytes - self.fingerprint.len() as u64) {
-            Ok(()) => Ok(present == self.fingerprint),
+        match fingerprint(file, self.offset_bytes) {
+            Ok(present) => Ok(present == self.fingerprint),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    fn add_line(&mut self, line: &[u8]) {
+    fn add_line(&mut self, line: &[u8], seen_us: u64) {
         self.lines += 1;
-        let absorbed = parse_report(line).and_then(|later| self.report.absorb_counted(later, &mut self.metrics_bytes));
-        let Err(error) = absorbed else { return };
+        let Err(error) = self.absorb(line, seen_us) else { return };
         self.skipped += 1;
         if self.skipped <= LOGGED_LINES_MAX {
             log::warn!(event = "report_line_skipped", line = self.lines; "a reported line was skipped: {error}");
         }
     }
+
+    fn absorb(&mut self, line: &[u8], seen_us: u64) -> Result<(), LineError> {
+        let (later, mut position) = parse_line(line)?;
+        let metrics = later.metrics.clone().unwrap_or_default();
+        self.report.absorb_counted(later, &mut self.metrics_bytes)?;
+        position.time = position.time.filter(|time| TIMES.contains(&(time - self.begun_at)));
+        #[expect(clippy::cast_precision_loss, reason = "microseconds of a run are exact for 285 years")]
+        let seen = seen_us as f64 / 1e6;
+        let seconds = position.time.map_or(seen, |time| (time - self.begun_at).max(0.0));
+        let seconds = (seconds * 1e3).round() / 1e3;
+        self.recorder.add(&metrics, Reported { line: self.lines, position, seconds });
+        Ok(())
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use serde_json::json;
-
-    use super::*;
-
-    fn append(file: &mut File, text: &str) {
-        file.write_all(text.as_bytes()).unwrap();
-    }
-
-    fn metrics(reader: &ReportReader) -> Value {
-        reader.report().metrics.clone().map_or(Value::Null, Value::Object)
-    }
-
-    #[test]
-    fn each_line_is_read_once_when_complete() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        let mut reader = ReportReader::default();
-        append(file.as_file_mut(), "{\"metrics\": {\"a\": 1}}\nnonsense\n\n{\"metrics\": {\"b\"");
-        reader.read_on(file.path(), false).unwrap();
-        assert_eq!(metrics(&reader), json!({"a": 1}));
-        append(file.as_file_mut(), ": 2}}\n{\"metrics\": {\"c\": 3}}");
-        reader.read_on(file.path(), false).unwrap();
-        assert_eq!(metrics(&reader), json!({"a": 1, "b": 2}));
-        reader.read_on(file.path(), true).unwrap();
-        assert_eq!(metrics(&reader), json!({"a": 1, "b": 2, "c": 3}));
-        assert_eq!(reader.lines, 4);
-    }
-
-    #[test]
-    fn rewritten_report_file_is_read_from_its_start() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("report");
-        let mut reader = ReportReader::default();
-        // Longer, shorter, of equal length, and of equal length with another line.
-        for content in [
-            "{\"metrics\": {\"a\": 1}}\n",
-            "{\"metrics\": {\"a\": 11}}\n",
-            "{\"metrics\": {\"b\": 3}}\n",
-            "{\"metrics\": {\"b\": 4}}\n",
-            "{\"metrics\": {\"b\": 5}}\n{\"metrics\": {\"c\": 6}}\n",
-        ] {
-            append(&mut File::create(&path).unwrap(), content);
-            reader.read_on(&path, false).unwrap();
-            reader.read_on(&path, false).unwrap();
-        }
-        assert_eq!(metrics(&reader), json!({"a": 11, "b": 5, "c": 6}));
-        assert_eq!(reader.lines, 2);
-        let renamed = directory.path().join("renamed");
-        append(&mut File::create(&renamed).unwrap(), "{\"metrics\": {\"b\": 7}}\n");
-        #[expect(clippy::disallowed_methods, reason = "trainers rename over their files")]
-        std::fs::rename(&renamed, &path).unwrap();
-        reader.read_on(&path, true).unwrap();
-        assert_eq!(metrics(&reader)["b"], 7);
-    }
-
-    #[test]
-    fn missing_report_file_reports_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut reader = ReportReader::default();
-        reader.read_on(&directory.path().join("none"), true).unwrap();
-        assert_eq!(*reader.report(), Report::default());
-    }
-
-    #[test]
-    fn metrics_file_of_an_earlier_run_is_ignored() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("metrics.json");
-        assert_eq!(read_metrics_file(&path, snapshot(&path)).unwrap(), None);
-        append(&mut File::create(&path).unwrap(), "{\"loss\": 1}");
-        let before = snapshot(&path);
-        assert_eq!(read_metrics_file(&path, before).unwrap(), None);
-        append(&mut File::create(&path).unwrap(), "{\"loss\": NaN}");
-        assert_eq!(read_metrics_file(&path, before).unwrap(), json!({"loss": "NaN"}).as_object().cloned());
-        append(&mut File::create(&path).unwrap(), "{\"loss\": ");
-        assert!(read_metrics_file(&path, before).is_err());
-    }
-}
+mod tests;

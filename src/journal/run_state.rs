@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::line::{Damage, read_lines};
-use super::report::read_metrics_file;
+use super::report::{Sight, read_metrics_file};
 use super::{Begin, Ended, JournalEntry, RunEvent};
 use crate::record::{Begun, Ending, Progress, Report, TrainerExit, elapsed_seconds, ending_of};
 
@@ -81,6 +81,11 @@ impl RunState {
             }
             RunEvent::Ended(ended) => self.ended = Some((ended.clone(), entry.elapsed_us)),
         }
+    }
+
+    /// A look at the report file after the trainer's end, or after the death of every process.
+    pub(crate) fn finished(&self) -> Sight {
+        Sight::Finished { us: self.ended.as_ref().map_or(self.last_elapsed_us, |(_, elapsed_us)| *elapsed_us) }
     }
 
     /// The present content of `--metrics-file`, if this run has written it. An invalid file is logged: it may be
@@ -176,6 +181,7 @@ pub(super) mod tests {
             place: None,
             sslmode: None,
             table: "training_records".into(),
+            curves: 64,
             metrics_file: None,
             metrics_file_before: None,
             begun_boot_us: 7_000_000,

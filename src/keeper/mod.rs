@@ -13,6 +13,7 @@ mod linger;
 mod machine;
 mod membership;
 mod reactor;
+mod reporting;
 mod takeover;
 
 use std::ffi::OsString;

@@ -12,12 +12,12 @@ use std::time::Duration;
 use super::family::Family;
 use super::kept_journal::{KeptJournal, Place, place};
 use super::machine::{KeeperAction, KeeperEvent, KeeperMachine};
+use super::reporting::Reporting;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
 use crate::delivery::{Backlog, Delivered, Delivery, Destination, heal};
-use crate::journal::{ReportReader, RunState, discard_temporary_report, read_run_state};
+use crate::journal::{RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
-use crate::record::Report;
 use crate::store::attempt::{Attempts, Keep};
 use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::fs::read_small;
@@ -45,7 +45,7 @@ struct Keeper {
     /// The state directory and the run's own, if there is one. Open to the end, also once it was removed: the last process
     /// to close it waits for the disk, and that must not be the supervisor.
     place: Option<Place>,
-    reader: ReportReader,
+    reporting: Reporting,
     waker: Waker,
     attempts: Attempts,
     /// The tables as earlier attempts found them.
@@ -97,8 +97,8 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         alone: !told,
         place,
         family: Family::new(config.run_id.to_string()),
+        reporting: Reporting::new(&config, &state),
         journal: KeptJournal::new(Arc::new(journal), state, config.journal_number.is_some()),
-        reader: ReportReader::default(),
         waker,
         attempts,
         shape,
@@ -265,9 +265,10 @@ impl Keeper {
         if let Some(place) = &self.place {
             place.1.show_life();
         }
-        let report = self.report();
-        let seen_us = self.journal.durable().begin.elapsed_us(clock::boot_time());
-        let delivery = Delivery::of(self.journal.durable(), seen_us, report, self.machine.begun);
+        let state = self.journal.durable();
+        let seen_us = state.begin.elapsed_us(clock::boot_time());
+        let (report, history) = self.reporting.read(state, seen_us);
+        let delivery = Delivery::of(state, seen_us, report, self.machine.begun).with(history);
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let heals_next = self.machine.heals_next(clock::boot_time());
@@ -338,24 +339,6 @@ impl Keeper {
         let patience = if self.machine.begun { self.config.finish_timeout } else { self.config.start_timeout };
         let limit = BACKLOG_WAIT_MAX.min(patience / 2);
         self.lingering.as_ref().map_or(Ok(()), |lingering| readable_within(lingering, limit).map(drop))
-    }
-
-    /// Everything that the trainer has reported until now.
-    fn report(&mut self) -> Report {
-        let finished = self.journal.durable().ended.is_some();
-        if let Some(path) = &self.config.report_path
-            && let Err(error) = self.reader.read_on(path, finished)
-        {
-            log::warn!(event = "report_unreadable", path:?, error:%; "");
-        }
-        let mut report = self.reader.report().clone();
-        if !finished
-            && let Some(metrics) = self.journal.durable().metrics_file()
-            && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })
-        {
-            log::warn!(event = "metrics_refused", error:%; "");
-        }
-        report
     }
 
     /// The sync of the run's end is the next event.

@@ -4,8 +4,11 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
+
+use super::instant::read_instant;
+use super::series::{Position, number};
 
 /// The size limit of one reported line, and of all metrics of a run together, as JSON, in bytes.
 pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
@@ -81,18 +84,33 @@ fn entry_bytes(key: &str, value: &Value) -> usize {
     key.len() + value.to_string().len() + 4
 }
 
-/// Parses one line of the report file: `{"metrics": {…}, "model_path": "…", "error": "…"}`, each key optional.
+/// Parses one line of the report file: `{"metrics": {…}, "step": 1, "model_path": "…", "error": "…"}`, each key optional. A step, an
+/// epoch or a time that is no number is as good as none.
 ///
 /// # Errors
 /// See [`LineError`].
-pub(crate) fn parse_report(line: &[u8]) -> Result<Report, LineError> {
+pub(crate) fn parse_line(line: &[u8]) -> Result<(Report, Position), LineError> {
     let mut object = parse_metrics(line)?;
     let report = Report {
         metrics: field(&mut object, "metrics", "an object")?,
         model_path: field(&mut object, "model_path", "a string")?,
         error: field(&mut object, "error", "a string")?,
     };
-    if report == Report::default() { Err(LineError::Empty) } else { Ok(report) }
+    if report == Report::default() {
+        return Err(LineError::Empty);
+    }
+    let finite = |name: &str| object.get(name).and_then(number).filter(|number| number.is_finite());
+    // A text is RFC 3339, as `date --iso-8601=seconds` writes it.
+    let written = || read_instant(object.get("time")?.as_str()?);
+    let written = || written().and_then(|instant| number(&json!(instant.timestamp_micros()))).map(|us| us / 1e6);
+    let time = finite("time").or_else(written);
+    Ok((report, Position { step: finite("step"), epoch: finite("epoch"), time }))
+}
+
+/// As [`parse_line`], without the position.
+#[cfg(test)]
+fn parse_report(line: &[u8]) -> Result<Report, LineError> {
+    parse_line(line).map(|(report, _)| report)
 }
 
 /// Takes a field out of a report; null counts as absent.
@@ -113,6 +131,15 @@ pub(crate) fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError
     if text.len() > METRICS_BYTES_MAX {
         return Err(LineError::TooLong { bytes: text.len() });
     }
+    // A report may be a million lines of something else.
+    if !text.contains(&b'{') {
+        return Err(LineError::NotAnObject);
+    }
+    if is_plain(text)
+        && let Ok(Value::Object(object)) = serde_json::from_slice(text)
+    {
+        return Ok(object);
+    }
     // Some programs start a file with a byte order mark.
     let (strict, depth) = strict_json(String::from_utf8_lossy(text).trim_start_matches('\u{FEFF}'));
     if depth > DEPTH_MAX {
@@ -120,6 +147,13 @@ pub(crate) fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError
     }
     let value = serde_json::from_str(&strict).map_err(|error| LineError::NotJson { cause: error.to_string() })?;
     if let Value::Object(object) = value { Ok(object) } else { Err(LineError::NotAnObject) }
+}
+
+/// Whether text that is JSON needs no conversion: no NUL, no escape, which may be one or half a character, and too few brackets to
+/// nest deeply. A million lines are read at the end of a run, within seconds.
+fn is_plain(text: &[u8]) -> bool {
+    let brackets = text.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    brackets <= DEPTH_MAX && !text.contains(&0) && !text.contains(&b'\\')
 }
 
 /// Converts Python's `NaN`, `Infinity` and `-Infinity` to strings, and lone surrogate escapes and NULs in strings to
@@ -179,7 +213,6 @@ fn escape(rest: &str, strict: &mut String) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 

@@ -13,6 +13,7 @@ mod read;
 mod record_row;
 mod reduction;
 mod run_row;
+mod series;
 mod session;
 mod shape;
 mod sqlite;

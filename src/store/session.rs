@@ -1,6 +1,8 @@
 //! The narrow view of a database that the store needs, and what the two dialects differ in. Owns the trait; a session knows how to
 //! connect, run a statement and classify an error, and no rule.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -9,6 +11,12 @@ use super::table::TableName;
 
 /// The end of a transaction.
 pub(super) const COMMIT: &str = "COMMIT";
+
+/// The last migration that a record needs. Without a later one a run has its record, and no curves.
+pub(super) const NEEDED_MIGRATION: u32 = 6;
+
+/// How long series wait for the database at most: the record is there, and the end of its run waits for this too.
+pub(super) const SERIES_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Rows of texts; every column is cast to text by its statement, or converted by the session.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
@@ -23,6 +31,8 @@ pub(super) enum Access {
     Write,
     /// Write, and make the user's table if it is missing: a run begins.
     Begin,
+    /// Write series, within [`SERIES_WAIT_MAX`].
+    Series,
     /// Write, and roll back at the end.
     Rehearse,
 }

@@ -65,6 +65,7 @@ mod tests {
             include_str!("examine.rs"),
             include_str!("migrate.rs"),
             include_str!("read.rs"),
+            include_str!("series.rs"),
             include_str!("transaction.rs"),
             include_str!("version.rs"),
         ];

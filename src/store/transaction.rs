@@ -1,6 +1,7 @@
 //! One transaction: its beginning, with the tables as they are; its end; and the statements in between. Owns the rehearsal and the
 //! cache of the tables' shape; knows no rule.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -8,15 +9,16 @@ use serde_json::Value;
 use super::record_row::{self, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
-use super::session::{Access, COMMIT, Class, Failure, Rows, Session, Texts};
+use super::session::{Access, COMMIT, Class, Failure, NEEDED_MIGRATION, Rows, Session, Texts};
 use super::shape::{Migrations, Shape};
 use super::statement::{fill, section};
 use super::{Store, StoreError, too_new};
 use crate::record::{DatabaseClock, RecordId, read_instant};
 
 /// The shape of the tables, for every attempt of a process on one database. Read once, and again after an error that contradicts it.
+/// And whether no series can be written.
 #[derive(Clone, Debug, Default)]
-pub struct ShapeCache(Arc<Mutex<Option<Arc<Shape>>>>);
+pub struct ShapeCache(Arc<Mutex<Option<Arc<Shape>>>>, Arc<AtomicBool>);
 
 /// Whether each transaction stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,13 @@ impl ShapeCache {
 
     pub(super) fn set(&self, shape: Option<Arc<Shape>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = shape;
+    }
+}
+
+impl ShapeCache {
+    /// Whether the database refuses series until a person acts.
+    pub(super) fn has_no_series(&self) -> &AtomicBool {
+        &self.1
     }
 }
 
@@ -139,20 +148,28 @@ impl Store {
             let class = if is_empty { Class::Empty } else { Class::NoTable };
             return Err(Failure { class, error: StoreError::Transient { message } });
         }
-        let mut is_ready = self.is_ready(&shape)?;
-        if !is_ready && self.options.migrate {
+        let (mut is_ready, is_complete) = self.is_ready(&shape)?;
+        if !is_complete && self.options.migrate {
             // A transaction of its own: the tables stay if `work` is refused. In a rehearsal, a savepoint of its own.
             self.end_transaction(Ok(()))?;
             let in_use = !self.session.rows(section(self.session.dialect(), "in_use"), &[])?.is_empty();
             // Of many processes at once only the first one makes it.
-            if self.make_tables()? > 0 && !shape.has_table() {
+            let made = match self.make_tables() {
+                // What is missing can be done without, and a person must make it.
+                Err(Failure { error: error @ StoreError::Permanent { .. }, .. }) if is_ready => {
+                    log::info!(event = "not_migrated", error:%; "");
+                    0
+                }
+                made => made?,
+            };
+            if made > 0 && !shape.has_table() {
                 let message = format!("made table {} in {}", shape.table, self.session.name());
                 let level = if in_use { log::Level::Warn } else { log::Level::Info };
                 log::log!(level, event = "table_made"; "{message}");
                 self.notice = Some(message).filter(|_| in_use);
             }
             shape = self.read_shape(Some(access))?;
-            is_ready = self.is_ready(&shape)?;
+            (is_ready, _) = self.is_ready(&shape)?;
         }
         if !is_ready {
             return Err(super::not_migrated(self.session.name()).into());
@@ -179,12 +196,14 @@ impl Store {
         Ok(Shape::new(dialect, &self.table, &rows)?)
     }
 
-    /// Whether a run can be recorded without making anything first.
-    fn is_ready(&mut self, shape: &Shape) -> Result<bool, Failure> {
+    /// Whether a run can be recorded without making anything first, and whether nothing is missing.
+    fn is_ready(&mut self, shape: &Shape) -> Result<(bool, bool), Failure> {
         if !shape.has_table() || !shape.has_versions {
-            return Ok(false);
+            return Ok((false, false));
         }
-        Ok(self.migrated(shape)?.is_none_or(|number| number >= self.session.dialect().newest_migration()))
+        let migrated = self.migrated(shape)?;
+        let reaches = |least: u32| migrated.is_none_or(|number| number >= least);
+        Ok((reaches(NEEDED_MIGRATION), reaches(self.session.dialect().newest_migration())))
     }
 
     /// The last migration; `None` if the role may not read it.

@@ -58,6 +58,7 @@ fn defaults_are_the_documented_ones() {
         linger: seconds(24 * 3600),
         require_database: false,
         stderr_tail_bytes: 4096,
+        curves: 64,
         state_dir: "/home/ml/.local/state/runwrap".into(),
         log_file: "/home/ml/.local/state/runwrap/runwrap.log".into(),
         homeless: Vec::new(),
@@ -114,6 +115,7 @@ fn three_values(row: &OptionRow) -> [&'static str; 3] {
         OptionKind::Switch => ["true", "false", "true"],
         OptionKind::Duration if row.key == "heartbeat" => ["41s", "42s", "43s"],
         OptionKind::Duration => ["11m", "12m", "13m"],
+        OptionKind::Count => ["11", "12", "13"],
         OptionKind::Bytes => ["11", "12", "13"],
         OptionKind::Secret if row.key == "database_url" => ["sqlite:/1", "sqlite:/2", "sqlite:/3"],
         OptionKind::Text if row.key == "table" => ["one", "two", "three"],
@@ -144,7 +146,7 @@ fn every_option_follows_the_precedence_of_the_layers() {
         };
         let nothing = url_files(FakeEnv::new(&[]));
         let set = row.variable.map(|variable| url_files(FakeEnv::new(&[(variable, by_variable)])));
-        let quoted = if matches!(row.kind, OptionKind::Switch | OptionKind::Bytes) {
+        let quoted = if matches!(row.kind, OptionKind::Switch | OptionKind::Bytes | OptionKind::Count) {
             by_file.to_owned()
         } else {
             format!("\"{by_file}\"")

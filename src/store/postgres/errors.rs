@@ -105,7 +105,7 @@ impl Server {
                 format!("let the policies of the table admit the rows of {}, for SELECT, INSERT and UPDATE", self.user)
             }
             ("42501", _) => format!(
-                "grant {} SELECT, INSERT and UPDATE on the table, on runwrap_runs and runwrap_versions beside it, and USAGE on their schema and sequences",
+                "grant {} SELECT, INSERT and UPDATE on the table, on runwrap_runs, runwrap_versions and runwrap_series beside it, and USAGE on their schema and sequences",
                 self.user
             ),
             ("23502", _) if answer.column() == Some("model_path") => {

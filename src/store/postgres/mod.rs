@@ -17,8 +17,8 @@ use self::client::Client;
 use self::errors::Server;
 use super::StoreError;
 use super::session::{
-    Access, BINARY_BYTES_MAX, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, Session, TOO_LONG, Texts,
-    VALUE_BYTES_MAX,
+    Access, BINARY_BYTES_MAX, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX, Session,
+    TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
 use super::statement::{fill, section};
 use super::table::{TableName, literal, quote};
@@ -30,6 +30,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/postgres/change.sql"),
         include_str!("../../../sql/postgres/read.sql"),
         include_str!("../../../sql/postgres/migrate.sql"),
+        include_str!("../../../sql/postgres/series.sql"),
     ],
     migrations: &[
         migration(1, true, include_str!("../../../sql/postgres/0001_runs.sql")),
@@ -39,6 +40,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(5, false, include_str!("../../../sql/postgres/0005_timeline.sql")),
         migration(6, false, include_str!("../../../sql/postgres/0006_origin.sql")),
         migration(7, false, include_str!("../../../sql/postgres/0007_circumstances.sql")),
+        migration(8, false, include_str!("../../../sql/postgres/0008_series.sql")),
     ],
     begin_script: "BEGIN",
     reuses_ids: false,
@@ -179,8 +181,10 @@ impl Session for PostgresSession {
         self.server.name()
     }
 
-    fn begin(&mut self, _access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
-        let [whole, half] = [self.timeout_ms, self.timeout_ms / 2].map(|timeout| timeout.to_string());
+    fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+        let series_ms = if access == Access::Series { SERIES_WAIT_MAX.as_millis() } else { u128::MAX };
+        let timeout_ms = self.timeout_ms.min(series_ms);
+        let [whole, half] = [timeout_ms, timeout_ms / 2].map(|timeout| timeout.to_string());
         let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
         // The simple protocol runs several statements in one round trip, and has no parameters.
         let first = first.map_or_else(String::new, |(statement, texts)| inlined(statement, texts));

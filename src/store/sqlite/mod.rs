@@ -16,8 +16,8 @@ use self::connect::FileId;
 use self::errors::{class, sort};
 use super::StoreError;
 use super::session::{
-    Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, Session,
-    TOO_LONG, Texts, VALUE_BYTES_MAX,
+    Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
+    Session, TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
 use super::table::{TableName, quote};
 
@@ -27,6 +27,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/sqlite/change.sql"),
         include_str!("../../../sql/sqlite/read.sql"),
         include_str!("../../../sql/sqlite/migrate.sql"),
+        include_str!("../../../sql/sqlite/series.sql"),
     ],
     migrations: &[
         migration(1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
@@ -36,6 +37,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(5, false, include_str!("../../../sql/sqlite/0005_timeline.sql")),
         migration(6, false, include_str!("../../../sql/sqlite/0006_origin.sql")),
         migration(7, false, include_str!("../../../sql/sqlite/0007_circumstances.sql")),
+        migration(8, false, include_str!("../../../sql/sqlite/0008_series.sql")),
     ],
     begin_script: "BEGIN IMMEDIATE",
     reuses_ids: true,
@@ -203,9 +205,11 @@ impl Session for SqliteSession {
         }
         self.check_file(true)?;
         self.is_used = true;
+        let busy_timeout = if access == Access::Series { SERIES_WAIT_MAX } else { self.busy_timeout };
+        self.connection()?.busy_timeout(busy_timeout).map_err(|error| self.failure(&error))?;
         self.script(match access {
             Access::Read => "BEGIN",
-            Access::Write | Access::Begin | Access::Rehearse => "BEGIN IMMEDIATE",
+            Access::Write | Access::Begin | Access::Series | Access::Rehearse => "BEGIN IMMEDIATE",
         })?;
         first.map_or(Ok(Rows::new()), |(statement, texts)| self.rows(statement, texts))
     }

@@ -2,6 +2,7 @@
 
 mod beating;
 mod circumstances;
+mod curves;
 mod ending;
 mod failing;
 mod faults;

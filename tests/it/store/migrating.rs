@@ -21,7 +21,7 @@ conformance!(
 );
 
 /// The number of migrations.
-const ALL: usize = 7;
+const ALL: usize = 8;
 
 fn migrations_are_applied_once(place: &Place) {
     let mut store = place.open();
@@ -58,7 +58,8 @@ fn downgrade(place: &Place) {
         place.sql(&format!("ALTER TABLE runwrap_runs DROP COLUMN {column}"));
     }
     place.sql(
-        "ALTER TABLE runwrap_runs DROP COLUMN row_created_at; ALTER TABLE runwrap_runs DROP COLUMN row_started_at;
+        "DROP VIEW runwrap_points; DROP TABLE runwrap_series;
+         ALTER TABLE runwrap_runs DROP COLUMN row_created_at; ALTER TABLE runwrap_runs DROP COLUMN row_started_at;
          ALTER TABLE runwrap_runs DROP COLUMN timeline; DELETE FROM runwrap_migrations WHERE number >= 5",
     );
     if place.is_postgres() {

@@ -16,6 +16,7 @@ mod place;
 mod postgres;
 mod reading;
 mod replacing;
+mod series;
 mod sqlite;
 
 /// Makes two tests of each case, one per store.

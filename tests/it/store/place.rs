@@ -89,6 +89,24 @@ impl Place {
         }
     }
 
+    /// Does `work` while another connection holds what `statements` lock, and rolls that back.
+    pub(crate) fn holding(&self, statements: &str, work: impl FnOnce()) {
+        match &self.target {
+            DatabaseTarget::Sqlite(path) => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                connection.execute_batch(statements).unwrap();
+                work();
+                connection.execute_batch("ROLLBACK").unwrap();
+            }
+            DatabaseTarget::Postgres(target) => {
+                let mut connection = connect(target);
+                connection.batch_execute(statements).unwrap();
+                work();
+                connection.batch_execute("ROLLBACK").unwrap();
+            }
+        }
+    }
+
     /// The first column of every row, as text.
     pub(crate) fn texts(&self, query: &str) -> Vec<Option<String>> {
         match &self.target {
