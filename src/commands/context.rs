@@ -50,7 +50,8 @@ pub(super) fn gather(cwd: &Path) -> Map<String, Value> {
 
 /// The Slurm job of this process, an array's task behind its job.
 pub(super) fn slurm_job() -> Option<String> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    const BYTES_MAX: usize = 100;
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| (1..=BYTES_MAX).contains(&value.len()));
     let task = variable("SLURM_ARRAY_JOB_ID").zip(variable("SLURM_ARRAY_TASK_ID"));
     task.map(|(job, task)| format!("{job}_{task}")).or_else(|| variable("SLURM_JOB_ID"))
 }

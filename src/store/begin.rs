@@ -109,6 +109,7 @@ impl Beginning<'_, '_> {
     /// Refuses the run while another one of its name has no end. Until commit no other run of the name begins.
     fn refuse_beside_namesake(&mut self) -> Result<(), Failure> {
         let (name, table) = (without_nul(&self.run.name), self.transaction.shape.record_table.clone());
+        let name = self.transaction.reduction.encoded(&name, "");
         self.transaction.lock(&format!("runwrap name {table} {name}"))?;
         let select = self.transaction.sql("unended_namesake", &[]);
         let run_id = self.run.run_id.to_string();

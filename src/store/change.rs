@@ -128,10 +128,13 @@ impl Store {
         };
         for reduction in Reduction::after(first.class) {
             let result = self.with(reduction, &mut work);
-            if result.is_ok() {
-                log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe(); "");
-                return result;
+            match &result {
+                Ok(_) => log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe(); ""),
+                // The values are taken now, and the run is refused for another reason.
+                Err(Failure { error: StoreError::Running { .. } | StoreError::BadInput { .. }, .. }) => {}
+                Err(_) => continue,
             }
+            return result;
         }
         Err(first)
     }

@@ -1,6 +1,7 @@
 //! An end that the database refuses is sent again with fewer or shorter values. The end itself is never lost.
 
-use runwrap::record::{Applied, Change, Ending, Progress, Proof, Reason, Report, Run, Status};
+use runwrap::record::{Applied, Change, Circumstances, Ending, Progress, Proof, Reason, Report, Run, RunId, Status};
+use runwrap::store::StoreError;
 use serde_json::{Value, json};
 
 use crate::store::place::{Place, begin, presumption, progress, run, success};
@@ -198,6 +199,13 @@ fn characters_outside_the_encoding_are_replaced() {
             command: vec!["python".into(), "träin 😀.py".into()],
             cwd: "/home/安/é".into(),
             model_path: Some("/m/模型 😀.pt".into()),
+            circumstances: Circumstances {
+                job: Some("作业 😀".into()),
+                tags: [("标签 😀".into(), "é 😀".into())].into(),
+                stdout_path: Some("/out/输出".into()),
+                ..Circumstances::default()
+            },
+            is_exclusive: true,
             ..run("x")
         };
         let record_id = begin(&place, &run).record_id.0;
@@ -206,11 +214,15 @@ fn characters_outside_the_encoding_are_replaced() {
             error_message: Some("exited with code 1\n…“ValueError” — 错误 😀".into()),
             ..success()
         };
+        let beside = Run { run_id: RunId(uuid::Uuid::now_v7()), ..run.clone() };
+        let refused = place.open().begin(&beside, None);
+        assert!(matches!(refused, Err(StoreError::Running { .. })), "{encoding}: {refused:?}");
         let ended = Change::Finalize(progress(r#"{"损失 😀": 1}"#), ending);
         assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written, "{encoding}");
         let shown = place.show(&record_id);
         assert_eq!(shown["status"], "failed", "{encoding}");
         assert!(shown["error_message"].as_str().unwrap().starts_with("exited with code 1\n"), "{encoding}");
+        assert!(shown["tags"].is_object() && shown["attempt"] == 1, "{encoding}");
         assert!(shown["train_metrics"].is_object() && shown["command"].is_array(), "{encoding}");
         // A character that the encoding has stays.
         let kept = if ["LATIN1", "WIN1252"].contains(&encoding) { "träin ?.py" } else { "tr?in ?.py" };
