@@ -101,3 +101,23 @@ fn heartbeats_update_in_place() {
     let all = |text: Option<String>| text.is_some_and(|text| text == "20 20");
     crate::support::wait::wait_until("all heartbeats are HOT", || all(place.text(updates)));
 }
+
+/// A refused right on the series costs the curves alone, with one message.
+#[test]
+fn refused_right_on_series_costs_only_the_curves() {
+    let place = Place::postgres();
+    place.open().migrate().unwrap();
+    let worker = seen_by(&place, "curveless");
+    place.sql("GRANT SELECT, INSERT, UPDATE ON training_records, runwrap_runs, runwrap_versions TO curveless");
+    let mut store = worker.open();
+    let run = run("cifar");
+    store.begin(&run, None).unwrap();
+    let notices: Vec<String> = (1..4)
+        .filter_map(|revision| {
+            store.write_series(run.run_id, revision, "[]");
+            store.take_notice()
+        })
+        .collect();
+    assert!(notices.len() == 1 && notices[0].contains("UPDATE on runwrap_series"), "{notices:?}");
+    live(&mut store);
+}
