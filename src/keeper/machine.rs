@@ -6,7 +6,7 @@ use super::Role;
 use crate::delivery::{ATTEMPT_DEADLINE, Delivered, backoff};
 use crate::link::ToSupervisor;
 use crate::store::StoreError;
-use crate::store::attempt::KEPT_MAX;
+use crate::store::attempt::{KEPT_MAX, Keep};
 
 /// So many causes of failures are reported together.
 const CAUSES_MAX: usize = 4;
@@ -121,10 +121,17 @@ impl KeeperMachine {
         is_due && !self.is_healing && self.begun && self.facts.started && !self.facts.ended
     }
 
-    /// Whether the store stays open for the next attempt: the next heartbeat is near, or the run may end at once. Otherwise
-    /// closing the store would be a wake-up more.
-    pub(super) fn keeps_open(&self) -> bool {
-        !self.facts.ended && (!self.begun || self.heartbeat <= KEPT_MAX)
+    /// Whether the store of an attempt stays open. A look at overdue runs follows at once (`is_followed`), the next heartbeat may be
+    /// near, or the run may end at once. A file stays open for longer: closing it would be a wake-up more. Thousands of runs share a
+    /// server's hundred connections.
+    pub(super) fn keep(&self, is_file: bool, is_followed: bool) -> Keep {
+        let begins = !self.begun && !self.facts.ended;
+        match () {
+            () if is_followed => Keep::Open,
+            () if is_file && !self.facts.ended && (begins || self.heartbeat <= KEPT_MAX) => Keep::Open,
+            () if begins => Keep::Briefly,
+            () => Keep::Closed,
+        }
     }
 
     /// When to come back with [`KeeperEvent::Time`] at the latest.

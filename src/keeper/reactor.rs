@@ -18,7 +18,7 @@ use crate::config::{DatabaseTarget, reread_database, user_account};
 use crate::delivery::{Backlog, Delivered, Delivery, Destination, heal};
 use crate::journal::{RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
-use crate::store::attempt::{Attempts, Keep};
+use crate::store::attempt::Attempts;
 use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
@@ -281,8 +281,7 @@ impl Keeper {
         self.healing = Some(self.start(false, work));
     }
 
-    /// Starts `work` on the store, which stays open if something follows it at once. A server's connection is closed between two
-    /// heartbeats: thousands of runs share a hundred connections.
+    /// Starts `work` on the store. `is_followed`: another attempt follows it at once.
     fn start<T: Send + 'static>(
         &mut self,
         is_followed: bool,
@@ -291,7 +290,7 @@ impl Keeper {
         self.reread_password();
         let options = options(&self.config, self.journal.durable().table(), self.machine.host(), &self.shape);
         let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
-        let keep = if is_followed || (is_file && self.machine.keeps_open()) { Keep::Open } else { Keep::Closed };
+        let keep = self.machine.keep(is_file, is_followed);
         let waker = self.waker.clone();
         self.attempts.start(options, keep, work, move || {
             if let Err(error) = waker.wake() {

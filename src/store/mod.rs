@@ -77,6 +77,16 @@ impl Store {
         self.notice.take()
     }
 
+    /// The same connection on the table of `options`: the begin of a run resolves the name that the user typed. The shape of one table
+    /// never serves another.
+    fn on(&mut self, target: &DatabaseTarget, options: OpenOptions) -> Result<&mut Self, StoreError> {
+        if self.options.table != options.table {
+            self.table = table_name(target, &options.table)?;
+            self.options = options;
+        }
+        Ok(self)
+    }
+
     /// Rolls back all later work when the connection is closed. Until then the connection reads its own changes.
     pub fn rehearse(&mut self) {
         self.nesting = Nesting::Announced;
@@ -89,21 +99,15 @@ impl Store {
 /// # Errors
 /// [`StoreError::BadInput`] for an impossible table name, otherwise the connection's error.
 pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, StoreError> {
-    let (table, session): (TableName, Box<dyn Session>) = match target {
-        DatabaseTarget::Sqlite(path) => {
-            let table = sqlite::table_name(&options.table)?;
-            (table, Box::new(sqlite::SqliteSession::open(path, options.statement_timeout)?))
-        }
-        DatabaseTarget::Postgres(target) => {
-            let table = TableName::parse(&options.table)?;
-            let session = postgres::PostgresSession::open(
-                target,
-                options.attempt,
-                options.statement_timeout,
-                options.answer_bytes_max,
-            )?;
-            (table, Box::new(session))
-        }
+    let table = table_name(target, &options.table)?;
+    let session: Box<dyn Session> = match target {
+        DatabaseTarget::Sqlite(path) => Box::new(sqlite::SqliteSession::open(path, options.statement_timeout)?),
+        DatabaseTarget::Postgres(target) => Box::new(postgres::PostgresSession::open(
+            target,
+            options.attempt,
+            options.statement_timeout,
+            options.answer_bytes_max,
+        )?),
     };
     Ok(Store {
         session,
@@ -115,15 +119,23 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
     })
 }
 
+fn table_name(target: &DatabaseTarget, typed: &str) -> Result<TableName, StoreError> {
+    match target {
+        DatabaseTarget::Sqlite(_) => sqlite::table_name(typed),
+        DatabaseTarget::Postgres(_) => TableName::parse(typed),
+    }
+}
+
 /// Returns the statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).
 ///
 /// # Errors
 /// [`StoreError::BadInput`] for an impossible table name.
 pub fn migrations_sql(target: &DatabaseTarget, table: &str) -> Result<String, StoreError> {
-    Ok(match target {
-        DatabaseTarget::Sqlite(_) => migrate::script(&sqlite::DIALECT, &sqlite::table_name(table)?),
-        DatabaseTarget::Postgres(_) => migrate::script(&postgres::DIALECT, &TableName::parse(table)?),
-    })
+    let dialect = match target {
+        DatabaseTarget::Sqlite(_) => &sqlite::DIALECT,
+        DatabaseTarget::Postgres(_) => &postgres::DIALECT,
+    };
+    Ok(migrate::script(dialect, &table_name(target, table)?))
 }
 
 /// Which records to list.

@@ -43,17 +43,29 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 
 #[test]
 fn sqlite_file_stays_open_between_close_heartbeats() {
-    for (heartbeat, between) in [(SECOND, true), (30 * SECOND, false)] {
+    for (heartbeat, between) in [(SECOND, Keep::Open), (30 * SECOND, Keep::Closed)] {
         let mut keeper = KeeperMachine::new(heartbeat, LEASE, 3600 * SECOND, true, Role::default());
         keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
-        assert!(keeper.keeps_open());
+        assert_eq!(keeper.keep(true, false), Keep::Open);
         keeper.step(delivered(false), SECOND, 0.5);
         keeper.step(KeeperEvent::Looked(STARTED), 2 * SECOND, 0.5);
-        assert_eq!(keeper.keeps_open(), between, "{heartbeat:?}");
+        assert_eq!(keeper.keep(true, false), between, "{heartbeat:?}");
         // Nothing comes after the end.
         keeper.step(KeeperEvent::Looked(ENDED), 3 * SECOND, 0.5);
-        assert!(!keeper.keeps_open());
+        assert_eq!(keeper.keep(true, false), Keep::Closed);
     }
+}
+
+#[test]
+fn server_connection_is_kept_briefly_after_the_begin_only() {
+    let mut keeper = KeeperMachine::new(SECOND, LEASE, 3600 * SECOND, true, Role::default());
+    keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
+    assert_eq!(keeper.keep(false, false), Keep::Briefly);
+    keeper.step(delivered(false), SECOND, 0.5);
+    keeper.step(KeeperEvent::Looked(STARTED), 2 * SECOND, 0.5);
+    assert_eq!([keeper.keep(false, true), keeper.keep(false, false)], [Keep::Open, Keep::Closed]);
+    keeper.step(KeeperEvent::Looked(ENDED), 3 * SECOND, 0.5);
+    assert_eq!(keeper.keep(false, false), Keep::Closed);
 }
 
 #[test]

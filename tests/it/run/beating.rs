@@ -8,6 +8,32 @@ use crate::support::postgres::Postgres;
 use crate::support::site::{Site, output, start};
 use crate::support::wait::wait_until;
 
+/// The end of a short run connected again, milliseconds after its begin.
+#[test]
+fn short_run_makes_one_connection_and_a_long_one_holds_none() {
+    let site = Site::postgres();
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    site.sql(
+        "CREATE TABLE backends (record text, pid integer);
+         CREATE FUNCTION seen() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO backends VALUES (NEW.id, pg_backend_pid()); RETURN NEW; END $$;
+         CREATE TRIGGER seen BEFORE INSERT OR UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION seen()",
+    );
+    // A busy machine may take longer than the connection waits.
+    wait_until("a run with one connection", || {
+        assert!(site.run(&[], "true").status.success());
+        site.sql("SELECT count(*), count(DISTINCT pid) FROM backends GROUP BY record").lines().any(|line| line == "2|1")
+    });
+    let mut running =
+        start(site.shell(&["--heartbeat", "1m"], "echo ready; read -r _").stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let held =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'runwrap'";
+    wait_until("no connection is held", || site.sql(held) == "0\n");
+    running.say("");
+    assert!(running.end().success());
+}
+
 /// A run whose heartbeat was refused once fell silent for good, and another host presumed it lost.
 // Holds: failures/database-right-revoked
 #[test]
