@@ -13,7 +13,7 @@ use super::table::TableName;
 pub(super) const COMMIT: &str = "COMMIT";
 
 /// The last migration that a record needs. Without a later one a run has its record, and no curves.
-pub(super) const NEEDED_MIGRATION: u32 = 6;
+pub(super) const NEEDED_MIGRATION: u32 = 7;
 
 /// How long series wait for the database at most: the record is there, and the end of its run waits for this too.
 pub(super) const SERIES_WAIT_MAX: Duration = Duration::from_secs(1);
