@@ -11,7 +11,7 @@ use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{LockedRun, Transaction};
 use super::{Store, StoreError};
-use crate::record::{Begun, Change, RecordId, Run, RunId, merge};
+use crate::record::{Begun, Change, RecordId, Run, RunId, Status, merge};
 
 /// Two deliveries of one run can meet; the loser begins again and finds the winner's row.
 const ATTEMPTS_MAX: usize = 5;
@@ -70,6 +70,7 @@ struct Beginning<'a, 'b> {
 struct Present {
     status: String,
     version: Option<String>,
+    has_end_time: bool,
     origin: Origin,
 }
 
@@ -156,12 +157,13 @@ impl Beginning<'_, '_> {
     }
 
     fn read(&mut self, id: &str) -> Result<Option<Present>, Failure> {
-        let names = [&["status", "version"], &Origin::COLUMNS[..]].concat();
+        let names = [&["status", "version", "train_end_time"], &Origin::COLUMNS[..]].concat();
         let row = self.transaction.read_columns(id, &names)?;
         let text = |row: &RecordRow, name: &str| row.get(name).map(str::to_owned);
         Ok(row.map(|row| Present {
             status: text(&row, "status").unwrap_or_default(),
             version: text(&row, "version"),
+            has_end_time: row.get("train_end_time").is_some(),
             origin: row.origin(&self.transaction.shape.columns),
         }))
     }
@@ -194,10 +196,14 @@ impl Beginning<'_, '_> {
             Err(failure) => return Err(failure),
         };
         self.transaction.lock(&format!("runwrap record {table} {id}"))?;
-        let Present { status, version, origin } = self.read(&id)?.ok_or_else(no_row)?;
-        if status != "training" {
+        let Present { status, version, has_end_time, origin } = self.read(&id)?.ok_or_else(no_row)?;
+        // Any other word is of an application whose rows wait for their run: `pending`, `queued`, or NULL.
+        let status = status.trim_end();
+        let has_ended = matches!(Status::parse(status), Some(Status::Completed | Status::Failed));
+        if has_ended || (status != "training" && has_end_time) {
             let hint = "a record that has ended is not begun again: leave --record-id out for a new one";
-            return Err(refused(format!("the row is {status:?}, not \"training\""), hint));
+            let end_time = if has_ended { "" } else { " and has an end time" };
+            return Err(refused(format!("the row is {status:?}{end_time}"), hint));
         }
         let runs = self.transaction.runs_of(std::slice::from_ref(&id))?;
         if let Some(other) =

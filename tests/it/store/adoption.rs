@@ -11,6 +11,7 @@ conformance!(
     given_values_are_written_into_the_adopted_row,
     adopting_a_missing_row_is_refused,
     adopting_an_ended_row_is_refused,
+    row_that_waits_for_its_run_is_adopted,
     adopting_a_watched_row_is_refused,
     second_adoption_changes_nothing,
 );
@@ -67,6 +68,26 @@ fn adopting_an_ended_row_is_refused(place: &Place) {
     place.sql("UPDATE training_records SET status = 'failed'");
     let message = bad_input(place.open().begin(&adopter("30"), None));
     assert!(message.contains("\"failed\""), "{message}");
+}
+
+fn row_that_waits_for_its_run_is_adopted(place: &Place) {
+    place.sql(
+        "CREATE TABLE training_records (id INTEGER PRIMARY KEY, status VARCHAR(20), train_start_time TIMESTAMP,
+            train_end_time TIMESTAMP, train_duration INTEGER);
+         INSERT INTO training_records (id, status) VALUES (30, 'pending')",
+    );
+    for status in ["'pending'", "'queued'", "''", "NULL"] {
+        place.sql(&format!("UPDATE training_records SET status = {status}, train_end_time = NULL"));
+        let run = adopter("30");
+        begin(place, &run);
+        assert_eq!(place.show("30")["status"], "training", "{status}");
+        let ended = Change::Finalize(progress("{}"), success());
+        assert_eq!(place.open().apply(run.run_id, &ended).unwrap(), Applied::Written);
+        assert_eq!(place.show("30")["status"], "completed", "{status}");
+    }
+    place.sql("UPDATE training_records SET status = 'archived'");
+    let message = bad_input(place.open().begin(&adopter("30"), None));
+    assert!(message.contains("\"archived\"") && message.contains("end time"), "{message}");
 }
 
 fn adopting_a_watched_row_is_refused(place: &Place) {
