@@ -5,6 +5,7 @@ pub mod attempt;
 mod begin;
 mod change;
 mod examine;
+mod fitness;
 mod migrate;
 mod origin;
 mod postgres;
@@ -17,6 +18,7 @@ mod shape;
 mod sqlite;
 mod statement;
 mod table;
+mod table_check;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use self::fitness::Unfit;
 use self::reduction::Reduction;
 use self::session::Session;
 use self::table::TableName;
@@ -108,17 +111,6 @@ pub fn open(target: &DatabaseTarget, options: &OpenOptions) -> Result<Store, Sto
         nesting: Nesting::None,
         reduction: Reduction::NONE,
         notice: None,
-    })
-}
-
-/// Returns the statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).
-///
-/// # Errors
-/// [`StoreError::BadInput`] for an impossible table name.
-pub fn migrations_sql(target: &DatabaseTarget, table: &str) -> Result<String, StoreError> {
-    Ok(match target {
-        DatabaseTarget::Sqlite(_) => migrate::script(&sqlite::DIALECT, &sqlite::table_name(table)?),
-        DatabaseTarget::Postgres(_) => migrate::script(&postgres::DIALECT, &TableName::parse(table)?),
     })
 }
 

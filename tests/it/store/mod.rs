@@ -16,6 +16,7 @@ mod postgres;
 mod reading;
 mod replacing;
 mod sqlite;
+mod unfit;
 
 /// Makes two tests of each case, one per store.
 macro_rules! conformance {
