@@ -82,3 +82,15 @@ CREATE TABLE IF NOT EXISTS {table} (
     UNIQUE (status, id),
     CONSTRAINT status_is_training_completed_or_failed CHECK (status IN ('training', 'completed', 'failed'))
 );
+
+-- name: migration
+DO $migration$
+BEGIN
+    IF to_regclass({migrations}) IS NOT NULL THEN
+        IF EXISTS (SELECT FROM {schema}.runwrap_migrations WHERE number = {number}) THEN
+            RETURN;
+        END IF;
+    END IF;
+{statements}
+END
+$migration$;

@@ -40,3 +40,6 @@ CREATE TABLE IF NOT EXISTS {table} (
     UNIQUE (model_path, id),
     CONSTRAINT status_is_training_completed_or_failed CHECK (status IN ('training', 'completed', 'failed'))
 );
+
+-- name: migration
+{statements}

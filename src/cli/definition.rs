@@ -54,7 +54,7 @@ pub(super) fn command() -> Command {
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
             verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),
             verb("migrate", "Create or upgrade the tables", |verb| {
-                database(verb).arg(switch("print", "Print the SQL, and change nothing"))
+                database(verb).arg(switch("print", "Print the SQL that is missing, and change nothing"))
             }),
             verb("completions", "Print a completion script for a shell", completions),
         ])

@@ -13,8 +13,8 @@ use super::repaired::{column, shown};
 use super::undelivered::undelivered;
 use crate::config::{Settings, Verbosity};
 use crate::output::{self, JsonArray, ProgressBar};
-use crate::record::{Applied, Decision, Finding, RecordId, Repair, findings};
-use crate::store::{Scope, Store, Suspicious};
+use crate::record::{Applied, Decision, Finding, FindingKind, RecordId, Repair, findings};
+use crate::store::{Scope, Store, Suspicious, Unfit};
 
 /// One page takes a fraction of a second, and outweighs the round trip to the database.
 const PAGE_RECORDS: u32 = 10_000;
@@ -35,6 +35,8 @@ struct Check<'a> {
 /// The check could not be completed.
 pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, CommandError> {
     let count = || ask(settings, "count the records", Store::estimate);
+    // A table that cannot work may refuse to be read: that is a finding.
+    let count = || count().or_else(|error| if error.needs_a_person() { Ok(None) } else { Err(error) });
     let estimate = || if args.live { Ok(None) } else { count() };
     let progress = ProgressBar::start(settings.verbosity != Verbosity::Quiet, estimate)?;
     let mut check = Check { settings, args, array: JsonArray::default(), progress, open: 0 };
@@ -52,6 +54,22 @@ impl Check<'_> {
         for (record_id, finding) in undelivered(self.settings)? {
             self.report(&record_id, &finding, false)?;
         }
+        let unfit = ask(self.settings, "check the table", Store::unfit)?;
+        for Unfit { detail, repair, .. } in &unfit {
+            let (detail, repair) = (detail.clone(), Repair::Do(repair.clone()));
+            self.report(&Value::Null, &Finding { kind: FindingKind::Table, detail, repair }, false)?;
+        }
+        match self.records() {
+            Err(error) if !unfit.is_empty() && error.needs_a_person() => {
+                log::info!(event = "records_not_checked", error:%; "");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Examines the records, page by page.
+    fn records(&mut self) -> Result<(), CommandError> {
         let scope = if self.args.live { Scope::LiveRuns } else { Scope::All };
         let mut last = None;
         let mut read = 0;

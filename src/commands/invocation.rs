@@ -42,7 +42,7 @@ pub enum Action {
     Note(NoteArgs),
     Report(ReportArgs),
     Migrate {
-        /// Print the statements, and open nothing.
+        /// Print the missing statements, and change nothing.
         print: bool,
     },
     /// The hidden verb that starts a keeper, which parses the arguments.

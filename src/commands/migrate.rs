@@ -4,23 +4,25 @@ use super::ask::ask;
 use super::error::CommandError;
 use crate::config::Settings;
 use crate::output;
-use crate::store::{self, Store};
+use crate::store::Store;
 
-/// Brings the database of `settings` up to date; with `print_only` prints the SQL and opens nothing.
+/// Brings the database of `settings` up to date, and names on stderr why the user's table cannot take a record; with `print_only`
+/// prints the SQL of both and changes nothing.
 ///
 /// # Errors
 /// The database did not answer or refused, or stdout cannot be written.
 pub(super) fn migrate(settings: &Settings, print_only: bool) -> Result<(), CommandError> {
     let text = if print_only {
-        let purpose = "print the migrations";
-        store::migrations_sql(&settings.database, &settings.table)
-            .map_err(|source| CommandError::Database { purpose, source })?
+        ask(settings, "print the migrations", Store::missing_sql)?
     } else {
         // An explicit migration overrides `no_migrate` in the configuration file.
         let settings = Settings { migrate: true, ..settings.clone() };
         let applied = ask(&settings, "migrate the database", Store::migrate)?;
         let database = settings.database.identity();
         log::info!(event = "migrated", database:% = database, applied; "");
+        for unfit in ask(&settings, "check the table", Store::unfit)? {
+            log::warn!(event = "table_unfit", hint = unfit.repair; "{}", unfit.detail);
+        }
         summary(&database, applied)
     };
     Ok(output::print(&text)?)

@@ -22,6 +22,8 @@ pub enum FindingKind {
     UnknownStatus,
     /// A journal has not been delivered.
     Undelivered,
+    /// The table cannot take the record of a run.
+    Table,
 }
 
 impl fmt::Display for FindingKind {

@@ -1,8 +1,10 @@
 //! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
+use super::fitness::RIGHTS;
 use super::session::{Access, Dialect, Failure, Migration};
 use super::statement::{fill, section};
-use super::table::TableName;
+use super::table::{literal, quote};
+use super::table_check::Looked;
 use super::transaction::sql;
 use super::{Store, StoreError};
 
@@ -13,6 +15,15 @@ impl Store {
     /// See [`StoreError`].
     pub fn migrate(&mut self) -> Result<usize, StoreError> {
         Ok(self.make_tables()?)
+    }
+
+    /// Returns the statements that [`Self::migrate`] and a repair of the user's table need, for a person to run.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn missing_sql(&mut self) -> Result<String, StoreError> {
+        let looked = self.looked()?;
+        Ok(script(self.session.dialect(), &looked))
     }
 
     /// Creates the missing tables and applies the missing migrations, in one transaction.
@@ -51,17 +62,45 @@ fn recorded(dialect: &Dialect, migration: &Migration, tables: &[(&str, &str)]) -
     fill(migration.statements, tables) + &record
 }
 
-/// Everything that `migrate` does to an empty database, for a person to run.
-pub(super) fn script(dialect: &Dialect, table: &TableName) -> String {
-    let (table, schema) = (dialect.place)(table, table.schema.as_deref());
-    // Without a schema the search path decides where the tables are made.
-    let schema = if schema.is_empty() { String::new() } else { format!("{schema}.") };
-    let tables = [("{table}", table.as_str()), ("{schema}.", schema.as_str())];
-    let mut script = format!("{};\n\n", dialect.begin_script);
-    for migration in dialect.migrations {
-        let note = "Leave out each migration whose number is in runwrap_migrations.";
-        script.extend(["-- Migration ", &migration.number.to_string(), ". ", note, "\n"]);
-        script.extend([&recorded(dialect, migration, &tables), "\n\n"]);
+/// The statements that make the tables as `looked` lacks them, the rights that the role lacks on them, and the repairs of the user's
+/// table. Each may be applied twice where the dialect permits.
+fn script(dialect: &Dialect, looked: &Looked) -> String {
+    let Looked { facts, table, schema, unfit, migrated } = looked;
+    let (schema_token, prefix) = if schema.is_empty() { ("{schema}.", "") } else { ("{schema}", schema.as_str()) };
+    let role = quote(&facts.role);
+    let tokens = [("{table}", table.as_str()), (schema_token, prefix), ("{role}", &role)];
+    let filled = |name: &str, more: &[(&str, &str)]| fill(section(dialect, name), &[&tokens, more].concat());
+    let mut parts = vec![format!("{};", dialect.begin_script)];
+    let has_role = !facts.role.is_empty();
+    if has_role && facts.schema.is_empty() && !schema.is_empty() {
+        parts.extend([filled("create_schema", &[]), filled("grant_usage", &[])]);
     }
-    script + &fill(section(dialect, "training_records"), &tables) + "\n\nCOMMIT;\n"
+    for migration in dialect.migrations.iter().filter(|migration| migration.number > *migrated) {
+        let number = migration.number.to_string();
+        let statements = recorded(dialect, migration, &tokens[..2]);
+        let known = literal(&fill("{schema}.runwrap_migrations", &tokens[..2]));
+        let once = [("{number}", number.as_str()), ("{migrations}", &known), ("{statements}", &statements)];
+        parts.push(format!("-- Migration {number}.\n{}", filled("migration", &once)));
+    }
+    let mut made = Vec::new();
+    if *migrated < dialect.newest_migration() {
+        made.extend(
+            ["runwrap_runs", "runwrap_versions", "runwrap_series"]
+                .map(|name| fill(&format!("{{schema}}.{name}"), &tokens[..2])),
+        );
+    }
+    if !facts.has_table() {
+        parts.push(filled("training_records", &[]));
+        made.push(table.clone());
+    }
+    if has_role && !made.is_empty() {
+        let grant = [("{rights}", RIGHTS.join(", ")), ("{object}", made.join(", "))];
+        let grant = grant.each_ref().map(|(token, value)| (*token, value.as_str()));
+        parts.push(filled("grant", &grant));
+    }
+    parts.extend(unfit.iter().map(|unfit| {
+        if unfit.is_sql { unfit.repair.clone() } else { format!("-- By hand: {}: {}", unfit.detail, unfit.repair) }
+    }));
+    parts.push("COMMIT;".to_owned());
+    parts.join("\n\n") + "\n"
 }

@@ -5,6 +5,7 @@ pub mod attempt;
 mod begin;
 mod change;
 mod examine;
+mod fitness;
 mod migrate;
 mod note;
 mod origin;
@@ -19,6 +20,7 @@ mod shape;
 mod sqlite;
 mod statement;
 mod table;
+mod table_check;
 #[cfg(test)]
 mod tests;
 mod transaction;
@@ -32,6 +34,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use self::fitness::Unfit;
 use self::reduction::Reduction;
 use self::session::Session;
 use self::table::TableName;
@@ -124,18 +127,6 @@ fn table_name(target: &DatabaseTarget, typed: &str) -> Result<TableName, StoreEr
         DatabaseTarget::Sqlite(_) => sqlite::table_name(typed),
         DatabaseTarget::Postgres(_) => TableName::parse(typed),
     }
-}
-
-/// Returns the statements that make everything in an empty database, for a person to run (`runwrap migrate --print`).
-///
-/// # Errors
-/// [`StoreError::BadInput`] for an impossible table name.
-pub fn migrations_sql(target: &DatabaseTarget, table: &str) -> Result<String, StoreError> {
-    let dialect = match target {
-        DatabaseTarget::Sqlite(_) => &sqlite::DIALECT,
-        DatabaseTarget::Postgres(_) => &postgres::DIALECT,
-    };
-    Ok(migrate::script(dialect, &table_name(target, table)?))
 }
 
 /// Which records to list.

@@ -22,7 +22,8 @@ const WRITTEN: [&str; 6] =
     ["train_start_time", "train_end_time", "train_duration", "train_metrics", "model_path", "error_message"];
 
 /// The types of an id, in either dialect, that are integers.
-const INTEGERS: [&str; 9] = ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
+pub(super) const INTEGERS: [&str; 9] =
+    ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
 
 /// All columns of the user's table, in its order.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +89,7 @@ impl Shape {
             Some(Column { name, base_type, length, has_default: is(7), is_computed: is(8) })
         };
         let (quoted, schema) = (dialect.place)(table, Some(schema));
-        let shape = Self {
+        Ok(Self {
             columns: Columns(rows.iter().filter_map(column).collect()),
             table: quoted,
             schema,
@@ -99,11 +100,12 @@ impl Shape {
                 (Some(_), _) => Migrations::Unreadable,
             },
             has_versions: text(first, 3).is_some(),
-        };
-        if shape.has_table() {
-            shape.columns.require(&shape.table)?;
-        }
-        Ok(shape)
+        })
+    }
+
+    /// A table without an id and a status cannot hold a record.
+    pub(super) fn require(&self) -> Result<(), StoreError> {
+        if self.has_table() { self.columns.require(&self.table) } else { Ok(()) }
     }
 
     pub(super) fn has_table(&self) -> bool {
@@ -138,7 +140,6 @@ impl Columns {
         self.0.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// A table without these two cannot hold a record.
     fn require(&self, table: &str) -> Result<(), StoreError> {
         let missing = ["id", "status"].into_iter().find(|name| !self.has(name));
         missing.map_or(Ok(()), |name| {

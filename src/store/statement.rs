@@ -8,11 +8,12 @@ use super::table::quote;
 const NAME: &str = "-- name: ";
 
 /// Statements that are equal in both dialects.
-const SHARED: [&str; 4] = [
+const SHARED: [&str; 5] = [
     include_str!("../../sql/shared/change.sql"),
     include_str!("../../sql/shared/read.sql"),
     include_str!("../../sql/shared/version.sql"),
     include_str!("../../sql/shared/migrate.sql"),
+    include_str!("../../sql/shared/fitness.sql"),
 ];
 
 /// The section `name` of a dialect, or of the shared files; empty if there is none.

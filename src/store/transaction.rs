@@ -138,6 +138,7 @@ impl Store {
     /// Begins a transaction in which the tables are ready. After its begin a run makes none: it would hinder a restore.
     fn begin_and_read(&mut self, access: Access, is_of_run: bool) -> Result<Arc<Shape>, Failure> {
         let mut shape = self.read_shape(Some(access))?;
+        shape.require()?;
         let is_empty = shape.migrations == Migrations::Missing;
         if access != Access::Begin && (!shape.has_table() || (is_of_run && is_empty)) {
             let table = if shape.has_table() { "runwrap_runs" } else { &shape.table };
@@ -169,6 +170,7 @@ impl Store {
                 self.notice = Some(message).filter(|_| in_use);
             }
             shape = self.read_shape(Some(access))?;
+            shape.require()?;
             (is_ready, _) = self.is_ready(&shape)?;
         }
         if !is_ready {

@@ -31,6 +31,8 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/postgres/read.sql"),
         include_str!("../../../sql/postgres/migrate.sql"),
         include_str!("../../../sql/postgres/series.sql"),
+        include_str!("../../../sql/postgres/fitness.sql"),
+        include_str!("../../../sql/postgres/repair.sql"),
     ],
     migrations: &[
         migration(1, true, include_str!("../../../sql/postgres/0001_runs.sql")),

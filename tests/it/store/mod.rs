@@ -18,6 +18,7 @@ mod reading;
 mod replacing;
 mod series;
 mod sqlite;
+mod unfit;
 
 /// Makes two tests of each case, one per store.
 macro_rules! conformance {

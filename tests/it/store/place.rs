@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) target: DatabaseTarget,
     pub(crate) table: String,
     /// Holds an SQLite file's directory.
-    _directory: Option<tempfile::TempDir>,
+    pub(crate) _directory: Option<tempfile::TempDir>,
 }
 
 impl Place {

@@ -24,7 +24,7 @@ fn sql_of_the_page_sets_up_a_database() {
     let apply = |name: &str| connect(admin.postgres_target()).batch_execute(&blocks[name]).unwrap();
     apply("setup");
     let options = |table: &str| OpenOptions { table: table.into(), migrate: false, ..admin.options() };
-    let printed = runwrap::store::migrations_sql(&admin.target, "ml.training_records").unwrap();
+    let printed = open(&admin.target, &options("ml.training_records")).unwrap().missing_sql().unwrap();
     connect(admin.postgres_target()).batch_execute(&printed).unwrap();
     for name in ["grants", "limit", "view"] {
         apply(name);

@@ -1,0 +1,15 @@
+-- Questions about the user's table, equal in both dialects.
+
+-- name: has_runs
+SELECT 'true'
+FROM {schema}.runwrap_runs
+WHERE record_table = $1 AND record_id IS NOT NULL
+LIMIT 1
+
+-- name: probe
+SELECT
+    {values}
+
+-- name: probe_check
+SELECT CAST(({expression}) AS text)
+FROM (SELECT {value} AS status) AS probe

@@ -1,0 +1,52 @@
+-- What `check` and `migrate` ask about the user's table.
+
+-- name: read_only
+SELECT 'on'
+
+-- name: fitness
+-- Facts about the tables: a topic and seven texts. $1: the table, quoted. $2: NULL. $3: its name.
+SELECT
+    'schema' AS topic,
+    'main',
+    NULL,
+    iif($1 IS NOT NULL AND $2 IS NULL, 'true', 'false'),
+    NULL,
+    NULL,
+    NULL,
+    NULL
+UNION ALL
+SELECT
+    'relation',
+    name,
+    iif(type = 'view', 'v', 'r'),
+    'SELECT,INSERT,UPDATE',
+    '12',
+    NULL,
+    NULL,
+    NULL
+FROM sqlite_schema
+WHERE type IN ('table', 'view') AND name IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions')
+UNION ALL
+SELECT
+    'column',
+    name,
+    type,
+    NULL,
+    iif("notnull", 'true', 'false'),
+    iif(dflt_value IS NOT NULL OR (pk = 1 AND upper(type) = 'INTEGER'), 'true', 'false'),
+    iif(hidden > 1, 'true', 'false'),
+    'SELECT,INSERT,UPDATE'
+FROM pragma_table_xinfo($3)
+WHERE hidden <> 1
+UNION ALL
+SELECT
+    'source',
+    sql,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM sqlite_schema
+WHERE type = 'table' AND name = $3

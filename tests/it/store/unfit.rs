@@ -1,0 +1,226 @@
+//! A table that cannot take the record of a run: each finding names the column, and the printed repair removes it.
+
+use runwrap::config::PostgresTarget;
+use runwrap::store::Unfit;
+
+use super::conformance;
+use super::place::{Place, begin, run};
+
+conformance!(
+    own_table_is_fit_and_nothing_is_printed_for_it,
+    check_of_the_status_is_evaluated,
+    column_that_stays_empty_must_not_be_not_null,
+    settable_column_is_fit_once_runs_fill_it,
+    missing_status_is_named,
+);
+
+/// The findings, each as one line.
+fn findings(place: &Place) -> Vec<String> {
+    let unfit = place.open().unfit().unwrap();
+    unfit.into_iter().map(|Unfit { detail, repair, .. }| format!("{detail} | {repair}")).collect()
+}
+
+fn printed(place: &Place) -> String {
+    place.open().missing_sql().unwrap()
+}
+
+/// Asserts that the findings of `seen` contain each of `parts`, and that the owner's repair, applied twice, leaves none.
+#[track_caller]
+fn assert_repaired(seen: &Place, owner: &Place, parts: &[&str]) {
+    let found = findings(seen);
+    assert_eq!(found.len(), parts.len(), "{found:#?}");
+    for (line, part) in found.iter().zip(parts) {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let repair = printed(seen);
+    owner.sql(&repair);
+    owner.sql(&repair);
+    assert_eq!(findings(seen), Vec::<String>::new(), "{repair}");
+    let left = printed(seen);
+    assert!(left.lines().all(|line| ["BEGIN;", "COMMIT;", ""].contains(&line)), "{left}");
+}
+
+fn own_table_is_fit_and_nothing_is_printed_for_it(place: &Place) {
+    assert_eq!(findings(place), Vec::<String>::new());
+    place.open().migrate().unwrap();
+    assert_eq!(findings(place), Vec::<String>::new());
+    let script = if place.is_postgres() { "BEGIN;\n\nCOMMIT;\n" } else { "BEGIN IMMEDIATE;\n\nCOMMIT;\n" };
+    assert_eq!(printed(place), script);
+}
+
+/// The first record was written as `training`, and its end refused hours later.
+fn check_of_the_status_is_evaluated(place: &Place) {
+    for (check, refused) in [
+        ("CHECK (status IN ('training', 'success', 'failed'))", Some("refuses completed")),
+        ("CONSTRAINT \"it's\" CHECK (upper(status) = status)", Some("refuses training, completed, failed")),
+        ("CHECK (length(status) < 9)", Some("refuses completed")),
+        ("CHECK (status <> '')", None),
+        ("CHECK (status <> 'completed' OR note IS NOT NULL)", None),
+    ] {
+        place.sql("DROP TABLE IF EXISTS training_records");
+        place.sql(&format!("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT {check}, note TEXT)"));
+        let found: Vec<String> = findings(place).into_iter().filter(|line| line.contains("column status: ")).collect();
+        match refused {
+            None => assert_eq!(found, Vec::<String>::new(), "{check}"),
+            Some(refused) => assert!(found.len() == 1 && found[0].contains(refused), "{check}: {found:?}"),
+        }
+    }
+}
+
+fn column_that_stays_empty_must_not_be_not_null(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL PRIMARY KEY" } else { "INTEGER PRIMARY KEY" };
+    place.sql(&format!(
+        "CREATE TABLE training_records (id {id}, version TEXT NOT NULL, status TEXT NOT NULL, created_at TEXT NOT NULL,
+            train_start_time TEXT NOT NULL, error_message TEXT NOT NULL DEFAULT '', train_duration INTEGER NOT NULL)"
+    ));
+    let found = findings(place);
+    assert!(found.len() == 1 && found[0].starts_with("column train_duration: it is NOT NULL"), "{found:?}");
+}
+
+fn settable_column_is_fit_once_runs_fill_it(place: &Place) {
+    let id = if place.is_postgres() { "SERIAL PRIMARY KEY" } else { "INTEGER PRIMARY KEY" };
+    place.sql(&format!("CREATE TABLE training_records (id {id}, status TEXT, owner TEXT NOT NULL)"));
+    let found = findings(place);
+    assert!(found.len() == 1 && found[0].starts_with("column owner: it is NOT NULL"), "{found:?}");
+    begin(place, &runwrap::record::Run { set: vec![("owner".into(), "ann".into())], ..run("cifar") });
+    assert_eq!(findings(place), Vec::<String>::new());
+}
+
+fn missing_status_is_named(place: &Place) {
+    place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, state TEXT)");
+    let found = findings(place);
+    assert!(found.iter().any(|line| line.starts_with("column status: ")), "{found:?}");
+}
+
+#[test]
+fn printed_repair_makes_each_table_fit() {
+    const COLUMNS: &str = "id SERIAL PRIMARY KEY, version TEXT, train_end_time TIMESTAMPTZ";
+    for (table, parts) in [
+        (
+            "CREATE TYPE state AS ENUM ('TRAINING', 'COMPLETED', 'FAILED'); {t} (id SERIAL PRIMARY KEY, status state)",
+            &["column status: its type state does not take training, completed, failed"][..],
+        ),
+        (
+            "CREATE TYPE \"St\" AS ENUM ('training', 'success', 'failed');
+          {t} ({c}, status \"St\" NOT NULL DEFAULT 'training')",
+            &["does not take completed"],
+        ),
+        ("{t} ({c}, status TEXT NOT NULL CHECK (status IN ('training', 'success', 'failed')))", &["refuses completed"]),
+        (
+            "{t} ({c}, status VARCHAR(16) CONSTRAINT \"a b\" CHECK (status IN ('TRAINING')))",
+            &["the constraint a b refuses training, completed, failed"],
+        ),
+        ("{t} ({c}, status VARCHAR(8))", &["column status: its type character varying(8) does not take completed"]),
+        (
+            "{t} ({c}, status CHAR(7) CHECK (status <> 'failed'))",
+            &["does not take training, completed", "refuses failed"],
+        ),
+        ("CREATE DOMAIN word AS VARCHAR(8); {t} ({c}, status word)", &["its type word does not take completed"]),
+        (
+            "CREATE DOMAIN word AS TEXT CHECK (VALUE IN ('on', 'off')); {t} ({c}, status word)",
+            &["its type word does not take training, completed, failed"],
+        ),
+        ("{t} ({c}, status INTEGER DEFAULT 0)", &["column status: its type integer does not take training"]),
+        ("{t} ({c}, status TEXT, train_duration SMALLINT)", &["column train_duration: its type smallint"]),
+        ("{t} (id SERIAL PRIMARY KEY, status TEXT, version UUID NOT NULL)", &["column version: its type uuid"]),
+        (
+            "{t} (id SERIAL PRIMARY KEY, status TEXT, train_end_time INTEGER, error_message JSONB)",
+            &["column train_end_time: ", "column error_message: "],
+        ),
+        (
+            "{t} ({c}, status TEXT, owner TEXT NOT NULL, train_duration BIGINT NOT NULL)",
+            &["column owner: it is NOT NULL", "column train_duration: it is NOT NULL"],
+        ),
+        (
+            "{t} (id INTEGER PRIMARY KEY, status TEXT); INSERT INTO training_records VALUES (7, 'failed')",
+            &["column id: it is NOT NULL without a default"],
+        ),
+        ("{t} (id SERIAL PRIMARY KEY, state TEXT)", &["column status: the table"]),
+    ] {
+        let place = Place::postgres();
+        place.open().migrate().unwrap();
+        let statements = table.replace("{t}", "CREATE TABLE training_records").replace("{c}", COLUMNS);
+        place.sql(&format!("DROP TABLE training_records; {statements}"));
+        assert_repaired(&place, &place, parts);
+        begin(&place, &run("cifar"));
+    }
+}
+
+/// A role that may connect and nothing else, in a database whose tables are in the schema `ml`.
+fn stranger(place: &Place, role: &str) -> Place {
+    place.sql(&format!("CREATE ROLE {role} LOGIN; CREATE SCHEMA ml"));
+    let target = PostgresTarget { user: role.into(), ..place.postgres_target().clone() };
+    Place { table: "ml.training_records".into(), ..Place::at_postgres(target) }
+}
+
+#[test]
+fn missing_rights_are_named_and_granted() {
+    let owner = Place::postgres();
+    let seen = stranger(&owner, "right_less");
+    // Schema, tables and rights at once.
+    let repair = printed(&seen);
+    owner.sql(&repair);
+    owner.sql(&repair);
+    begin(&seen, &run("cifar"));
+
+    owner.sql("REVOKE USAGE ON SCHEMA ml FROM right_less");
+    assert_repaired(
+        &seen,
+        &owner,
+        &["no right USAGE on the schema ml | GRANT USAGE ON SCHEMA \"ml\" TO \"right_less\""],
+    );
+    owner.sql("REVOKE UPDATE ON ml.training_records FROM right_less");
+    assert_repaired(&seen, &owner, &["no right UPDATE on \"ml\".\"training_records\" | GRANT UPDATE ON"]);
+    owner.sql(
+        "REVOKE UPDATE ON ml.training_records FROM right_less;
+         GRANT UPDATE (status, train_start_time, train_end_time, train_duration, train_metrics, model_path)
+            ON ml.training_records TO right_less",
+    );
+    assert_repaired(&seen, &owner, &["no right UPDATE (\"error_message\") on column error_message of"]);
+    owner.sql("REVOKE ALL ON ml.runwrap_runs FROM right_less; REVOKE SELECT ON ml.runwrap_versions FROM right_less");
+    assert_repaired(&seen, &owner, &["SELECT, INSERT, UPDATE on runwrap_runs", "no right SELECT on runwrap_versions"]);
+    owner.sql("DROP TABLE ml.training_records; CREATE TABLE ml.training_records (id SERIAL PRIMARY KEY, status TEXT)");
+    owner.sql("GRANT SELECT, INSERT, UPDATE ON ml.training_records TO right_less");
+    assert_repaired(&seen, &owner, &["column id: the role right_less has no right USAGE on its sequence"]);
+    begin(&seen, &run("cifar"));
+}
+
+#[test]
+fn schema_that_is_missing_is_printed() {
+    let place = Place::postgres();
+    let seen = Place { table: "ml.\"Training Records\"".into(), ..Place::at(place.target.clone()) };
+    let repair = printed(&seen);
+    place.sql(&repair);
+    place.sql(&repair);
+    begin(&seen, &run("cifar"));
+    assert_eq!(printed(&seen), "BEGIN;\n\nCOMMIT;\n");
+}
+
+/// No rehearsal proves it: a trigger may act outside of the transaction.
+#[test]
+fn trigger_that_returns_no_row_is_named() {
+    let place = Place::postgres();
+    place.sql(
+        "CREATE TABLE training_records (id SERIAL PRIMARY KEY, status TEXT); CREATE TABLE part (LIKE training_records);
+         CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO part VALUES (NEW.*); RETURN NULL; END';
+         CREATE TRIGGER routes BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION route()",
+    );
+    let found = findings(&place);
+    assert!(found.len() == 1 && found[0].contains("the trigger routes returns no row"), "{found:?}");
+    assert!(found[0].ends_with("let the function public.route return NEW") && printed(&place).contains("-- By hand: "));
+    place.sql("ALTER TABLE training_records DISABLE TRIGGER routes");
+    assert_eq!(findings(&place), Vec::<String>::new());
+}
+
+#[test]
+fn view_that_takes_no_row_is_named() {
+    let place = Place::postgres();
+    place.sql(
+        "CREATE TABLE jobs (id SERIAL PRIMARY KEY, status VARCHAR(4));
+         CREATE VIEW training_records AS SELECT id, status FROM jobs GROUP BY id, status",
+    );
+    let found = findings(&place);
+    assert!(found.iter().any(|line| line.contains("takes no INSERT")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("column status") && line.contains("below the view")), "{found:?}");
+}
