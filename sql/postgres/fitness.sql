@@ -1,4 +1,4 @@
--- What `check` and `migrate` ask about the user's table. A run that begins does not ask this.
+-- The questions of `check` and `migrate` about the user's table. A run that begins does not ask them.
 
 -- name: read_only
 SELECT set_config('transaction_read_only', 'on', TRUE)

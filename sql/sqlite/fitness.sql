@@ -1,4 +1,4 @@
--- What `check` and `migrate` ask about the user's table.
+-- The questions of `check` and `migrate` about the user's table.
 
 -- name: read_only
 SELECT 'on'

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::table_name::{TABLE_NAME_HINT, parse_table_name};
 use crate::libpq::{Env, InvalidValue, refuse};
 
-/// What a run does while another run of its name has no end.
+/// The reaction of a run to another run of its name without an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnlessRunning {
     /// Exits 75.

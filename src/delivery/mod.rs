@@ -78,7 +78,9 @@ impl Delivery {
             None if state.started.is_some() => vec![Change::Heartbeat(progress)],
             None => Vec::new(),
         };
-        let (run, recorded) = (state.begin.run.clone(), state.recorded.clone());
+        let (mut run, recorded) = (state.begin.run.clone(), state.recorded.clone());
+        // A run that is over is beside no other run: nothing may keep its end away.
+        run.is_exclusive &= !last;
         Self { run, recorded, begun, changes, last, lease_decides: false, history: None }
     }
 
@@ -102,9 +104,8 @@ impl Delivery {
     /// in the database proves that it lives.
     pub fn of_dead(state: &RunState, report: Report, presumption: Presumption, lease_decides: bool) -> Self {
         let mut delivery = Self::of(state, state.last_elapsed_us, report.clone(), false);
-        // It has run already, beside whatever other run.
-        delivery.run.is_exclusive = false;
         if !delivery.last {
+            delivery.run.is_exclusive = false;
             let progress = state.progress(state.last_elapsed_us, report);
             delivery.changes = vec![Change::Heartbeat(progress), Change::Presume(presumption)];
             delivery.last = true;

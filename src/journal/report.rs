@@ -77,7 +77,7 @@ pub(crate) fn discard_temporary_report(path: &Path) {
     }
 }
 
-/// Who looks at a report file, and when: microseconds since the beginning of the run.
+/// A look at a report file, and its moment: microseconds since the beginning of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     /// The keeper, while the trainer may write. Its look is noted beside the file.

@@ -34,7 +34,7 @@ impl Sightings {
         Self { path, seen: Vec::new() }
     }
 
-    /// Reads what earlier processes have seen of `report`. If it was written anew since, they have seen nothing of it.
+    /// Reads the sightings of `report` by earlier processes. If it was written anew since, there are none.
     pub(super) fn load(&mut self, report: &File) {
         let Some(path) = &self.path else { return };
         let bytes = match open_plain(path).and_then(|file| read_from_start(&file)) {

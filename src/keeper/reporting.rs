@@ -1,4 +1,4 @@
-//! What the trainer has reported, as the keeper delivers it: everything so far with each attempt, the history at growing distances.
+//! The reports of the trainer, as the keeper delivers them: everything so far with each attempt, the history at growing distances.
 //! Must not write the report file.
 
 use std::time::Duration;

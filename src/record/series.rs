@@ -15,7 +15,7 @@ const NAME_BYTES_MAX: usize = 512;
 /// The metrics that count steps, the first one wins.
 const STEPS: [&str; 5] = ["step", "global_step", "_step", "iteration", "iter"];
 
-/// What a reported line has beside its metrics.
+/// The position of a reported line, as the trainer gives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Position {
     pub(crate) step: Option<f64>,

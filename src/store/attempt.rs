@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(kept.ended.recv_timeout(KEPT_MAX / 2), Err(RecvTimeoutError::Disconnected), "{first:?} {second:?}");
     }
 
-    /// The connection is kept, and what it learnt about the table is not: the new one has another shape.
+    /// The connection is kept, and the shape of its table is not: the new table has another one.
     #[test]
     fn a_kept_store_writes_into_the_table_of_the_next_attempt() {
         let directory = tempfile::tempdir().unwrap();

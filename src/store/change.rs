@@ -144,10 +144,19 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn decide(&mut self, record_id: &RecordId, decision: &Decision) -> Result<Decided, StoreError> {
+        self.on_record(record_id, |transaction, id| transaction.decide(id, decision))
+    }
+
+    /// Runs `work` in a transaction on the record that a person named.
+    pub(super) fn on_record(
+        &mut self,
+        record_id: &RecordId,
+        mut work: impl FnMut(&mut Transaction<'_>, &str) -> Result<Decided, Failure>,
+    ) -> Result<Decided, StoreError> {
         let decided = self.reduced(|store| {
             store.transaction(Access::Write, None, |transaction, _none| {
                 let Some(id) = transaction.find(record_id)? else { return Ok(Decided::MISSING) };
-                transaction.decide(&id, decision)
+                work(transaction, &id)
             })
         });
         match decided {
@@ -274,10 +283,7 @@ impl Transaction<'_> {
     }
 
     fn decide(&mut self, id: &str, decision: &Decision) -> Result<Decided, Failure> {
-        let runs = self.lock_runs_of(id)?;
-        let origin =
-            self.read_columns(id, &Origin::COLUMNS)?.map(|row| row.origin(&self.shape.columns)).unwrap_or_default();
-        let run = runs.into_iter().rfind(|run| run.describes(&origin));
+        let run = self.lock_run_of(id)?;
         let clock = self.clock()?;
         let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };
         let fitted = fitted_decision(decision, &self.shape.columns);
@@ -296,10 +302,13 @@ impl Transaction<'_> {
         Ok(Decided { applied: Applied::Written, before: Some(before), after })
     }
 
-    /// The runs that describe a record, locked, the newest last.
-    pub(super) fn lock_runs_of(&mut self, id: &str) -> Result<Vec<RunRow>, Failure> {
+    /// The last run that describes a record. All runs with its number are locked.
+    pub(super) fn lock_run_of(&mut self, id: &str) -> Result<Option<RunRow>, Failure> {
         let lock = self.sql("lock_runs_of", &[("{columns}", &run_row::select_list())]);
-        Ok(run_row::runs(self.rows(&lock, &[Some(&self.shape.record_table), Some(id)])?))
+        let runs = run_row::runs(self.rows(&lock, &[Some(&self.shape.record_table), Some(id)])?);
+        let origin =
+            self.read_columns(id, &Origin::COLUMNS)?.map(|row| row.origin(&self.shape.columns)).unwrap_or_default();
+        Ok(runs.into_iter().rfind(|run| run.describes(&origin)))
     }
 
     /// Writes who decided and why: into the last run that describes the record, or into a row of its own.

@@ -187,7 +187,7 @@ pub struct Suspicious {
     pub examined: Examined,
 }
 
-/// What a person adds to a record.
+/// An addition of a person to a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     pub text: Option<String>,

@@ -2,10 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::origin::Origin;
 use super::record_row::clean;
 use super::run_row::RunRow;
-use super::session::{Access, Class, Failure};
+use super::session::Failure;
 use super::transaction::Transaction;
 use super::{Assignment, Decided, Note, Store, StoreError};
 use crate::record::{Applied, RecordId};
@@ -19,25 +18,13 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn note(&mut self, record_id: &RecordId, note: &Note) -> Result<Decided, StoreError> {
-        let noted = self.reduced(|store| {
-            store.transaction(Access::Write, None, |transaction, _none| {
-                let Some(id) = transaction.find(record_id)? else { return Ok(Decided::MISSING) };
-                transaction.note(&id, note)
-            })
-        });
-        match noted {
-            Err(Failure { class: Class::NoSuchId | Class::Empty, .. }) => Ok(Decided::MISSING),
-            other => Ok(other?),
-        }
+        self.on_record(record_id, |transaction, id| transaction.note(id, note))
     }
 }
 
 impl Transaction<'_> {
     fn note(&mut self, id: &str, note: &Note) -> Result<Decided, Failure> {
-        let runs = self.lock_runs_of(id)?;
-        let origin =
-            self.read_columns(id, &Origin::COLUMNS)?.map(|row| row.origin(&self.shape.columns)).unwrap_or_default();
-        let run = runs.into_iter().rfind(|run| run.describes(&origin));
+        let run = self.lock_run_of(id)?;
         let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };
         self.write_of_run(id, run.as_ref(), noted(note, run.as_ref()))?;
         Ok(Decided { applied: Applied::Written, before: Some(before), after: self.view(id)? })

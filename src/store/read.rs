@@ -67,7 +67,7 @@ struct Described {
     view: RecordView,
 }
 
-/// What a filter demands of a run, as SQL.
+/// The conditions of a filter on a run, as SQL.
 #[derive(Default)]
 struct RunConditions {
     parts: Vec<String>,

@@ -1,4 +1,4 @@
-//! Asks a database what `fitness` needs: the facts of the catalog, and which values the types and constraints refuse. Reads only.
+//! Reads the facts for `fitness`: the catalog, and the values that types and constraints refuse. Must not write.
 
 use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes};
 use super::session::{Access, Class, Failure, Rows, Texts};

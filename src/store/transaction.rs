@@ -156,7 +156,7 @@ impl Store {
             let in_use = !self.session.rows(section(self.session.dialect(), "in_use"), &[])?.is_empty();
             // Of many processes at once only the first one makes it.
             let made = match self.make_tables() {
-                // What is missing can be done without, and a person must make it.
+                // A record does without the missing tables, and a person must make them.
                 Err(Failure { error: error @ StoreError::Permanent { .. }, .. }) if is_ready => {
                     log::info!(event = "not_migrated", error:%; "");
                     0

@@ -94,7 +94,7 @@ fn looked(lines: &[String], looks: &[(usize, bool)]) -> Vec<(String, String)> {
         }
         keeper.read_on(Sight::Living { us }, Duration::MAX).unwrap();
         let mut recovery = reader(&path);
-        // Nothing is written after the last look: what a recovery finds is what a keeper had.
+        // Nothing is written after the last look: a recovery finds the lines that the keeper had.
         recovery.read_on(Sight::Living { us: us + 5_000_000_000 }, Duration::MAX).unwrap();
         found.push((series(&keeper), series(&recovery)));
     }

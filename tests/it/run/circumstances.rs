@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::support::site::{Site, output, start};
+use crate::support::procfs;
+use crate::support::site::{Site, kill, output, start};
 use crate::support::wait::wait_until;
 
 #[test]
@@ -120,6 +121,7 @@ fn only_one_rank_is_recorded() {
     assert_eq!(site.records().len(), 2);
 }
 
+// Holds: failures/overlap-refused
 #[test]
 fn run_does_not_start_beside_its_namesake() {
     for site in [Site::sqlite(), Site::postgres()] {
@@ -147,6 +149,7 @@ fn run_does_not_start_beside_its_namesake() {
 }
 
 /// Everything of the first run was killed: its journal proves its death before the lease does.
+// Holds: failures/overlap-dead
 #[test]
 fn dead_namesake_of_this_host_is_ended_first() {
     let site = Site::postgres();
@@ -160,7 +163,36 @@ fn dead_namesake_of_this_host_is_ended_first() {
     assert_eq!(reasons, ["success", "lost"]);
 }
 
-/// Without an answer no run knows that it is the only one.
+/// The end is delivered, by the keeper that takes over or by its own: the run is over, and beside no other run.
+// Holds: failures/overlap-killed
+#[test]
+fn ended_run_beside_its_namesake_leaves_no_keeper() {
+    for (signal, reason) in [("KILL", "supervisor_killed"), ("TERM", "cancelled")] {
+        let site = Site::postgres();
+        let mut first =
+            start(site.shell(&["-n", "a"], "echo ready; read -r line").stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(first.line(), "ready");
+        let own = site.keepers();
+        let others = || site.keepers().into_iter().filter(|keeper| !own.contains(keeper));
+        let mut command = site.shell(&["-n", "a", "--unless-running"], "true");
+        let mut second = start(command.env("RUNWRAP_FAILPOINTS", "inserting=stop"));
+        wait_until("the second keeper begins its run", || others().any(|keeper| procfs::state(keeper) == Some('T')));
+        second.signal(signal);
+        wait_until("the second keeper has ended", || {
+            // Each of its attempts stops.
+            others().for_each(|keeper| kill(keeper, "CONT"));
+            others().next().is_none()
+        });
+        assert!(!second.end().success());
+        let records = site.records();
+        let reasons: Vec<_> = records.iter().map(|record| record["reason"].clone()).collect();
+        assert_eq!(reasons, [json!(reason), Value::Null]);
+        first.say("go on");
+        assert!(first.end().success());
+    }
+}
+
+/// Without an answer no run can be the only one for certain.
 #[test]
 fn exclusive_run_needs_its_database() {
     let site = Site::with_url("postgres://u@127.0.0.1:1/none");
