@@ -4,6 +4,7 @@
 mod ask;
 mod check;
 mod context;
+mod curves;
 mod diff;
 mod error;
 mod finalize;
@@ -12,6 +13,7 @@ mod left;
 mod list;
 mod migrate;
 mod note;
+mod portrait;
 mod recover;
 mod repaired;
 mod report;
@@ -19,6 +21,7 @@ mod run;
 mod service;
 mod show;
 mod undelivered;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -28,7 +31,12 @@ use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, NoteArgs, RecoverArgs, ReportArgs};
+pub use invocation::{
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ShowArgs, Since,
+};
+pub use list::sort_key;
+
+pub use crate::output::{ColorChoice, Format};
 
 /// With fewer free descriptors, no log is written: the signals, the witness and the trainer's exec need the others.
 const LOG_DESCRIPTORS: usize = 6;
@@ -73,12 +81,12 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
             open_log(&settings, covered);
             return Ok(sys::process::end_as(run::run(&settings, &command)));
         }
-        Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,
+        Action::List(args) => list::list(&settings(flags)?, args)?,
         Action::Check(args) => return check::check(&settings(flags)?, &args),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Diff { ids, json } => diff::diff(&settings(flags)?, &ids, json)?,
-        Action::Show { id, json } => show::show(&settings(flags)?, &id, json)?,
+        Action::Show(args) => show::show(&settings(flags)?, &args)?,
         Action::Note(args) => note::note(&settings(flags)?, &args)?,
         Action::Migrate { print } => migrate::migrate(&settings(flags)?, print)?,
     }

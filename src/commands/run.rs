@@ -168,6 +168,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         url_file: settings.database_url_file.clone(),
         table: settings.table.clone(),
         migrate: settings.migrate,
+        require_database: settings.require_database,
         state_dir: settings.state_dir.clone(),
         has_directory: place.is_some(),
         journal_number: None,

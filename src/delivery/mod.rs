@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::journal::{ReportReader, RunState};
 use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
-use crate::store::{RecordView, Store, StoreError};
+use crate::store::{RecordView, Store, StoreError, Unfit};
 use crate::sys::fs::file_bytes_within;
 use crate::sys::{failpoint, host};
 
@@ -51,6 +51,8 @@ pub struct Delivery {
     last: bool,
     /// Nothing is delivered while the database has a heartbeat within the run's lease.
     lease_decides: bool,
+    /// The table must be able to take every end of the run.
+    demands_fitness: bool,
     /// The history of the metrics, delivered after the record.
     history: Option<History>,
 }
@@ -81,7 +83,7 @@ impl Delivery {
         let (mut run, recorded) = (state.begin.run.clone(), state.recorded.clone());
         // A run that is over is beside no other run: nothing may keep its end away.
         run.is_exclusive &= !last;
-        Self { run, recorded, begun, changes, last, lease_decides: false, history: None }
+        Self { run, recorded, begun, changes, last, lease_decides: false, demands_fitness: false, history: None }
     }
 
     /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
@@ -92,6 +94,13 @@ impl Delivery {
         }
         let history = History::of(reader.series(), 0, true);
         Self::of(state, state.last_elapsed_us, reader.report().clone(), false).with(history)
+    }
+
+    /// The same; if it begins a run whose trainer has not started, a table that cannot take every end of it is an error.
+    #[must_use]
+    pub fn on_fit_table(self) -> Self {
+        let demands_fitness = !self.begun && self.changes.is_empty();
+        Self { demands_fitness, ..self }
     }
 
     /// The same with the series.
@@ -128,6 +137,9 @@ impl Delivery {
     /// # Errors
     /// The store's. Repeating the delivery is safe.
     pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
+        if let Some(unfit) = self.unfit(store)? {
+            return Err(StoreError::Permanent { message: unfit.detail, hint: unfit.repair });
+        }
         let delivered = if self.last && !self.begun {
             store.together(self.recorded.is_none(), |store| self.deliver_steps(store))
         } else {
@@ -139,6 +151,12 @@ impl Delivery {
             store.write_series(self.run.run_id, history.revision, &history.series);
         }
         Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), ..delivered })
+    }
+
+    /// The first reason why the table cannot take the record, if that is an error.
+    fn unfit(&self, store: &mut Store) -> Result<Option<Unfit>, StoreError> {
+        let unfit = if self.demands_fitness { store.unfit_for(&self.run.set)? } else { Vec::new() };
+        Ok(unfit.into_iter().next())
     }
 
     /// Begins the run. Other runs of its name whose lease has run out are ended before, if it must not run beside them.

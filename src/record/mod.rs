@@ -32,7 +32,7 @@ pub use row::{Row, Watch};
 pub use run::{Begun, Circumstances, Progress, RecordId, Run, RunId};
 pub use secret::redact_command;
 pub use series::{BUCKETS_MAX, Buckets, Series};
-pub(crate) use series::{Recorder, Reported};
+pub(crate) use series::{Recorder, Reported, counts_steps, number as number_of};
 pub use status::{Reason, Status};
 pub(crate) use tail::readable_tail;
 pub(crate) use version::{version_key, version_label, version_number};

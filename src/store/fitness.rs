@@ -39,6 +39,8 @@ pub struct Unfit {
     /// SQL for the owner of the table, or an advice.
     pub repair: String,
     pub(super) is_sql: bool,
+    /// The column that a run can give a value by `--set`: it is no reason for a run that does.
+    pub(super) settable: Option<String>,
 }
 
 /// A value that a column does not take.
@@ -130,7 +132,7 @@ impl Finder<'_> {
         let sql = fill(section(self.dialect, name), &[&table, tokens].concat());
         let is_grant = name.starts_with("grant");
         let is_sql = !sql.is_empty() && (is_grant || !self.facts.is_view());
-        Unfit { detail, repair: if is_sql { sql } else { advice.to_owned() }, is_sql }
+        Unfit { detail, repair: if is_sql { sql } else { advice.to_owned() }, is_sql, settable: None }
     }
 
     fn usage(&self) -> Vec<Unfit> {
@@ -169,7 +171,7 @@ impl Finder<'_> {
             match column {
                 Some(column) if column.is_computed => {
                     let detail = format!("column {name}: the database computes it, and a run cannot write it");
-                    Some(Unfit { detail, repair: advice.to_owned(), is_sql: false })
+                    Some(Unfit { detail, repair: advice.to_owned(), is_sql: false, settable: None })
                 }
                 Some(_) => None,
                 None => {
@@ -208,7 +210,7 @@ impl Finder<'_> {
                 fill(section(self.dialect, "add_label"), &[("{enum}", label.as_str()), ("{word}", &literal(word))])
             });
             let sql = statements.collect::<Vec<_>>().join("\n");
-            return Unfit { detail, is_sql: !sql.is_empty(), repair: sql };
+            return Unfit { detail, is_sql: !sql.is_empty(), repair: sql, settable: None };
         }
         let counts = name == "train_duration" && (INTEGERS.contains(&kind.as_str()) || kind.starts_with("numeric"));
         let kind = if counts { "bigint" } else { "text" };
@@ -245,12 +247,13 @@ impl Finder<'_> {
         let set = format!("give each run --set {name}=VALUE, or let the column be NULL or have a default");
         let advice = if is_settable(column) { set } else { "let the column be NULL, or give it a default".to_owned() };
         if name != "id" {
-            return self.repaired(detail, "drop_not_null", &borrowed(&tokens), &advice);
+            let settable = is_settable(column).then(|| name.clone());
+            return Unfit { settable, ..self.repaired(detail, "drop_not_null", &borrowed(&tokens), &advice) };
         }
         if INTEGERS.contains(&column.kind.as_str()) {
             return self.repaired(detail, "number_ids", &borrowed(&tokens), &advice);
         }
-        Unfit { detail, repair: advice, is_sql: false }
+        Unfit { detail, repair: advice, is_sql: false, settable: None }
     }
 
     /// Rights on the columns that a run reads and writes: a grant on the table, if no column has the right.
@@ -298,6 +301,7 @@ impl Finder<'_> {
             detail: format!("the view {} takes no {verb}", self.table),
             repair: format!("give the view an INSTEAD OF {verb} trigger, or make it a view of one table"),
             is_sql: false,
+            settable: None,
         });
         found.collect()
     }
@@ -309,6 +313,7 @@ impl Finder<'_> {
             detail: format!("column id: the trigger {} returns no row, and a new record gets no id", trigger.name),
             repair: format!("let the function {} return NEW", trigger.function),
             is_sql: false,
+            settable: None,
         });
         found.collect()
     }

@@ -27,6 +27,17 @@ impl Store {
         Ok(self.looked()?.unfit)
     }
 
+    /// As [`Store::unfit`], for a run that gives the columns of `set` their values.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unfit_for(&mut self, set: &[(String, String)]) -> Result<Vec<Unfit>, StoreError> {
+        let mut unfit = self.unfit()?;
+        let is_set = |column: &String| set.iter().any(|(name, _)| name == column);
+        unfit.retain(|unfit| !unfit.settable.as_ref().is_some_and(is_set));
+        Ok(unfit)
+    }
+
     /// Looks at the tables in a transaction that can write nothing.
     pub(super) fn looked(&mut self) -> Result<Looked, Failure> {
         let result = self.begin_with(Access::Read, None).and_then(|_none| self.look());

@@ -17,6 +17,7 @@ mod inject;
 mod kill;
 mod libpq;
 mod logging;
+mod looking;
 mod owners;
 mod readme;
 mod refusing;

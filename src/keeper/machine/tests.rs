@@ -28,6 +28,10 @@ fn permanent() -> KeeperEvent {
     KeeperEvent::Failed(StoreError::Permanent { message: "no right".into(), hint: "grant it".into() })
 }
 
+fn is_heal(action: &KeeperAction) -> bool {
+    matches!(action, KeeperAction::Heal { .. })
+}
+
 #[test]
 fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
     let mut keeper = keeper();
@@ -113,15 +117,15 @@ fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
 fn overdue_runs_are_ended_after_the_first_heartbeat_and_once_per_lease() {
     let mut keeper = keeper();
     keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
-    assert!(!keeper.step(delivered(false), SECOND, 0.5).contains(&KeeperAction::Heal));
+    assert!(!keeper.step(delivered(false), SECOND, 0.5).iter().any(is_heal));
     keeper.step(KeeperEvent::Looked(STARTED), SECOND, 0.5);
     let mut healed_at = Vec::new();
     for second in (2..1000).map(|second| second * SECOND) {
         if keeper.step(KeeperEvent::Time, second, 0.5) == [KeeperAction::Attempt]
-            && keeper.step(delivered(false), second, 0.5).contains(&KeeperAction::Heal)
+            && keeper.step(delivered(false), second, 0.5).iter().any(is_heal)
         {
             healed_at.push(second.as_secs());
-            keeper.step(KeeperEvent::Healed(false), second, 0.5);
+            keeper.step(KeeperEvent::Healed(Healed::default()), second, 0.5);
         }
     }
     // 0.85 leases, and up to a heartbeat.
@@ -132,9 +136,9 @@ fn overdue_runs_are_ended_after_the_first_heartbeat_and_once_per_lease() {
 fn a_look_that_hangs_is_not_repeated_and_delays_no_end() {
     let mut keeper = keeper();
     keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
-    assert!(keeper.step(delivered(false), SECOND, 0.0).contains(&KeeperAction::Heal));
+    assert!(keeper.step(delivered(false), SECOND, 0.0).iter().any(is_heal));
     keeper.step(KeeperEvent::Time, 1000 * SECOND, 0.0);
-    assert!(!keeper.step(delivered(false), 1001 * SECOND, 0.0).contains(&KeeperAction::Heal));
+    assert!(!keeper.step(delivered(false), 1001 * SECOND, 0.0).iter().any(is_heal));
     assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 1002 * SECOND, 0.0), [KeeperAction::Attempt]);
 }
 
@@ -142,8 +146,11 @@ fn a_look_that_hangs_is_not_repeated_and_delays_no_end() {
 fn journals_of_overdue_runs_are_delivered() {
     let mut keeper = keeper();
     keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
-    assert_eq!(keeper.step(KeeperEvent::Healed(true), SECOND, 0.0), [KeeperAction::DeliverBacklog]);
-    assert_eq!(keeper.step(KeeperEvent::Healed(false), SECOND, 0.0), []);
+    assert_eq!(
+        keeper.step(KeeperEvent::Healed(Healed { has_journals: true, ..Healed::default() }), SECOND, 0.0),
+        [KeeperAction::DeliverBacklog]
+    );
+    assert_eq!(keeper.step(KeeperEvent::Healed(Healed::default()), SECOND, 0.0), []);
 }
 
 /// A cause from hours ago was named when the end was late.
@@ -312,7 +319,7 @@ fn event() -> impl Strategy<Value = KeeperEvent> {
         Just(KeeperEvent::Terminated),
         Just(KeeperEvent::Time),
         any::<bool>().prop_map(delivered),
-        any::<bool>().prop_map(KeeperEvent::Healed),
+        any::<bool>().prop_map(|has_journals| KeeperEvent::Healed(Healed { has_journals, ..Healed::default() })),
         Just(transient()),
         Just(permanent()),
     ]
@@ -369,7 +376,7 @@ proptest! {
                     }
                     KeeperAction::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
                     KeeperAction::Exit | KeeperAction::Linger | KeeperAction::ReplaceImage => gone = true,
-                    KeeperAction::Heal => {
+                    KeeperAction::Heal { .. } => {
                         prop_assert!(!healing && !facts.ended, "healed twice at once, or after the end");
                         healing = true;
                     }

@@ -57,8 +57,10 @@ pub(super) const DIALECT: Dialect = Dialect {
     base_type: |declared, length| (declared.to_ascii_lowercase(), length.and_then(|length| length.parse().ok())),
     read,
     shown,
-    has_status: "CAST(status AS text) = $1",
+    has_status: "CAST(status AS text) = {}",
     has_name: "left(name, 200) = left({}, 200) AND name = {}",
+    has_name_like: "name LIKE {}",
+    pattern: like_pattern,
     has_tag: "tags ? {}",
     has_tag_value: "tags @> jsonb_build_object(CAST({} AS text), CAST({} AS text))",
     // Every type that keeps an instant reads it.
@@ -70,6 +72,16 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
 }
 
 /// Selects a column as text; an interval as seconds.
+/// For LIKE.
+fn like_pattern(name: &str) -> String {
+    let escaped = name.chars().map(|character| match character {
+        '*' => "%".to_owned(),
+        '%' | '_' | '\\' => format!("\\{character}"),
+        _ => character.to_string(),
+    });
+    escaped.collect()
+}
+
 fn read(column: &Column) -> String {
     let name = quote(&column.name);
     if column.base_type == "interval" {

@@ -196,7 +196,7 @@ fn noted_row_without_a_run_is_still_adopted_and_given_up(place: &Place) {
         place.open().note(&RecordId(id.into()), &note(Some("left"), &[], &[])).unwrap();
     }
     assert_eq!(place.open().overdue(9).unwrap(), []);
-    assert_eq!(listed(place, Filter { status: Some(Status::Training), ..Filter::default() }), ["2", "1"]);
+    assert_eq!(listed(place, Filter { statuses: vec![Status::Training], ..Filter::default() }), ["2", "1"]);
     let suspects = place.open().stuck(86_400).unwrap();
     assert_eq!(suspects.iter().map(|suspect| suspect.record_id.0.as_str()).collect::<Vec<_>>(), ["1", "2"]);
     for scope in [Scope::All, Scope::LiveRuns] {
