@@ -95,6 +95,10 @@ impl Operator for LingeringKeeper {
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
         let options = options(&self.config, run.state.table(), failures, &ShapeCache::default());
         match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
+            Ok(delivered) if delivered.lacks_series => {
+                log::warn!(event = "attempt_failed", run_id:%, attempt = failures, error = "the curves could not be written"; "");
+                Outcome::Ends(RoundEnd::Unavailable)
+            }
             Ok(delivered) if delivered.ended => Outcome::Delivered,
             Ok(_heartbeat) => Outcome::Alive,
             Err(StoreError::Transient { .. }) if self.attempts.is_hanging() => {

@@ -239,7 +239,13 @@ impl KeeperMachine {
         if self.reported.take().is_some() && !delivered.ended {
             actions.push(KeeperAction::Send(ToSupervisor::Restored));
         }
-        if delivered.ended {
+        if delivered.ended && delivered.lacks_series {
+            // The supervisor does not wait for them.
+            self.role.failures = 1;
+            self.plan(now + backoff(self.role.failures, random));
+            actions.extend([KeeperAction::AwaitBacklog, KeeperAction::Close, KeeperAction::Send(ToSupervisor::Final)]);
+            actions.extend(self.left_alone(now));
+        } else if delivered.ended {
             // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
             actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Close]);
             actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);

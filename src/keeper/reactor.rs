@@ -267,7 +267,7 @@ impl Keeper {
         }
         let state = self.journal.durable();
         let seen_us = state.begin.elapsed_us(clock::boot_time());
-        let (report, history) = self.reporting.read(state, seen_us);
+        let (report, history) = self.reporting.read(state, seen_us, self.alone);
         let delivery = Delivery::of(state, seen_us, report, self.machine.begun).with(history);
         let delivery = if self.config.require_database { delivery.on_fit_table() } else { delivery };
         let number = self.machine.role.failures;

@@ -13,10 +13,11 @@ const RUNS_MAX: usize = 500;
 
 impl Store {
     /// Writes the series of a run, a JSON array, unless a later `revision` is there. An error is logged. If a person must act, the
-    /// history is switched off for this process, with one message for the user.
-    pub fn write_series(&mut self, run_id: RunId, revision: i64, series: &str) {
+    /// history is switched off for this process, with one message for the user. False if a later attempt may succeed.
+    #[must_use]
+    pub fn write_series(&mut self, run_id: RunId, revision: i64, series: &str) -> bool {
         if self.options.shape.has_no_series().load(SeqCst) {
-            return;
+            return true;
         }
         let (run_id, revision) = (run_id.to_string(), revision.to_string());
         let written = match self.upsert_series(&run_id, &revision, series) {
@@ -26,12 +27,15 @@ impl Store {
             }
             written => written,
         };
-        let Err(Failure { error, .. }) = written else { return };
+        let Err(Failure { error, .. }) = written else { return true };
         log::warn!(event = "series_not_written", run_id, error:%; "");
-        let (StoreError::Permanent { message, .. } | StoreError::BadInput { message, .. }) = error else { return };
+        let (StoreError::Permanent { message, .. } | StoreError::BadInput { message, .. }) = error else {
+            return false;
+        };
         self.options.shape.has_no_series().store(true, SeqCst);
         let advice = "run `runwrap migrate`, grant SELECT, INSERT and UPDATE on runwrap_series, or set --curves 0";
         self.notice = Some(format!("the curves of the metrics are not kept ({advice}): {message}"));
+        true
     }
 
     /// The series of each run, in the order of its report; only those named `names`, unless that is empty.

@@ -127,7 +127,7 @@ impl Store {
     ) -> Result<(Arc<Shape>, Rows), Failure> {
         let is_known = cached.is_some();
         let shape = cached.map_or_else(|| self.begin_and_read(access, run_id.is_some()), Ok)?;
-        let columns = run_row::select_list();
+        let columns = run_row::rules_list();
         let lock = run_id.map(|_| sql(self.session.as_ref(), &shape, "lock_run", &[("{columns}", &columns)]));
         let texts = [run_id];
         let first = lock.as_deref().map(|lock| (lock, &texts[..]));
@@ -297,6 +297,11 @@ impl Transaction<'_> {
     pub(super) fn lock(&mut self, text: &str) -> Result<(), Failure> {
         let lock = self.sql("lock_text", &[]);
         self.rows(&lock, &[Some(text)]).map(drop)
+    }
+
+    /// The same for the record `id`, whether a run describes it or not.
+    pub(super) fn lock_record(&mut self, id: &str) -> Result<(), Failure> {
+        self.lock(&format!("runwrap record {} {id}", self.shape.table))
     }
 
     pub(super) fn clock(&mut self) -> Result<DatabaseClock, Failure> {

@@ -26,4 +26,5 @@ mod signals;
 mod state_directory;
 mod store;
 mod support;
+mod unfit;
 mod verbs;

@@ -31,7 +31,7 @@ fn series(name: &str, values: &[Value]) -> Value {
 }
 
 fn write(store: &mut Store, run_id: RunId, revision: i64, all: &[Value]) {
-    store.write_series(run_id, revision, &Value::from(all).to_string());
+    assert!(store.write_series(run_id, revision, &Value::from(all).to_string()));
     assert_eq!(store.take_notice(), None);
 }
 
@@ -134,7 +134,7 @@ fn missing_table_switches_series_off_with_one_message(place: &Place) {
         // As a keeper: a store for each attempt, one cache for all.
         let mut store = open(&place.target, &options).unwrap();
         store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap();
-        store.write_series(run.run_id, revision, &json!([series("a", &[json!(1)])]).to_string());
+        assert!(store.write_series(run.run_id, revision, &json!([series("a", &[json!(1)])]).to_string()));
         notices.extend(store.take_notice());
     }
     let [notice] = &notices[..] else { panic!("{notices:?}") };
@@ -152,7 +152,7 @@ fn older_schema_without_the_right_to_upgrade_still_takes_records(place: &Place) 
     let options = OpenOptions { migrate: false, ..place.options() };
     let mut store = open(&place.target, &options).unwrap();
     assert_eq!(store.begin(&run("cifar"), None).unwrap().version.as_deref(), Some("v2"));
-    store.write_series(first.run_id, 1, &json!([series("a", &[json!(1)])]).to_string());
+    assert!(store.write_series(first.run_id, 1, &json!([series("a", &[json!(1)])]).to_string()));
     assert!(store.take_notice().unwrap().contains("runwrap migrate"));
     // One that may upgrade does.
     begin(place, &run("cifar"));
@@ -169,7 +169,7 @@ fn locked_table_delays_series_only_shortly(place: &Place) {
     let lock = if place.is_postgres() { "BEGIN; LOCK TABLE runwrap_series" } else { "BEGIN IMMEDIATE" };
     place.holding(lock, || {
         let before = Instant::now();
-        store.write_series(run.run_id, 1, &text);
+        assert!(!store.write_series(run.run_id, 1, &text));
         assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
         assert_eq!(store.take_notice(), None);
     });
