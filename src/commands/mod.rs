@@ -5,6 +5,7 @@ mod ask;
 mod check;
 mod context;
 mod diff;
+mod doctor;
 mod error;
 mod finalize;
 mod invocation;
@@ -75,6 +76,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         }
         Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,
         Action::Check(args) => return check::check(&settings(flags)?, &args),
+        Action::Doctor { json } => return doctor::doctor(&settings_without_log(flags)?, json),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Diff { ids, json } => diff::diff(&settings(flags)?, &ids, json)?,
@@ -89,6 +91,15 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let (settings, covered) = load(flags)?;
     open_log(&settings, covered);
+    Ok(settings)
+}
+
+/// As [`settings`], with messages on stderr alone: the log file may be in the state directory, which stays as it is.
+fn settings_without_log(flags: Layer) -> Result<Settings, CommandError> {
+    let (settings, covered) = load(flags)?;
+    // It fails only for a file.
+    logging::init(None, settings.verbosity, true).ok();
+    warn_uncovered(covered);
     Ok(settings)
 }
 
@@ -114,6 +125,10 @@ fn open_log(settings: &Settings, covered: io::Result<()>) {
             log::warn!(event = "no_log_file", hint; "cannot write the log file {path}: {error}");
         }
     }
+    warn_uncovered(covered);
+}
+
+fn warn_uncovered(covered: io::Result<()>) {
     if let Err(error) = covered {
         log::warn!(event = "url_not_covered", hint = "use RUNWRAP_DATABASE_URL_FILE instead";
             "`ps` shows the value of --database-url: {error}");
