@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use serde_json::{Map, json};
 use uuid::Uuid;
 
+use super::bounded::within;
 use super::facts::{Answer, DatabaseFacts, Reached, Trouble, Wire};
 use super::host;
 use crate::commands::ask::Database;
-use crate::commands::error::CommandError;
 use crate::config::{DatabaseTarget, PostgresHost, Settings};
 use crate::record::{Change, Circumstances, Ending, Progress, RecordId, Report, Run, RunId, TrainerExit, ending_of};
 use crate::store::attempt::Keep;
@@ -27,10 +27,14 @@ const LASTED_SECONDS: i64 = 60;
 
 /// The facts of the database of `settings`.
 pub(super) fn database(settings: &Settings) -> DatabaseFacts {
-    let (wire, file_system) = match &settings.database {
-        DatabaseTarget::Sqlite(path) => (Wire::File, FileSystem::of(&host::nearest_directory(path)).ok()),
-        DatabaseTarget::Postgres(target) if target.hosts.iter().all(is_here) => (Wire::Local, None),
-        DatabaseTarget::Postgres(target) => (Wire::Network(target.protection()), None),
+    let wire = match &settings.database {
+        DatabaseTarget::Sqlite(_) => Wire::File,
+        DatabaseTarget::Postgres(target) if target.hosts.iter().all(is_here) => Wire::Local,
+        DatabaseTarget::Postgres(target) => Wire::Network(target.protection()),
+    };
+    let (file_system, answer) = match &settings.database {
+        DatabaseTarget::Sqlite(path) => of_file(settings, path),
+        DatabaseTarget::Postgres(_) => (None, answer(settings)),
     };
     DatabaseFacts {
         name: settings.database.identity(),
@@ -38,8 +42,24 @@ pub(super) fn database(settings: &Settings) -> DatabaseFacts {
         migrates: settings.migrate,
         wire,
         file_system,
-        answer: answer(settings),
+        answer,
     }
+}
+
+/// The file system of SQLite's file, and its answer. A file that is missing cannot be asked.
+fn of_file(settings: &Settings, path: &Path) -> (Option<FileSystem>, Answer) {
+    let (limit, path) = (settings.start_timeout, path.to_owned());
+    let looked = within(limit, move || {
+        let missing = (!path.exists()).then(|| Answer::NoFile(host::cannot_make(&path)));
+        (FileSystem::of(&host::nearest_directory(&path)).ok(), missing)
+    });
+    if let Some((file_system, missing)) = looked {
+        return (file_system, missing.unwrap_or_else(|| answer(settings)));
+    }
+    let (name, limit) = (settings.database.identity(), humantime::format_duration(limit));
+    let detail = format!("the file system of {name} did not answer within {limit}");
+    let repair = "check the disk or the file server, or name a file elsewhere with --database-url".to_owned();
+    (None, Answer::None(Trouble { detail, repair }))
 }
 
 fn is_here(host: &PostgresHost) -> bool {
@@ -51,11 +71,6 @@ fn is_here(host: &PostgresHost) -> bool {
 }
 
 fn answer(settings: &Settings) -> Answer {
-    if let DatabaseTarget::Sqlite(path) = &settings.database
-        && let Some(answer) = no_file(path)
-    {
-        return answer;
-    }
     let mut asked = Asked { settings, database: Database::of(settings) };
     let answer = match asked.server() {
         Ok(reached) => Answer::Server(Box::new(asked.tables(reached))),
@@ -63,11 +78,6 @@ fn answer(settings: &Settings) -> Answer {
     };
     asked.database.attempts.close();
     answer
-}
-
-/// The answer for an SQLite file that does not exist.
-fn no_file(path: &Path) -> Option<Answer> {
-    (!path.exists()).then(|| Answer::NoFile(host::cannot_make(path)))
 }
 
 struct Asked<'a> {
@@ -82,7 +92,7 @@ impl Asked<'_> {
         work: impl Fn(&mut Store) -> Result<T, StoreError> + Clone + Send + 'static,
     ) -> Result<T, Trouble> {
         let answer = self.database.ask(&self.settings.table, Keep::Open, purpose, work);
-        answer.map_err(|error| trouble(&error))
+        answer.map_err(|error| Trouble::of(&error))
     }
 
     fn server(&mut self) -> Result<Reached, Trouble> {
@@ -173,9 +183,4 @@ fn rehearsed(settings: &Settings, code: i32) -> RehearsedRun {
         usage: None,
     };
     RehearsedRun { run, changes: vec![Change::Heartbeat(progress.clone()), Change::Finalize(progress, ending)] }
-}
-
-fn trouble(error: &CommandError) -> Trouble {
-    let detail = if let CommandError::Database { source, .. } = error { source.to_string() } else { error.to_string() };
-    Trouble { detail, repair: error.hint().unwrap_or("read the message above").to_owned() }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::commands::error::CommandError;
 use crate::commands::undelivered::Waiting;
 use crate::config::SslMode;
 use crate::store::{Rehearsal, ServerFacts, TableFacts};
@@ -44,6 +45,14 @@ pub(super) struct Place {
 pub(super) struct Trouble {
     pub(super) detail: String,
     pub(super) repair: String,
+}
+
+impl Trouble {
+    pub(super) fn of(error: &CommandError) -> Self {
+        let detail =
+            if let CommandError::Database { source, .. } = error { source.to_string() } else { error.to_string() };
+        Self { detail, repair: error.hint().unwrap_or("read the message above").to_owned() }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -4,10 +4,9 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
-use std::thread;
 use std::time::Duration;
 
+use super::bounded::within;
 use super::facts::{Locks, StateFacts, SystemFacts, Trial, Trouble};
 use crate::commands::run::KEEPER_DESCRIPTORS;
 use crate::commands::undelivered::undelivered;
@@ -15,13 +14,14 @@ use crate::config::{DatabaseTarget, Settings};
 use crate::journal::Home;
 use crate::sys::clock::boot_time;
 use crate::sys::file_system::{FileSystem, check_writable, refuses_locks, unnamed_file};
+use crate::sys::fs::file_bytes_within;
 use crate::sys::kernel::Kernel;
 use crate::sys::limits::{Limits, free_tasks};
 use crate::sys::lock_trial::between_processes;
 use crate::sys::process::free_descriptors;
 
 /// The processes and threads of a run besides the trainer's own: the keeper with its threads, the witness and the trainer.
-const RUN_TASKS: usize = 8;
+const RUN_TASKS: usize = 7;
 
 /// More than the journal of most runs.
 const WRITTEN_BYTES: usize = 64 * 1024;
@@ -32,7 +32,7 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 /// The kernel and the limits.
 pub(super) fn system(settings: &Settings) -> SystemFacts {
     let database_bytes = match &settings.database {
-        DatabaseTarget::Sqlite(path) => path.metadata().ok().map(|file| file.len()),
+        DatabaseTarget::Sqlite(path) => file_bytes_within(path, settings.start_timeout),
         DatabaseTarget::Postgres(_) => None,
     };
     SystemFacts {
@@ -46,40 +46,28 @@ pub(super) fn system(settings: &Settings) -> SystemFacts {
     }
 }
 
-/// The state directory. `has_thread`: this process may start one.
-pub(super) fn state(settings: &Settings, has_thread: bool) -> StateFacts {
+/// The state directory, what waits in it, and the log.
+pub(super) fn state(settings: &Settings) -> StateFacts {
     let limit = settings.start_timeout;
-    let path = settings.state_dir.clone();
     let lock_limit = limit.min(LOCK_WAIT_MAX);
-    let trial = within(limit, has_thread, move || try_directory(&path, lock_limit).map_err(|error| error.to_string()));
-    let own = settings.clone();
-    let waiting = trial.is_some().then(|| {
-        within(limit, has_thread, move || {
-            undelivered(&own).map_err(|error| {
-                let repair = error.hint().unwrap_or("name another directory with --state-dir").to_owned();
-                Trouble { detail: error.to_string(), repair }
-            })
-        })
+    let (path, log_file) = (settings.state_dir.clone(), settings.log_file.clone());
+    let tried = within(limit, move || {
+        let trial = try_directory(&path, lock_limit).map_err(|error| error.to_string());
+        (trial, cannot_write(&log_file))
     });
-    let log_file = settings.log_file.clone();
-    let log_error = if trial.is_some() { cannot_write(&log_file) } else { None };
-    StateFacts { path: settings.state_dir.clone(), limit, trial, waiting: waiting.flatten(), log_file, log_error }
-}
-
-/// The result of `work`; `None` if it takes longer than `limit`.
-fn within<T: Send + 'static>(
-    limit: Duration,
-    has_thread: bool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    if !has_thread {
-        return Some(work());
+    let (trial, log_error) = tried.unzip();
+    let own = settings.clone();
+    let waiting = trial
+        .as_ref()
+        .and_then(|_answered| within(limit, move || undelivered(&own).map_err(|error| Trouble::of(&error))));
+    StateFacts {
+        path: settings.state_dir.clone(),
+        limit,
+        trial,
+        waiting,
+        log_file: settings.log_file.clone(),
+        log_error: log_error.flatten(),
     }
-    let (sender, receiver) = channel();
-    let send = move || sender.send(work()).ok();
-    // It is not joined: the kernel may never answer.
-    let _detached = thread::Builder::new().name("files".into()).spawn(send).ok()?;
-    receiver.recv_timeout(limit).ok()
 }
 
 /// Uses the state directory as a run does, with a file that has no name.
@@ -149,15 +137,6 @@ mod tests {
         assert!(why.ends_with("file is not a directory"), "{why}");
         assert_eq!(cannot_write(&file), None);
         assert_eq!(cannot_write(home.path()).as_deref(), Some("it is a directory"));
-    }
-
-    #[test]
-    fn work_that_takes_too_long_has_no_result() {
-        assert_eq!(within(Duration::from_secs(30), true, || 1), Some(1));
-        let (keep, blocked) = channel::<()>();
-        assert_eq!(within(Duration::from_millis(1), true, move || blocked.recv().is_err()), None);
-        drop(keep);
-        assert_eq!(within(Duration::ZERO, false, || 2), Some(2));
     }
 
     #[test]

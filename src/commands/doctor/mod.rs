@@ -1,6 +1,7 @@
 //! `runwrap doctor`: examines everything that a run depends on, and names what would lose a promise. Gathers facts, judges them and
 //! prints a line for each. Must not leave a row, a file or a used number behind.
 
+mod bounded;
 mod database;
 mod facts;
 mod host;
@@ -23,7 +24,7 @@ use crate::output;
 pub(super) fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCode, CommandError> {
     let system = host::system(settings);
     // Before the database: the trial of the locks forks.
-    let state = host::state(settings, system.free_tasks > 0);
+    let state = host::state(settings);
     let facts = Facts { configuration: configuration(settings), database: database::database(settings), state, system };
     let lines = judge(&facts);
     output::print(&if as_json {
