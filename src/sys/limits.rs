@@ -1,11 +1,20 @@
 //! The resource limits of this process (`ulimit`), and whether the kernel lets it start more threads. Must not change a limit.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t};
+
+use super::clock::boot_time;
+use super::poll::pause;
+
+/// How long the kernel may take to remove ended threads.
+const REMOVAL_MAX: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Enough to wait.
 const STACK_BYTES: usize = 64 * 1024;
@@ -42,8 +51,10 @@ impl Limits {
     }
 }
 
-/// How many threads this process may still start, at most `enough`: `ulimit -u` and a cgroup count threads as processes.
+/// How many threads this process may still start, at most `enough`: `ulimit -u` and a cgroup count threads as processes. Call it
+/// before any other thread is started: the kernel counts an ended one until it has removed it.
 pub fn free_tasks(enough: usize) -> usize {
+    let before = threads();
     let (gate, closed) = channel::<()>();
     let closed = Arc::new(Mutex::new(closed));
     let start = |_number| -> Option<JoinHandle<()>> {
@@ -52,13 +63,20 @@ pub fn free_tasks(enough: usize) -> usize {
         let wait = move || _ = closed.lock().map(|gate| gate.recv().is_err());
         thread::Builder::new().name("limit".into()).stack_size(STACK_BYTES).spawn(wait).ok()
     };
-    let threads: Vec<_> = (0..enough).map_while(start).collect();
+    let started: Vec<_> = (0..enough).map_while(start).collect();
     drop(gate);
-    let count = threads.len();
-    for thread in threads {
+    let count = started.len();
+    for thread in started {
         thread.join().ok();
     }
+    let deadline = boot_time() + REMOVAL_MAX;
+    while threads() > before && boot_time() < deadline && pause(POLL_INTERVAL).is_ok() {}
     count
+}
+
+/// The links of `/proc/self/task`, one for each thread and some more; 0 without /proc.
+fn threads() -> u64 {
+    std::fs::metadata("/proc/self/task").map_or(0, |tasks| tasks.nlink())
 }
 
 #[cfg(test)]

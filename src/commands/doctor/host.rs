@@ -31,6 +31,8 @@ const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The kernel and the limits.
 pub(super) fn system(settings: &Settings) -> SystemFacts {
+    // Before any other thread.
+    let free_tasks = free_tasks(RUN_TASKS);
     let database_bytes = match &settings.database {
         DatabaseTarget::Sqlite(path) => file_bytes_within(path, settings.start_timeout),
         DatabaseTarget::Postgres(_) => None,
@@ -40,7 +42,7 @@ pub(super) fn system(settings: &Settings) -> SystemFacts {
         limits: Limits::current().map_err(|error| error.to_string()),
         free_descriptors: free_descriptors(KEEPER_DESCRIPTORS),
         needed_descriptors: KEEPER_DESCRIPTORS,
-        free_tasks: free_tasks(RUN_TASKS),
+        free_tasks,
         needed_tasks: RUN_TASKS,
         database_bytes,
     }
