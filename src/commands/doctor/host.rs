@@ -78,7 +78,8 @@ fn try_directory(state_dir: &Path, lock_limit: Duration) -> io::Result<Trial> {
     let is_used = Home::open_existing(state_dir)?.is_some();
     let exists = state_dir.is_dir();
     let directory = if is_used { state_dir.join("runs") } else { nearest_directory(&state_dir.join("runs")) };
-    let file = unnamed_file(&directory)?;
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
+    let file = unnamed_file(&directory).map_err(named)?;
     let locks = if refuses_locks(&directory) {
         Locks::Refused
     } else {

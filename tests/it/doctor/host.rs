@@ -3,8 +3,10 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{assert_fails, detail, doctor, examined, failures, of_state};
+use crate::support::building::compile;
 use crate::support::postgres::is_root;
 use crate::support::site::{Site, output, start};
 use crate::support::skipped;
@@ -49,6 +51,36 @@ fn full_or_read_only_state_directory_is_a_failure() {
     let (status, lines) = doctor(&site, &[]);
     assert_eq!(status, 1);
     assert_fails(&lines, &["state-directory: ", "Read-only file system"]);
+}
+
+#[test]
+fn file_system_without_locks_is_a_failure() {
+    let (_kept, refuse) = compile("run/refuse.c", &[]);
+    let site = Site::postgres();
+    let mut command = site.program(&refuse);
+    let errno = libc::ENOLCK.to_string();
+    command.args(["all-locks", &errno, env!("CARGO_BIN_EXE_runwrap"), "doctor", "--json"]);
+    let (status, lines) = examined(&output(&mut command));
+    assert_eq!(status, 1);
+    assert_fails(&lines, &["locks: ", "supports no locks"]);
+    assert_eq!(fs::read_dir(site.path()).unwrap().count(), 0);
+}
+
+/// The file `stalled` is never removed: the disk does not answer before `doctor` has ended.
+#[test]
+fn disk_that_stalls_is_a_failure_within_start_timeout() {
+    let (_kept, library) = compile("run/stalling.c", &["-shared", "-fPIC", "-ldl"]);
+    let site = Site::sqlite();
+    let stalled = site.path().join("stalled");
+    fs::File::create(&stalled).unwrap();
+    let mut command = site.runwrap(&["doctor", "--json", "--start-timeout", "300ms"]);
+    command.env("LD_PRELOAD", &library).env("DISK", site.path()).env("STALLED", &stalled);
+    let began = Instant::now();
+    let (status, lines) = examined(&output(&mut command));
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(status, 1);
+    assert_fails(&lines, &["state-directory: ", "did not answer within 300ms"]);
+    assert_eq!(fs::read_dir(site.path()).unwrap().count(), 1);
 }
 
 #[test]
