@@ -21,8 +21,8 @@ pub struct ServerFacts {
     pub is_standby: bool,
     /// The protocol and the cipher of TLS.
     pub encryption: Option<String>,
-    /// The settings that are off, and without which the server may forget a commit.
-    pub forgetful: String,
+    /// The settings that are off, and without which a crash of the server can lose a commit.
+    pub not_durable: String,
 }
 
 /// The facts of the tables.
@@ -61,7 +61,7 @@ impl Store {
             })?,
             is_standby: text(3).as_deref() == Some("true"),
             encryption: self.session.encryption().map(str::to_owned),
-            forgetful: text(4).unwrap_or_default(),
+            not_durable: text(4).unwrap_or_default(),
         })
     }
 

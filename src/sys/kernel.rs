@@ -16,7 +16,7 @@ pub struct Kernel {
     pub release: String,
     /// A process can be referred to by a descriptor, not only by its number.
     pub has_pidfds: bool,
-    /// A process can ask to be killed with its parent.
+    /// A process can request a signal at the death of its parent.
     pub has_death_signal: bool,
     /// /proc shows the processes.
     pub has_proc: bool,

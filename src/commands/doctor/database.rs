@@ -15,9 +15,10 @@ use crate::commands::ask::Database;
 use crate::config::{DatabaseTarget, PostgresHost, Settings};
 use crate::record::{Change, Circumstances, Ending, Progress, RecordId, Report, Run, RunId, TrainerExit, ending_of};
 use crate::store::attempt::Keep;
-use crate::store::{RehearsedRun, ServerFacts, Store, StoreError, TableFacts};
+use crate::store::{Rehearsal, RehearsedRun, ServerFacts, Store, StoreError, TableFacts};
 use crate::sys::clock::{boot_time, wall_time};
 use crate::sys::file_system::FileSystem;
+use crate::sys::host as own;
 
 /// The name of the rehearsed runs, if the settings have none.
 const NAME: &str = "runwrap doctor";
@@ -72,10 +73,7 @@ fn is_here(host: &PostgresHost) -> bool {
 
 fn answer(settings: &Settings) -> Answer {
     let mut asked = Asked { settings, database: Database::of(settings) };
-    let answer = match asked.server() {
-        Ok(reached) => Answer::Server(Box::new(asked.tables(reached))),
-        Err(trouble) => Answer::None(trouble),
-    };
+    let answer = asked.reached().map_or_else(Answer::None, |reached| Answer::Server(Box::new(reached)));
     asked.database.attempts.close();
     answer
 }
@@ -95,7 +93,8 @@ impl Asked<'_> {
         answer.map_err(|error| Trouble::of(&error))
     }
 
-    fn server(&mut self) -> Result<Reached, Trouble> {
+    /// The facts of a database that answers the first question.
+    fn reached(&mut self) -> Result<Reached, Trouble> {
         let start = boot_time();
         let (opened, ahead, uncertainty, server) = self.ask("reach the database", |store| {
             let (opened, before) = (boot_time(), wall_time());
@@ -104,28 +103,14 @@ impl Asked<'_> {
             let here = before + TimeDelta::from_std(uncertainty).unwrap_or_default();
             Ok((opened, server.clock - here, uncertainty, server))
         })?;
-        let unknown = Trouble { detail: String::new(), repair: String::new() };
-        Ok(Reached {
-            took: opened.saturating_sub(start),
-            server,
-            ahead,
-            uncertainty,
-            tables: Err(unknown),
-            rehearsal: None,
-        })
-    }
-
-    fn tables(&mut self, mut reached: Reached) -> Reached {
         let set: Vec<String> = self.settings.set.iter().map(|(column, _)| column.clone()).collect();
-        reached.tables = self.ask("check the table", move |store| store.tables(&set));
-        let may_begin = reached.tables.as_ref().is_ok_and(|tables| may_begin(tables, self.settings.migrate));
-        if may_begin && !reached.server.is_standby {
-            reached.rehearsal = Some(self.rehearse());
-        }
-        reached
+        let tables = self.ask("check the table", move |store| store.tables(&set));
+        let may_begin = tables.as_ref().is_ok_and(|tables| may_begin(tables, self.settings.migrate));
+        let rehearsal = (may_begin && !server.is_standby).then(|| self.rehearse());
+        Ok(Reached { took: opened.saturating_sub(start), server, ahead, uncertainty, tables, rehearsal })
     }
 
-    fn rehearse(&mut self) -> Result<(Duration, crate::store::Rehearsal), Trouble> {
+    fn rehearse(&mut self) -> Result<(Duration, Rehearsal), Trouble> {
         let runs = runs(self.settings);
         self.ask("rehearse a run", move |store| {
             let start = boot_time();
@@ -136,7 +121,7 @@ impl Asked<'_> {
 }
 
 /// Whether nothing that is known already keeps a run from its record.
-pub(super) fn may_begin(tables: &TableFacts, migrates: bool) -> bool {
+fn may_begin(tables: &TableFacts, migrates: bool) -> bool {
     let is_ready = tables.has_table && tables.migrated >= tables.needed;
     (is_ready || migrates) && tables.left_to_set.is_empty()
 }
@@ -160,8 +145,8 @@ fn rehearsed(settings: &Settings, code: i32) -> RehearsedRun {
         begun_at,
         command: vec!["runwrap".to_owned(), "doctor".to_owned()],
         cwd: text(&std::env::current_dir().unwrap_or_default()),
-        host: crate::sys::host::host_name(),
-        username: crate::sys::host::user_name(),
+        host: own::host_name(),
+        username: own::user_name(),
         context: Map::new(),
         model_path: settings.model_path.as_deref().map(text),
         lease_seconds: u32::try_from(settings.lease.as_secs()).unwrap_or(u32::MAX),

@@ -152,7 +152,7 @@ fn trigger_that_refuses_an_end_fails_the_rehearsal() {
 }
 
 #[test]
-fn column_that_runs_fill_wants_the_same_option() {
+fn column_that_runs_fill_needs_the_same_option() {
     for site in [Site::sqlite(), Site::postgres()] {
         let id = if site.url().starts_with("sqlite") { "INTEGER PRIMARY KEY" } else { "SERIAL PRIMARY KEY" };
         site.sql(&format!("CREATE TABLE training_records (id {id}, status TEXT, owner TEXT NOT NULL)"));
@@ -183,7 +183,7 @@ fn standby_takes_no_record() {
 }
 
 #[test]
-fn server_that_forgets_commits_is_named() {
+fn server_without_fsync_is_named() {
     // The shared server runs without fsync.
     let site = Site::postgres();
     let (status, lines) = doctor(&site, &[]);

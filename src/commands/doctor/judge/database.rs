@@ -30,7 +30,7 @@ pub(super) fn judge(facts: &DatabaseFacts) -> Vec<Line> {
         }
     }
     let Answer::Server(reached) = &facts.answer else { return lines };
-    lines.extend(forgetful(&reached.server));
+    lines.extend(durability(&reached.server));
     lines.extend(tls(facts.wire, reached.server.encryption.as_deref()));
     lines.extend(match &reached.tables {
         Err(trouble) => vec![Line::trouble("table", trouble)],
@@ -71,8 +71,8 @@ fn reach(facts: &DatabaseFacts) -> Line {
     Line::ok(CHECK, detail)
 }
 
-fn forgetful(server: &ServerFacts) -> Option<Line> {
-    let settings = &server.forgetful;
+fn durability(server: &ServerFacts) -> Option<Line> {
+    let settings = &server.not_durable;
     (!settings.is_empty()).then(|| {
         let detail = format!(
             "the server has switched off {settings}: after a crash it may lack a record that it has acknowledged"

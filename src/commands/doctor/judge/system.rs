@@ -14,7 +14,7 @@ fn kernel(kernel: &Kernel) -> Vec<Line> {
     let Kernel { release, has_pidfds, has_death_signal, has_proc, .. } = kernel;
     let mut lines = Vec::new();
     if !has_death_signal {
-        let detail = "a process cannot ask to die with its parent: no command can be started";
+        let detail = "a process cannot request a signal at its parent's death: no command can be started";
         lines.push(Line::failure(CHECK, detail, "permit prctl(PR_SET_PDEATHSIG) in the seccomp profile"));
     }
     if !has_proc {

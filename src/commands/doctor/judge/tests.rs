@@ -35,7 +35,7 @@ fn reached() -> Reached {
             clock: chrono::DateTime::UNIX_EPOCH,
             is_standby: false,
             encryption: Some("TLSv1.3 TLS_AES_256_GCM_SHA384".to_owned()),
-            forgetful: String::new(),
+            not_durable: String::new(),
         },
         ahead: TimeDelta::milliseconds(3),
         uncertainty: Duration::from_millis(1),
@@ -197,10 +197,10 @@ fn database_that_takes_no_record_is_a_failure() {
 }
 
 #[test]
-fn slow_forgetful_or_open_database_is_a_warning() {
+fn slow_unsynced_or_open_database_is_a_warning() {
     let warning = State::Warning;
     check_reached(warning, "database", "answered after 3000 ms", |reached| reached.took = Duration::from_secs(3));
-    check_reached(warning, "database", "fsync", |reached| reached.server.forgetful = "fsync".to_owned());
+    check_reached(warning, "database", "fsync", |reached| reached.server.not_durable = "fsync".to_owned());
     check_reached(warning, "tls", "not encrypted", |reached| reached.server.encryption = None);
     check(warning, "tls", "permitted", |facts| facts.database.wire = Wire::Network(None));
     for wire in [Wire::File, Wire::Local, Wire::Network(Some(SslMode::Require))] {
