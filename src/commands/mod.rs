@@ -24,7 +24,7 @@ mod undelivered;
 use std::io;
 use std::process::ExitCode;
 
-use crate::config::{self, Layer, Settings};
+use crate::config::{self, Layer, Settings, Verbosity};
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
@@ -33,6 +33,8 @@ pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, NoteArgs, Reco
 
 /// With fewer free descriptors, no log is written: the signals, the witness and the trainer's exec need the others.
 const LOG_DESCRIPTORS: usize = 6;
+
+const UNCOVERED_HINT: &str = "use RUNWRAP_DATABASE_URL_FILE instead";
 
 /// Executes `invocation`, and reports its error on stderr.
 pub fn execute(invocation: Invocation) -> ExitCode {
@@ -94,12 +96,15 @@ fn settings(flags: Layer) -> Result<Settings, CommandError> {
     Ok(settings)
 }
 
-/// As [`settings`], with messages on stderr alone: the log file may be in the state directory, which stays as it is.
+/// As [`settings`], for a verb whose output has the warnings. The log file may be in the state directory, which stays as it is.
 fn settings_without_log(flags: Layer) -> Result<Settings, CommandError> {
     let (settings, covered) = load(flags)?;
+    let verbosity = if settings.verbosity == Verbosity::Normal { Verbosity::Quiet } else { settings.verbosity };
     // It fails only for a file.
-    logging::init(None, settings.verbosity, true).ok();
-    warn_uncovered(covered);
+    logging::init(None, verbosity, true).ok();
+    if let Err(error) = covered {
+        output::report_error(&uncovered(&error), Some(UNCOVERED_HINT));
+    }
     Ok(settings)
 }
 
@@ -125,12 +130,11 @@ fn open_log(settings: &Settings, covered: io::Result<()>) {
             log::warn!(event = "no_log_file", hint; "cannot write the log file {path}: {error}");
         }
     }
-    warn_uncovered(covered);
+    if let Err(error) = covered {
+        log::warn!(event = "url_not_covered", hint = UNCOVERED_HINT; "{}", uncovered(&error));
+    }
 }
 
-fn warn_uncovered(covered: io::Result<()>) {
-    if let Err(error) = covered {
-        log::warn!(event = "url_not_covered", hint = "use RUNWRAP_DATABASE_URL_FILE instead";
-            "`ps` shows the value of --database-url: {error}");
-    }
+fn uncovered(error: &io::Error) -> String {
+    format!("`ps` shows the value of --database-url: {error}")
 }

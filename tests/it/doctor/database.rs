@@ -60,6 +60,7 @@ fn dropped_table_is_not_announced_as_made() {
         let (status, lines) = doctor(&site, &[]);
         assert_eq!((status, failures(&lines)), (0, Vec::new()));
         assert!(detail(&lines, "schema").contains("the table of the records is missing"), "{lines:#?}");
+        assert!(detail(&lines, "rehearsal").contains("rolled back"), "{lines:#?}");
     }
 }
 
@@ -207,4 +208,34 @@ fn pooler_gets_its_connection_back() {
     let idle = "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     assert_eq!(site.sql(idle), "0\n");
+}
+
+/// `127.1` is another name of this host, which `doctor` takes for one of the network.
+#[test]
+fn connection_without_tls_over_a_network_is_a_warning() {
+    let (server, site) = (Postgres::shared(), Site::postgres());
+    let name = site.url().rsplit('/').next().unwrap();
+    for (sslmode, state, part) in [
+        ("disable", "warning", "is not encrypted"),
+        ("prefer", "warning", "a connection without TLS is permitted"),
+        ("require", "ok", "certificate of the server not verified"),
+    ] {
+        let url = format!("postgres://admin@127.1:{}/{name}?sslmode={sslmode}", server.port());
+        let (status, lines) = doctor(&site, &["--database-url", &url]);
+        assert_eq!((status, failures(&lines)), (0, Vec::new()));
+        let found = of_state(&lines, state);
+        assert!(found.iter().any(|line| line.starts_with("tls: ") && line.contains(part)), "{sslmode}: {lines:#?}");
+    }
+}
+
+#[test]
+fn refused_value_that_a_record_does_without_is_a_warning() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        let id = if site.url().starts_with("sqlite") { "INTEGER PRIMARY KEY" } else { "SERIAL PRIMARY KEY" };
+        let metrics = "train_metrics TEXT CHECK (train_metrics IS NULL)";
+        site.sql(&format!("CREATE TABLE training_records (id {id}, status TEXT, {metrics})"));
+        let (status, lines) = doctor(&site, &[]);
+        assert_eq!((status, failures(&lines)), (0, Vec::new()));
+        assert!(detail(&lines, "rehearsal").contains("refused the values of train_metrics"), "{lines:#?}");
+    }
 }
