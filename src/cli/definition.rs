@@ -20,8 +20,9 @@ use super::help;
 
 const DATABASE_VERBS: [&str; 8] = ["list", "show", "diff", "note", "check", "recover", "finalize", "migrate"];
 
+/// `doctor` takes every option: it examines what a run with these options would meet.
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
-    row.in_verbs && DATABASE_VERBS.contains(&verb)
+    verb == "doctor" || (row.in_verbs && DATABASE_VERBS.contains(&verb))
 }
 
 /// Describes the arguments of a verb only once it was typed, or its help is asked for: a run must not pay for them.
@@ -52,6 +53,11 @@ pub(super) fn command() -> Command {
             }),
             verb("note", "Add a text or tags to a record, whether a run watches it or not", note),
             verb("check", "Report inconsistent records and how to repair them; exit 1 if there are any", check),
+            verb(
+                "doctor",
+                "Examine all that a run depends on, and rehearse one; exit 1 if it would lose a promise",
+                |verb| database(verb).arg(json()),
+            ),
             verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
             verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),

@@ -153,6 +153,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             live: own.get_flag("live"),
             stuck_after: own.get_one("stuck-after").copied().unwrap_or_default(),
         }),
+        "doctor" => Action::Doctor { json: own.get_flag("json") },
         "recover" => Action::Recover(RecoverArgs {
             json: own.get_flag("json"),
             dry_run: own.get_flag("dry-run"),

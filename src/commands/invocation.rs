@@ -31,6 +31,9 @@ pub enum Action {
         json: bool,
     },
     Check(CheckArgs),
+    Doctor {
+        json: bool,
+    },
     Recover(RecoverArgs),
     Finalize(FinalizeArgs),
     Note(NoteArgs),

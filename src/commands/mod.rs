@@ -6,6 +6,7 @@ mod check;
 mod context;
 mod curves;
 mod diff;
+mod doctor;
 mod error;
 mod finalize;
 mod invocation;
@@ -26,7 +27,7 @@ mod watch;
 use std::io;
 use std::process::ExitCode;
 
-use crate::config::{self, Layer, Settings};
+use crate::config::{self, Layer, Settings, Verbosity};
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
@@ -40,6 +41,8 @@ pub use crate::output::{ColorChoice, Format};
 
 /// With fewer free descriptors, no log is written: the signals, the witness and the trainer's exec need the others.
 const LOG_DESCRIPTORS: usize = 6;
+
+const UNCOVERED_HINT: &str = "use RUNWRAP_DATABASE_URL_FILE instead";
 
 /// Executes `invocation`, and reports its error on stderr.
 pub fn execute(invocation: Invocation) -> ExitCode {
@@ -83,6 +86,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         }
         Action::List(args) => list::list(&settings(flags)?, args)?,
         Action::Check(args) => return check::check(&settings(flags)?, &args),
+        Action::Doctor { json } => return doctor::doctor(&settings_without_log(flags)?, json),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Diff { ids, json } => diff::diff(&settings(flags)?, &ids, json)?,
@@ -97,6 +101,18 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let (settings, covered) = load(flags)?;
     open_log(&settings, covered);
+    Ok(settings)
+}
+
+/// As [`settings`], for a verb whose output has the warnings. The log file may be in the state directory, which stays as it is.
+fn settings_without_log(flags: Layer) -> Result<Settings, CommandError> {
+    let (settings, covered) = load(flags)?;
+    let verbosity = if settings.verbosity == Verbosity::Normal { Verbosity::Quiet } else { settings.verbosity };
+    // It fails only for a file.
+    logging::init(None, verbosity, true).ok();
+    if let Err(error) = covered {
+        output::report_error(&uncovered(&error), Some(UNCOVERED_HINT));
+    }
     Ok(settings)
 }
 
@@ -123,7 +139,10 @@ fn open_log(settings: &Settings, covered: io::Result<()>) {
         }
     }
     if let Err(error) = covered {
-        log::warn!(event = "url_not_covered", hint = "use RUNWRAP_DATABASE_URL_FILE instead";
-            "`ps` shows the value of --database-url: {error}");
+        log::warn!(event = "url_not_covered", hint = UNCOVERED_HINT; "{}", uncovered(&error));
     }
+}
+
+fn uncovered(error: &io::Error) -> String {
+    format!("`ps` shows the value of --database-url: {error}")
 }

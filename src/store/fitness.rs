@@ -39,8 +39,13 @@ pub struct Unfit {
     /// SQL for the owner of the table, or an advice.
     pub repair: String,
     pub(super) is_sql: bool,
-    /// The column that a run can give a value by `--set`: it is no reason for a run that does.
-    pub(super) settable: Option<String>,
+}
+
+impl Unfit {
+    /// Whether the role lacks a right.
+    pub fn is_right(&self) -> bool {
+        self.is_sql && self.repair.starts_with("GRANT ")
+    }
 }
 
 /// A value that a column does not take.
@@ -78,9 +83,11 @@ pub(super) fn probes(facts: &Facts) -> Vec<Probe> {
     words.chain(SAMPLES).filter_map(of).collect()
 }
 
-/// Whether [`findings`] depends on whether runs use the table: a column that each run may fill with `--set` is none then.
-pub(super) fn depends_on_use(facts: &Facts) -> bool {
-    facts.columns.iter().any(|column| !column.is_filled_by_runs() && is_settable(column))
+/// The columns that each run must fill with `--set`, save those in `set`. If there are any, [`findings`] depends on whether runs use
+/// the table: such a column is none then.
+pub(super) fn left_to_set(facts: &Facts, set: &[String]) -> Vec<String> {
+    let needed = facts.columns.iter().filter(|column| !column.is_filled_by_runs() && is_settable(column));
+    needed.map(|column| column.name.clone()).filter(|name| !set.contains(name)).collect()
 }
 
 /// The findings about the tables of `facts`, whose user's table is `table` in statements. `in_use`: runs have their records in it.
@@ -132,7 +139,7 @@ impl Finder<'_> {
         let sql = fill(section(self.dialect, name), &[&table, tokens].concat());
         let is_grant = name.starts_with("grant");
         let is_sql = !sql.is_empty() && (is_grant || !self.facts.is_view());
-        Unfit { detail, repair: if is_sql { sql } else { advice.to_owned() }, is_sql, settable: None }
+        Unfit { detail, repair: if is_sql { sql } else { advice.to_owned() }, is_sql }
     }
 
     fn usage(&self) -> Vec<Unfit> {
@@ -171,7 +178,7 @@ impl Finder<'_> {
             match column {
                 Some(column) if column.is_computed => {
                     let detail = format!("column {name}: the database computes it, and a run cannot write it");
-                    Some(Unfit { detail, repair: advice.to_owned(), is_sql: false, settable: None })
+                    Some(Unfit { detail, repair: advice.to_owned(), is_sql: false })
                 }
                 Some(_) => None,
                 None => {
@@ -210,7 +217,7 @@ impl Finder<'_> {
                 fill(section(self.dialect, "add_label"), &[("{enum}", label.as_str()), ("{word}", &literal(word))])
             });
             let sql = statements.collect::<Vec<_>>().join("\n");
-            return Unfit { detail, is_sql: !sql.is_empty(), repair: sql, settable: None };
+            return Unfit { detail, is_sql: !sql.is_empty(), repair: sql };
         }
         let counts = name == "train_duration" && (INTEGERS.contains(&kind.as_str()) || kind.starts_with("numeric"));
         let kind = if counts { "bigint" } else { "text" };
@@ -247,13 +254,12 @@ impl Finder<'_> {
         let set = format!("give each run --set {name}=VALUE, or let the column be NULL or have a default");
         let advice = if is_settable(column) { set } else { "let the column be NULL, or give it a default".to_owned() };
         if name != "id" {
-            let settable = is_settable(column).then(|| name.clone());
-            return Unfit { settable, ..self.repaired(detail, "drop_not_null", &borrowed(&tokens), &advice) };
+            return self.repaired(detail, "drop_not_null", &borrowed(&tokens), &advice);
         }
         if INTEGERS.contains(&column.kind.as_str()) {
             return self.repaired(detail, "number_ids", &borrowed(&tokens), &advice);
         }
-        Unfit { detail, repair: advice, is_sql: false, settable: None }
+        Unfit { detail, repair: advice, is_sql: false }
     }
 
     /// Rights on the columns that a run reads and writes: a grant on the table, if no column has the right.
@@ -301,7 +307,6 @@ impl Finder<'_> {
             detail: format!("the view {} takes no {verb}", self.table),
             repair: format!("give the view an INSTEAD OF {verb} trigger, or make it a view of one table"),
             is_sql: false,
-            settable: None,
         });
         found.collect()
     }
@@ -313,7 +318,6 @@ impl Finder<'_> {
             detail: format!("column id: the trigger {} returns no row, and a new record gets no id", trigger.name),
             repair: format!("let the function {} return NEW", trigger.function),
             is_sql: false,
-            settable: None,
         });
         found.collect()
     }

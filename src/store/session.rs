@@ -86,6 +86,11 @@ pub(super) trait Session: Send {
     /// The database in messages, such as `sqlite:/data/runs.db`. Never a password.
     fn name(&self) -> &str;
 
+    /// The protocol and the cipher of an encrypted connection.
+    fn encryption(&self) -> Option<&str> {
+        None
+    }
+
     /// Begins a transaction with its bounds, and runs its first statement in the same round trip.
     fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure>;
 

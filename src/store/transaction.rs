@@ -26,6 +26,8 @@ pub(super) enum Nesting {
     None,
     /// The next transaction begins a rehearsal.
     Announced,
+    /// Within a rehearsal: each transaction is a savepoint in it.
+    Rehearsal,
     /// Within an outer transaction: each further one is a savepoint in it.
     Open,
 }
@@ -163,7 +165,7 @@ impl Store {
                 }
                 made => made?,
             };
-            if made > 0 && !shape.has_table() {
+            if made > 0 && !shape.has_table() && self.nesting != Nesting::Rehearsal {
                 let message = format!("made table {} in {}", shape.table, self.session.name());
                 let level = if in_use { log::Level::Warn } else { log::Level::Info };
                 log::log!(level, event = "table_made"; "{message}");
@@ -236,7 +238,7 @@ impl Store {
         }
         if self.nesting == Nesting::Announced {
             self.session.begin(Access::Rehearse, None)?;
-            self.nesting = Nesting::Open;
+            self.nesting = Nesting::Rehearsal;
         }
         self.session.script("SAVEPOINT step")?;
         rows_of(self.session.as_mut(), first)
@@ -246,7 +248,7 @@ impl Store {
     pub(super) fn end_transaction<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         let (commit, roll_back) = match self.nesting {
             Nesting::None => (COMMIT, "ROLLBACK"),
-            Nesting::Announced | Nesting::Open => {
+            Nesting::Announced | Nesting::Rehearsal | Nesting::Open => {
                 ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             }
         };

@@ -9,6 +9,7 @@ mod chaos;
 mod checking;
 mod container;
 mod database_faults;
+mod doctor;
 mod door;
 mod finalizing;
 mod flooding;

@@ -32,6 +32,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/postgres/migrate.sql"),
         include_str!("../../../sql/postgres/series.sql"),
         include_str!("../../../sql/postgres/fitness.sql"),
+        include_str!("../../../sql/postgres/doctor.sql"),
         include_str!("../../../sql/postgres/repair.sql"),
     ],
     migrations: &[
@@ -137,6 +138,8 @@ pub(super) struct PostgresSession {
     client: Client,
     server: Server,
     timeout_ms: u128,
+    /// The protocol and the cipher of TLS.
+    encryption: Option<String>,
 }
 
 impl PostgresSession {
@@ -147,9 +150,9 @@ impl PostgresSession {
         statement_timeout: Duration,
         answer_bytes_max: usize,
     ) -> Result<Self, StoreError> {
-        let (client, server) = connect::connect(target, attempt, answer_bytes_max)?;
+        let (client, server, encryption) = connect::connect(target, attempt, answer_bytes_max)?;
         let timeout_ms = statement_timeout.as_millis().clamp(2, i32::MAX as u128);
-        Ok(Self { client, server, timeout_ms })
+        Ok(Self { client, server, timeout_ms, encryption })
     }
 
     fn failure(&self, error: &postgres::Error) -> Failure {
@@ -193,6 +196,10 @@ impl Session for PostgresSession {
 
     fn name(&self) -> &str {
         self.server.name()
+    }
+
+    fn encryption(&self) -> Option<&str> {
+        self.encryption.as_deref()
     }
 
     fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {

@@ -29,6 +29,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/sqlite/migrate.sql"),
         include_str!("../../../sql/sqlite/series.sql"),
         include_str!("../../../sql/sqlite/fitness.sql"),
+        include_str!("../../../sql/sqlite/doctor.sql"),
     ],
     migrations: &[
         migration(1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
