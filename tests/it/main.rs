@@ -19,6 +19,7 @@ mod libpq;
 mod logging;
 mod owners;
 mod readme;
+mod recipes;
 mod refusing;
 mod run;
 mod signals;
