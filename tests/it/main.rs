@@ -21,6 +21,7 @@ mod logging;
 mod looking;
 mod owners;
 mod readme;
+mod recipes;
 mod refusing;
 mod run;
 mod signals;
