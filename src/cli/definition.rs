@@ -36,7 +36,7 @@ pub(super) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Runs a training command and keeps one database record of it, whatever ends the run")
         .override_usage(help::USAGE)
-        .after_help(help::AFTER)
+        .after_help(help::after())
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
@@ -145,7 +145,7 @@ fn report(verb: Command) -> Command {
 
 fn completions(verb: Command) -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(clap_complete::Shell));
-    verb.arg(shell)
+    verb.arg(shell.help("The shell that reads the script"))
 }
 
 /// Adds the options that `verb` takes from the table.

@@ -1,8 +1,9 @@
-//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `usage` explains errors. Must not
-//! touch the system; `config` reads the values of options.
+//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `usage` explains errors, `man`
+//! renders the manual pages. Must not touch the system; `config` reads the values of options.
 
 mod definition;
 mod help;
+mod man;
 mod usage;
 
 use std::ffi::OsString;
@@ -17,7 +18,7 @@ use crate::store::Filter;
 /// The program ends without an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EarlyExit {
-    /// Help, the version or a completion script, for stdout.
+    /// Help, the version, a manual page or a completion script, for stdout.
     Output(String),
     /// An error of the command line.
     Usage { message: String, hint: String },
@@ -45,6 +46,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     if arguments.get(1).is_some_and(|word| word == "help") && arguments.len() <= 3 {
         arguments.remove(1);
         arguments.push(OsString::from("--help"));
+    }
+    // `man [VERB]` prints a manual page, for packages. No verb, for the same reason.
+    if let [_program, man, verb @ ..] = arguments.as_slice()
+        && man == "man"
+        && verb.len() <= 1
+    {
+        return Err(match man::page(verb.first().map(|verb| verb.to_string_lossy()).as_deref()) {
+            Ok(page) => EarlyExit::Output(page),
+            Err(error) => error,
+        });
     }
     let matches = definition::command().try_get_matches_from(&arguments).map_err(|error| {
         if error.use_stderr() {

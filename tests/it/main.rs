@@ -17,6 +17,7 @@ mod inject;
 mod kill;
 mod libpq;
 mod logging;
+mod manual;
 mod owners;
 mod readme;
 mod refusing;
