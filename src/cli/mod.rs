@@ -1,6 +1,8 @@
 //! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `usage` explains errors, `man`
-//! renders the manual pages. Must not touch the system; `config` reads the values of options.
+//! renders the manual pages, `completions` makes the scripts for shells. Must not touch the system; `config` reads the
+//! values of options.
 
+mod completions;
 mod definition;
 mod help;
 mod man;
@@ -155,16 +157,11 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             model_path: text("model-path"),
             error: text("error"),
         }),
-        _ => return Err(EarlyExit::Output(completions(own))),
+        _ => {
+            let shell = own.get_one("shell").copied();
+            return Err(EarlyExit::Output(shell.map(completions::script).unwrap_or_default()));
+        }
     })
-}
-
-fn completions(own: &ArgMatches) -> String {
-    let mut script = Vec::new();
-    if let Some(shell) = own.get_one::<clap_complete::Shell>("shell") {
-        clap_complete::generate(*shell, &mut definition::command(), "runwrap", &mut script);
-    }
-    String::from_utf8_lossy(&script).into_owned()
 }
 
 #[cfg(test)]

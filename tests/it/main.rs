@@ -7,6 +7,7 @@
 
 mod chaos;
 mod checking;
+mod completing;
 mod container;
 mod database_faults;
 mod door;
