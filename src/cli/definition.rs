@@ -18,6 +18,17 @@ use super::help;
 
 const DATABASE_VERBS: [&str; 8] = ["list", "show", "diff", "note", "check", "recover", "finalize", "migrate"];
 
+/// For `--version`; `-V` prints the first line.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("RUNWRAP_BUILD_COMMIT"),
+    "\ntarget: ",
+    env!("RUNWRAP_BUILD_TARGET"),
+    "\nlibc: ",
+    env!("RUNWRAP_BUILD_LIBC"),
+);
+
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
     row.in_verbs && DATABASE_VERBS.contains(&verb)
 }
@@ -39,6 +50,7 @@ pub(super) fn without_trainer() -> Command {
     let verb = |name, about, arguments: fn(Command) -> Command| Command::new(name).about(about).defer(arguments);
     Command::new("runwrap")
         .version(env!("CARGO_PKG_VERSION"))
+        .long_version(VERSION)
         .about("Runs a training command and keeps one database record of it, whatever ends the run")
         .override_usage(help::USAGE)
         .after_help(help::after())

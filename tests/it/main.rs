@@ -28,3 +28,4 @@ mod state_directory;
 mod store;
 mod support;
 mod verbs;
+mod version;
