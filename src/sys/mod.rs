@@ -17,6 +17,7 @@ pub mod interpreter;
 pub mod leftovers;
 pub mod link;
 pub mod lock;
+pub mod memory_file;
 pub mod openssl;
 pub mod pidfd;
 pub mod poll;
