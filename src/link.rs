@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::config::{DatabaseTarget, any_path};
 use crate::record::{Begun, RunId};
-use crate::sys::fs::{memory_file, read_from_start};
+use crate::sys::fs::read_from_start;
+use crate::sys::memory_file::memory_file;
 
 pub use crate::sys::link::{Link, Message};
 
@@ -73,7 +74,7 @@ pub struct KeeperConfig {
 impl KeeperConfig {
     /// Writes the config to a memory file.
     pub fn write(&self) -> io::Result<File> {
-        memory_file("runwrap-config", &serde_json::to_vec(self)?)
+        memory_file(c"runwrap-config", &serde_json::to_vec(self)?)
     }
 
     /// Reads the config from its start.

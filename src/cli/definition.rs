@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Arg, ArgAction, ArgGroup, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, Command, ValueHint, value_parser};
 use serde_json::{Map, Number, Value};
 
 use crate::commands::Since;
@@ -20,12 +20,22 @@ use super::help;
 
 const DATABASE_VERBS: [&str; 8] = ["list", "show", "diff", "note", "check", "recover", "finalize", "migrate"];
 
+/// For `--version`; `-V` prints the first line.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("RUNWRAP_BUILD_COMMIT"),
+    "\ntarget: ",
+    env!("RUNWRAP_BUILD_TARGET"),
+    "\nlibc: ",
+    env!("RUNWRAP_BUILD_LIBC"),
+);
+
 /// `doctor` takes every option: it examines what a run with these options would meet.
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
     verb == "doctor" || (row.in_verbs && DATABASE_VERBS.contains(&verb))
 }
 
-/// Describes the arguments of a verb only once it was typed, or its help is asked for: a run must not pay for them.
 pub(super) fn command() -> Command {
     let trainer = Arg::new("command")
         .value_name("COMMAND")
@@ -34,16 +44,22 @@ pub(super) fn command() -> Command {
         .num_args(1..)
         .value_parser(value_parser!(OsString))
         .help("The command to run, with its arguments");
+    without_trainer().arg(trainer)
+}
+
+/// Without the trainer's command: clap_complete's script for zsh offers no verb where there is a positional argument.
+/// Describes the arguments of a verb only once it was typed, or its help is asked for: a run must not pay for them.
+pub(super) fn without_trainer() -> Command {
     let verb = |name, about, arguments: fn(Command) -> Command| Command::new(name).about(about).defer(arguments);
     Command::new("runwrap")
         .version(env!("CARGO_PKG_VERSION"))
+        .long_version(VERSION)
         .about("Runs a training command and keeps one database record of it, whatever ends the run")
         .override_usage(help::USAGE)
-        .after_help(help::AFTER)
+        .after_help(help::after())
         .subcommand_negates_reqs(true)
         .disable_help_subcommand(true)
         .args(OPTIONS.into_iter().filter_map(flag))
-        .arg(trainer)
         .subcommands([
             verb("list", "List the records, newest first", list),
             verb("show", "Show everything known of one record", show),
@@ -174,7 +190,7 @@ fn report(verb: Command) -> Command {
 
 fn completions(verb: Command) -> Command {
     let shell = Arg::new("shell").value_name("SHELL").required(true).value_parser(value_parser!(clap_complete::Shell));
-    verb.arg(shell)
+    verb.arg(shell.help("The shell that reads the script"))
 }
 
 /// Adds the options that `verb` takes from the table.
@@ -185,7 +201,8 @@ fn database(verb: Command) -> Command {
 
 fn value(long: &'static str, value_name: &'static str, help: &'static str) -> Arg {
     let lossy = OsStringValueParser::new().map(|text| text.to_string_lossy().into_owned());
-    Arg::new(long).long(long).value_name(value_name).value_parser(lossy).help(help)
+    let hint = if value_name == "PATH" { ValueHint::AnyPath } else { ValueHint::Other };
+    Arg::new(long).long(long).value_name(value_name).value_hint(hint).value_parser(lossy).help(help)
 }
 
 fn format(help: &'static str) -> Arg {
@@ -215,7 +232,7 @@ fn id() -> Arg {
 }
 
 fn id_named(name: &'static str) -> Arg {
-    Arg::new(name).value_name("ID").required(true).allow_negative_numbers(true)
+    Arg::new(name).value_name("ID").value_hint(ValueHint::Other).required(true).allow_negative_numbers(true)
 }
 
 fn json() -> Arg {
@@ -229,13 +246,18 @@ fn flag(row: &'static OptionRow) -> Option<Arg> {
     let variable = row.variable.map(|variable| format!(" [env:{variable}]"));
     let help: String = [Some(row.help.to_owned()), default, variable].into_iter().flatten().collect();
     let arg = Arg::new(row.key).long(long).short(row.short).help_heading(row.heading).help(help);
+    let hint = match (row.kind, row.value_name) {
+        (OptionKind::Path, "DIR") => ValueHint::DirPath,
+        (OptionKind::Path, _) => ValueHint::AnyPath,
+        _ => ValueHint::Other,
+    };
     let arg = arg.value_parser(value_parser!(OsString));
     Some(match row.kind {
         OptionKind::Switch => {
             arg.action(ArgAction::Set).num_args(0).default_missing_value("true").overrides_with(row.key)
         }
         OptionKind::Choice => {
-            let arg = arg.value_name(row.value_name).action(ArgAction::Append);
+            let arg = arg.value_name(row.value_name).value_hint(hint).action(ArgAction::Append);
             arg.num_args(0..=1).require_equals(true).default_missing_value("true")
         }
         OptionKind::Text
@@ -244,7 +266,7 @@ fn flag(row: &'static OptionRow) -> Option<Arg> {
         | OptionKind::Bytes
         | OptionKind::Count
         | OptionKind::Secret
-        | OptionKind::Repeated => arg.value_name(row.value_name).action(ArgAction::Append),
+        | OptionKind::Repeated => arg.value_name(row.value_name).value_hint(hint).action(ArgAction::Append),
     })
 }
 

@@ -1,8 +1,11 @@
-//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `usage` explains errors. Must not
-//! touch the system; `config` reads the values of options.
+//! The command line: from words to an [`Invocation`]. `definition` describes it to clap, `usage` explains errors, `man`
+//! renders the manual pages, `completions` makes the scripts for shells. Must not touch the system; `config` reads the
+//! values of options.
 
+mod completions;
 mod definition;
 mod help;
+mod man;
 mod usage;
 
 use std::ffi::OsString;
@@ -21,7 +24,7 @@ use crate::store::Filter;
 /// The program ends without an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EarlyExit {
-    /// Help, the version or a completion script, for stdout.
+    /// Help, the version, a manual page or a completion script, for stdout.
     Output(String),
     /// An error of the command line.
     Usage { message: String, hint: String },
@@ -49,6 +52,16 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     if arguments.get(1).is_some_and(|word| word == "help") && arguments.len() <= 3 {
         arguments.remove(1);
         arguments.push(OsString::from("--help"));
+    }
+    // `man [VERB]` prints a manual page, for packages. No verb, for the same reason.
+    if let [_program, man, verb @ ..] = arguments.as_slice()
+        && man == "man"
+        && verb.len() <= 1
+    {
+        return Err(match man::page(verb.first().map(|verb| verb.to_string_lossy()).as_deref()) {
+            Ok(page) => EarlyExit::Output(page),
+            Err(error) => error,
+        });
     }
     let matches = definition::command().try_get_matches_from(&arguments).map_err(|error| {
         if error.use_stderr() {
@@ -184,16 +197,11 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             model_path: text("model-path"),
             error: text("error"),
         }),
-        _ => return Err(EarlyExit::Output(completions(own))),
+        _ => {
+            let shell = own.get_one("shell").copied();
+            return Err(EarlyExit::Output(shell.map(completions::script).unwrap_or_default()));
+        }
     })
-}
-
-fn completions(own: &ArgMatches) -> String {
-    let mut script = Vec::new();
-    if let Some(shell) = own.get_one::<clap_complete::Shell>("shell") {
-        clap_complete::generate(*shell, &mut definition::command(), "runwrap", &mut script);
-    }
-    String::from_utf8_lossy(&script).into_owned()
 }
 
 #[cfg(test)]

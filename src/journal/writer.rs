@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::line::encode;
 use super::{Begin, Home, JournalEntry, RunDirectory, RunEvent, RunState};
+use crate::sys::memory_file::memory_file;
 use crate::sys::{clock, failpoint, fs};
 
 /// The files that a journal uses on disk. The second may fail as the first did.
@@ -59,7 +60,7 @@ impl JournalFile {
         match directory.map(|directory| new_file(directory, number, bytes)) {
             Some(Ok(file)) => (Self { file: Some(Arc::new(file)), medium: Medium::Disk, number }, None),
             failed => {
-                let file = fs::memory_file("runwrap-journal", bytes)
+                let file = memory_file(c"runwrap-journal", bytes)
                     .inspect_err(|error| log::info!(event = "no_memory_file", error:%; ""));
                 let file = file.ok().map(Arc::new);
                 (Self { file, medium: Medium::Memory, number }, failed.and_then(Result::err))

@@ -1,5 +1,5 @@
 //! Files that no other user can write or redirect: opened relative to a checked directory, without following symbolic
-//! links, owner only. Also memory files, for secrets that must not reach a disk.
+//! links, owner only.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File};
@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime};
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, fchmod, fstatat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
@@ -258,13 +257,6 @@ pub fn append_to_plain(path: &Path) -> io::Result<File> {
 /// Marks `file` as changed now, by the clock of its file system.
 pub fn touch(file: &File) -> io::Result<()> {
     Ok(futimens(file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?)
-}
-
-/// A file in memory (memfd) with `content`, close-on-exec.
-pub fn memory_file(name: &str, content: &[u8]) -> io::Result<File> {
-    let file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
-    file.write_all_at(content, 0)?;
-    Ok(file)
 }
 
 fn names_in(directory: &mut Dir) -> io::Result<Vec<OsString>> {

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod link;
 pub mod lock;
 pub mod lock_trial;
+pub mod memory_file;
 pub mod openssl;
 pub mod pidfd;
 pub mod poll;

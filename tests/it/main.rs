@@ -7,6 +7,7 @@
 
 mod chaos;
 mod checking;
+mod completing;
 mod container;
 mod database_faults;
 mod doctor;
@@ -19,6 +20,7 @@ mod kill;
 mod libpq;
 mod logging;
 mod looking;
+mod manual;
 mod owners;
 mod readme;
 mod recipes;
@@ -30,3 +32,4 @@ mod store;
 mod support;
 mod unfit;
 mod verbs;
+mod version;

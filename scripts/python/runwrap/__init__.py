@@ -1,0 +1,1 @@
+"""The program runwrap, installed by pip. The module starts it: python -m runwrap -- python train.py"""

@@ -1,0 +1,178 @@
+//! The texts of each verb's manual page that are not in its definition.
+
+use crate::cli::help::Rows;
+
+pub(super) struct Manual {
+    pub(super) verb: &'static str,
+    /// Paragraphs after the one sentence of the help.
+    pub(super) description: &'static [&'static str],
+    pub(super) statuses: Rows,
+    pub(super) examples: Rows,
+    /// Other verbs.
+    pub(super) see_also: &'static [&'static str],
+    /// Beside those of the options.
+    pub(super) variables: Rows,
+    /// Only of a verb without options of the table.
+    pub(super) files: Rows,
+}
+
+const FAILED: (&str, &str) = ("125", "The verb failed, the database did not answer, or the usage was wrong.");
+const NO_RECORD: (&str, &str) = ("1", "There is no such record.");
+
+/// Of a verb without an entry: the test of the pages refuses it.
+pub(super) const UNKNOWN: Manual = Manual {
+    verb: "",
+    description: &[],
+    statuses: &[("0", "Success."), FAILED],
+    examples: &[],
+    see_also: &[],
+    variables: &[],
+    files: &[],
+};
+
+pub(super) const VERBS: &[Manual] = &[
+    Manual {
+        verb: "list",
+        description: &[
+            "All times are in UTC. A running record shows the age of its last heartbeat. A run inside a run is marked.",
+        ],
+        statuses: &[("0", "The records were printed, also if there are none."), FAILED],
+        examples: &[
+            ("runwrap list --status failed --name resnet --limit 20", "The newest failed runs of one name."),
+            ("runwrap list --tag reviewed --json", "The records with a tag, as an array of JSON objects."),
+        ],
+        see_also: &["show", "diff"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "show",
+        description: &[
+            "ID is the id of a record or of a run. The attempts of the same job and the runs inside this run are listed.",
+        ],
+        statuses: &[("0", "The record was printed."), NO_RECORD, FAILED],
+        examples: &[("runwrap show 30", ""), ("runwrap show 30 --json", "One flat JSON object.")],
+        see_also: &["list", "diff"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "diff",
+        description: &[
+            "Compares command, context, tags, metrics, duration, memory and further columns, without ids and times.",
+        ],
+        statuses: &[("0", "The differences were printed, also if there are none."), NO_RECORD, FAILED],
+        examples: &[("runwrap diff 29 30", "")],
+        see_also: &["list", "show"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "note",
+        description: &["Works for each record of the table, also for one that no run of runwrap watches."],
+        statuses: &[("0", "The note was written."), NO_RECORD, FAILED],
+        examples: &[(
+            "runwrap note 30 \"diverged after the learning rate was raised\" --tag reviewed --untag todo",
+            "Adds a text and a tag, and removes a tag.",
+        )],
+        see_also: &["show", "finalize"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "check",
+        description: &[
+            "Reads each record, and the journals in the state directory. Prints each finding and its repair. With --fix it \
+             repairs values that follow from the record itself: an end from start and duration, a duration from start and end.",
+        ],
+        statuses: &[("0", "There is no finding."), ("1", "There is at least one finding."), FAILED],
+        examples: &[("runwrap check --live", "Reads only the runs without an end, and the journals.")],
+        see_also: &["recover", "finalize", "migrate"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "recover",
+        description: &[
+            "Delivers the journals that earlier runs left in the state directory. Then it ends the records of runs on any host \
+             that sent no heartbeat within their lease: failed, with the reason lost. If such a run is alive, or its journal is \
+             found, the true state replaces the presumed one.",
+            "With --stuck-after it also ends records in training that no runwrap watches and that showed no sign of life for this \
+             time: failed, with the reason stuck.",
+            "Any number of recoveries at once repair each record once. A journal is delivered only to its own database; if only \
+             the address of the database has changed, --from names the former one.",
+        ],
+        statuses: &[
+            ("0", "All that could be delivered or ended was; with --every, also after SIGTERM."),
+            (
+                "125",
+                "A journal or record is left because of an error, the database did not answer, or the usage was wrong.",
+            ),
+        ],
+        examples: &[
+            ("runwrap recover --stuck-after 24h --dry-run", "Prints the changes and makes none."),
+            ("runwrap recover --every 1m --stuck-after 24h", "As a service: repeats until SIGTERM."),
+        ],
+        see_also: &["check", "finalize"],
+        variables: &[(
+            "NOTIFY_SOCKET, WATCHDOG_USEC",
+            "Set by systemd. With --every, readiness and each round are reported to it.",
+        )],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "finalize",
+        description: &[
+            "Works for each record of the table, also for one that no run of runwrap watches. Without --ended-at a known end \
+             stays; if there is none, the last sign of life becomes the end. An end that is not presumed is changed only with \
+             --force. The operator, the time and the previous values are kept in runwrap_runs (context, key finalized).",
+        ],
+        statuses: &[
+            ("0", "The record has its end."),
+            ("1", "There is no such record, or it has an end already."),
+            FAILED,
+        ],
+        examples: &[(
+            "runwrap finalize 30 --status completed --ended-at 2025-11-27T01:20:52Z --reason \"its log says so\"",
+            "",
+        )],
+        see_also: &["show", "check", "recover"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "report",
+        description: &[
+            "For programs that cannot append a line of JSON to the file themselves. The values reach the record at the next \
+             heartbeat, and are kept whatever ends the run. For each metric the last value counts.",
+        ],
+        statuses: &[
+            ("0", "The line was written."),
+            ("125", "There is no run, the line was refused, or the usage was wrong."),
+        ],
+        examples: &[("runwrap report --metric loss=0.12 --step 120 --model-path out/model.pt", "")],
+        see_also: &["show"],
+        variables: &[("RUNWRAP_REPORT", "The path of the file. runwrap sets it for the command.")],
+        files: &[("$RUNWRAP_REPORT", "The lines reported so far. The file is removed when the run has ended.")],
+    },
+    Manual {
+        verb: "migrate",
+        description: &[
+            "A run does the same at its first use of a database, except with --no-migrate. The table of the records is never \
+             altered: columns and rights that are missing there are named, with the SQL that adds them.",
+        ],
+        statuses: &[("0", "The tables are up to date, or the missing SQL was printed."), FAILED],
+        examples: &[("runwrap migrate --print", "The SQL for an administrator.")],
+        see_also: &["check"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "completions",
+        description: &["The packages install the scripts for bash, zsh and fish."],
+        statuses: &[("0", "The script was printed."), ("125", "The usage was wrong.")],
+        examples: &[
+            ("source <(runwrap completions bash)", "For this bash."),
+            ("runwrap completions fish > ~/.config/fish/completions/runwrap.fish", "For each fish of this user."),
+        ],
+        files: &[
+            ("/usr/share/bash-completion/completions/runwrap", "The script for bash."),
+            ("/usr/share/zsh/vendor-completions/_runwrap", "The script for zsh."),
+            ("/usr/share/fish/vendor_completions.d/runwrap.fish", "The script for fish."),
+        ],
+        ..UNKNOWN
+    },
+];
