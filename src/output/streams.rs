@@ -18,7 +18,7 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     write_until_closed(&mut io::stdout().lock(), text)
 }
 
-/// As [`print`]; on a terminal without characters that would control it.
+/// As [`print()`]; on a terminal without characters that would control it.
 ///
 /// # Errors
 /// As there.

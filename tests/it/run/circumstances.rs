@@ -207,7 +207,8 @@ fn diff_shows_the_values_in_which_two_records_differ() {
     let site = Site::sqlite();
     let runwrap = env!("CARGO_BIN_EXE_runwrap");
     for (tag, loss) in [("lr=1", "0.5"), ("lr=2", "0.25")] {
-        let script = format!("{runwrap} report --metric loss={loss} --metric same=1");
+        let script =
+            format!("{runwrap} report --metric loss=0.125; {runwrap} report --metric loss={loss} --metric same=1");
         assert!(site.run(&["-n", "a", "--tag", tag], &script).status.success());
     }
     let run_id = site.records()[0]["run_id"].as_str().unwrap().to_owned();
@@ -217,6 +218,7 @@ fn diff_shows_the_values_in_which_two_records_differ() {
     let value = |key: &str| found.iter().find(|found| found["key"] == key).map(|found| found["values"].clone());
     assert_eq!(value("tags.lr"), Some(json!(["1", "2"])));
     assert_eq!(value("train_metrics.loss"), Some(json!([0.5, 0.25])));
+    assert_eq!((value("lowest.loss"), value("highest.loss")), (None, Some(json!([0.5, 0.25]))));
     assert_eq!(
         (value("train_metrics.same"), value("name"), value("id"), value("train_start_time")),
         (None, None, None, None)
