@@ -69,6 +69,10 @@ pub struct KeeperConfig {
     pub start_timeout: Duration,
     /// How long the supervisor waits for the end's delivery.
     pub finish_timeout: Duration,
+    /// The command that runs after an end was delivered, and the directory in which it runs.
+    pub on_finish: Option<String>,
+    #[serde(with = "any_path")]
+    pub directory: PathBuf,
 }
 
 impl KeeperConfig {
@@ -118,6 +122,8 @@ pub enum ToSupervisor {
     Answered,
     /// The database accepts the record again, after a `Failed`.
     Restored,
+    /// The database has the end, and the command of `--on-finish` still runs.
+    Ended,
     /// A message for the user.
     Notice {
         #[serde(serialize_with = "shortened")]

@@ -54,3 +54,13 @@ WHERE record_table = $1
     AND run_id <> CAST($3 AS uuid)
 ORDER BY run_id
 LIMIT 1
+
+-- name: claim_end
+-- Nought rows: another process has claimed it, or the run goes on. {condition} is about an end that is not new.
+UPDATE {schema}.runwrap_runs
+SET
+    notified_at = clock_timestamp()
+WHERE record_table = $1
+    AND run_id = $2
+    AND reason IS NOT NULL
+    AND {condition}

@@ -67,3 +67,13 @@ WHERE record_table = $1
     AND run_id <> $3
 ORDER BY run_id
 LIMIT 1
+
+-- name: claim_end
+-- Nought rows: another process has claimed it, or the run goes on. {condition} is about an end that is not new.
+UPDATE runwrap_runs
+SET
+    notified_at = strftime('%Y-%m-%d %H:%M:%f', 'now')
+WHERE record_table = $1
+    AND run_id = $2
+    AND reason IS NOT NULL
+    AND {condition}

@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::commands::Since;
 use crate::commands::{ColorChoice, Format};
-use crate::config::options::{OPTIONS, OptionKind, OptionRow};
+use crate::config::options::{self, OPTIONS, OptionKind, OptionRow};
 use crate::config::{read_duration, read_tags};
 use crate::libpq::{InvalidValue, refuse};
 use crate::record::{Reason, Status, parse_metrics, read_instant};
@@ -33,7 +33,8 @@ const VERSION: &str = concat!(
 
 /// `doctor` takes every option: it examines what a run with these options would meet.
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
-    verb == "doctor" || (row.in_verbs && DATABASE_VERBS.contains(&verb))
+    let ends = verb == "recover" && row.key == options::ON_FINISH.key;
+    verb == "doctor" || ends || (row.in_verbs && DATABASE_VERBS.contains(&verb))
 }
 
 pub(super) fn command() -> Command {
@@ -69,11 +70,9 @@ pub(super) fn without_trainer() -> Command {
             }),
             verb("note", "Add a text or tags to a record, whether a run watches it or not", note),
             verb("check", "Report inconsistent records and how to repair them; exit 1 if there are any", check),
-            verb(
-                "doctor",
-                "Examine all that a run depends on, and rehearse one; exit 1 if it would lose a promise",
-                |verb| database(verb).arg(json()),
-            ),
+            verb("doctor", "Examine what a run depends on, and rehearse one; exit 1 if it would fail", |verb| {
+                database(verb).arg(json())
+            }),
             verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
             verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),

@@ -14,12 +14,13 @@ use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
 use crate::delivery::{
-    Backlog, DeadRun, Delivery, Destination, Operator, Outcome, RoundEnd, Schedule, Silent, doubt, journaled,
+    Backlog, DeadRun, Delivery, Destination, ON_FINISH_LIMIT, Operator, Outcome, RoundEnd, Schedule, Silent, doubt,
+    journaled, run_on_finish,
 };
 use crate::output;
-use crate::record::Applied;
+use crate::record::{Applied, RunId};
 use crate::store::attempt::Keep;
-use crate::store::{Decided, Store, StoreError};
+use crate::store::{Decided, RecordView, Store, StoreError};
 
 /// The number of messages about journals that a service remembers, so that none is repeated at every round.
 const NAMED_MAX: usize = 1000;
@@ -74,6 +75,7 @@ impl Operator for Recovery<'_> {
 
     fn deliver(&mut self, name: &OsStr, run: &DeadRun, delivery: Delivery, _failures: u32) -> Outcome {
         let run_id = run.state.begin.run.run_id;
+        let delivery = delivery.claiming(self.claims());
         // The journal names its table, which need not be the one of the settings.
         let ended = self.ask(run.state.table(), "deliver a run", move |store| {
             let before = store.show(&run_id.to_string())?;
@@ -86,11 +88,12 @@ impl Operator for Recovery<'_> {
                 });
             }
             let applied = if delivered.ended { Applied::Written } else { Applied::Kept };
-            Ok(Decided { applied, before, after: store.show(&run_id.to_string())? })
+            Ok((Decided { applied, before, after: store.show(&run_id.to_string())? }, delivered.finished))
         });
         match ended {
-            Ok(Decided { applied: Applied::Kept, .. }) => Outcome::Alive,
-            Ok(repaired) => {
+            Ok((Decided { applied: Applied::Kept, .. }, _)) => Outcome::Alive,
+            Ok((repaired, finished)) => {
+                self.on_finish(finished);
                 if !self.args.dry_run {
                     log::info!(event = "recovered", run_id:%; "");
                 }
@@ -180,6 +183,18 @@ impl Recovery<'_> {
         self.round.left += 1;
     }
 
+    /// Whether this recovery runs a command for each end.
+    fn claims(&self) -> bool {
+        self.settings.on_finish.is_some() && !self.args.dry_run
+    }
+
+    fn on_finish(&self, finished: Option<RecordView>) {
+        if let (Some(command), Some(record)) = (&self.settings.on_finish, finished) {
+            let directory = std::env::current_dir().unwrap_or_default();
+            run_on_finish(command, &directory, &record, ON_FINISH_LIMIT);
+        }
+    }
+
     /// The log level of an error: a service reports each one once.
     fn level(&mut self, error: &str) -> log::Level {
         let is_new = self.service.as_mut().is_none_or(|service| service.is_new(error));
@@ -225,8 +240,17 @@ impl Recovery<'_> {
                 break;
             }
             let (event, what) = record.describe();
-            match self.ask(&self.settings.table, purpose, move |store| record.end(store)) {
-                Ok(ended) if ended.applied == Applied::Written => {
+            let claims = self.claims();
+            let ended = self.ask(&self.settings.table, purpose, move |store| {
+                let ended = record.end(store)?;
+                let run_id =
+                    ended.after.as_ref().filter(|_| claims && ended.applied == Applied::Written).and_then(run_id_of);
+                let finished = run_id.and_then(|run_id| store.claim_end(run_id, true));
+                Ok((ended, finished))
+            });
+            match ended {
+                Ok((ended, finished)) if ended.applied == Applied::Written => {
+                    self.on_finish(finished);
                     if !self.args.dry_run {
                         log::info!(event, what; "");
                     }
@@ -262,4 +286,9 @@ impl Recovery<'_> {
             work(store)
         })
     }
+}
+
+/// The run that describes a record.
+fn run_id_of(record: &RecordView) -> Option<RunId> {
+    uuid::Uuid::try_parse(record.0.get("run_id")?.as_str()?).ok().map(RunId)
 }

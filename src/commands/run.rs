@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::ask::ask;
 use super::context;
 use crate::config::{Settings, UnlessRunning, default_name};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivered, Delivery, ON_FINISH_LIMIT, run_on_finish};
 use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report, snapshot, sync, temporary_report};
 use crate::link::KeeperConfig;
 use crate::record::{Circumstances, RecordId, Run, RunId, redact_command};
@@ -120,7 +120,7 @@ fn warn_homeless(settings: &Settings) {
 /// Delivers the end from this process, which may open a database now that the trainer has ended.
 fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Option<&Path>) {
     let Undelivered { state, place, journal } = undelivered;
-    let delivery = Delivery::of_ended(state, report_path);
+    let delivery = Delivery::of_ended(state, report_path).claiming(settings.on_finish.is_some());
     // At the exit, `--finish-timeout` is the limit.
     let settings = Settings { start_timeout: settings.finish_timeout, ..settings.clone() };
     let run_id = state.begin.run.run_id;
@@ -130,8 +130,12 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
         if let Some(Err(error)) = file.as_deref().map(|file| sync(file, None)) {
             log::warn!(event = "not_synced", run_id:%, error:%; "");
         }
-        delivery.deliver(store).map(drop)
+        delivery.deliver(store)
     });
+    if let (Ok(Delivered { finished: Some(record), .. }), Some(command)) = (&delivered, &settings.on_finish) {
+        let directory = std::env::current_dir().unwrap_or_default();
+        run_on_finish(command, &directory, record, ON_FINISH_LIMIT.min(settings.finish_timeout));
+    }
     if let Err(error) = &delivered {
         let hint = if journal.is_some() {
             "run `runwrap recover` to deliver it"
@@ -178,6 +182,8 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         linger: settings.linger,
         start_timeout: settings.start_timeout,
         finish_timeout: settings.finish_timeout,
+        on_finish: settings.on_finish.clone(),
+        directory: std::env::current_dir().unwrap_or_default(),
     };
     let limits = RunLimits {
         start_timeout: settings.start_timeout,

@@ -219,6 +219,12 @@ rows!(
         help: "How long the exit may wait for the database",
         ..TIME_ROW.named("finish_timeout", "--finish-timeout", "RUNWRAP_FINISH_TIMEOUT")
     },
+    ON_FINISH = OptionRow {
+        value_name: "CMD",
+        help: "Run this command by sh -c after an end was delivered, with the record as JSON on its stdin and in RUNWRAP_* variables",
+        in_verbs: false,
+        ..DATABASE_ROW.named("on_finish", "--on-finish", "RUNWRAP_ON_FINISH")
+    },
     LINGER = OptionRow {
         default: Some("24h"),
         help: "How long delivery goes on in the background after the exit if the database does not answer",

@@ -58,6 +58,8 @@ pub struct Settings {
     /// 0 for none.
     pub stderr_tail_bytes: u64,
     pub curves: u64,
+    /// A command for `sh -c`, after an end was delivered.
+    pub on_finish: Option<String>,
     /// Absolute.
     pub state_dir: PathBuf,
     /// Absolute.
@@ -124,6 +126,7 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
         linger: layers.duration(&options::LINGER, Duration::ZERO..=DAY.saturating_mul(365))?,
         require_database,
         stderr_tail_bytes: layers.read(&options::STDERR_TAIL, &|text| values::bytes(text, STDERR_TAIL_BYTES_MAX))?,
+        on_finish: layers.optional(&options::ON_FINISH, &values::command)?,
         curves: layers.read(&options::CURVES, &|text| values::count(text, CURVES_MAX))?,
         log_file: layers.optional(&options::LOG_FILE, &path)?.unwrap_or_else(|| state_dir.join("runwrap.log")),
         state_dir,

@@ -92,6 +92,15 @@ pub(super) fn rank(text: &OsStr) -> Result<u32, InvalidValue> {
     utf8(text)?.trim().parse().or_else(|error| refuse(format!("it is not a rank: {error}"), hint))
 }
 
+/// A command line for a shell.
+pub(super) fn command(text: &OsStr) -> Result<String, InvalidValue> {
+    let text = utf8(text)?;
+    if text.trim().is_empty() {
+        return refuse("it is empty", "write a command line for sh, or leave it out");
+    }
+    Ok(text.to_owned())
+}
+
 /// `None`: another run does not matter.
 pub(super) fn unless_running(text: &OsStr) -> Result<Option<UnlessRunning>, InvalidValue> {
     match utf8(text)?.trim().to_ascii_lowercase().as_str() {

@@ -59,15 +59,21 @@ impl Silent {
 }
 
 /// Ends overdue runs for a keeper whose own run goes on, which `state_dir` belongs to. `random`, from 0 to 1, spreads the runs over the
-/// keepers. Returns whether overdue runs have a journal in the state directory: those are delivered instead.
+/// keepers. Returns whether overdue runs have a journal in the state directory, which are delivered instead, and the runs that it has ended.
 ///
 /// # Errors
 /// The database does not answer. A run that the database refuses to end is logged and stops no other.
-pub fn heal(store: &mut Store, state_dir: &Path, destination: &Destination, random: f64) -> Result<bool, StoreError> {
+pub fn heal(
+    store: &mut Store,
+    state_dir: &Path,
+    destination: &Destination,
+    random: f64,
+) -> Result<(bool, Vec<RunId>), StoreError> {
     let mut overdue = store.overdue(LOOKED_AT_MAX)?;
     if overdue.is_empty() {
-        return Ok(false);
+        return Ok((false, Vec::new()));
     }
+    let mut lost = Vec::new();
     let journaled = journaled(state_dir, destination, &overdue).unwrap_or_else(|error| {
         log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%; "");
         HashSet::new()
@@ -78,13 +84,16 @@ pub fn heal(store: &mut Store, state_dir: &Path, destination: &Destination, rand
     let (before, from) = overdue.split_at((first as usize).min(overdue.len()));
     for run_id in from.iter().chain(before).copied().take(HEALED_MAX) {
         match presume(store, run_id) {
-            Ok(Applied::Written) => log::info!(event = "presumed_lost", what = format!("run {run_id}"); ""),
+            Ok(Applied::Written) => {
+                log::info!(event = "presumed_lost", what = format!("run {run_id}"); "");
+                lost.push(run_id);
+            }
             Ok(Applied::Kept | Applied::Missing | Applied::Renewed) => {}
             Err(error @ StoreError::Transient { .. }) => return Err(error),
             Err(error) => log::warn!(event = "refused", what = format!("run {run_id}"), error:%; ""),
         }
     }
-    Ok(!journaled.is_empty())
+    Ok((!journaled.is_empty(), lost))
 }
 
 /// The runs among `overdue` with a journal in this state directory, locked or not. Its lock and its end outweigh the lease.

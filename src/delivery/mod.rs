@@ -7,6 +7,7 @@ mod destination;
 mod history;
 mod inspection;
 mod leases;
+mod on_finish;
 mod policy;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ pub use destination::Destination;
 pub use history::History;
 pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt, heal, journaled};
+pub use on_finish::{ON_FINISH_LIMIT, run_on_finish};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff, series_are_due};
 
 /// How long a keeper's attempt may take before it is abandoned.
@@ -57,12 +59,14 @@ pub struct Delivery {
     lease_decides: bool,
     /// The table must be able to take every end of the run.
     demands_fitness: bool,
+    /// The end is claimed for `--on-finish`.
+    claims: bool,
     /// The history of the metrics, delivered after the record.
     history: Option<History>,
 }
 
 /// The state of the database after a delivery.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivered {
     /// The record, if this attempt began it.
     pub begun: Option<Begun>,
@@ -70,6 +74,8 @@ pub struct Delivered {
     pub ended: bool,
     /// The series could not be written, and a later attempt may succeed.
     pub lacks_series: bool,
+    /// The record of an end that this process has claimed, for `--on-finish`.
+    pub finished: Option<RecordView>,
     /// A message for the user.
     pub notice: Option<String>,
 }
@@ -89,7 +95,17 @@ impl Delivery {
         let (mut run, recorded) = (state.begin.run.clone(), state.recorded.clone());
         // A run that is over is beside no other run: nothing may keep its end away.
         run.is_exclusive &= !last;
-        Self { run, recorded, begun, changes, last, lease_decides: false, demands_fitness: false, history: None }
+        Self {
+            run,
+            recorded,
+            begun,
+            changes,
+            last,
+            lease_decides: false,
+            demands_fitness: false,
+            claims: false,
+            history: None,
+        }
     }
 
     /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
@@ -107,6 +123,12 @@ impl Delivery {
     pub fn on_fit_table(self) -> Self {
         let demands_fitness = !self.begun && self.changes.is_empty();
         Self { demands_fitness, ..self }
+    }
+
+    /// The same, with a claim to the end if `claims`.
+    #[must_use]
+    pub fn claiming(self, claims: bool) -> Self {
+        Self { claims, ..self }
     }
 
     /// The same with the series.
@@ -146,18 +168,19 @@ impl Delivery {
         if let Some(unfit) = self.unfit(store)? {
             return Err(StoreError::Permanent { message: unfit.detail, hint: unfit.repair });
         }
-        let delivered = if self.last && !self.begun {
+        let (delivered, is_new) = if self.last && !self.begun {
             store.together(self.recorded.is_none(), |store| self.deliver_steps(store))
         } else {
             self.deliver_steps(store)
         }?;
+        let finished = if self.claims && delivered.ended { store.claim_end(self.run.run_id, is_new) } else { None };
         let mut lacks_series = false;
         // After the commit of the record: series that cannot be written are none of its errors.
         if let Some(history) = self.history.as_ref().filter(|_| delivered.ended == self.last) {
             failpoint::reached("series");
             lacks_series = !store.write_series(self.run.run_id, history.revision, &history.series);
         }
-        Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), lacks_series, ..delivered })
+        Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), lacks_series, finished, ..delivered })
     }
 
     /// The first reason why the table cannot take the record, if that is an error.
@@ -177,9 +200,10 @@ impl Delivery {
         store.begin(&self.run, self.recorded.as_ref())
     }
 
-    fn deliver_steps(&self, store: &mut Store) -> Result<Delivered, StoreError> {
+    /// The result, and whether this delivery has written the last change.
+    fn deliver_steps(&self, store: &mut Store) -> Result<(Delivered, bool), StoreError> {
         if self.lease_decides && is_alive(store.show(&self.run.run_id.to_string())?.as_ref()) {
-            return Ok(Delivered { ended: false, ..Delivered::default() });
+            return Ok((Delivered::default(), false));
         }
         let mut begun = None;
         if !self.begun {
@@ -190,21 +214,26 @@ impl Delivery {
         if self.last {
             failpoint::reached("finalizing");
         }
+        let mut is_new = false;
         for change in &self.changes {
             let change = measured(change, &self.run);
-            if store.apply(self.run.run_id, &change)? == Applied::Missing {
+            let mut applied = store.apply(self.run.run_id, &change)?;
+            if applied == Applied::Missing {
                 // An application deleted the row: insert it again, once.
                 begun = Some(store.begin(&self.run, begun.as_ref().or(self.recorded.as_ref()))?);
-                if store.apply(self.run.run_id, &change)? == Applied::Missing {
+                applied = store.apply(self.run.run_id, &change)?;
+                if applied == Applied::Missing {
                     let message = format!("the rows of run {} vanish as soon as they are inserted", self.run.run_id);
                     return Err(StoreError::Transient { message });
                 }
             }
+            is_new = applied == Applied::Written;
         }
         if self.last {
             failpoint::reached("finalized");
         }
-        Ok(Delivered { begun, ended: self.last, notice: store.take_notice(), lacks_series: false })
+        let delivered = Delivered { begun, ended: self.last, notice: store.take_notice(), ..Delivered::default() };
+        Ok((delivered, is_new))
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::{KeeperError, Role, introduce, options, read_config};
 use crate::delivery::{
-    ATTEMPT_DEADLINE, Backlog, DeadRun, Delivery, Destination, Operator, Outcome, RoundEnd, Schedule,
+    ATTEMPT_DEADLINE, Backlog, DeadRun, Delivery, Destination, ON_FINISH_LIMIT, Operator, Outcome, RoundEnd, Schedule,
+    run_on_finish,
 };
 use crate::journal::Home;
 use crate::link::{self, KeeperConfig};
@@ -94,8 +95,16 @@ impl Operator for LingeringKeeper {
         let run_id = run.state.begin.run.run_id;
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
         let options = options(&self.config, run.state.table(), failures, &ShapeCache::default());
+        let delivery = delivery.claiming(self.config.on_finish.is_some());
         match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
-            Ok(delivered) if delivered.lacks_series => {
+            Ok(mut delivered) if delivered.finished.is_some() || delivered.lacks_series => {
+                let finished = delivered.finished.take();
+                if let (Some(command), Some(record)) = (&self.config.on_finish, finished) {
+                    run_on_finish(command, &self.config.directory, &record, ON_FINISH_LIMIT);
+                }
+                if !delivered.lacks_series {
+                    return Outcome::Delivered;
+                }
                 log::warn!(event = "attempt_failed", run_id:%, attempt = failures, error = "the curves could not be written"; "");
                 Outcome::Ends(RoundEnd::Unavailable)
             }

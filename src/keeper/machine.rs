@@ -6,7 +6,7 @@ use super::Role;
 use crate::delivery::{ATTEMPT_DEADLINE, Delivered, backoff};
 use crate::link::ToSupervisor;
 use crate::store::attempt::{KEPT_MAX, Keep};
-use crate::store::{StoreError, Unfit};
+use crate::store::{RecordView, StoreError, Unfit};
 
 /// So many causes of failures are reported together.
 const CAUSES_MAX: usize = 4;
@@ -37,6 +37,8 @@ pub(super) enum KeeperEvent {
     Failed(StoreError),
     /// Overdue runs of other hosts were ended.
     Healed(Healed),
+    /// The command of `--on-finish` has ended.
+    OnFinishEnded,
     /// SIGTERM.
     Terminated,
     /// A moment that [`KeeperMachine::wake_at`] asked for, or any other.
@@ -44,16 +46,18 @@ pub(super) enum KeeperEvent {
 }
 
 /// The result of a look at overdue runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Healed {
     /// Overdue runs have a journal in the state directory.
     pub(super) has_journals: bool,
     /// Why the table cannot take every end of this run.
     pub(super) unfit: Vec<Unfit>,
+    /// The ended records, if `--on-finish` claims them.
+    pub(super) finished: Vec<RecordView>,
 }
 
 /// The outputs.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) enum KeeperAction {
     Attempt,
     Send(ToSupervisor),
@@ -72,6 +76,8 @@ pub(super) enum KeeperAction {
     DeliverBacklog,
     /// Give the lingering keeper a moment.
     AwaitBacklog,
+    /// Run the command of `--on-finish` for the run's record.
+    OnFinish(RecordView),
     /// Close the database.
     Close,
     Exit,
@@ -108,6 +114,8 @@ pub(super) struct KeeperMachine {
     heals_at: Option<Duration>,
     /// This process began the run, and the table was not examined yet.
     examines: bool,
+    /// The command of `--on-finish` runs. The end is in the database.
+    has_command: bool,
     /// The last look has not ended. A database that hangs costs one thread.
     is_healing: bool,
 }
@@ -167,11 +175,18 @@ impl KeeperMachine {
                 actions.extend(healed.unfit.into_iter().map(|unfit| KeeperAction::Send(notice(unfit))));
                 actions.extend(healed.has_journals.then_some(KeeperAction::DeliverBacklog));
             }
+            KeeperEvent::OnFinishEnded => {
+                self.has_command = false;
+                actions.push(KeeperAction::Send(ToSupervisor::Final));
+                if self.attempt.is_none() && self.due.is_none() {
+                    actions.push(KeeperAction::Exit);
+                }
+            }
             KeeperEvent::Failed(error) => actions = self.failed(error, now, random),
             KeeperEvent::Terminated => {
                 self.role.until = Some(now);
                 // While the supervisor lives the run's end is still to come: a stop of the whole service must not lose it.
-                if self.alone {
+                if self.alone && !self.has_command {
                     self.due = Some(now);
                     actions.extend(self.no_end(now));
                 }
@@ -214,6 +229,9 @@ impl KeeperMachine {
         if !self.facts.ended {
             return vec![KeeperAction::TakeOver];
         }
+        if self.has_command {
+            return Vec::new();
+        }
         match (self.attempt, self.due) {
             // No attempt runs and none is due: a person must act, and the journal stays.
             (None, None) => vec![KeeperAction::Exit],
@@ -239,16 +257,8 @@ impl KeeperMachine {
         if self.reported.take().is_some() && !delivered.ended {
             actions.push(KeeperAction::Send(ToSupervisor::Restored));
         }
-        if delivered.ended && delivered.lacks_series {
-            // The supervisor does not wait for them.
-            self.role.failures = 1;
-            self.plan(now + backoff(self.role.failures, random));
-            actions.extend([KeeperAction::AwaitBacklog, KeeperAction::Close, KeeperAction::Send(ToSupervisor::Final)]);
-            actions.extend(self.left_alone(now));
-        } else if delivered.ended {
-            // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
-            actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Close]);
-            actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
+        if delivered.ended {
+            actions.extend(self.ended(delivered.lacks_series, delivered.finished, now, random));
         } else if self.facts.ended || self.facts.stopping != attempted.stopping {
             self.plan(now);
         } else if self.facts.started {
@@ -259,6 +269,35 @@ impl KeeperMachine {
                 self.is_healing = true;
                 actions.push(KeeperAction::Heal { examines: std::mem::take(&mut self.examines) });
             }
+        }
+        actions
+    }
+
+    /// The database has the end.
+    fn ended(
+        &mut self,
+        lacks_series: bool,
+        finished: Option<RecordView>,
+        now: Duration,
+        random: f64,
+    ) -> Vec<KeeperAction> {
+        // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
+        let mut actions = vec![KeeperAction::AwaitBacklog, KeeperAction::Close];
+        if lacks_series {
+            // The supervisor does not wait for them.
+            self.role.failures = 1;
+            self.plan(now + backoff(self.role.failures, random));
+        } else {
+            actions.insert(0, KeeperAction::Remove);
+        }
+        if let Some(record) = finished {
+            self.has_command = true;
+            actions.extend([KeeperAction::Send(ToSupervisor::Ended), KeeperAction::OnFinish(record)]);
+            return actions;
+        }
+        if !self.has_command {
+            actions.push(KeeperAction::Send(ToSupervisor::Final));
+            actions.extend(if lacks_series { self.left_alone(now) } else { Some(KeeperAction::Exit) });
         }
         actions
     }

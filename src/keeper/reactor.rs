@@ -6,7 +6,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::family::Family;
@@ -15,11 +15,11 @@ use super::machine::{Healed, KeeperAction, KeeperEvent, KeeperMachine};
 use super::reporting::Reporting;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
-use crate::delivery::{Backlog, Delivered, Delivery, Destination, heal};
+use crate::delivery::{Backlog, Delivered, Delivery, Destination, ON_FINISH_LIMIT, heal, run_on_finish};
 use crate::journal::{RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
 use crate::store::attempt::Attempts;
-use crate::store::{ShapeCache, Store, StoreError};
+use crate::store::{RecordView, ShapeCache, Store, StoreError};
 use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
 use crate::sys::pidfd::PidFd;
@@ -53,6 +53,8 @@ struct Keeper {
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     /// The look at overdue runs, on the connection of the heartbeat before it.
     healing: Option<Receiver<Result<Healed, StoreError>>>,
+    /// The command of `--on-finish`.
+    command: Option<Receiver<()>>,
     terminate: process::SignalPipe,
     /// The runs that earlier processes left, once this run has begun.
     backlog: Option<Backlog>,
@@ -104,6 +106,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         shape,
         attempt: None,
         healing: None,
+        command: None,
         terminate,
         backlog: None,
         lingering: None,
@@ -192,10 +195,17 @@ impl Keeper {
             let synced = self.synced()?;
             self.pending.extend(synced);
             if let Some(result) = received(&mut self.healing) {
-                self.pending.push_back(KeeperEvent::Healed(result.unwrap_or_else(|error| {
+                let mut healed = result.unwrap_or_else(|error| {
                     log::warn!(event = "heal_failed", error:%; "");
                     Healed::default()
-                })));
+                });
+                self.on_finish(std::mem::take(&mut healed.finished), false)?;
+                self.pending.push_back(KeeperEvent::Healed(healed));
+            }
+            let has_ended = |command: &Receiver<()>| !matches!(command.try_recv(), Err(TryRecvError::Empty));
+            if self.command.as_ref().is_some_and(has_ended) {
+                self.command = None;
+                self.pending.push_back(KeeperEvent::OnFinishEnded);
             }
             if let Some(result) = received(&mut self.attempt) {
                 self.log_attempt(&result);
@@ -245,6 +255,7 @@ impl Keeper {
                 match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
             }
             KeeperAction::Heal { examines } => self.heal(examines),
+            KeeperAction::OnFinish(record) => self.on_finish(vec![record], true)?,
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
             KeeperAction::Close => self.attempts.close(),
@@ -270,6 +281,7 @@ impl Keeper {
         let (report, history) = self.reporting.read(state, seen_us, self.alone);
         let delivery = Delivery::of(state, seen_us, report, self.machine.begun).with(history);
         let delivery = if self.config.require_database { delivery.on_fit_table() } else { delivery };
+        let delivery = delivery.claiming(self.config.on_finish.is_some());
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let heals_next = self.machine.heals_next(clock::boot_time());
@@ -279,16 +291,47 @@ impl Keeper {
     fn heal(&mut self, examines: bool) {
         let (state_dir, destination) = (self.config.state_dir.clone(), Destination::of(&self.config.target));
         let set = self.journal.durable().begin.run.set.clone();
+        let claims = self.config.on_finish.is_some();
         let work = move |store: &mut Store| {
             let unfit = if examines { store.unfit_for(&set) } else { Ok(Vec::new()) };
             let unfit = unfit.unwrap_or_else(|error| {
                 log::warn!(event = "table_not_examined", error:%; "");
                 Vec::new()
             });
-            let has_journals = heal(store, &state_dir, &destination, random::fraction())?;
-            Ok(Healed { has_journals, unfit })
+            let (has_journals, lost) = heal(store, &state_dir, &destination, random::fraction())?;
+            let finished = if claims {
+                lost.into_iter().filter_map(|run_id| store.claim_end(run_id, true)).collect()
+            } else {
+                Vec::new()
+            };
+            Ok(Healed { has_journals, unfit, finished })
         };
         self.healing = Some(self.start(false, work));
+    }
+
+    /// Runs the command for each of `records`, on a thread; its end is an event if `is_own`.
+    fn on_finish(&mut self, records: Vec<RecordView>, is_own: bool) -> io::Result<()> {
+        let Some(command) = self.config.on_finish.clone().filter(|_| !records.is_empty()) else { return Ok(()) };
+        let (directory, waker) = (self.config.directory.clone(), self.waker.clone());
+        let (sender, receiver) = mpsc::channel();
+        if is_own {
+            self.command = Some(receiver);
+        }
+        let work = move || {
+            for record in &records {
+                run_on_finish(&command, &directory, record, ON_FINISH_LIMIT);
+            }
+            let _nobody_waits = sender.send(()).is_err();
+            if let Err(error) = waker.wake() {
+                log::error!(event = "wake_failed", error:%; "");
+            }
+        };
+        let started = std::thread::Builder::new().name("on-finish".to_owned()).spawn(work);
+        if let Err(error) = started {
+            log::warn!(event = "on_finish_failed", error:%; "");
+            self.waker.wake()?;
+        }
+        Ok(())
     }
 
     /// Starts `work` on the store. `is_followed`: another attempt follows it at once.

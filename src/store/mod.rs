@@ -4,6 +4,7 @@
 pub mod attempt;
 mod begin;
 mod change;
+mod claim;
 mod examine;
 mod fitness;
 mod migrate;

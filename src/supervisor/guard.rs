@@ -166,7 +166,8 @@ impl Guard {
                     | ToSupervisor::Restored
                     | ToSupervisor::Notice { .. }
                     | ToSupervisor::Retrying { .. }
-                    | ToSupervisor::Answered,
+                    | ToSupervisor::Answered
+                    | ToSupervisor::Ended,
                 )
                 | Message::Nothing => {}
                 Message::Received(ToSupervisor::NotSynced { message }) => self.move_journal(message)?,

@@ -65,6 +65,8 @@ pub(super) struct SupervisorMachine {
     timed_out: bool,
     /// Deadlines of the present phase and of a stop request.
     deadlines: Deadlines,
+    /// The database has the end.
+    is_delivered: bool,
     /// Why the keeper's last attempt failed.
     last_error: Option<String>,
     restarts: u32,
@@ -168,6 +170,7 @@ impl SupervisorMachine {
                 self.refuse(&message, hint, self.limits.exit_if_running);
             }
             ToSupervisor::Running { .. } => {}
+            ToSupervisor::Ended => self.is_delivered = true,
             ToSupervisor::Notice { message, hint } => self.warn(&message, hint),
             ToSupervisor::Retrying { message } => self.last_error = Some(message),
             ToSupervisor::Answered => self.last_error = None,
@@ -352,6 +355,8 @@ impl SupervisorMachine {
                 self.send(signals::SIGTERM, None);
                 self.send(signals::SIGCONT, None);
             }
+            // The command of `--on-finish` goes on without this process.
+            Phase::Finishing { end, .. } if self.is_delivered => self.exit(end),
             Phase::Finishing { end, .. } => {
                 let then = "it is delivered as soon as the database answers";
                 self.warn(&format!("the database does not have the end of the run yet{cause}; {then}"), String::new());

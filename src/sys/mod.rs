@@ -6,6 +6,7 @@
 pub mod arguments;
 pub mod cgroup;
 pub mod clock;
+pub mod command;
 pub mod core_dump;
 mod descriptors;
 pub mod failpoint;

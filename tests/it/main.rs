@@ -21,6 +21,7 @@ mod libpq;
 mod logging;
 mod looking;
 mod manual;
+mod on_finish;
 mod owners;
 mod readme;
 mod recipes;

@@ -93,7 +93,7 @@ fn migrate_counts_its_migrations_and_print_applies_none() {
     assert!(sql.contains("CREATE TABLE") && sql.contains("runwrap_runs") && !database.exists(), "{sql}");
     assert_eq!(
         home.prints(&["migrate", "--database-url", &url]),
-        format!("8 migrations applied to sqlite:{}.\n", database.display())
+        format!("9 migrations applied to sqlite:{}.\n", database.display())
     );
     assert_eq!(
         home.prints(&["migrate", "--database-url", &url]),
@@ -198,7 +198,7 @@ fn verbs_use_the_host_that_answers() {
     let url = format!("postgres://{}@127.0.0.1:1,127.0.0.1:{}/{}", target.user, server.port(), target.dbname);
     let at = ["--database-url", &url];
     assert!(
-        home.prints(&[&["migrate"], &at[..]].concat()).starts_with("8 migrations applied to postgres://127.0.0.1:1,")
+        home.prints(&[&["migrate"], &at[..]].concat()).starts_with("9 migrations applied to postgres://127.0.0.1:1,")
     );
     assert!(home.prints(&[&["migrate"], &at[..]].concat()).ends_with(" is up to date.\n"));
     assert_eq!(home.prints(&[&["list", "--json"], &at[..]].concat()), "[]\n");

@@ -34,12 +34,16 @@ pub(super) const VERBS: &[Manual] = &[
     Manual {
         verb: "list",
         description: &[
-            "All times are in UTC. A running record shows the age of its last heartbeat. A run inside a run is marked.",
+            "All times are in UTC. A running record shows the time elapsed and the age of its last heartbeat. A run inside a run is marked. \
+             On a terminal the table fits its width: names are cut, and columns left out.",
+            "--sort sorts the records that are listed, the newest ones. In JSON and CSV a metric that --metric adds has the key \
+             train_metrics/NAME.",
         ],
         statuses: &[("0", "The records were printed, also if there are none."), FAILED],
         examples: &[
             ("runwrap list --status failed --name resnet --limit 20", "The newest failed runs of one name."),
             ("runwrap list --tag reviewed --json", "The records with a tag, as an array of JSON objects."),
+            ("runwrap list --since 7days --metric loss --sort loss", "The losses of a week, the lowest first."),
         ],
         see_also: &["show", "diff"],
         ..UNKNOWN
@@ -47,10 +51,15 @@ pub(super) const VERBS: &[Manual] = &[
     Manual {
         verb: "show",
         description: &[
-            "ID is the id of a record or of a run. The attempts of the same job and the runs inside this run are listed.",
+            "ID is the id of a record or of a run. The attempts of the same job and the runs inside this run are listed. On a terminal \
+             the curves of up to four metrics are drawn, those with loss and acc in their names first.",
         ],
         statuses: &[("0", "The record was printed."), NO_RECORD, FAILED],
-        examples: &[("runwrap show 30", ""), ("runwrap show 30 --json", "One flat JSON object.")],
+        examples: &[
+            ("runwrap show 30", ""),
+            ("runwrap show 30 --json", "One flat JSON object."),
+            ("runwrap show 30 --points loss --format csv", "The points of one curve."),
+        ],
         see_also: &["list", "diff"],
         ..UNKNOWN
     },
@@ -84,6 +93,18 @@ pub(super) const VERBS: &[Manual] = &[
         statuses: &[("0", "There is no finding."), ("1", "There is at least one finding."), FAILED],
         examples: &[("runwrap check --live", "Reads only the runs without an end, and the journals.")],
         see_also: &["recover", "finalize", "migrate"],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "doctor",
+        description: &[
+            "Examines what a run with the same options would meet: the configuration and the origin of each value, the database and its \
+             table, the state directory, the journals that wait, the clocks, the kernel and the limits. It rehearses a run that completes \
+             and one that fails, and rolls both back.",
+        ],
+        statuses: &[("0", "Nothing would lose a promise."), ("1", "Something would: a line says what to do."), FAILED],
+        examples: &[("runwrap doctor", ""), ("runwrap doctor --json", "An array of {check, state, detail, repair}.")],
+        see_also: &["check", "migrate", "recover"],
         ..UNKNOWN
     },
     Manual {

@@ -56,6 +56,7 @@ fn defaults_are_the_documented_ones() {
         start_timeout: seconds(5),
         finish_timeout: seconds(30),
         linger: seconds(24 * 3600),
+        on_finish: None,
         require_database: false,
         stderr_tail_bytes: 4096,
         curves: 64,

@@ -1,5 +1,6 @@
 //! The keeper's decisions: single stories, and the invariants in any order of events.
 
+mod ended;
 mod healing;
 
 use proptest::prelude::*;
@@ -318,7 +319,7 @@ proptest! {
                 KeeperEvent::Healed(journals) if healing => { healing = false; KeeperEvent::Healed(journals) }
                 KeeperEvent::Terminated => KeeperEvent::Terminated,
                 KeeperEvent::Looked(_) | KeeperEvent::SupervisorGone | KeeperEvent::Delivered(_) | KeeperEvent::Failed(_) | KeeperEvent::Time
-                | KeeperEvent::NotOurs | KeeperEvent::Healed(_) => KeeperEvent::Time,
+                | KeeperEvent::NotOurs | KeeperEvent::Healed(_) | KeeperEvent::OnFinishEnded => KeeperEvent::Time,
             };
             let mut gone = false;
             let mut actions = keeper.step(event, now, 0.5);
@@ -338,7 +339,8 @@ proptest! {
                         prop_assert!(!healing && !facts.ended, "healed twice at once, or after the end");
                         healing = true;
                     }
-                    KeeperAction::Send(_) | KeeperAction::TakeOver | KeeperAction::DeliverBacklog | KeeperAction::AwaitBacklog | KeeperAction::Close => {}
+                    KeeperAction::Send(_) | KeeperAction::TakeOver | KeeperAction::DeliverBacklog | KeeperAction::AwaitBacklog
+                    | KeeperAction::Close | KeeperAction::OnFinish(_) => {}
                 }
             }
             if gone {
@@ -350,16 +352,4 @@ proptest! {
             prop_assert!(facts.ended || !refused || keeper.wake_at().is_some(), "the run falls silent");
         }
     }
-}
-
-/// The curve of a run was lost if another program locked its table for a second.
-#[test]
-fn series_that_are_missing_at_the_end_are_delivered_again() {
-    let mut keeper = keeper();
-    keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
-    let lacking = Delivered { ended: true, lacks_series: true, ..Delivered::default() };
-    let actions = keeper.step(KeeperEvent::Delivered(lacking), SECOND, 0.5);
-    assert!(actions.contains(&KeeperAction::Send(ToSupervisor::Final)), "{actions:?}");
-    assert!(!actions.contains(&KeeperAction::Remove) && !actions.contains(&KeeperAction::Exit), "{actions:?}");
-    assert_eq!(keeper.step(KeeperEvent::SupervisorGone, SECOND, 0.5), [KeeperAction::Linger]);
 }

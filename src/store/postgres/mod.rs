@@ -44,6 +44,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(6, false, include_str!("../../../sql/postgres/0006_origin.sql")),
         migration(7, false, include_str!("../../../sql/postgres/0007_circumstances.sql")),
         migration(8, false, include_str!("../../../sql/postgres/0008_series.sql")),
+        migration(9, false, include_str!("../../../sql/postgres/0009_notified.sql")),
     ],
     begin_script: "BEGIN",
     reuses_ids: false,

@@ -40,6 +40,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         migration(6, false, include_str!("../../../sql/sqlite/0006_origin.sql")),
         migration(7, false, include_str!("../../../sql/sqlite/0007_circumstances.sql")),
         migration(8, false, include_str!("../../../sql/sqlite/0008_series.sql")),
+        migration(9, false, include_str!("../../../sql/sqlite/0009_notified.sql")),
     ],
     begin_script: "BEGIN IMMEDIATE",
     reuses_ids: true,

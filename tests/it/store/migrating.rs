@@ -21,7 +21,7 @@ conformance!(
 );
 
 /// The number of migrations.
-const ALL: usize = 8;
+const ALL: usize = 9;
 
 fn migrations_are_applied_once(place: &Place) {
     let mut store = place.open();
@@ -54,7 +54,9 @@ fn no_migrate_error_names_the_migrate_verb(place: &Place) {
 /// Reverts the newest migrations, as an earlier runwrap left the schema.
 fn downgrade(place: &Place) {
     place.sql("DROP INDEX runwrap_runs_job; DROP INDEX runwrap_runs_parent");
-    for column in ["parent_run_id", "job", "attempt", "tags", "stdout_path", "stderr_path", "model_bytes"] {
+    for column in
+        ["parent_run_id", "job", "attempt", "tags", "stdout_path", "stderr_path", "model_bytes", "notified_at"]
+    {
         place.sql(&format!("ALTER TABLE runwrap_runs DROP COLUMN {column}"));
     }
     place.sql(

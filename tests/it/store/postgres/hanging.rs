@@ -45,7 +45,7 @@ fn waiter_is_woken_after_the_answer_is_stored() {
     let done = move || wake.send(()).unwrap();
     let answer = attempts.start(place.options(), attempt::Keep::Closed, Store::migrate, done);
     woken.recv_timeout(Duration::from_secs(30)).unwrap();
-    assert_eq!(answer.try_recv().unwrap().unwrap(), 8);
+    assert_eq!(answer.try_recv().unwrap().unwrap(), 9);
 }
 
 #[test]
