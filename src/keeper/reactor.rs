@@ -1,29 +1,30 @@
 //! Waits, makes one event of each input, and performs the actions of `machine`. Decides nothing.
 
+mod beside;
+
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use super::family::Family;
 use super::kept_journal::{KeptJournal, Place, place};
 use super::machine::{Healed, KeeperAction, KeeperEvent, KeeperMachine};
 use super::reporting::Reporting;
-use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
+use super::{KeeperError, Role, inherit, introduce, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
-use crate::delivery::{Backlog, Delivered, Delivery, Destination, ON_FINISH_LIMIT, heal, run_on_finish};
+use crate::delivery::{Backlog, Delivered, Delivery};
 use crate::journal::{RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
 use crate::store::attempt::Attempts;
-use crate::store::{RecordView, ShapeCache, Store, StoreError};
+use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
 use crate::sys::pidfd::PidFd;
-use crate::sys::poll::{Waker, readable, readable_within};
+use crate::sys::poll::{Waker, readable};
 use crate::sys::{clock, failpoint, process, random, spawn};
 
 /// The directories of the backlog that a run's keeper inspects at most; the lingering keeper inspects all.
@@ -288,52 +289,6 @@ impl Keeper {
         self.attempt = Some(self.start(heals_next, move |store| delivery.deliver(store)));
     }
 
-    fn heal(&mut self, examines: bool) {
-        let (state_dir, destination) = (self.config.state_dir.clone(), Destination::of(&self.config.target));
-        let set = self.journal.durable().begin.run.set.clone();
-        let claims = self.config.on_finish.is_some();
-        let work = move |store: &mut Store| {
-            let unfit = if examines { store.unfit_for(&set) } else { Ok(Vec::new()) };
-            let unfit = unfit.unwrap_or_else(|error| {
-                log::warn!(event = "table_not_examined", error:%; "");
-                Vec::new()
-            });
-            let (has_journals, lost) = heal(store, &state_dir, &destination, random::fraction())?;
-            let finished = if claims {
-                lost.into_iter().filter_map(|run_id| store.claim_end(run_id, true)).collect()
-            } else {
-                Vec::new()
-            };
-            Ok(Healed { has_journals, unfit, finished })
-        };
-        self.healing = Some(self.start(false, work));
-    }
-
-    /// Runs the command for each of `records`, on a thread; its end is an event if `is_own`.
-    fn on_finish(&mut self, records: Vec<RecordView>, is_own: bool) -> io::Result<()> {
-        let Some(command) = self.config.on_finish.clone().filter(|_| !records.is_empty()) else { return Ok(()) };
-        let (directory, waker) = (self.config.directory.clone(), self.waker.clone());
-        let (sender, receiver) = mpsc::channel();
-        if is_own {
-            self.command = Some(receiver);
-        }
-        let work = move || {
-            for record in &records {
-                run_on_finish(&command, &directory, record, ON_FINISH_LIMIT);
-            }
-            let _nobody_waits = sender.send(()).is_err();
-            if let Err(error) = waker.wake() {
-                log::error!(event = "wake_failed", error:%; "");
-            }
-        };
-        let started = std::thread::Builder::new().name("on-finish".to_owned()).spawn(work);
-        if let Err(error) = started {
-            log::warn!(event = "on_finish_failed", error:%; "");
-            self.waker.wake()?;
-        }
-        Ok(())
-    }
-
     /// Starts `work` on the store. `is_followed`: another attempt follows it at once.
     fn start<T: Send + 'static>(
         &mut self,
@@ -373,24 +328,6 @@ impl Keeper {
             }
             Err(error) => log::warn!(event = "attempt_failed", attempt, error:%; ""),
         }
-    }
-
-    /// Starts a process for the backlog, if there is one: a delivery by this process might hang.
-    fn deliver_backlog(&mut self) {
-        let backlog = Backlog::new(self.config.state_dir.clone(), Destination::of(&self.config.target), false, 0);
-        if self.place.is_some() && self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
-            self.lingering = linger::start(&self.config);
-        }
-    }
-
-    fn await_backlog(&mut self) -> io::Result<()> {
-        if self.lingering.is_none() && self.backlog.as_mut().is_some_and(Backlog::has_dead_again) {
-            self.lingering = linger::start(&self.config);
-        }
-        // Before the begin the supervisor waits for the record, then for the end.
-        let patience = if self.machine.begun { self.config.finish_timeout } else { self.config.start_timeout };
-        let limit = BACKLOG_WAIT_MAX.min(patience / 2);
-        self.lingering.as_ref().map_or(Ok(()), |lingering| readable_within(lingering, limit).map(drop))
     }
 
     /// The sync of the run's end is the next event.

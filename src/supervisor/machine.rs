@@ -65,7 +65,7 @@ pub(super) struct SupervisorMachine {
     timed_out: bool,
     /// Deadlines of the present phase and of a stop request.
     deadlines: Deadlines,
-    /// The database has the end.
+    /// The database has the end; the command of `--on-finish` goes on without this process.
     is_delivered: bool,
     /// Why the keeper's last attempt failed.
     last_error: Option<String>,
@@ -169,22 +169,19 @@ impl SupervisorMachine {
                 let hint = "the trainer was not started (--unless-running)".to_owned();
                 self.refuse(&message, hint, self.limits.exit_if_running);
             }
-            ToSupervisor::Running { .. } => {}
             ToSupervisor::Ended => self.is_delivered = true,
             ToSupervisor::Notice { message, hint } => self.warn(&message, hint),
             ToSupervisor::Retrying { message } => self.last_error = Some(message),
             ToSupervisor::Answered => self.last_error = None,
-            ToSupervisor::Restored => {
-                if self.phase == Phase::Running {
-                    self.warn("the database accepts the record of the run now", String::new());
-                }
+            ToSupervisor::Restored if self.phase == Phase::Running => {
+                self.warn("the database accepts the record of the run now", String::new());
             }
+            ToSupervisor::Running { .. } | ToSupervisor::Restored => {}
             ToSupervisor::NotSynced { message } => self.actions.push(SupervisorAction::MoveJournal { message }),
-            ToSupervisor::Final => {
-                if let Phase::Finishing { end, .. } = self.phase {
-                    self.exit_after_keeper(end);
-                }
-            }
+            ToSupervisor::Final => match self.phase {
+                Phase::Finishing { end, .. } => self.exit_after_keeper(end),
+                Phase::Starting | Phase::Running | Phase::Done => {}
+            },
         }
     }
 
@@ -327,7 +324,6 @@ impl SupervisorMachine {
     }
 
     fn deadline_passed(&mut self, now: Duration) {
-        // Why the keeper's last attempt failed, if one did.
         let cause = self.last_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
         match self.phase {
             Phase::Starting if self.limits.require_database && !self.limits.has_keeper => {
@@ -355,7 +351,6 @@ impl SupervisorMachine {
                 self.send(signals::SIGTERM, None);
                 self.send(signals::SIGCONT, None);
             }
-            // The command of `--on-finish` goes on without this process.
             Phase::Finishing { end, .. } if self.is_delivered => self.exit(end),
             Phase::Finishing { end, .. } => {
                 let then = "it is delivered as soon as the database answers";

@@ -22,7 +22,7 @@ fn well_database_with_a_live_run_is_left_as_it_is() {
         let (status, lines) = doctor(&site, &["--name", "demo", "--model-path", "/m.pt"]);
         assert_eq!((status, failures(&lines)), (0, Vec::new()));
         assert!(detail(&lines, "rehearsal").contains("rolled back"), "{lines:#?}");
-        assert!(detail(&lines, "schema").starts_with("migration 8 of 8"), "{lines:#?}");
+        assert!(detail(&lines, "schema").starts_with("migration 9 of 9"), "{lines:#?}");
         assert!(detail(&lines, "clock").contains("within"), "{lines:#?}");
 
         let mut command = site.shell(&["--name", "demo"], "echo ready; read -r line; exit 4");
@@ -46,7 +46,7 @@ fn database_without_tables_gets_none() {
         assert!(detail(&lines, "schema").contains("the next run makes what is missing"), "{lines:#?}");
         let (status, lines) = doctor(&site, &["--no-migrate"]);
         assert_eq!(status, 1);
-        assert_fails(&lines, &["schema: migration 0 of 8", "--no-migrate", "runwrap migrate --print"]);
+        assert_fails(&lines, &["schema: migration 0 of 9", "--no-migrate", "runwrap migrate --print"]);
     }
 }
 
