@@ -180,6 +180,7 @@ fn report(verb: Command) -> Command {
     .value_parser(parsed(metric));
     let step = value("step", "N", "The step or epoch of the metrics: where their curves have these values")
         .value_parser(parsed(step))
+        .allow_negative_numbers(true)
         .requires("metric");
     let model_path = value("model-path", "PATH", "Path of the saved model");
     let error = value("error", "TEXT", "What went wrong");
@@ -356,7 +357,8 @@ fn metric(text: &str) -> Result<(String, String), InvalidValue> {
 }
 
 fn step(text: &str) -> Result<Number, InvalidValue> {
-    text.trim().parse().or_else(|_| refuse("it is no number", "write --step 120"))
+    let finite = text.trim().parse::<Number>().ok().filter(|number| number.as_f64().is_some_and(f64::is_finite));
+    finite.map_or_else(|| refuse("it is no number", "write --step 120"), Ok)
 }
 
 #[cfg(test)]

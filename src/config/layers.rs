@@ -14,8 +14,14 @@ use crate::libpq::InvalidValue;
 const RUN_ID: &str = "RUNWRAP_RUN_ID";
 
 /// The options whose variables describe one run. Inside a run they describe the outer one.
-const OF_ONE_RUN: [&OptionRow; 4] =
-    [&options::NAME, &options::MODEL_VERSION, &options::MODEL_PATH, &options::METRICS_FILE];
+const OF_ONE_RUN: [&OptionRow; 6] = [
+    &options::NAME,
+    &options::MODEL_VERSION,
+    &options::MODEL_PATH,
+    &options::METRICS_FILE,
+    &options::JOB,
+    &options::UNLESS_RUNNING,
+];
 
 /// Reads the text of a value into its type.
 pub(super) type Reader<'a, T> = &'a dyn Fn(&OsStr) -> Result<T, InvalidValue>;

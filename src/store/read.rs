@@ -51,8 +51,9 @@ impl Store {
     pub fn show(&mut self, id: &str) -> Result<Option<RecordView>, StoreError> {
         let id = without_nul(id);
         self.read(|transaction| {
-            if uuid::Uuid::try_parse(&id).is_ok()
-                && let Some(found) = transaction.view_of_run(&id)?
+            // Also in upper case, or without dashes.
+            if let Ok(run_id) = uuid::Uuid::try_parse(&id)
+                && let Some(found) = transaction.view_of_run(&run_id.to_string())?
             {
                 return Ok(Some(found));
             }

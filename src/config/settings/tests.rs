@@ -95,13 +95,17 @@ fn variables_that_describe_the_outer_run_are_no_options_of_an_inner_one() {
         ("RUNWRAP_MODEL_VERSION", "v7"),
         ("RUNWRAP_MODEL_PATH", "/m.pt"),
         ("RUNWRAP_METRICS_FILE", "/m.json"),
+        ("RUNWRAP_JOB", "77"),
+        ("RUNWRAP_UNLESS_RUNNING", "fail"),
         ("RUNWRAP_HEARTBEAT", "3s"),
     ];
     let described = |id: &'static str, flags: &[(&'static OptionRow, &str)], content: &str| {
         let env = FakeEnv::new(&[&set[..], &[("RUNWRAP_RUN_ID", id)]].concat());
-        let Settings { name, model_version, model_path, metrics_file, heartbeat, .. } =
+        let Settings { name, model_version, model_path, metrics_file, heartbeat, job, unless_running, .. } =
             resolved(&env, flags, content).unwrap();
         assert_eq!(heartbeat, Duration::from_secs(3));
+        let is_inner = !id.is_empty();
+        assert_eq!((job.is_none(), unless_running.is_none()), (is_inner, is_inner));
         let paths = [model_path, metrics_file].map(|path| path.map(|path| path.display().to_string()));
         [name, model_version].into_iter().chain(paths).map(Option::unwrap_or_default).collect::<Vec<_>>().join(" ")
     };

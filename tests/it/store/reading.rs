@@ -95,7 +95,10 @@ fn show_accepts_record_id_and_run_id(place: &Place) {
     let id = begin(place, &run).record_id.0;
     place.set_heartbeat(run.run_id, -90);
     let shown = place.show(&id);
-    assert_eq!(place.show(&run.run_id.to_string())["run_id"], shown["run_id"]);
+    let typed = run.run_id.to_string();
+    for typed in [typed.clone(), typed.to_uppercase(), typed.replace('-', ""), format!("urn:uuid:{typed}")] {
+        assert_eq!(place.show(&typed)["run_id"], shown["run_id"], "{typed}");
+    }
     assert!((90..150).contains(&shown["last_seen_seconds_ago"].as_i64().unwrap()));
 }
 
