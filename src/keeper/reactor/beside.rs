@@ -22,6 +22,9 @@ impl Keeper {
                 log::warn!(event = "table_not_examined", error:%; "");
                 Vec::new()
             });
+            if examines {
+                log::info!(event = "table_examined", findings = unfit.len(); "");
+            }
             let (has_journals, lost) = heal(store, &state_dir, &destination, random::fraction())?;
             let finished = if claims {
                 lost.into_iter().filter_map(|run_id| store.claim_end(run_id, true)).collect()

@@ -100,6 +100,8 @@ fn check_refused(site: &Site, give: impl Fn(&mut Command), refuse: impl FnOnce()
     let mut running = start(&mut command);
     assert_eq!(running.line(), "ready");
     wait_until("the first heartbeat", || site.record()["pid"].is_i64());
+    // Afterwards a missing right is no finding about the table.
+    wait_until("the look at the table", || site.log().contains("event=table_examined"));
     refuse();
     wait_until("several refusals", || site.log().matches("event=attempt_failed").count() > 2);
     let before = site.record()["heartbeat_at"].clone();
