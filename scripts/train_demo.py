@@ -2,15 +2,17 @@
 """Trains a small neural network in about a second, with nothing but Python 3.
 
 It learns to tell two interleaved half moons apart by gradient descent, prints the loss of every epoch, and saves the
-weights as JSON. Where RUNWRAP_REPORT names a file it reports loss and accuracy there, one line of JSON an epoch, and
-the path of the model at the end. Without runwrap it does the same without a report.
+weights as JSON. Under runwrap it reports loss and accuracy of each epoch, which become curves of the record, and the path of
+the model at the end; docs/python.md explains `report`.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import random
+import time
 
 
 def half_moons(count, noise, rng):
@@ -56,15 +58,12 @@ def accuracy(network, points):
     return right / len(points)
 
 
-def report(line):
-    """Appends one line to the report file in one write, so that no reader sees half a line."""
-    path = os.environ.get("RUNWRAP_REPORT")
-    if path:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(descriptor, (json.dumps(line) + "\n").encode())
-        finally:
-            os.close(descriptor)
+def report(metrics=None, step=None, **line):
+    if "RUNWRAP_REPORT" in os.environ:
+        line.update(metrics=metrics, step=step, time=time.time())
+        text = json.dumps(line, default=float) + "\n"
+        with contextlib.suppress(OSError), open(os.environ["RUNWRAP_REPORT"], "a") as file:
+            file.write(text)
 
 
 def main():
@@ -87,11 +86,11 @@ def main():
         loss = sum(network.step(x, y, label, rate) for x, y, label in training) / len(training)
         right = accuracy(network, held_back)
         print(f"epoch {epoch:2}/{options.epochs}  loss {loss:.4f}  accuracy {right:.3f}", flush=True)
-        report({"metrics": {"epoch": epoch, "loss": round(loss, 6), "accuracy": round(right, 4)}})
+        report({"epoch": epoch, "loss": round(loss, 6), "accuracy": round(right, 4)}, step=epoch)
 
     with open(options.model, "w", encoding="utf-8") as model:
         json.dump({"hidden": network.hidden, "output": network.output}, model)
-    report({"model_path": os.path.abspath(options.model)})
+    report(model_path=os.path.abspath(options.model))
     print(f"saved {options.model}")
 
 

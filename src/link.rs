@@ -50,6 +50,8 @@ pub struct KeeperConfig {
     pub url_file: Option<PathBuf>,
     pub table: String,
     pub migrate: bool,
+    /// A table that cannot take every end of the run refuses its beginning.
+    pub require_database: bool,
     #[serde(with = "any_path")]
     pub state_dir: PathBuf,
     /// Whether the run has a directory in `state_dir`.
@@ -120,6 +122,8 @@ pub enum ToSupervisor {
     Notice {
         #[serde(serialize_with = "shortened")]
         message: String,
+        #[serde(serialize_with = "shortened")]
+        hint: String,
     },
     /// The journal could not be synced: the run continues in another file, with another keeper.
     NotSynced {

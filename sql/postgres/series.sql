@@ -33,3 +33,21 @@ SET
     others = excluded.others,
     segment = excluded.segment
 WHERE series.revision < excluded.revision
+
+-- name: series_of_runs
+SELECT
+    run_id::text,
+    name,
+    per_bucket::text,
+    total::text,
+    nan::text,
+    infinite::text,
+    negative_infinite::text,
+    json_build_object(
+        'x', x, 'seconds', seconds, 'value', value, 'low', low, 'high', high, 'others', others, 'segment', segment
+    )::text
+FROM {schema}.runwrap_series AS series
+WHERE run_id IN ({values})
+    AND {condition}
+    AND revision = (SELECT max(latest.revision) FROM {schema}.runwrap_series AS latest WHERE latest.run_id = series.run_id)
+ORDER BY run_id, number

@@ -40,3 +40,22 @@ SET
     others = excluded.others,
     segment = excluded.segment
 WHERE series.revision < excluded.revision
+
+-- name: series_of_runs
+SELECT
+    run_id,
+    name,
+    per_bucket,
+    total,
+    nan,
+    infinite,
+    negative_infinite,
+    json_object(
+        'x', json(x), 'seconds', json(seconds), 'value', json(value), 'low', json(low), 'high', json(high),
+        'others', json(others), 'segment', json(segment)
+    )
+FROM runwrap_series AS series
+WHERE run_id IN ({values})
+    AND {condition}
+    AND revision = (SELECT max(latest.revision) FROM runwrap_series AS latest WHERE latest.run_id = series.run_id)
+ORDER BY run_id, number

@@ -4,11 +4,13 @@
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, ValueHint, value_parser};
 use serde_json::{Map, Number, Value};
 
+use crate::commands::Since;
+use crate::commands::{ColorChoice, Format};
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::{read_duration, read_tags};
 use crate::libpq::{InvalidValue, refuse};
@@ -29,8 +31,9 @@ const VERSION: &str = concat!(
     env!("RUNWRAP_BUILD_LIBC"),
 );
 
+/// `doctor` takes every option: it examines what a run with these options would meet.
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
-    row.in_verbs && DATABASE_VERBS.contains(&verb)
+    verb == "doctor" || (row.in_verbs && DATABASE_VERBS.contains(&verb))
 }
 
 pub(super) fn command() -> Command {
@@ -59,13 +62,18 @@ pub(super) fn without_trainer() -> Command {
         .args(OPTIONS.into_iter().filter_map(flag))
         .subcommands([
             verb("list", "List the records, newest first", list),
-            verb("show", "Show everything known of one record", |verb| database(verb).args([id(), json()])),
+            verb("show", "Show everything known of one record", show),
             verb("diff", "Show the values in which two records differ", |verb| {
                 let other = id_named("other").help("The id of another record, or of its run");
                 database(verb).args([id(), other, json()])
             }),
             verb("note", "Add a text or tags to a record, whether a run watches it or not", note),
             verb("check", "Report inconsistent records and how to repair them; exit 1 if there are any", check),
+            verb(
+                "doctor",
+                "Examine all that a run depends on, and rehearse one; exit 1 if it would lose a promise",
+                |verb| database(verb).arg(json()),
+            ),
             verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
             verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),
@@ -77,7 +85,8 @@ pub(super) fn without_trainer() -> Command {
 }
 
 fn list(verb: Command) -> Command {
-    let status = value("status", "STATUS", "Only records with this status")
+    let status = value("status", "STATUS", "Only records with this status; may be repeated")
+        .action(ArgAction::Append)
         .value_parser(PossibleValuesParser::new(["training", "completed", "failed"]).map(|word| Status::parse(&word)));
     let limit = value("limit", "N", "At most this many records")
         .value_parser(value_parser!(u32).range(1..))
@@ -88,8 +97,28 @@ fn list(verb: Command) -> Command {
         .value_parser(parsed(tag));
     let job = value("job", "KEY", "Only the attempts of this job");
     let host = value("host", "HOST", "Only runs on this host");
-    let name = value("name", "NAME", "Only records with this name");
-    database(verb).args([status, reason, name, tag, job, host, limit, json()])
+    let name = value("name", "NAME", "Only records with this name; * stands for any text");
+    let since = value("since", "WHEN", "Only records that started since then: 24h, 2025-11-27 or 2025-11-27T01:20:52Z")
+        .value_parser(parsed(since));
+    let metric =
+        value("metric", "NAME", "Add a column with this metric, with its curve on a terminal; may be repeated")
+            .action(ArgAction::Append);
+    let sort = value("sort", "COLUMN", "Sort the listed records by this column; -COLUMN for the greatest first")
+        .allow_hyphen_values(true);
+    let watch = switch("watch", "Draw the table every two seconds until Ctrl-C").conflicts_with_all(["format", "json"]);
+    let format = format("How to print them [default: table]");
+    database(verb)
+        .args([status, reason, name, tag, job, host, since, limit, metric, sort, watch, format, color()])
+        .arg(json().conflicts_with("format"))
+}
+
+fn show(verb: Command) -> Command {
+    let curve = value("curve", "NAME", "On a terminal, draw the curve of this metric; may be repeated")
+        .action(ArgAction::Append)
+        .conflicts_with("points");
+    let points = value("points", "NAME", "Print the points of the curve of this metric, and nothing else");
+    let format = format("Print the points in this format [default: table]").requires("points");
+    database(verb).args([id(), curve, points, format, color(), json().conflicts_with("points")])
 }
 
 fn check(verb: Command) -> Command {
@@ -176,6 +205,20 @@ fn value(long: &'static str, value_name: &'static str, help: &'static str) -> Ar
     Arg::new(long).long(long).value_name(value_name).value_hint(hint).value_parser(lossy).help(help)
 }
 
+fn format(help: &'static str) -> Arg {
+    let formats = PossibleValuesParser::new(Format::ALL.map(|(name, _)| name));
+    let find = |name: String| Format::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, format)| format);
+    value("format", "FORMAT", help).value_parser(formats.map(move |name| find(name).unwrap_or_default()))
+}
+
+fn color() -> Arg {
+    let choices = [("auto", ColorChoice::Auto), ("always", ColorChoice::Always), ("never", ColorChoice::Never)];
+    let find = move |word: String| choices.into_iter().find(|(known, _)| *known == word).map(|(_, choice)| choice);
+    let words = PossibleValuesParser::new(choices.map(|(word, _)| word));
+    value("color", "WHEN", "Color the output [default: auto]")
+        .value_parser(words.map(move |word| find(word).unwrap_or(ColorChoice::Auto)))
+}
+
 fn stuck_after(help: &'static str) -> Arg {
     value("stuck-after", "DUR", help).value_parser(parsed(read_duration))
 }
@@ -246,6 +289,14 @@ fn former_database(text: &str) -> Result<String, InvalidValue> {
         return Ok(text.to_owned());
     }
     refuse("it is no database as recover names it", "copy it from the output of `runwrap recover`")
+}
+
+/// The time of `--since`: a duration ago, or a time.
+fn since(text: &str) -> Result<Since, InvalidValue> {
+    let ago = read_duration(text).ok().and_then(|ago| Some(Since::Ago(TimeDelta::from_std(ago).ok()?)));
+    let hint = "write a duration (24h, 7days), a date (2025-11-27) or a time (2025-11-27T01:20:52Z)";
+    let time = || instant(text).or_else(|_| instant(&format!("{text}T00:00:00Z"))).ok().map(Since::Time);
+    ago.or_else(time).ok_or_else(|| InvalidValue::new("it is neither a duration nor a time", hint))
 }
 
 fn instant(text: &str) -> Result<DateTime<Utc>, InvalidValue> {

@@ -12,9 +12,13 @@ use std::ffi::OsString;
 
 use clap::ArgMatches;
 
-use crate::commands::{Action, CheckArgs, FinalizeArgs, Invocation, NoteArgs, RecoverArgs, ReportArgs};
+use crate::commands::{
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ShowArgs, sort_key,
+};
+use crate::commands::{ColorChoice, Format};
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::{Layer, Origin};
+use crate::record::Status;
 use crate::store::Filter;
 
 /// The program ends without an action.
@@ -92,6 +96,48 @@ fn collect(matches: &ArgMatches, is_taken: impl Fn(&OptionRow) -> bool, flags: &
     }
 }
 
+fn list(own: &ArgMatches) -> Result<ListArgs, EarlyExit> {
+    let text = |id: &str| own.get_one::<String>(id).cloned();
+    let limit = own.get_one("limit").copied().unwrap_or(u32::MAX);
+    let filter = Filter {
+        statuses: own.get_many::<Option<Status>>("status").into_iter().flatten().copied().flatten().collect(),
+        name: text("name"),
+        job: text("job"),
+        host: text("host"),
+        reason: own.get_one("reason").copied(),
+        tags: own.get_many("tag").into_iter().flatten().cloned().collect(),
+        limit,
+        ..Filter::default()
+    };
+    let metrics: Vec<String> = own.get_many("metric").into_iter().flatten().cloned().collect();
+    let format = if own.get_flag("json") { Some(Format::Json) } else { own.get_one("format").copied() };
+    Ok(ListArgs {
+        filter,
+        since: own.get_one("since").copied(),
+        format: format.unwrap_or_default(),
+        sort: sort(text("sort"), &metrics)?,
+        metrics,
+        watch: own.get_flag("watch"),
+        color: color(own),
+    })
+}
+
+fn color(own: &ArgMatches) -> ColorChoice {
+    own.get_one("color").copied().unwrap_or(ColorChoice::Auto)
+}
+
+/// What to sort by, and whether the greatest comes first.
+fn sort(typed: Option<String>, metrics: &[String]) -> Result<Option<(String, bool)>, EarlyExit> {
+    let Some(typed) = typed else { return Ok(None) };
+    let (name, descending) = typed.strip_prefix('-').map_or((typed.as_str(), false), |name| (name, true));
+    let unknown = || {
+        let hint =
+            "write a heading of the table (duration, last-seen), a key of its JSON, or a metric named with --metric";
+        EarlyExit::usage(format!("--sort: there is no column {name}"), hint.to_owned())
+    };
+    sort_key(name, metrics).map(|key| Some((key, descending))).ok_or_else(unknown)
+}
+
 /// Refuses an option before a verb that does not take it; clap would ignore it.
 fn refuse_misplaced(flags: &Layer, verb: &str) -> Result<(), EarlyExit> {
     let misplaced = OPTIONS.into_iter().find(|row| flags.has(row) && !definition::takes(verb, row));
@@ -104,22 +150,15 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
     let text = |id: &str| own.get_one::<String>(id).cloned();
     let id = || text("id").unwrap_or_default();
     Ok(match verb {
-        "list" => {
-            let status = own.get_one("status").copied().flatten();
-            let limit = own.get_one("limit").copied().unwrap_or(u32::MAX);
-            let filter = Filter {
-                status,
-                name: text("name"),
-                job: text("job"),
-                host: text("host"),
-                reason: own.get_one("reason").copied(),
-                tags: own.get_many("tag").into_iter().flatten().cloned().collect(),
-                limit,
-                ..Filter::default()
-            };
-            Action::List { filter, json: own.get_flag("json") }
-        }
-        "show" => Action::Show { id: id(), json: own.get_flag("json") },
+        "list" => Action::List(list(own)?),
+        "show" => Action::Show(ShowArgs {
+            id: id(),
+            json: own.get_flag("json"),
+            curves: own.get_many("curve").into_iter().flatten().cloned().collect(),
+            points: text("points"),
+            format: own.get_one("format").copied().unwrap_or_default(),
+            color: color(own),
+        }),
         "diff" => Action::Diff { ids: [id(), text("other").unwrap_or_default()], json: own.get_flag("json") },
         "check" => Action::Check(CheckArgs {
             json: own.get_flag("json"),
@@ -127,6 +166,7 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             live: own.get_flag("live"),
             stuck_after: own.get_one("stuck-after").copied().unwrap_or_default(),
         }),
+        "doctor" => Action::Doctor { json: own.get_flag("json") },
         "recover" => Action::Recover(RecoverArgs {
             json: own.get_flag("json"),
             dry_run: own.get_flag("dry-run"),

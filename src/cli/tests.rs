@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::options;
-use crate::record::{Status, read_instant};
+use crate::record::read_instant;
 
 fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
@@ -65,14 +65,23 @@ fn database_options_work_before_and_after_a_verb() {
 
 #[test]
 fn each_verb_takes_its_own_arguments() {
-    let listed = Action::List {
-        filter: Filter { status: Some(Status::Failed), name: Some("churn".to_owned()), limit: 3, ..Filter::default() },
-        json: true,
-    };
+    let listed = Action::List(ListArgs {
+        filter: Filter {
+            statuses: vec![Status::Failed],
+            name: Some("churn".to_owned()),
+            limit: 3,
+            ..Filter::default()
+        },
+        format: Format::Json,
+        ..ListArgs::default()
+    });
     assert_eq!(parsed("runwrap list --status failed --name churn --limit 3 --json").action, listed);
-    let all = Action::List { filter: Filter { limit: 50, ..Filter::default() }, json: false };
+    let all = Action::List(ListArgs { filter: Filter { limit: 50, ..Filter::default() }, ..ListArgs::default() });
     assert_eq!(parsed("runwrap list").action, all);
-    assert_eq!(parsed("runwrap show 30").action, Action::Show { id: "30".to_owned(), json: false });
+    assert_eq!(parsed("runwrap show 30").action, Action::Show(ShowArgs { id: "30".to_owned(), ..ShowArgs::default() }));
+    assert_eq!(parsed("runwrap doctor --json").action, Action::Doctor { json: true });
+    // It examines a run with these options.
+    assert_eq!(given("runwrap --set a=1 doctor --heartbeat 5s", &options::HEARTBEAT), ["5s"]);
     assert_eq!(parsed("runwrap migrate --print").action, Action::Migrate { print: true });
     let reported = ReportArgs {
         metrics: vec![("loss".to_owned(), "-0.5".to_owned()), ("a".to_owned(), "b=c".to_owned())],
@@ -89,7 +98,7 @@ fn each_verb_takes_its_own_arguments() {
 fn help_hides_the_keeper_and_names_every_verb() {
     let Err(EarlyExit::Output(help)) = parse(words("runwrap --help")) else { panic!("no help") };
     assert!(!help.contains("keeper"));
-    for verb in ["list", "show", "check", "recover", "finalize", "report", "migrate", "completions"] {
+    for verb in ["list", "show", "check", "doctor", "recover", "finalize", "report", "migrate", "completions"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{verb}");
         let help = parse(words(&format!("runwrap {verb} --help"))).unwrap_err();
         assert!(matches!(help, EarlyExit::Output(_)), "{verb}");

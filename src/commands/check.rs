@@ -51,8 +51,8 @@ pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, C
 
 impl Check<'_> {
     fn run(&mut self) -> Result<(), CommandError> {
-        for (record_id, finding) in undelivered(self.settings)? {
-            self.report(&record_id, &finding, false)?;
+        for waiting in undelivered(self.settings)? {
+            self.report(&waiting.record_id, &waiting.finding(), false)?;
         }
         let unfit = ask(self.settings, "check the table", Store::unfit)?;
         for Unfit { detail, repair, .. } in &unfit {

@@ -3,14 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use super::ask::ask;
+use super::curves::series_of;
 use super::error::CommandError;
-use super::repaired::shown;
+use super::repaired::{column, shown};
 use crate::config::Settings;
 use crate::output;
-use crate::store::RecordView;
+use crate::record::{Series, number_of};
+use crate::store::{RecordView, Store, StoreError};
 
 /// Columns that differ between any two runs, and explain nothing.
-const OF_ONE_RUN: [&str; 13] = [
+const OF_ONE_RUN: [&str; 14] = [
     "id",
     "run_id",
     "record_id",
@@ -21,6 +23,7 @@ const OF_ONE_RUN: [&str; 13] = [
     "heartbeat_at",
     "last_seen_at",
     "last_seen_seconds_ago",
+    "elapsed_seconds",
     "pid",
     "recovered_at",
     "recovered_by",
@@ -32,7 +35,7 @@ const CHARACTERS_MAX: usize = 60;
 /// One value in which two records differ. Null: the record does not have it.
 #[derive(Debug, PartialEq)]
 struct Difference {
-    /// The column; within JSON with a path behind it: `train_metrics.loss`.
+    /// The column, or `lowest` and `highest` for the metrics with a history; within JSON with a path behind it: `train_metrics.loss`.
     key: String,
     values: [Value; 2],
 }
@@ -45,7 +48,7 @@ pub(super) fn diff(settings: &Settings, ids: &[String; 2], json: bool) -> Result
     let wanted = ids.clone();
     let [first, second] = ask(settings, "compare the records", move |store| {
         let [first, second] = &wanted;
-        Ok([store.show(first)?, store.show(second)?])
+        Ok([with_extremes(store, first)?, with_extremes(store, second)?])
     })?;
     let found = |entry: Option<RecordView>, id: &String| {
         let missing = || CommandError::NoSuchRecord { id: id.clone(), database: settings.database.identity() };
@@ -56,6 +59,15 @@ pub(super) fn diff(settings: &Settings, ids: &[String; 2], json: bool) -> Result
     let all = differences(&first.0, &second.0);
     let text = if json { as_json(&all) } else { as_table(&all, ids) };
     Ok(output::print(&text)?)
+}
+
+/// A record, with the extremes of its metrics.
+fn with_extremes(store: &mut Store, id: &str) -> Result<Option<RecordView>, StoreError> {
+    let Some(mut record) = store.show(id)? else { return Ok(None) };
+    let run_id = column(Some(&record), "run_id");
+    let series = run_id.as_str().map(|run_id| series_of(store, run_id)).transpose()?.unwrap_or_default();
+    record.0.extend(extremes(&series));
+    Ok(Some(record))
 }
 
 fn differences(first: &Map<String, Value>, second: &Map<String, Value>) -> Vec<Difference> {
@@ -71,7 +83,8 @@ fn differences(first: &Map<String, Value>, second: &Map<String, Value>) -> Vec<D
 /// Adds the differences of two values. Objects are compared key by key.
 fn compare(key: String, values: [Value; 2], all: &mut Vec<Difference>) {
     let [first, second] = &values;
-    if first == second {
+    let is_same_number = || number_of(first).is_some_and(|number| Some(number) == number_of(second));
+    if first == second || is_same_number() {
         return;
     }
     let empty = Map::new();
@@ -85,6 +98,20 @@ fn compare(key: String, values: [Value; 2], all: &mut Vec<Difference>) {
         let value = |object: &Map<String, Value>| object.get(name).cloned().unwrap_or_default();
         compare(format!("{key}.{name}"), [value(first), value(second)], all);
     }
+}
+
+/// The best values of the metrics, whichever is better.
+fn extremes(all: &[Series]) -> Map<String, Value> {
+    let [mut lowest, mut highest] = [Map::new(), Map::new()];
+    for Series { name, buckets, .. } in all {
+        let (low, high) = (buckets.low.iter().copied().flatten(), buckets.high.iter().copied().flatten());
+        lowest.extend(low.reduce(f64::min).map(|value| (name.clone(), json!(value))));
+        highest.extend(high.reduce(f64::max).map(|value| (name.clone(), json!(value))));
+    }
+    [("lowest", lowest), ("highest", highest)]
+        .map(|(key, values)| (key.to_owned(), Value::Object(values)))
+        .into_iter()
+        .collect()
 }
 
 fn as_json(all: &[Difference]) -> String {
@@ -120,11 +147,11 @@ mod tests {
         let record = |value: Value| value.as_object().unwrap().clone();
         let first = record(json!({
             "id": 1, "train_metrics": {"loss": 0.5, "same": 1, "deep": {"a": [1, 2]}}, "tags": null, "host": "a",
-            "train_duration": 60, "owner": "ann",
+            "train_duration": 60, "owner": "ann", "cost": 1,
         }));
         let second = record(json!({
             "id": 2, "train_metrics": {"loss": 0.25, "same": 1, "deep": {"a": [1, 3]}, "f1": 0.9},
-            "tags": {"team": "x"}, "host": "a", "train_duration": 61, "extra": true,
+            "tags": {"team": "x"}, "host": "a", "train_duration": 61, "extra": true, "cost": 1.0,
         }));
         let found = differences(&first, &second);
         let lines: Vec<String> =

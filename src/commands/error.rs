@@ -25,6 +25,10 @@ pub enum CommandError {
     Database { purpose: &'static str, source: StoreError },
     #[error("there is no record {id} in {database}")]
     NoSuchRecord { id: String, database: String },
+    #[error("record {id} has no curve {name}")]
+    NoSuchSeries { id: String, name: String, hint: String },
+    #[error("--watch needs a terminal")]
+    NoTerminal,
     #[error("cannot finalize record {id}: {why}")]
     NotFinalized { id: String, why: String, hint: &'static str },
     #[error("cannot use the state directory {}: {cause}", path.display())]
@@ -54,6 +58,7 @@ impl CommandError {
             }
             Self::NoSuchRecord { .. } => Some("run `runwrap list` to see the ids of the newest records"),
             Self::NotFinalized { hint, .. } => Some(hint),
+            Self::NoSuchSeries { hint, .. } => Some(hint),
             Self::Report(error) => error.hint(),
             Self::StateDirectory { .. } => {
                 Some("name a directory with --state-dir that you own and only you can write to")
@@ -62,6 +67,7 @@ impl CommandError {
             Self::Refused { .. } => Some("repair the causes above, then recover again"),
             Self::Config(error) => Some(&error.hint),
             Self::Service(_) => Some("unset NOTIFY_SOCKET, which only a service manager may set"),
+            Self::NoTerminal => Some("leave out --watch, or call runwrap on a terminal"),
             Self::Keeper(_) | Self::Stdout(_) => None,
         }
     }
@@ -78,7 +84,8 @@ impl CommandError {
 
     /// The exit status.
     pub const fn exit_status(&self) -> u8 {
-        let is_negative = matches!(self, Self::NoSuchRecord { .. } | Self::NotFinalized { .. });
+        let is_negative =
+            matches!(self, Self::NoSuchRecord { .. } | Self::NoSuchSeries { .. } | Self::NotFinalized { .. });
         if is_negative { EXIT_NEGATIVE } else { EXIT_RUNWRAP }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 
 use crate::config::Layer;
+use crate::output::{ColorChoice, Format};
 use crate::store::Filter;
 
 /// One call of runwrap.
@@ -22,21 +23,17 @@ pub struct Invocation {
 pub enum Action {
     /// Neither `command` nor its first word is empty.
     Run(Vec<OsString>),
-    List {
-        filter: Filter,
-        json: bool,
-    },
-    Show {
-        /// A record's id, or a run's.
-        id: String,
-        json: bool,
-    },
+    List(ListArgs),
+    Show(ShowArgs),
     Diff {
         /// Records' ids, or runs'.
         ids: [String; 2],
         json: bool,
     },
     Check(CheckArgs),
+    Doctor {
+        json: bool,
+    },
     Recover(RecoverArgs),
     Finalize(FinalizeArgs),
     Note(NoteArgs),
@@ -47,6 +44,43 @@ pub enum Action {
     },
     /// The hidden verb that starts a keeper, which parses the arguments.
     Keeper(Vec<OsString>),
+}
+
+/// The beginning of a period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    Ago(TimeDelta),
+    Time(DateTime<Utc>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListArgs {
+    /// Without the time.
+    pub filter: Filter,
+    /// Only records that started then or later.
+    pub since: Option<Since>,
+    pub format: Format,
+    /// A column each.
+    pub metrics: Vec<String>,
+    /// A key of [`super::list::sort_key`], and whether the greatest value comes first.
+    pub sort: Option<(String, bool)>,
+    /// Draw the table again and again.
+    pub watch: bool,
+    pub color: ColorChoice,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShowArgs {
+    /// A record's id, or a run's.
+    pub id: String,
+    pub json: bool,
+    /// The names of the curves to draw; if empty, the most interesting ones.
+    pub curves: Vec<String>,
+    /// Print the points of this curve and nothing else.
+    pub points: Option<String>,
+    /// For the points.
+    pub format: Format,
+    pub color: ColorChoice,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

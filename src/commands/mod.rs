@@ -4,7 +4,9 @@
 mod ask;
 mod check;
 mod context;
+mod curves;
 mod diff;
+mod doctor;
 mod error;
 mod finalize;
 mod invocation;
@@ -12,6 +14,7 @@ mod left;
 mod list;
 mod migrate;
 mod note;
+mod portrait;
 mod recover;
 mod repaired;
 mod report;
@@ -19,19 +22,27 @@ mod run;
 mod service;
 mod show;
 mod undelivered;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
 
-use crate::config::{self, Layer, Settings};
+use crate::config::{self, Layer, Settings, Verbosity};
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
 pub use error::CommandError;
-pub use invocation::{Action, CheckArgs, FinalizeArgs, Invocation, NoteArgs, RecoverArgs, ReportArgs};
+pub use invocation::{
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ShowArgs, Since,
+};
+pub use list::sort_key;
+
+pub use crate::output::{ColorChoice, Format};
 
 /// With fewer free descriptors, no log is written: the signals, the witness and the trainer's exec need the others.
 const LOG_DESCRIPTORS: usize = 6;
+
+const UNCOVERED_HINT: &str = "use RUNWRAP_DATABASE_URL_FILE instead";
 
 /// Executes `invocation`, and reports its error on stderr.
 pub fn execute(invocation: Invocation) -> ExitCode {
@@ -73,12 +84,13 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
             open_log(&settings, covered);
             return Ok(sys::process::end_as(run::run(&settings, &command)));
         }
-        Action::List { filter, json } => list::list(&settings(flags)?, filter, json)?,
+        Action::List(args) => list::list(&settings(flags)?, args)?,
         Action::Check(args) => return check::check(&settings(flags)?, &args),
+        Action::Doctor { json } => return doctor::doctor(&settings_without_log(flags)?, json),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Diff { ids, json } => diff::diff(&settings(flags)?, &ids, json)?,
-        Action::Show { id, json } => show::show(&settings(flags)?, &id, json)?,
+        Action::Show(args) => show::show(&settings(flags)?, &args)?,
         Action::Note(args) => note::note(&settings(flags)?, &args)?,
         Action::Migrate { print } => migrate::migrate(&settings(flags)?, print)?,
     }
@@ -89,6 +101,18 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
 fn settings(flags: Layer) -> Result<Settings, CommandError> {
     let (settings, covered) = load(flags)?;
     open_log(&settings, covered);
+    Ok(settings)
+}
+
+/// As [`settings`], for a verb whose output has the warnings. The log file may be in the state directory, which stays as it is.
+fn settings_without_log(flags: Layer) -> Result<Settings, CommandError> {
+    let (settings, covered) = load(flags)?;
+    let verbosity = if settings.verbosity == Verbosity::Normal { Verbosity::Quiet } else { settings.verbosity };
+    // It fails only for a file.
+    logging::init(None, verbosity, true).ok();
+    if let Err(error) = covered {
+        output::report_error(&uncovered(&error), Some(UNCOVERED_HINT));
+    }
     Ok(settings)
 }
 
@@ -115,7 +139,10 @@ fn open_log(settings: &Settings, covered: io::Result<()>) {
         }
     }
     if let Err(error) = covered {
-        log::warn!(event = "url_not_covered", hint = "use RUNWRAP_DATABASE_URL_FILE instead";
-            "`ps` shows the value of --database-url: {error}");
+        log::warn!(event = "url_not_covered", hint = UNCOVERED_HINT; "{}", uncovered(&error));
     }
+}
+
+fn uncovered(error: &io::Error) -> String {
+    format!("`ps` shows the value of --database-url: {error}")
 }

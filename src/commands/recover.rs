@@ -77,7 +77,15 @@ impl Operator for Recovery<'_> {
         // The journal names its table, which need not be the one of the settings.
         let ended = self.ask(run.state.table(), "deliver a run", move |store| {
             let before = store.show(&run_id.to_string())?;
-            let applied = if delivery.deliver(store)?.ended { Applied::Written } else { Applied::Kept };
+            let delivered = delivery.deliver(store)?;
+            if delivered.lacks_series {
+                let message = "its end is in the database, and its curves could not be written".to_owned();
+                return Err(StoreError::BadInput {
+                    message,
+                    hint: "recover again: another program locks runwrap_series".to_owned(),
+                });
+            }
+            let applied = if delivered.ended { Applied::Written } else { Applied::Kept };
             Ok(Decided { applied, before, after: store.show(&run_id.to_string())? })
         });
         match ended {

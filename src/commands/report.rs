@@ -36,7 +36,7 @@ impl ReportError {
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotInARun => Some("call runwrap report inside a run: runwrap -- COMMAND"),
-            Self::Refused(LineError::TooLong { .. }) => {
+            Self::Refused(LineError::TooLong { .. } | LineError::TooMany { .. }) => {
                 Some("save large results to a file and report its path as a metric")
             }
             Self::Refused(LineError::Empty) => {

@@ -21,7 +21,7 @@ use crate::sys::{clock, fs, host};
 use crate::{logging, output};
 
 /// The free descriptors that a run with a keeper takes at most.
-const KEEPER_DESCRIPTORS: usize = 15;
+pub(super) const KEEPER_DESCRIPTORS: usize = 15;
 /// The same without a keeper: the journal, its directories and its lock, the signals, the witness and the trainer's exec.
 const JOURNAL_DESCRIPTORS: usize = 10;
 
@@ -168,6 +168,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         url_file: settings.database_url_file.clone(),
         table: settings.table.clone(),
         migrate: settings.migrate,
+        require_database: settings.require_database,
         state_dir: settings.state_dir.clone(),
         has_directory: place.is_some(),
         journal_number: None,

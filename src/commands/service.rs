@@ -12,7 +12,7 @@ use std::{env, io, process};
 
 use crate::sys::clock::boot_time;
 use crate::sys::poll::readable_within;
-use crate::sys::process::SigtermPipe;
+use crate::sys::process::{SignalPipe, TERMINATION};
 
 /// The number of different errors that are remembered, so that none is reported at every round.
 const ERRORS_MAX: usize = 1000;
@@ -22,7 +22,7 @@ pub(super) struct Service {
     manager: Option<(UnixDatagram, SocketAddr)>,
     /// How often to notify the watchdog.
     watchdog_interval: Duration,
-    termination: SigtermPipe,
+    termination: SignalPipe,
     reported: HashSet<String>,
 }
 
@@ -33,7 +33,8 @@ impl Service {
     /// `NOTIFY_SOCKET` is no valid address, or the kernel refuses a socket.
     pub(super) fn start() -> io::Result<Self> {
         let (manager, watchdog_interval) = (service_manager()?, watchdog_interval().unwrap_or(Duration::MAX));
-        let service = Self { manager, watchdog_interval, termination: SigtermPipe::new()?, reported: HashSet::new() };
+        let service =
+            Self { manager, watchdog_interval, termination: SignalPipe::new(&TERMINATION)?, reported: HashSet::new() };
         service.notify("READY=1");
         Ok(service)
     }

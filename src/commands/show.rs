@@ -2,42 +2,86 @@
 
 use serde_json::Value;
 
+use super::ShowArgs;
 use super::ask::ask;
+use super::curves::{curves, listed, points, series_of};
 use super::error::CommandError;
-use super::repaired::shown;
+use super::portrait::portrait;
+use super::repaired::column;
 use crate::config::Settings;
-use crate::output;
-use crate::record::RunId;
-use crate::store::{Filter, RecordView};
+use crate::output::{self, formatted};
+use crate::record::{RunId, Series};
+use crate::store::{Filter, RecordView, Store, StoreError};
+use crate::sys::clock::wall_time;
 
 /// So many attempts and children are shown, the newest.
 const RELATED_MAX: u32 = 100;
+
+/// The columns of a point.
+const POINT: [&str; 5] = ["x", "seconds", "value", "low", "high"];
 
 /// The columns of a related record that are shown.
 const BRIEF: [&str; 9] =
     ["id", "run_id", "attempt", "name", "status", "reason", "exit_code", "train_start_time", "train_duration"];
 
-/// Prints the record that `id` names: its own id, or its run's.
+/// Prints the record that `args.id` names: its own id, or its run's. Or the points of one of its curves.
 ///
 /// # Errors
-/// There is no such record, the database did not answer, or stdout cannot be written.
-pub(super) fn show(settings: &Settings, id: &str, json: bool) -> Result<(), CommandError> {
-    let wanted = id.to_owned();
-    let found = ask(settings, "show the record", move |store| {
-        let Some(mut entry) = store.show(&wanted)? else { return Ok(None) };
-        for (key, related) in [("attempts", attempts_of(&entry)), ("children", children_of(&entry))] {
-            let Some(filter) = related else { continue };
-            let runs: Vec<Value> = store.list(&filter)?.iter().rev().map(brief).collect();
-            if !runs.is_empty() {
-                entry.0.insert(key.to_owned(), Value::Array(runs));
-            }
+/// There is no such record or curve, the database did not answer, or stdout cannot be written.
+pub(super) fn show(settings: &Settings, args: &ShowArgs) -> Result<(), CommandError> {
+    let wanted = args.clone();
+    let found = ask(settings, "show the record", move |store| found(store, &wanted))?;
+    let missing = || CommandError::NoSuchRecord { id: args.id.clone(), database: settings.database.identity() };
+    let (entry, series) = found.ok_or_else(missing)?;
+    if let Some(name) = args.points.iter().chain(&args.curves).find(|name| !has(&series, name)) {
+        return Err(no_such_series(args, name, &series));
+    }
+    if let Some(name) = &args.points {
+        let points = series.iter().filter(|series| series.name == *name).flat_map(points).collect();
+        return Ok(output::print_data(&formatted(args.format, &POINT, points))?);
+    }
+    if args.json {
+        return Ok(output::print(&output::json(&Value::Object(entry.0)))?);
+    }
+    let curves = curves(&series, &args.curves, &column(Some(&entry), "train_metrics"), output::terminal_columns());
+    let text = portrait(&entry, &curves, wall_time());
+    Ok(output::print(&output::styled(text, args.color))?)
+}
+
+/// The record with its related ones, and its series unless JSON is wanted.
+fn found(store: &mut Store, args: &ShowArgs) -> Result<Option<(RecordView, Vec<Series>)>, StoreError> {
+    let Some(mut entry) = store.show(&args.id)? else { return Ok(None) };
+    let run_id = column(Some(&entry), "run_id");
+    let series = match run_id.as_str().filter(|_| !args.json) {
+        // These must be there.
+        Some(run_id) if args.points.is_some() => {
+            store.series(&[run_id.to_owned()], &[])?.into_iter().map(second).collect()
         }
-        Ok(Some(entry))
-    })?;
-    let missing = || CommandError::NoSuchRecord { id: id.to_owned(), database: settings.database.identity() };
-    let entry = found.ok_or_else(missing)?;
-    let text = if json { output::json(&Value::Object(entry.0)) } else { as_list(&entry) };
-    Ok(output::print(&text)?)
+        Some(run_id) => series_of(store, run_id)?,
+        None => Vec::new(),
+    };
+    for (key, related) in [("attempts", attempts_of(&entry)), ("children", children_of(&entry))] {
+        let Some(filter) = related else { continue };
+        let runs: Vec<Value> = store.list(&filter)?.iter().rev().map(brief).collect();
+        if !runs.is_empty() {
+            entry.0.insert(key.to_owned(), Value::Array(runs));
+        }
+    }
+    Ok(Some((entry, series)))
+}
+
+fn second((_, series): (String, Series)) -> Series {
+    series
+}
+
+fn has(all: &[Series], name: &str) -> bool {
+    all.iter().any(|series| series.name == name)
+}
+
+fn no_such_series(args: &ShowArgs, name: &str, all: &[Series]) -> CommandError {
+    let names: Vec<&str> = all.iter().map(|series| series.name.as_str()).collect();
+    let hint = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", listed(&names)) };
+    CommandError::NoSuchSeries { id: args.id.clone(), name: name.to_owned(), hint }
 }
 
 /// The newest runs of the record's job.
@@ -56,78 +100,4 @@ fn children_of(entry: &RecordView) -> Option<Filter> {
 fn brief(entry: &RecordView) -> Value {
     let part = |key: &&str| Some(((*key).to_owned(), entry.0.get(*key)?.clone()));
     Value::Object(BRIEF.iter().filter_map(part).collect())
-}
-
-/// One `key: value` a line, without unknown values.
-fn as_list(entry: &RecordView) -> String {
-    let known = entry.0.iter().filter(|(_, value)| !value.is_null());
-    let notes = entry.0.get("context").and_then(|context| context.get("notes")?.as_array().map(|notes| remarks(notes)));
-    let mut pairs: Vec<(String, String)> = known
-        .map(|(key, value)| match (key.as_str(), value) {
-            ("attempts" | "children", Value::Array(runs)) => (key.clone(), lines(runs)),
-            _ => (key.clone(), with_unit(key, value)),
-        })
-        .collect();
-    pairs.extend(notes.map(|notes| ("notes".to_owned(), notes)));
-    output::key_values(&pairs)
-}
-
-/// One note a line, or more if it has more.
-fn remarks(notes: &[Value]) -> String {
-    let part = |note: &Value, key: &str| note.get(key).map(shown).unwrap_or_default();
-    let line =
-        |note: &Value| format!("{} {}: {}", output::utc(&part(note, "at")), part(note, "by"), part(note, "text"));
-    notes.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// One related run a line.
-fn lines(runs: &[Value]) -> String {
-    let line = |run: &Value| {
-        let part = |key: &str| run.get(key).filter(|value| !value.is_null()).map(shown);
-        let attempt = part("attempt").map(|number| format!("attempt {number}:"));
-        let record = part("id").map(|id| format!("record {id}"));
-        let reason = part("reason").map(|reason| format!("({reason})"));
-        let duration = run.get("train_duration").and_then(Value::as_u64).map(output::duration);
-        let parts = [attempt, record, part("name"), part("status"), reason, part("train_start_time"), duration];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-    };
-    runs.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn with_unit(key: &str, value: &Value) -> String {
-    match (key, value.as_u64()) {
-        ("train_duration" | "lease_seconds", Some(seconds)) if seconds >= 60 => {
-            format!("{seconds} ({})", output::duration(seconds))
-        }
-        _ => shown(value),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn known_values_are_aligned_and_escaped() {
-        let object = json!({
-            "id": 30, "status": "failed", "train_duration": 26452, "train_metrics": {"loss": 0.5, "x": "\u{9b}"},
-            "model_path": null, "error_message": "exit code 1\nTraceback:\n  boom \u{1b}[31m", "command": ["a", "b c"],
-            "lease_seconds": 30, "presumed": false,
-        });
-        let expected = "\
-id:              30
-status:          failed
-train_duration:  26452 (7h 20m 52s)
-train_metrics:   {\"loss\":0.5,\"x\":\"\\u{9b}\"}
-error_message:   exit code 1
-                 Traceback:
-                   boom \\u{1b}[31m
-command:         [\"a\",\"b c\"]
-lease_seconds:   30
-presumed:        false
-";
-        assert_eq!(as_list(&RecordView(object.as_object().unwrap().clone())), expected);
-    }
 }

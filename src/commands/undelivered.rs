@@ -1,4 +1,4 @@
-//! The journals that wait for their delivery, for `check`. Must not change the state directory.
+//! The journals that wait for their delivery, for `check` and `doctor`. Must not change the state directory.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,53 +11,71 @@ use crate::delivery::{Destination, Inspection, inspect};
 use crate::journal::{Home, RunDirectory, RunState, run_id_of};
 use crate::record::{Finding, FindingKind, Repair};
 
-/// The findings, each with its record's id if the journal knows it.
+/// A journal that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Waiting {
+    /// The record's id, if the journal knows it.
+    pub(super) record_id: Value,
+    pub(super) detail: String,
+    pub(super) repair: String,
+    /// Neither the next run nor another process delivers it: a person must act.
+    pub(super) needs_a_person: bool,
+}
+
+/// The journals that wait.
 ///
 /// # Errors
 /// The state directory cannot be used.
-pub(super) fn undelivered(settings: &Settings) -> Result<Vec<(Value, Finding)>, CommandError> {
-    if !settings.state_dir.exists() {
-        return Ok(Vec::new());
-    }
+pub(super) fn undelivered(settings: &Settings) -> Result<Vec<Waiting>, CommandError> {
     let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
-    let home = Home::open(&settings.state_dir).map_err(unusable)?;
+    let Some(home) = Home::open_existing(&settings.state_dir).map_err(unusable)? else { return Ok(Vec::new()) };
     let destination = Destination::of(&settings.database);
     let mut waiting = Vec::new();
     for name in home.names().map_err(unusable)?.runs {
         waiting.extend(waits(&home, &name, &destination).unwrap_or_else(|cause| {
             let path = settings.state_dir.join("runs").join(&name);
             let detail = format!("the journal of run {} cannot be read: {cause}", label(&name));
-            Some((Value::Null, detail, format!("make {} your own again", path.display())))
+            Some(by_hand(detail, format!("make {} your own again", path.display())))
         }));
     }
     for path in home.quarantined().map_err(unusable)? {
         let detail = format!("a damaged journal was put aside: {}", path.display());
-        waiting.push((Value::Null, detail, "read it, end its record with runwrap finalize, then remove it".to_owned()));
+        waiting.push(by_hand(detail, "read it, end its record with runwrap finalize, then remove it".to_owned()));
     }
-    let finding = |detail, repair| Finding { kind: FindingKind::Undelivered, detail, repair: Repair::Do(repair) };
-    Ok(waiting.into_iter().map(|(record_id, detail, repair)| (record_id, finding(detail, repair))).collect())
+    Ok(waiting)
 }
 
-/// The record's id, the detail and the repair of a run that waits.
-fn waits(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Option<(Value, String, String)>> {
+fn by_hand(detail: String, repair: String) -> Waiting {
+    Waiting { record_id: Value::Null, detail, repair, needs_a_person: true }
+}
+
+impl Waiting {
+    /// As `check` reports it.
+    pub(super) fn finding(&self) -> Finding {
+        let repair = Repair::Do(self.repair.clone());
+        Finding { kind: FindingKind::Undelivered, detail: self.detail.clone(), repair }
+    }
+}
+
+/// The run `name`, if it waits.
+fn waits(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Option<Waiting>> {
     let run = format!("the journal of run {}", label(name));
-    let recover = "runwrap recover";
+    let by_itself = |record_id, detail, repair: String| Waiting { record_id, detail, repair, needs_a_person: false };
+    let recover = || "runwrap recover".to_owned();
     Ok(Some(match inspect(home, name, destination)? {
-        Inspection::Dead(dead) => (record_id(&dead.state), format!("{run} waits for its delivery"), recover.to_owned()),
+        Inspection::Dead(dead) => by_itself(record_id(&dead.state), format!("{run} waits for its delivery"), recover()),
         Inspection::Foreign(database) => {
             let repair = format!("recover with the --database-url of {database}");
-            (Value::Null, format!("{run} is meant for another database, {database}"), repair)
+            by_itself(Value::Null, format!("{run} is meant for another database, {database}"), repair)
         }
-        Inspection::Unprotected(demanded) => {
-            let repair = format!("recover with sslmode={demanded} in the --database-url");
-            (Value::Null, format!("{run} may travel only with sslmode={demanded} or better"), repair)
-        }
+        Inspection::Unprotected(demanded) => by_hand(
+            format!("{run} may travel only with sslmode={demanded} or better"),
+            format!("recover with sslmode={demanded} in the --database-url"),
+        ),
         Inspection::Damaged(damage, _) => {
-            (Value::Null, format!("{run} is damaged, and a recovery puts it aside: {damage}"), recover.to_owned())
+            by_hand(format!("{run} is damaged, and a recovery puts it aside: {damage}"), recover())
         }
-        Inspection::Newer(damage) => {
-            (Value::Null, format!("{run}: {damage}"), "recover with the newer runwrap".to_owned())
-        }
+        Inspection::Newer(damage) => by_hand(format!("{run}: {damage}"), "recover with the newer runwrap".to_owned()),
         Inspection::NeverBegun(_) | Inspection::Emptied | Inspection::Gone | Inspection::Elsewhere(_) => {
             return Ok(None);
         }
@@ -72,7 +90,7 @@ fn waits(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Opt
                 Deliverer::Recovery => "is being delivered by a lingering keeper or a recovery",
             };
             let wait = "wait, or read the database's error in the log".to_owned();
-            (record_id(&state), format!("{run} {detail}"), wait)
+            by_itself(record_id(&state), format!("{run} {detail}"), wait)
         }
     }))
 }

@@ -2,6 +2,7 @@
 //! layer. Must not interpret a value: `values` does. No error may hold a password.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -108,6 +109,16 @@ impl Layers {
             [_, second, ..] => Err(ConfigError::new(second.subject(), "it is given twice", "give it once")),
             [one] => Ok(Some(one)),
             [] => Ok(None),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Environment(name) => out.write_str(name),
+            Self::File { path, key } => write!(out, "{key} in {}", path.display()),
+            Self::Default => out.write_str("default"),
         }
     }
 }

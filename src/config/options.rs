@@ -184,7 +184,7 @@ rows!(
     REQUIRE_DATABASE = OptionRow {
         kind: OptionKind::Switch,
         in_verbs: false,
-        help: "Exit 125 without starting the command if its record cannot be inserted",
+        help: "Exit 125 without starting the command if its record cannot be inserted, or not be ended in each way",
         ..DATABASE_ROW.named("require_database", "--require-database", "RUNWRAP_REQUIRE_DATABASE")
     },
     TIMEOUT = OptionRow {

@@ -69,6 +69,8 @@ pub struct Settings {
     pub verbosity: Verbosity,
     /// The origin of each option's value, by its key.
     pub origins: BTreeMap<&'static str, Origin>,
+    /// The values that the user gave, as `RUNWRAP_HEARTBEAT=10s`, each with its key. None of them is a secret.
+    pub given: Vec<(&'static str, String)>,
 }
 
 /// What runwrap writes to stderr.
@@ -128,10 +130,22 @@ pub(super) fn resolve(layers: &Layers, env: &Env<'_>) -> Result<Settings, Config
         migrate: !layers.switch(&options::NO_MIGRATE)?,
         verbosity: layers.verbosity()?,
         origins: OPTIONS.into_iter().map(origin).collect(),
+        given: layers.given(),
     })
 }
 
 impl Layers {
+    /// The values that count, in the order of the help. Of the two options that name a database, one does.
+    fn given(&self) -> Vec<(&'static str, String)> {
+        let database = [&options::DATABASE_URL, &options::DATABASE_URL_FILE];
+        let of = |row: &'static OptionRow| {
+            let rows = if database.contains(&row) { &database[..] } else { std::slice::from_ref(&row) };
+            let values = self.strongest(rows).into_iter().filter(|raw| raw.row.key == row.key);
+            values.map(|raw| (row.key, raw.subject())).collect::<Vec<_>>()
+        };
+        OPTIONS.into_iter().flat_map(of).collect()
+    }
+
     fn optional<T>(&self, row: &'static OptionRow, read: Reader<'_, T>) -> Result<Option<T>, ConfigError> {
         let default = row.default.map(|text| RawValue { row, text: text.into(), origin: Origin::Default });
         self.value(row)?.or(default.as_ref()).map(|raw| raw.read(read)).transpose()

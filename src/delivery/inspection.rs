@@ -107,7 +107,8 @@ impl DeadRun {
             message: format!("lost: its journal has no end and {evidence}; recovered by {by} at {when}"),
             recovered_by: by,
         };
-        let delivery = Delivery::of_dead(state, reader.report().clone(), presumption, self.lease_decides);
+        let delivery =
+            Delivery::of_dead(state, reader.report().cloned().unwrap_or_default(), presumption, self.lease_decides);
         Ok(delivery.with(History::of(reader.series(), 0, true)))
     }
 }

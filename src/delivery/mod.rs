@@ -9,12 +9,13 @@ mod inspection;
 mod leases;
 mod policy;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::journal::{ReportReader, RunState};
-use crate::record::{Applied, Begun, Change, Presumption, Report, Run};
-use crate::store::{RecordView, Store, StoreError};
+use crate::record::{Applied, Begun, Change, Presumption, Progress, Report, Run};
+use crate::store::{RecordView, Store, StoreError, Unfit};
 use crate::sys::fs::file_bytes_within;
 use crate::sys::{failpoint, host};
 
@@ -27,8 +28,11 @@ pub use policy::{Outcome, RoundEnd, Schedule, backoff, series_are_due};
 
 /// How long a keeper's attempt may take before it is abandoned.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);
-/// How long the report file is read at most before an attempt: with it the attempt stays within its deadline.
-pub const REPORT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long the report file is read at most before the attempt that delivers the end, which waits for it; before the end of a run that
+/// its keeper took over; and before a heartbeat, which goes on where the last one ended.
+pub const REPORT_WAIT_MAX: Duration = Duration::from_millis(2500);
+pub const REPORT_WAIT_ALONE_MAX: Duration = Duration::from_secs(1);
+pub const REPORT_WAIT_LIVING_MAX: Duration = Duration::from_millis(600);
 /// How long the server may take for one statement of it: less, so that a living server answers first.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -51,17 +55,21 @@ pub struct Delivery {
     last: bool,
     /// Nothing is delivered while the database has a heartbeat within the run's lease.
     lease_decides: bool,
+    /// The table must be able to take every end of the run.
+    demands_fitness: bool,
     /// The history of the metrics, delivered after the record.
     history: Option<History>,
 }
 
 /// The state of the database after a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
     /// The record, if this attempt began it.
     pub begun: Option<Begun>,
     /// The end is in the database too. False for a dead run if the database shows that it lives.
     pub ended: bool,
+    /// The series could not be written, and a later attempt may succeed.
+    pub lacks_series: bool,
     /// A message for the user.
     pub notice: Option<String>,
 }
@@ -81,7 +89,7 @@ impl Delivery {
         let (mut run, recorded) = (state.begin.run.clone(), state.recorded.clone());
         // A run that is over is beside no other run: nothing may keep its end away.
         run.is_exclusive &= !last;
-        Self { run, recorded, begun, changes, last, lease_decides: false, history: None }
+        Self { run, recorded, begun, changes, last, lease_decides: false, demands_fitness: false, history: None }
     }
 
     /// The delivery of an ended run by its supervisor, which could start no keeper. `report_path` is the trainer's report file.
@@ -91,7 +99,14 @@ impl Delivery {
             log::warn!(event = "report_unreadable", run_id:% = state.begin.run.run_id, error:%; "");
         }
         let history = History::of(reader.series(), 0, true);
-        Self::of(state, state.last_elapsed_us, reader.report().clone(), false).with(history)
+        Self::of(state, state.last_elapsed_us, reader.report().cloned().unwrap_or_default(), false).with(history)
+    }
+
+    /// The same; if it begins a run whose trainer has not started, a table that cannot take every end of it is an error.
+    #[must_use]
+    pub fn on_fit_table(self) -> Self {
+        let demands_fitness = !self.begun && self.changes.is_empty();
+        Self { demands_fitness, ..self }
     }
 
     /// The same with the series.
@@ -128,17 +143,27 @@ impl Delivery {
     /// # Errors
     /// The store's. Repeating the delivery is safe.
     pub fn deliver(&self, store: &mut Store) -> Result<Delivered, StoreError> {
+        if let Some(unfit) = self.unfit(store)? {
+            return Err(StoreError::Permanent { message: unfit.detail, hint: unfit.repair });
+        }
         let delivered = if self.last && !self.begun {
             store.together(self.recorded.is_none(), |store| self.deliver_steps(store))
         } else {
             self.deliver_steps(store)
         }?;
+        let mut lacks_series = false;
         // After the commit of the record: series that cannot be written are none of its errors.
         if let Some(history) = self.history.as_ref().filter(|_| delivered.ended == self.last) {
             failpoint::reached("series");
-            store.write_series(self.run.run_id, history.revision, &history.series);
+            lacks_series = !store.write_series(self.run.run_id, history.revision, &history.series);
         }
-        Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), ..delivered })
+        Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), lacks_series, ..delivered })
+    }
+
+    /// The first reason why the table cannot take the record, if that is an error.
+    fn unfit(&self, store: &mut Store) -> Result<Option<Unfit>, StoreError> {
+        let unfit = if self.demands_fitness { store.unfit_for(&self.run.set)? } else { Vec::new() };
+        Ok(unfit.into_iter().next())
     }
 
     /// Begins the run. Other runs of its name whose lease has run out are ended before, if it must not run beside them.
@@ -154,7 +179,7 @@ impl Delivery {
 
     fn deliver_steps(&self, store: &mut Store) -> Result<Delivered, StoreError> {
         if self.lease_decides && is_alive(store.show(&self.run.run_id.to_string())?.as_ref()) {
-            return Ok(Delivered { begun: None, ended: false, notice: None });
+            return Ok(Delivered { ended: false, ..Delivered::default() });
         }
         let mut begun = None;
         if !self.begun {
@@ -166,11 +191,11 @@ impl Delivery {
             failpoint::reached("finalizing");
         }
         for change in &self.changes {
-            let change = &measured(change, &self.run);
-            if store.apply(self.run.run_id, change)? == Applied::Missing {
+            let change = measured(change, &self.run);
+            if store.apply(self.run.run_id, &change)? == Applied::Missing {
                 // An application deleted the row: insert it again, once.
                 begun = Some(store.begin(&self.run, begun.as_ref().or(self.recorded.as_ref()))?);
-                if store.apply(self.run.run_id, change)? == Applied::Missing {
+                if store.apply(self.run.run_id, &change)? == Applied::Missing {
                     let message = format!("the rows of run {} vanish as soon as they are inserted", self.run.run_id);
                     return Err(StoreError::Transient { message });
                 }
@@ -179,21 +204,20 @@ impl Delivery {
         if self.last {
             failpoint::reached("finalized");
         }
-        Ok(Delivered { begun, ended: self.last, notice: store.take_notice() })
+        Ok(Delivered { begun, ended: self.last, notice: store.take_notice(), lacks_series: false })
     }
 }
 
 /// `change` with the size of the model's file, if it is the end of a run of this host.
-fn measured(change: &Change, run: &Run) -> Change {
-    let mut change = change.clone();
-    if let Change::Finalize(progress, _) = &mut change
+fn measured<'a>(change: &'a Change, run: &Run) -> Cow<'a, Change> {
+    if let Change::Finalize(progress, ending) = change
         && let Some(path) = &progress.report.model_path
         && run.host == host::host_name()
     {
-        progress.model_bytes =
-            file_bytes_within(Path::new(path), MODEL_WAIT_MAX).and_then(|bytes| bytes.try_into().ok());
+        let model_bytes = file_bytes_within(Path::new(path), MODEL_WAIT_MAX).and_then(|bytes| bytes.try_into().ok());
+        return Cow::Owned(Change::Finalize(Progress { model_bytes, ..progress.clone() }, ending.clone()));
     }
-    change
+    Cow::Borrowed(change)
 }
 
 /// Whether the last heartbeat of a run is within its lease, by the database's clock.

@@ -105,6 +105,19 @@ impl Home {
         Ok(Self { root, runs, scanned_at: OnceLock::new() })
     }
 
+    /// As [`Home::open`], but makes nothing: `None` if no run has used the directory, which need not exist.
+    pub fn open_existing(state_dir: &Path) -> io::Result<Option<Self>> {
+        let root = match Directory::open_existing(state_dir, OsStr::new(RUNS)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            root => root?,
+        };
+        if !root.contains(OsStr::new(RUNS)) {
+            return Ok(None);
+        }
+        let runs = root.open_child(OsStr::new(RUNS))?;
+        Ok(Some(Self { root, runs, scanned_at: OnceLock::new() }))
+    }
+
     /// Makes the directory of a new run for the database `identity` and takes its writer's lock. It is hidden until
     /// [`Home::publish`]: a visible run has a held lock and a journal with a beginning.
     pub fn make_run(&self, run_id: RunId, identity: &str, lease: Duration) -> io::Result<RunDirectory> {

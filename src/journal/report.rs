@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::Begin;
 use super::sightings::{FINGERPRINT_BYTES_MAX, Sightings, fingerprint};
 use crate::record::{
-    LineError, METRICS_BYTES_MAX, Recorder, Report, Reported, RunId, Series, parse_line, parse_metrics,
+    LineError, METRICS_BYTES_MAX, Recorder, Report, Reported, RunId, Series, Size, parse_line, parse_metrics,
 };
 use crate::sys::clock;
 use crate::sys::fs::open_plain;
@@ -101,7 +101,7 @@ pub(crate) struct ReportReader {
     lines: u64,
     skipped: u64,
     report: Report,
-    metrics_bytes: usize,
+    size: Size,
     recorder: Recorder,
 }
 
@@ -113,15 +113,18 @@ impl ReportReader {
         Self { path: path.to_owned(), begun_at, recorder: Recorder::new(begin.curves), ..Self::default() }
     }
 
-    /// Everything reported so far.
-    pub(crate) const fn report(&self) -> &Report {
-        &self.report
+    /// Everything reported so far; `None` while an earlier process has seen more of the file, for later values win.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        Some(&self.report).filter(|_| !self.is_behind())
     }
 
     /// The history so far; `None` while an earlier process has seen more of the file.
     pub(crate) fn series(&self) -> Option<&[Series]> {
-        let is_behind = self.sightings.as_ref().is_some_and(|seen| self.offset_bytes < seen.end());
-        Some(self.recorder.series()).filter(|series| !series.is_empty() && !is_behind)
+        Some(self.recorder.series()).filter(|series| !series.is_empty() && !self.is_behind())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.sightings.as_ref().is_some_and(|seen| self.offset_bytes < seen.end())
     }
 
     /// Reads the lines appended since the last call, for about `limit`, and at most 1 GiB. After the trainer's end a last line without
@@ -185,7 +188,10 @@ impl ReportReader {
         for line in bytes.split(|byte| *byte == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty()) {
             if let Ok((later, _)) = parse_line(line) {
                 // The metrics together may be too large: then they stay as they are.
-                _ = self.report.absorb_counted(later, &mut self.metrics_bytes).is_err();
+                if let Ok(size) = self.report.size_with(&later, self.size) {
+                    self.report.take(later);
+                    self.size = size;
+                }
             }
         }
         Ok(())
@@ -244,14 +250,17 @@ impl ReportReader {
 
     fn absorb(&mut self, line: &[u8], seen_us: u64) -> Result<(), LineError> {
         let (later, mut position) = parse_line(line)?;
-        let metrics = later.metrics.clone().unwrap_or_default();
-        self.report.absorb_counted(later, &mut self.metrics_bytes)?;
+        let size = self.report.size_with(&later, self.size)?;
         position.time = position.time.filter(|time| TIMES.contains(&(time - self.begun_at)));
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a run are exact for 285 years")]
         let seen = seen_us as f64 / 1e6;
         let seconds = position.time.map_or(seen, |time| (time - self.begun_at).max(0.0));
         let seconds = (seconds * 1e3).round() / 1e3;
-        self.recorder.add(&metrics, Reported { line: self.lines, position, seconds });
+        if let Some(metrics) = &later.metrics {
+            self.recorder.add(metrics, Reported { line: self.lines, position, seconds });
+        }
+        self.report.take(later);
+        self.size = size;
         Ok(())
     }
 }

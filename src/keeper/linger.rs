@@ -28,7 +28,7 @@ struct LingeringKeeper {
     attempts: Attempts,
     /// Boot time at which it gives up.
     until: Duration,
-    terminate: process::SigtermPipe,
+    terminate: process::SignalPipe,
 }
 
 /// Starts a lingering keeper beside a run's own keeper. `None` if it has ended already, or could not be started: the next run tries
@@ -62,7 +62,7 @@ pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
     let mut keeper = LingeringKeeper {
         attempts: Attempts::on(config.target.clone()),
         until: role.until.unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
-        terminate: process::SigtermPipe::new()?,
+        terminate: process::SignalPipe::new(&process::TERMINATION)?,
         config,
     };
     failpoint::reached("lingering");
@@ -95,6 +95,10 @@ impl Operator for LingeringKeeper {
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
         let options = options(&self.config, run.state.table(), failures, &ShapeCache::default());
         match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
+            Ok(delivered) if delivered.lacks_series => {
+                log::warn!(event = "attempt_failed", run_id:%, attempt = failures, error = "the curves could not be written"; "");
+                Outcome::Ends(RoundEnd::Unavailable)
+            }
             Ok(delivered) if delivered.ended => Outcome::Delivered,
             Ok(_heartbeat) => Outcome::Alive,
             Err(StoreError::Transient { .. }) if self.attempts.is_hanging() => {

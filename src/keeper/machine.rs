@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Role;
 use crate::delivery::{ATTEMPT_DEADLINE, Delivered, backoff};
 use crate::link::ToSupervisor;
-use crate::store::StoreError;
 use crate::store::attempt::{KEPT_MAX, Keep};
+use crate::store::{StoreError, Unfit};
 
 /// So many causes of failures are reported together.
 const CAUSES_MAX: usize = 4;
@@ -35,12 +35,21 @@ pub(super) enum KeeperEvent {
     NotOurs,
     Delivered(Delivered),
     Failed(StoreError),
-    /// Overdue runs of other hosts were ended. True if overdue runs have a journal in the state directory.
-    Healed(bool),
+    /// Overdue runs of other hosts were ended.
+    Healed(Healed),
     /// SIGTERM.
     Terminated,
     /// A moment that [`KeeperMachine::wake_at`] asked for, or any other.
     Time,
+}
+
+/// The result of a look at overdue runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Healed {
+    /// Overdue runs have a journal in the state directory.
+    pub(super) has_journals: bool,
+    /// Why the table cannot take every end of this run.
+    pub(super) unfit: Vec<Unfit>,
 }
 
 /// The outputs.
@@ -55,8 +64,10 @@ pub(super) enum KeeperAction {
     ReplaceImage,
     /// The run has ended, its journal is on disk and the database does not answer: become the lingering keeper.
     Linger,
-    /// End overdue runs, beside the attempts.
-    Heal,
+    /// End overdue runs, beside the attempts; before it, examine the table if `examines`.
+    Heal {
+        examines: bool,
+    },
     /// The database answers: start a lingering keeper if earlier runs left something.
     DeliverBacklog,
     /// Give the lingering keeper a moment.
@@ -95,6 +106,8 @@ pub(super) struct KeeperMachine {
     has_cleared: bool,
     /// When the next look at overdue runs is due. None: at the first heartbeat, so that a short run does without.
     heals_at: Option<Duration>,
+    /// This process began the run, and the table was not examined yet.
+    examines: bool,
     /// The last look has not ended. A database that hangs costs one thread.
     is_healing: bool,
 }
@@ -148,9 +161,11 @@ impl KeeperMachine {
             KeeperEvent::SupervisorGone => actions = self.supervisor_gone(now),
             KeeperEvent::NotOurs => actions.push(KeeperAction::Exit),
             KeeperEvent::Delivered(delivered) => actions = self.delivered(delivered, now, random),
-            KeeperEvent::Healed(has_journals) => {
+            KeeperEvent::Healed(healed) => {
                 self.is_healing = false;
-                actions.extend(has_journals.then_some(KeeperAction::DeliverBacklog));
+                let notice = |unfit: Unfit| ToSupervisor::Notice { message: unfit.detail, hint: unfit.repair };
+                actions.extend(healed.unfit.into_iter().map(|unfit| KeeperAction::Send(notice(unfit))));
+                actions.extend(healed.has_journals.then_some(KeeperAction::DeliverBacklog));
             }
             KeeperEvent::Failed(error) => actions = self.failed(error, now, random),
             KeeperEvent::Terminated => {
@@ -213,7 +228,8 @@ impl KeeperMachine {
         self.host = self.host();
         self.role.failures = 0;
         let answered = (!std::mem::take(&mut self.causes).is_empty()).then_some(ToSupervisor::Answered);
-        let notice = delivered.notice.map(|message| ToSupervisor::Notice { message });
+        let notice = delivered.notice.map(|message| ToSupervisor::Notice { message, hint: String::new() });
+        self.examines |= delivered.begun.is_some();
         let recorded = delivered.begun.map(ToSupervisor::Recorded);
         let messages = answered.into_iter().chain(notice).chain(recorded);
         let mut actions: Vec<KeeperAction> = messages.map(KeeperAction::Send).collect();
@@ -223,7 +239,13 @@ impl KeeperMachine {
         if self.reported.take().is_some() && !delivered.ended {
             actions.push(KeeperAction::Send(ToSupervisor::Restored));
         }
-        if delivered.ended {
+        if delivered.ended && delivered.lacks_series {
+            // The supervisor does not wait for them.
+            self.role.failures = 1;
+            self.plan(now + backoff(self.role.failures, random));
+            actions.extend([KeeperAction::AwaitBacklog, KeeperAction::Close, KeeperAction::Send(ToSupervisor::Final)]);
+            actions.extend(self.left_alone(now));
+        } else if delivered.ended {
             // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
             actions.extend([KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Close]);
             actions.extend([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
@@ -235,7 +257,7 @@ impl KeeperMachine {
             if attempted.started && self.heals_next(now) {
                 self.heals_at = Some(now + self.lease.mul_f64(HEALS_AFTER + (1.0 - HEALS_AFTER) * random));
                 self.is_healing = true;
-                actions.push(KeeperAction::Heal);
+                actions.push(KeeperAction::Heal { examines: std::mem::take(&mut self.examines) });
             }
         }
         actions

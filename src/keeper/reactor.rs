@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::family::Family;
 use super::kept_journal::{KeptJournal, Place, place};
-use super::machine::{KeeperAction, KeeperEvent, KeeperMachine};
+use super::machine::{Healed, KeeperAction, KeeperEvent, KeeperMachine};
 use super::reporting::Reporting;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
@@ -52,8 +52,8 @@ struct Keeper {
     shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     /// The look at overdue runs, on the connection of the heartbeat before it.
-    healing: Option<Receiver<Result<bool, StoreError>>>,
-    terminate: process::SigtermPipe,
+    healing: Option<Receiver<Result<Healed, StoreError>>>,
+    terminate: process::SignalPipe,
     /// The runs that earlier processes left, once this run has begun.
     backlog: Option<Backlog>,
     /// The process that delivers them.
@@ -79,7 +79,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     {
         log::info!(event = "not_prepared", error:%; "");
     }
-    let (waker, terminate) = (Waker::new()?, process::SigtermPipe::new()?);
+    let (waker, terminate) = (Waker::new()?, process::SignalPipe::new(&process::TERMINATION)?);
     // A first image waits for the first message: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
     let (state, place) = (read_run_state(&journal), place(&config));
@@ -194,7 +194,7 @@ impl Keeper {
             if let Some(result) = received(&mut self.healing) {
                 self.pending.push_back(KeeperEvent::Healed(result.unwrap_or_else(|error| {
                     log::warn!(event = "heal_failed", error:%; "");
-                    false
+                    Healed::default()
                 })));
             }
             if let Some(result) = received(&mut self.attempt) {
@@ -244,7 +244,7 @@ impl Keeper {
                 let role = Role { lingers: true, ..self.machine.role };
                 match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
             }
-            KeeperAction::Heal => self.heal(),
+            KeeperAction::Heal { examines } => self.heal(examines),
             KeeperAction::DeliverBacklog => self.deliver_backlog(),
             KeeperAction::AwaitBacklog => self.await_backlog()?,
             KeeperAction::Close => self.attempts.close(),
@@ -267,17 +267,27 @@ impl Keeper {
         }
         let state = self.journal.durable();
         let seen_us = state.begin.elapsed_us(clock::boot_time());
-        let (report, history) = self.reporting.read(state, seen_us);
+        let (report, history) = self.reporting.read(state, seen_us, self.alone);
         let delivery = Delivery::of(state, seen_us, report, self.machine.begun).with(history);
+        let delivery = if self.config.require_database { delivery.on_fit_table() } else { delivery };
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let heals_next = self.machine.heals_next(clock::boot_time());
         self.attempt = Some(self.start(heals_next, move |store| delivery.deliver(store)));
     }
 
-    fn heal(&mut self) {
+    fn heal(&mut self, examines: bool) {
         let (state_dir, destination) = (self.config.state_dir.clone(), Destination::of(&self.config.target));
-        let work = move |store: &mut Store| heal(store, &state_dir, &destination, random::fraction());
+        let set = self.journal.durable().begin.run.set.clone();
+        let work = move |store: &mut Store| {
+            let unfit = if examines { store.unfit_for(&set) } else { Ok(Vec::new()) };
+            let unfit = unfit.unwrap_or_else(|error| {
+                log::warn!(event = "table_not_examined", error:%; "");
+                Vec::new()
+            });
+            let has_journals = heal(store, &state_dir, &destination, random::fraction())?;
+            Ok(Healed { has_journals, unfit })
+        };
         self.healing = Some(self.start(false, work));
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::delivery::{History, REPORT_WAIT_MAX, series_are_due};
+use crate::delivery::{History, REPORT_WAIT_ALONE_MAX, REPORT_WAIT_LIVING_MAX, REPORT_WAIT_MAX, series_are_due};
 use crate::journal::{ReportReader, RunState, Sight};
 use crate::link::KeeperConfig;
 use crate::record::Report;
@@ -22,17 +22,21 @@ impl Reporting {
     }
 
     /// Everything that the trainer has reported until `seen_us` after the beginning of the run, and its history, if that is due.
-    pub(super) fn read(&mut self, state: &RunState, seen_us: u64) -> (Report, Option<History>) {
+    /// `alone`: the supervisor has gone.
+    pub(super) fn read(&mut self, state: &RunState, seen_us: u64, alone: bool) -> (Report, Option<History>) {
         let ended = state.ended.is_some();
         let sight = if ended { state.finished() } else { Sight::Living { us: seen_us } };
-        // A heartbeat goes on where this one ended.
-        let limit = if ended { REPORT_WAIT_MAX } else { REPORT_WAIT_MAX / 8 };
+        let limit = match (ended, alone) {
+            (false, _) => REPORT_WAIT_LIVING_MAX,
+            (true, true) => REPORT_WAIT_ALONE_MAX,
+            (true, false) => REPORT_WAIT_MAX,
+        };
         if let Some(reader) = &mut self.reader
             && let Err(error) = reader.read_on(sight, limit)
         {
             log::warn!(event = "report_unreadable", error:%; "");
         }
-        let mut report = self.reader.as_ref().map(|reader| reader.report().clone()).unwrap_or_default();
+        let mut report = self.reader.as_ref().and_then(ReportReader::report).cloned().unwrap_or_default();
         if !ended
             && let Some(metrics) = state.metrics_file()
             && let Err(error) = report.absorb(Report { metrics: Some(metrics), ..Report::default() })

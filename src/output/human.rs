@@ -10,6 +10,16 @@ pub(crate) fn duration(seconds: u64) -> String {
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
 }
 
+/// A size in its largest unit, with one decimal: `12.6 MiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let unit = UNITS.iter().enumerate().take_while(|(power, _)| bytes >> (10 * (power + 1)) > 0).last();
+    let Some((power, unit)) = unit else { return format!("{bytes} bytes") };
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let size = (bytes >> (10 * power)) as f64 / 1024.0;
+    format!("{size:.1} {unit}")
+}
+
 /// An age in its largest unit: `12s ago`, `3h ago`. A negative age counts as zero: the clocks of two machines differ.
 pub(crate) fn ago(seconds: i64) -> String {
     let age = duration(u64::try_from(seconds).unwrap_or(0));
@@ -38,6 +48,20 @@ mod tests {
             (31_536_061, "365d 1m 1s"),
         ] {
             assert_eq!(duration(seconds), text);
+        }
+    }
+
+    #[test]
+    fn sizes_have_one_decimal() {
+        for (size, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (13_250_560, "12.6 MiB"),
+            (3 << 40, "3.0 TiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(bytes(size), text);
         }
     }
 

@@ -5,6 +5,14 @@ pub(crate) fn printable(text: &str) -> String {
     escaped(text, |character| character.escape_default().collect())
 }
 
+/// As [`printable`]; line feeds and tabs stay.
+pub(super) fn printable_lines(text: &str) -> String {
+    escaped(text, |character| match character {
+        '\n' | '\t' => character.to_string(),
+        _ => character.escape_default().collect(),
+    })
+}
+
 /// Rendered JSON with its unsafe characters as `\uXXXX`; JSON itself escapes only those below U+0020. Line feeds stay.
 pub(super) fn printable_json(json: &str) -> String {
     // All unsafe characters have at most four hexadecimal digits.

@@ -1,8 +1,14 @@
 //! The only writers to stdout and stderr.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use super::printable::{printable, shortened};
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
+
+use super::printable::{printable, printable_lines, shortened};
+
+/// The columns and lines of a terminal of unknown size.
+const SIZE_DEFAULT: (u32, u32) = (80, 24);
 
 /// Writes `text` to stdout. A closed pipe is success: the reader of `runwrap list | head -1` needs no more.
 ///
@@ -10,6 +16,32 @@ use super::printable::{printable, shortened};
 /// Any other error of stdout, such as a full disk.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     write_until_closed(&mut io::stdout().lock(), text)
+}
+
+/// As [`print()`]; on a terminal without characters that would control it.
+///
+/// # Errors
+/// As there.
+pub(crate) fn print_data(text: &str) -> io::Result<()> {
+    if io::stdout().is_terminal() { print(&printable_lines(text)) } else { print(text) }
+}
+
+/// `text` with its styles if `choice`, or else stdout and the environment (NO_COLOR, CLICOLOR, TERM) permit them.
+pub(crate) fn styled(text: String, choice: ColorChoice) -> String {
+    let choice = if choice == ColorChoice::Auto { AutoStream::choice(&io::stdout()) } else { choice };
+    if choice == ColorChoice::Never { strip_str(&text).to_string() } else { text }
+}
+
+/// The columns and lines of the terminal that stdout is; `None` if it is none.
+pub(crate) fn terminal_size() -> Option<(u32, u32)> {
+    let is_terminal = io::stdout().is_terminal();
+    let size = terminal_size::terminal_size_of(io::stdout()).map(|(width, height)| (width.0.into(), height.0.into()));
+    is_terminal.then(|| size.unwrap_or(SIZE_DEFAULT))
+}
+
+/// The width of the terminal that stdout is; `None` if it is none.
+pub(crate) fn terminal_columns() -> Option<u32> {
+    terminal_size().map(|(columns, _)| columns)
 }
 
 /// Writes an error and its hint to stderr. Ignores errors of stderr: no other channel is left.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::instant::read_instant;
 use super::series::{Position, number};
+use super::size::{METRICS_VALUES_MAX, Size, values_in};
 
 /// The size limit of one reported line, and of all metrics of a run together, as JSON, in bytes.
 pub const METRICS_BYTES_MAX: usize = 1024 * 1024;
@@ -30,6 +31,8 @@ pub struct Report {
 pub enum LineError {
     #[error("{bytes} bytes are too many: the limit of a line, and of all metrics together, is {METRICS_BYTES_MAX}")]
     TooLong { bytes: usize },
+    #[error("{values} values are too many: the limit of a line, and of all metrics together, is {METRICS_VALUES_MAX}")]
+    TooMany { values: usize },
     #[error("not JSON: {cause}")]
     NotJson { cause: String },
     #[error("not a JSON object")]
@@ -46,42 +49,40 @@ impl Report {
     /// Merges a later report into this one.
     ///
     /// # Errors
-    /// [`LineError::TooLong`] if the metrics together would exceed [`METRICS_BYTES_MAX`]; `self` is then unchanged.
+    /// The metrics together would exceed a limit; `self` is then unchanged.
     pub fn absorb(&mut self, later: Self) -> Result<(), LineError> {
-        let mut metrics_bytes = self.metrics.as_ref().map_or(0, metrics_bytes);
-        self.absorb_counted(later, &mut metrics_bytes)
+        let known = self.metrics.as_ref().map_or(Size::default(), Size::of_all);
+        self.size_with(&later, known).map(|_size| self.take(later))
     }
 
-    /// As [`Report::absorb`], but at the cost of the later report's size: `known_bytes` is the size of the known metrics,
-    /// at first 0.
+    /// The size of all metrics once `later` is merged, at the cost of its size: `known` is the size of the known metrics.
     ///
     /// # Errors
     /// See [`Report::absorb`].
-    pub fn absorb_counted(&mut self, later: Self, known_bytes: &mut usize) -> Result<(), LineError> {
+    pub(crate) fn size_with(&self, later: &Self, known: Size) -> Result<Size, LineError> {
+        let Some(metrics) = &later.metrics else { return Ok(known) };
+        let replaced = |key: &String| Some(Size::of(key, self.metrics.as_ref()?.get(key)?));
+        let replaced = metrics.keys().filter_map(replaced).fold(Size::default(), Size::and);
+        let added = Size::of_all(metrics);
+        let bytes = known.bytes + added.bytes - replaced.bytes;
+        let values = known.values + added.values - replaced.values;
+        if bytes > METRICS_BYTES_MAX {
+            return Err(LineError::TooLong { bytes });
+        }
+        if values > METRICS_VALUES_MAX {
+            return Err(LineError::TooMany { values });
+        }
+        Ok(Size { bytes, values })
+    }
+
+    /// Merges a later report whose size was accepted.
+    pub(crate) fn take(&mut self, later: Self) {
         if let Some(metrics) = later.metrics {
-            let known = self.metrics.get_or_insert_default();
-            let replaced: usize = metrics.keys().filter_map(|key| Some(entry_bytes(key, known.get(key)?))).sum();
-            let bytes = *known_bytes + metrics_bytes(&metrics) - replaced;
-            if bytes > METRICS_BYTES_MAX {
-                return Err(LineError::TooLong { bytes });
-            }
-            *known_bytes = bytes;
-            known.extend(metrics);
+            self.metrics.get_or_insert_default().extend(metrics);
         }
         self.model_path = later.model_path.or(self.model_path.take());
         self.error = later.error.or(self.error.take());
-        Ok(())
     }
-}
-
-/// The approximate size of the metrics as JSON. The limit needs no exact size.
-fn metrics_bytes(metrics: &Map<String, Value>) -> usize {
-    metrics.iter().map(|(key, value)| entry_bytes(key, value)).sum()
-}
-
-/// The size of a key and its value as JSON, with punctuation.
-fn entry_bytes(key: &str, value: &Value) -> usize {
-    key.len() + value.to_string().len() + 4
 }
 
 /// Parses one line of the report file: `{"metrics": {…}, "step": 1, "model_path": "…", "error": "…"}`, each key optional. A step, an
@@ -130,6 +131,12 @@ fn field<T: DeserializeOwned>(
 pub(crate) fn parse_metrics(text: &[u8]) -> Result<Map<String, Value>, LineError> {
     if text.len() > METRICS_BYTES_MAX {
         return Err(LineError::TooLong { bytes: text.len() });
+    }
+    if text.len() > METRICS_VALUES_MAX {
+        let values = values_in(text);
+        if values > METRICS_VALUES_MAX {
+            return Err(LineError::TooMany { values });
+        }
     }
     // A report may be a million lines of something else.
     if !text.contains(&b'{') {
@@ -255,9 +262,10 @@ mod tests {
             within = json!([within]);
         }
         assert_eq!(serde_json::from_str::<Value>(&within.to_string()).unwrap(), within);
-        for levels in [DEPTH_MAX + 1, METRICS_BYTES_MAX / 4] {
+        for levels in [DEPTH_MAX + 1, METRICS_VALUES_MAX] {
             assert_eq!(parse_metrics(nested(levels).as_bytes()), Err(LineError::TooDeep));
         }
+        assert!(parse_metrics(nested(METRICS_BYTES_MAX / 4).as_bytes()).is_err());
         parse_metrics(format!("{{\"a\": \"\\\"{}\"}}", "[".repeat(1000)).as_bytes()).unwrap();
     }
 
@@ -283,22 +291,49 @@ mod tests {
 
     #[test]
     fn replacing_lines_stay_within_the_limit() {
-        let (mut known, mut known_bytes) = (Report::default(), 0);
+        let (mut known, mut size) = (Report::default(), Size::default());
         let large = Value::String("x".repeat(METRICS_BYTES_MAX / 2));
-        let line = |key: &str, value: &Value| Report {
-            metrics: json!({key: value}).as_object().cloned(),
-            ..Report::default()
+        let mut absorb = |key: &str, value: &Value| {
+            let later = Report { metrics: json!({key: value}).as_object().cloned(), ..Report::default() };
+            size = known.size_with(&later, size)?;
+            known.take(later);
+            Ok::<(), LineError>(())
         };
-        known.absorb_counted(line("large", &large), &mut known_bytes).unwrap();
+        absorb("large", &large).unwrap();
         for step in 0..100_000 {
-            known.absorb_counted(line("step", &json!(step)), &mut known_bytes).unwrap();
+            absorb("step", &json!(step)).unwrap();
         }
         for _ in 0..10 {
-            known.absorb_counted(line("large", &large), &mut known_bytes).unwrap();
+            absorb("large", &large).unwrap();
         }
-        assert!(known.absorb_counted(line("larger", &large), &mut known_bytes).is_err());
+        assert!(matches!(absorb("larger", &large), Err(LineError::TooLong { .. })));
         let metrics = known.metrics.unwrap();
-        assert_eq!((&metrics["step"], metrics_bytes(&metrics)), (&json!(99_999), known_bytes));
+        assert_eq!((&metrics["step"], Size::of_all(&metrics)), (&json!(99_999), size));
+    }
+
+    /// A line of less than 1 MiB took 437 MB of the keeper.
+    #[test]
+    fn values_over_the_limit_are_refused_and_punctuation_in_texts_is_none() {
+        let many = |opening: &str, closing: &str, item: &str, count: usize| {
+            let items = vec![item; count].join(",");
+            parse_report(format!("{{\"metrics\": {{\"a\": {opening}{items}{closing}}}}}").as_bytes())
+        };
+        assert!(many("[", "]", "1", METRICS_VALUES_MAX - 10).is_ok());
+        for item in ["1", "\"\"", "{}", "[]", "[[1]]"] {
+            assert!(matches!(many("[", "]", item, 2 * METRICS_VALUES_MAX), Err(LineError::TooMany { .. })), "{item}");
+        }
+        assert!(many("\"", "\"", "[{\\\"", 3 * METRICS_VALUES_MAX).is_ok());
+        let half = |key: &str| {
+            many("[", "]", "1", METRICS_VALUES_MAX / 2).map(|report| Report {
+                metrics: report
+                    .metrics
+                    .map(|metrics| metrics.into_iter().map(|(_, value)| (key.to_owned(), value)).collect()),
+                ..report
+            })
+        };
+        let mut known = half("a").unwrap();
+        assert!(matches!(known.absorb(half("b").unwrap()), Err(LineError::TooMany { .. })));
+        known.absorb(half("a").unwrap()).unwrap();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// The buckets of a series at most. One more merges them in pairs: a long series has 128 to 256.
@@ -61,7 +61,7 @@ pub struct Series {
 }
 
 /// The buckets, by column.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Buckets {
     /// Of the last number.
     pub x: Vec<f64>,
@@ -135,6 +135,26 @@ impl Recorder {
 }
 
 impl Series {
+    /// As a database holds it; `None` if the columns do not have one value a bucket.
+    pub(crate) fn stored(
+        name: String,
+        per_bucket: u64,
+        total: u64,
+        (nan, infinite, negative_infinite): (u64, u64, u64),
+        mut buckets: Buckets,
+    ) -> Option<Self> {
+        let count = buckets.x.len();
+        for sparse in [&mut buckets.others, &mut buckets.segment] {
+            if sparse.is_empty() {
+                sparse.resize(count, 0);
+            }
+        }
+        let Buckets { x: _, seconds, value, low, high, others, segment } = &buckets;
+        let lengths = [seconds.len(), value.len(), low.len(), high.len(), others.len(), segment.len()];
+        let is_whole = lengths.iter().all(|length| *length == count);
+        is_whole.then_some(Self { name, per_bucket, total, nan, infinite, negative_infinite, buckets, last: None })
+    }
+
     fn add(&mut self, x: f64, seconds: f64, value: f64) {
         let segment = self.last.map_or(0, |(last, segment)| segment + u64::from(x < last));
         self.last = Some((x, segment));
@@ -227,6 +247,11 @@ fn x_of(metrics: &Map<String, Value>, reported: Reported) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "no file has so many lines")]
     let number = line as f64;
     step.or_else(epoch).or_else(|| position.time.map(|_| seconds)).unwrap_or(number)
+}
+
+/// Whether the metric `name` is the x of others.
+pub(crate) fn counts_steps(name: &str) -> bool {
+    name == "epoch" || STEPS.contains(&name)
 }
 
 /// The number that a metric is, also if JSON has no word for it.

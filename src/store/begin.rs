@@ -1,6 +1,7 @@
 //! The beginning of a run: one row of the user's table and one of `runwrap_runs`, however often and by however many processes it is
 //! delivered. Owns the order of the steps, which makes it safe.
 
+use super::note::inherit;
 use super::origin::Origin;
 use super::record_row::RecordRow;
 use super::reduction::NEXT_VERSION;
@@ -34,7 +35,7 @@ impl Store {
         for attempt in 0..ATTEMPTS_MAX {
             let locked = (attempt > 0 || !is_new).then_some(run_id.as_str());
             let begun = self.transaction(access, locked, |transaction, found| {
-                Beginning { transaction, run, found, moves: false }.begin(known, &typed)
+                Beginning { transaction, run, found, moves: false, inherited: None }.begin(known, &typed)
             });
             match begun {
                 Err(Failure { class: Class::Raced, .. }) => {}
@@ -64,6 +65,8 @@ struct Beginning<'a, 'b> {
     found: Option<LockedRun>,
     /// The run leaves its row to the application, which put that in the place of the run's.
     moves: bool,
+    /// The row that a person's notes and tags on the adopted record are in.
+    inherited: Option<RunRow>,
 }
 
 /// A row of the user's table, as far as a beginning looks at it.
@@ -195,7 +198,7 @@ impl Beginning<'_, '_> {
             Err(Failure { class: Class::NoSuchId, .. }) => return Err(no_row()),
             Err(failure) => return Err(failure),
         };
-        self.transaction.lock(&format!("runwrap record {table} {id}"))?;
+        self.transaction.lock_record(&id)?;
         let Present { status, version, has_end_time, origin } = self.read(&id)?.ok_or_else(no_row)?;
         // Any other word is of an application whose rows wait for their run: `pending`, `queued`, or NULL.
         let status = status.trim_end();
@@ -215,6 +218,7 @@ impl Beginning<'_, '_> {
                 "wait for that run to end, run `runwrap recover` if its host is gone, or leave --record-id out",
             ));
         }
+        self.inherited = runs.into_iter().rfind(|run| run.watch().is_none() && run.describes(&origin));
         self.update(&id)?;
         let given = self.given_version();
         let label = self.run.version.as_deref().filter(|_| given.is_some()).or(version.as_deref());
@@ -362,6 +366,9 @@ impl Beginning<'_, '_> {
         }
         let attempt = self.next_attempt(&table)?;
         let mut values = run_row::first_values(self.run, &table, begun, attempt);
+        if let Some(earlier) = &self.inherited {
+            inherit(&mut values, earlier);
+        }
         // SQLite has no default for a column that was added; elsewhere the default saves a round trip.
         if self.transaction.session.dialect().is_exclusive {
             values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));

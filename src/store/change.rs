@@ -3,6 +3,7 @@
 //! application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never overwritten unknowingly.
 
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::origin::{Mark, Origin};
@@ -15,14 +16,14 @@ use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{LockedRun, Transaction};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
-use crate::record::{Applied, Change, Decision, Progress, RecordId, Row, RunId, Status, decide, merge};
+use crate::record::{Applied, Change, Decision, Ending, RecordId, Row, RunId, Status, decide, merge};
 use crate::sys::failpoint;
 
 /// An application may write its row between the read and the write; so often it is read again.
 const SWAPS_MAX: usize = 10;
 
 /// The key in a run's `context` under which an operator's decisions are kept, the oldest first.
-const AUDIT: &str = "finalized";
+pub(super) const AUDIT: &str = "finalized";
 
 /// A rule: the row after, and the result.
 type Rule<'a> = &'a dyn Fn(Row) -> (Option<Row>, Applied);
@@ -304,6 +305,8 @@ impl Transaction<'_> {
 
     /// The last run that describes a record. All runs with its number are locked.
     pub(super) fn lock_run_of(&mut self, id: &str) -> Result<Option<RunRow>, Failure> {
+        // Without a run there is no row to lock.
+        self.lock_record(id)?;
         let lock = self.sql("lock_runs_of", &[("{columns}", &run_row::select_list())]);
         let runs = run_row::runs(self.rows(&lock, &[Some(&self.shape.record_table), Some(id)])?);
         let origin =
@@ -334,6 +337,9 @@ impl Transaction<'_> {
             ("record_id", Some(id.to_owned())),
             ("runwrap_version", Some(env!("CARGO_PKG_VERSION").to_owned())),
         ]);
+        // Another row may get the number.
+        let row = self.read_columns(id, &Origin::COLUMNS)?;
+        values.extend(row.map(|row| row.origin(&self.shape.columns)).unwrap_or_default().values());
         if !values.iter().any(|(name, _)| *name == "heartbeat_at") {
             values.push(("heartbeat_at", None));
         }
@@ -342,16 +348,24 @@ impl Transaction<'_> {
 }
 
 /// `change` with texts that the table takes.
-fn fitted(change: &Change, columns: &Columns) -> Change {
-    let mut fitted = change.clone();
-    match &mut fitted {
-        Change::Heartbeat(Progress { report, .. }) => columns.fit_both(&mut report.model_path, &mut report.error),
-        Change::Finalize(Progress { report, .. }, ending) => {
-            columns.fit_both(&mut report.model_path, &mut ending.error_message);
-        }
-        Change::Begin(_) | Change::Presume(_) => {}
+fn fitted<'a>(change: &'a Change, columns: &Columns) -> Cow<'a, Change> {
+    let (Change::Heartbeat(progress) | Change::Finalize(progress, _)) = change else { return Cow::Borrowed(change) };
+    let (model_path, error) = (&progress.report.model_path, &progress.report.error);
+    let error = if let Change::Finalize(_, ending) = change { &ending.error_message } else { error };
+    let fitted = columns.fit(model_path.as_deref(), error.as_deref());
+    // The metrics may be large: a copy only if a text is another one.
+    if (&fitted.0, &fitted.1) == (model_path, error) {
+        return Cow::Borrowed(change);
     }
-    fitted
+    let mut progress = progress.clone();
+    progress.report.model_path = fitted.0;
+    Cow::Owned(match change {
+        Change::Finalize(_, ending) => Change::Finalize(progress, Ending { error_message: fitted.1, ..ending.clone() }),
+        Change::Heartbeat(_) | Change::Begin(_) | Change::Presume(_) => {
+            progress.report.error = fitted.1;
+            Change::Heartbeat(progress)
+        }
+    })
 }
 
 fn fitted_decision(decision: &Decision, columns: &Columns) -> Decision {

@@ -208,7 +208,8 @@ impl Transaction<'_> {
         let clock = self.clock()?;
         let names = [&EXAMINED_COLUMNS[..], &["model_path"]].concat();
         let most = u32::MAX.to_string();
-        let lists = [("{condition}", self.session.dialect().has_status), ("{limit}", most.as_str())];
+        let has_status = self.session.dialect().has_status.replace("{}", "$1");
+        let lists = [("{condition}", has_status.as_str()), ("{limit}", most.as_str())];
         let training = self.found("page", &names, &lists, &[Some("training")])?;
         let runs = self.last_runs(&self.origins(training.iter()))?;
         let mut silent = Vec::new();

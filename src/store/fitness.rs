@@ -41,6 +41,13 @@ pub struct Unfit {
     pub(super) is_sql: bool,
 }
 
+impl Unfit {
+    /// Whether the role lacks a right.
+    pub fn is_right(&self) -> bool {
+        self.is_sql && self.repair.starts_with("GRANT ")
+    }
+}
+
 /// A value that a column does not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -76,9 +83,11 @@ pub(super) fn probes(facts: &Facts) -> Vec<Probe> {
     words.chain(SAMPLES).filter_map(of).collect()
 }
 
-/// Whether [`findings`] depends on whether runs use the table: a column that each run may fill with `--set` is none then.
-pub(super) fn depends_on_use(facts: &Facts) -> bool {
-    facts.columns.iter().any(|column| !column.is_filled_by_runs() && is_settable(column))
+/// The columns that each run must fill with `--set`, save those in `set`. If there are any, [`findings`] depends on whether runs use
+/// the table: such a column is none then.
+pub(super) fn left_to_set(facts: &Facts, set: &[String]) -> Vec<String> {
+    let needed = facts.columns.iter().filter(|column| !column.is_filled_by_runs() && is_settable(column));
+    needed.map(|column| column.name.clone()).filter(|name| !set.contains(name)).collect()
 }
 
 /// The findings about the tables of `facts`, whose user's table is `table` in statements. `in_use`: runs have their records in it.

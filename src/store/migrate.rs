@@ -22,7 +22,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn missing_sql(&mut self) -> Result<String, StoreError> {
-        let looked = self.looked()?;
+        let looked = self.looked(&[])?;
         Ok(script(self.session.dialect(), &looked))
     }
 
@@ -65,7 +65,7 @@ fn recorded(dialect: &Dialect, migration: &Migration, tables: &[(&str, &str)]) -
 /// The statements that make the tables as `looked` lacks them, the rights that the role lacks on them, and the repairs of the user's
 /// table. Each may be applied twice where the dialect permits.
 fn script(dialect: &Dialect, looked: &Looked) -> String {
-    let Looked { facts, table, schema, unfit, migrated } = looked;
+    let Looked { facts, table, schema, unfit, migrated, left_to_set: _ } = looked;
     let (schema_token, prefix) = if schema.is_empty() { ("{schema}.", "") } else { ("{schema}", schema.as_str()) };
     let role = quote(&facts.role);
     let tokens = [("{table}", table.as_str()), (schema_token, prefix), ("{role}", &role)];

@@ -13,8 +13,10 @@ mod postgres;
 mod read;
 mod record_row;
 mod reduction;
+mod rehearsal;
 mod run_row;
 mod series;
+mod server;
 mod session;
 mod shape;
 mod sqlite;
@@ -36,6 +38,8 @@ use thiserror::Error;
 
 pub use self::fitness::Unfit;
 use self::reduction::Reduction;
+pub use self::rehearsal::{Rehearsal, RehearsedRun};
+pub use self::server::{ServerFacts, TableFacts};
 use self::session::Session;
 use self::table::TableName;
 use self::transaction::Nesting;
@@ -132,8 +136,12 @@ fn table_name(target: &DatabaseTarget, typed: &str) -> Result<TableName, StoreEr
 /// Which records to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    pub status: Option<Status>,
+    /// Any of these; all if there is none.
+    pub statuses: Vec<Status>,
+    /// With `*` for any text.
     pub name: Option<String>,
+    /// Started then or later.
+    pub since: Option<DateTime<Utc>>,
     pub job: Option<String>,
     pub host: Option<String>,
     pub reason: Option<Reason>,
@@ -145,6 +153,8 @@ pub struct Filter {
     pub limit: u32,
     /// Read only the columns of the user's table that a printed table has.
     pub summary: bool,
+    /// Of a summary: also the metrics.
+    pub metrics: bool,
 }
 
 /// One record, flat, keys named as the columns: all columns of the user's table, then those of `runwrap_runs`

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::origin::{Mark, Origin};
@@ -12,11 +13,14 @@ use super::statement::{list, places};
 use super::transaction::Transaction;
 use super::view::view;
 use super::{Filter, RecordView, Store, StoreError};
-use crate::record::{DatabaseClock, RecordId, Status};
+use crate::record::{DatabaseClock, RecordId, read_instant};
 
 /// So many runs are read together: the limit of the list, within these bounds.
 const RUNS_PAGE: std::ops::RangeInclusive<u32> = 20..=500;
 const RUNS_PAGES_MAX: usize = 100_000;
+
+/// A run's trainer starts later than its run, whose id has the time of its beginning: by the wait for the database.
+const START_DELAY_MAX: TimeDelta = TimeDelta::hours(1);
 
 /// Behind every run id.
 const LAST_RUN_ID: &str = "ffffffff-ffff-ffff-ffff-ffffffffffff";
@@ -80,8 +84,11 @@ impl RunConditions {
         let mut all = Self::default();
         let parent = filter.parent.map(|run_id| run_id.to_string());
         let reason = filter.reason.map(|reason| reason.to_string());
+        let pattern = filter.name.as_deref().filter(|name| name.contains('*')).map(dialect.pattern);
+        let name = filter.name.as_deref().filter(|_| pattern.is_none());
         for (condition, wanted) in [
-            (dialect.has_name, filter.name.as_deref()),
+            (dialect.has_name, name),
+            (dialect.has_name_like, pattern.as_deref()),
             ("job = {}", filter.job.as_deref()),
             ("host = {}", filter.host.as_deref()),
             ("reason = {}", reason.as_deref()),
@@ -109,28 +116,48 @@ impl RunConditions {
 
 impl Transaction<'_> {
     fn list_all(&mut self, filter: &Filter) -> Result<Vec<RecordView>, Failure> {
-        let columns = self.columns(filter.summary);
-        let condition = if filter.status.is_some() { self.session.dialect().has_status } else { "TRUE" };
+        let columns = self.columns(filter);
+        let has_status = self.session.dialect().has_status;
+        let statuses = filter.statuses.iter().map(|status| Some(status.as_str())).collect::<Vec<_>>();
+        let conditions = (1..=statuses.len()).map(|number| has_status.replace("{}", &format!("${number}")));
+        let conditions: Vec<String> = conditions.collect();
+        let condition =
+            if conditions.is_empty() { "TRUE".to_owned() } else { format!("({})", conditions.join(" OR ")) };
         let is_ordered = self.shape.columns.id_is_integer() || !self.shape.columns.has("train_start_time");
         let order = if is_ordered { "id DESC" } else { "train_start_time DESC NULLS LAST, id DESC" };
-        let limit = filter.limit.to_string();
-        let lists = [
-            ("{columns}", self.select_list(&columns)),
-            ("{condition}", condition.to_owned()),
-            ("{order}", order.to_owned()),
-            ("{limit}", limit),
-        ];
-        let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
-        let select = self.sql("list", &lists);
-        let status = filter.status.map(Status::as_str);
-        let texts: Vec<Option<&str>> = status.map(Some).into_iter().collect();
-        let rows = self.values(&select, &texts)?;
-        Ok(self.views(&columns, rows)?.into_iter().map(|described| described.view).collect())
+        let limit = filter.limit as usize;
+        // Among the newest rows one may have started earlier.
+        let page_rows = if filter.since.is_some() { limit.max(*RUNS_PAGE.end() as usize) } else { limit };
+        let mut listed = Vec::new();
+        for page in 0..RUNS_PAGES_MAX {
+            let lists = [
+                ("{columns}", self.select_list(&columns)),
+                ("{condition}", condition.clone()),
+                ("{order}", order.to_owned()),
+                ("{limit}", format!("{page_rows} OFFSET {}", page * page_rows)),
+            ];
+            let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
+            let select = self.sql("list", &lists);
+            let rows = self.values(&select, &statuses)?;
+            let is_last = rows.len() < page_rows || filter.since.is_none();
+            let views: Vec<RecordView> =
+                self.views(&columns, rows)?.into_iter().map(|described| described.view).collect();
+            // The next rows are older still.
+            let all_are_older =
+                views.iter().filter_map(started_at).all(|start| filter.since.is_some_and(|since| start < since));
+            listed.extend(views.into_iter().filter(|view| is_since(view, filter.since)));
+            if is_last || all_are_older || listed.len() >= limit {
+                break;
+            }
+        }
+        listed.truncate(limit);
+        Ok(listed)
     }
 
     /// By the runs that fit, the newest first, until there are enough records that they describe last.
     fn list_by_runs(&mut self, filter: &Filter, conditions: &RunConditions) -> Result<Vec<RecordView>, Failure> {
-        let columns = self.columns(filter.summary);
+        let columns = self.columns(filter);
+        let oldest = filter.since.and_then(|since| since.checked_sub_signed(START_DELAY_MAX)).map(first_run_id);
         let page = filter.limit.clamp(*RUNS_PAGE.start(), *RUNS_PAGE.end());
         let condition = conditions.parts.join("\n    AND ");
         let select = self.sql("list_runs", &[("{condition}", &condition), ("{limit}", &page.to_string())]);
@@ -148,13 +175,15 @@ impl Transaction<'_> {
             let mut views: HashMap<String, Described> = self.views_by_id(&columns, &ids)?;
             let fits = |run_id: &String, described: &Described| {
                 let is = |word: &str| described.view.0.get("status").is_some_and(|value| value == word);
-                described.run_id.as_ref() == Some(run_id) && filter.status.is_none_or(|status| is(status.as_str()))
+                let has_status = filter.statuses.is_empty() || filter.statuses.iter().any(|status| is(status.as_str()));
+                described.run_id.as_ref() == Some(run_id) && has_status && is_since(&described.view, filter.since)
             };
             let found =
                 runs.iter().filter_map(|(run_id, id)| views.remove(id).filter(|described| fits(run_id, described)));
             let found = found.map(|described| described.view);
             listed.extend(found.take(most - listed.len()));
-            if listed.len() >= most || runs.len() < page as usize {
+            let rest_is_older = oldest.as_ref().is_some_and(|oldest| before < *oldest);
+            if listed.len() >= most || runs.len() < page as usize || rest_is_older {
                 break;
             }
         }
@@ -163,7 +192,7 @@ impl Transaction<'_> {
 
     /// One record with the last run that described it.
     pub(super) fn view(&mut self, id: &str) -> Result<Option<RecordView>, Failure> {
-        let columns = self.columns(false);
+        let columns = self.columns(&Filter::default());
         Ok(self.views_by_id(&columns, &[id.to_owned()])?.into_values().next().map(|described| described.view))
     }
 
@@ -173,15 +202,16 @@ impl Transaction<'_> {
         let run = run_row::runs(self.rows(&select, &[Some(&table), Some(run_id)])?).pop();
         let Some((run, begun)) = run.and_then(|run| run.begun().map(|begun| (run, begun))) else { return Ok(None) };
         let clock = self.clock()?;
-        let columns = self.columns(false);
+        let columns = self.columns(&Filter::default());
         let rows = self.records(&columns, &[begun.record_id.0])?;
         let row = rows.into_iter().next().filter(|row| run.describes(&origin(&columns, row)));
         Ok(row.map(|values| view(&columns, values, Some(&run), clock)))
     }
 
     /// The columns of the user's table, or those of a summary.
-    fn columns(&self, summary: bool) -> Columns {
-        let shown = |column: &&Column| !summary || SUMMARY.contains(&column.name.as_str());
+    fn columns(&self, filter: &Filter) -> Columns {
+        let is_short = |name: &str| SUMMARY.contains(&name) || (filter.metrics && name == "train_metrics");
+        let shown = |column: &&Column| !filter.summary || is_short(&column.name);
         Columns(self.shape.columns.0.iter().filter(shown).cloned().collect())
     }
 
@@ -225,6 +255,23 @@ impl Transaction<'_> {
         });
         Ok(views.collect())
     }
+}
+
+/// The lowest id of a run that began then.
+fn first_run_id(begun: DateTime<Utc>) -> String {
+    let milliseconds = u64::try_from(begun.timestamp_millis()).unwrap_or_default();
+    let digits = format!("{milliseconds:012x}");
+    let (high, low) = digits.split_at(8);
+    format!("{high}-{low}-0000-0000-000000000000")
+}
+
+fn started_at(view: &RecordView) -> Option<DateTime<Utc>> {
+    read_instant(view.0.get("train_start_time")?.as_str()?)
+}
+
+/// Whether a record started then or later.
+fn is_since(view: &RecordView, since: Option<DateTime<Utc>>) -> bool {
+    since.is_none_or(|since| started_at(view).is_some_and(|start| start >= since))
 }
 
 /// The origin of a row of `columns`.

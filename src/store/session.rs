@@ -86,6 +86,11 @@ pub(super) trait Session: Send {
     /// The database in messages, such as `sqlite:/data/runs.db`. Never a password.
     fn name(&self) -> &str;
 
+    /// The protocol and the cipher of an encrypted connection.
+    fn encryption(&self) -> Option<&str> {
+        None
+    }
+
     /// Begins a transaction with its bounds, and runs its first statement in the same round trip.
     fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure>;
 
@@ -141,10 +146,13 @@ pub(super) struct Dialect {
     pub(super) read: fn(&Column) -> String,
     /// Selects a column for a person or a program. A value that is too long to show is not sent: its size is.
     pub(super) shown: fn(&Column) -> String,
-    /// Compares the status with parameter `$1`, so that an index on it serves.
+    /// Compares the status with the text at the place `{}`, so that an index on it serves.
     pub(super) has_status: &'static str,
     /// Conditions on a run, with `{}` for the place of each text: its name; a tag; a tag with its value.
     pub(super) has_name: &'static str,
+    /// A condition on a run, its name like the pattern at the place `{}`, and a pattern with `*` as the database writes it.
+    pub(super) has_name_like: &'static str,
+    pub(super) pattern: fn(&str) -> String,
     pub(super) has_tag: &'static str,
     pub(super) has_tag_value: &'static str,
     /// An instant as the user's table keeps it.

@@ -1,6 +1,6 @@
 //! Reads the facts for `fitness`: the catalog, and the values that types and constraints refuse. Must not write.
 
-use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes};
+use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, findings, left_to_set, probes};
 use super::session::{Access, Class, Failure, Rows, Texts};
 use super::statement::{fill, list, section};
 use super::table::literal;
@@ -14,6 +14,8 @@ pub(super) struct Looked {
     /// The schema of runwrap's tables, quoted.
     pub(super) schema: String,
     pub(super) unfit: Vec<Unfit>,
+    /// The columns that a run must fill with `--set`, save those that are given.
+    pub(super) left_to_set: Vec<String>,
     /// The last migration.
     pub(super) migrated: u32,
 }
@@ -24,23 +26,33 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn unfit(&mut self) -> Result<Vec<Unfit>, StoreError> {
-        Ok(self.looked()?.unfit)
+        Ok(self.looked(&[])?.unfit)
     }
 
-    /// Looks at the tables in a transaction that can write nothing.
-    pub(super) fn looked(&mut self) -> Result<Looked, Failure> {
-        let result = self.begin_with(Access::Read, None).and_then(|_none| self.look());
+    /// As [`Store::unfit`], for a run that gives the columns of `set` their values.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn unfit_for(&mut self, set: &[(String, String)]) -> Result<Vec<Unfit>, StoreError> {
+        let names: Vec<String> = set.iter().map(|(name, _)| name.clone()).collect();
+        Ok(self.looked(&names)?.unfit)
+    }
+
+    /// Looks at the tables in a transaction that can write nothing, for a run that fills the columns `set`.
+    pub(super) fn looked(&mut self, set: &[String]) -> Result<Looked, Failure> {
+        let result = self.begin_with(Access::Read, None).and_then(|_none| self.look(set));
         match self.end_transaction(result) {
             // There is no file yet.
             Err(Failure { class: Class::Empty, .. }) => {
                 let (table, schema) = (self.session.dialect().place)(&self.table, None);
-                Ok(Looked { facts: Facts::default(), table, schema, unfit: Vec::new(), migrated: 0 })
+                let (facts, unfit, left_to_set) = (Facts::default(), Vec::new(), Vec::new());
+                Ok(Looked { facts, table, schema, unfit, left_to_set, migrated: 0 })
             }
             other => other,
         }
     }
 
-    fn look(&mut self) -> Result<Looked, Failure> {
+    fn look(&mut self, set: &[String]) -> Result<Looked, Failure> {
         let dialect = self.session.dialect();
         self.session.rows(section(dialect, "read_only"), &[])?;
         let texts = [Some(self.table.quoted()), self.table.schema.clone(), Some(self.table.name.clone())];
@@ -51,15 +63,19 @@ impl Store {
         let (table, schema) = (dialect.place)(&self.table, known.or(self.table.schema.as_deref()));
         let mut refusals = if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { Vec::new() };
         refusals.extend(self.refused_by_checks(&facts)?);
-        let in_use = depends_on_use(&facts) && facts.relation("runwrap_runs").is_some() && {
-            let tokens = [("{schema}", schema.as_str())];
-            let used = fill(section(dialect, "has_runs"), &tokens);
-            let rows = self.tried(&used, &[Some(&facts.table)])?;
-            rows.is_ok_and(|rows| !rows.is_empty())
-        };
+        let left_to_set = left_to_set(&facts, set);
+        let in_use =
+            left_to_set.is_empty() || (facts.relation("runwrap_runs").is_some() && self.has_runs(&facts, &schema)?);
         let unfit = findings(dialect, &table, &facts, &refusals, in_use);
         let migrated = self.last_migration(&facts, &schema)?;
-        Ok(Looked { facts, table, schema, unfit, migrated })
+        Ok(Looked { facts, table, schema, unfit, left_to_set, migrated })
+    }
+
+    /// Whether runs have their records in the table.
+    fn has_runs(&mut self, facts: &Facts, schema: &str) -> Result<bool, Failure> {
+        let used = fill(section(self.session.dialect(), "has_runs"), &[("{schema}", schema)]);
+        let rows = self.tried(&used, &[Some(&facts.table)])?;
+        Ok(rows.is_ok_and(|rows| !rows.is_empty()))
     }
 
     fn last_migration(&mut self, facts: &Facts, schema: &str) -> Result<u32, Failure> {

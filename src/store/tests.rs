@@ -56,7 +56,7 @@ fn everything(store: &mut Store) -> Vec<(&'static str, i64)> {
     let named = Filter { name: Some("model-7".into()), ..all.clone() };
     step("list", &mut |store| _ = store.list(&all).unwrap());
     step("list a name", &mut |store| _ = store.list(&named).unwrap());
-    let training = Filter { status: Some(Status::Training), ..all.clone() };
+    let training = Filter { statuses: vec![Status::Training], ..all.clone() };
     step("list a status", &mut |store| _ = store.list(&training).unwrap());
     let nobody = Filter { name: Some("nobody".into()), ..all.clone() };
     step("list nobody", &mut |store| _ = store.list(&nobody).unwrap());

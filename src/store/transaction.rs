@@ -26,6 +26,8 @@ pub(super) enum Nesting {
     None,
     /// The next transaction begins a rehearsal.
     Announced,
+    /// Within a rehearsal: each transaction is a savepoint in it.
+    Rehearsal,
     /// Within an outer transaction: each further one is a savepoint in it.
     Open,
 }
@@ -127,7 +129,7 @@ impl Store {
     ) -> Result<(Arc<Shape>, Rows), Failure> {
         let is_known = cached.is_some();
         let shape = cached.map_or_else(|| self.begin_and_read(access, run_id.is_some()), Ok)?;
-        let columns = run_row::select_list();
+        let columns = run_row::rules_list();
         let lock = run_id.map(|_| sql(self.session.as_ref(), &shape, "lock_run", &[("{columns}", &columns)]));
         let texts = [run_id];
         let first = lock.as_deref().map(|lock| (lock, &texts[..]));
@@ -163,7 +165,7 @@ impl Store {
                 }
                 made => made?,
             };
-            if made > 0 && !shape.has_table() {
+            if made > 0 && !shape.has_table() && self.nesting != Nesting::Rehearsal {
                 let message = format!("made table {} in {}", shape.table, self.session.name());
                 let level = if in_use { log::Level::Warn } else { log::Level::Info };
                 log::log!(level, event = "table_made"; "{message}");
@@ -236,7 +238,7 @@ impl Store {
         }
         if self.nesting == Nesting::Announced {
             self.session.begin(Access::Rehearse, None)?;
-            self.nesting = Nesting::Open;
+            self.nesting = Nesting::Rehearsal;
         }
         self.session.script("SAVEPOINT step")?;
         rows_of(self.session.as_mut(), first)
@@ -246,7 +248,7 @@ impl Store {
     pub(super) fn end_transaction<T>(&mut self, result: Result<T, Failure>) -> Result<T, Failure> {
         let (commit, roll_back) = match self.nesting {
             Nesting::None => (COMMIT, "ROLLBACK"),
-            Nesting::Announced | Nesting::Open => {
+            Nesting::Announced | Nesting::Rehearsal | Nesting::Open => {
                 ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             }
         };
@@ -297,6 +299,11 @@ impl Transaction<'_> {
     pub(super) fn lock(&mut self, text: &str) -> Result<(), Failure> {
         let lock = self.sql("lock_text", &[]);
         self.rows(&lock, &[Some(text)]).map(drop)
+    }
+
+    /// The same for the record `id`, whether a run describes it or not.
+    pub(super) fn lock_record(&mut self, id: &str) -> Result<(), Failure> {
+        self.lock(&format!("runwrap record {} {id}", self.shape.table))
     }
 
     pub(super) fn clock(&mut self) -> Result<DatabaseClock, Failure> {

@@ -33,6 +33,9 @@ pub(super) fn view(columns: &Columns, values: Vec<Value>, run: Option<&RunRow>, 
             *known = shown;
         }
     }
+    if is_training && let Some(start) = view.get("train_start_time").and_then(Value::as_str).and_then(read_instant) {
+        view.insert("elapsed_seconds".into(), json!((clock.now - start).num_seconds().max(0)));
+    }
     if let Some(watch) = run.and_then(RunRow::watch).filter(|_| is_training) {
         view.insert("last_seen_seconds_ago".into(), json!((clock.now - watch.heartbeat_at).num_seconds().max(0)));
     }

@@ -168,7 +168,7 @@ impl SupervisorMachine {
                 self.refuse(&message, hint, self.limits.exit_if_running);
             }
             ToSupervisor::Running { .. } => {}
-            ToSupervisor::Notice { message } => self.warn(&message, String::new()),
+            ToSupervisor::Notice { message, hint } => self.warn(&message, hint),
             ToSupervisor::Retrying { message } => self.last_error = Some(message),
             ToSupervisor::Answered => self.last_error = None,
             ToSupervisor::Restored => {

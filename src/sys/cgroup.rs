@@ -29,6 +29,11 @@ impl OomKills {
         Self { before: files.into_iter().filter_map(|file| count(&file).map(|count| (file, count))).collect() }
     }
 
+    /// Whether there is a counter.
+    pub const fn can_increase(&self) -> bool {
+        !self.before.is_empty()
+    }
+
     /// Whether any counter has increased. Each file is compared by itself: a removed cgroup must not hide the count of
     /// another.
     pub fn has_increased(&self) -> bool {
@@ -95,14 +100,14 @@ mod tests {
         write(&own, 3);
         write(&parent, 40);
         let kills = OomKills::from_files(vec![own.clone(), parent.clone(), new.clone()]);
-        assert!(!kills.has_increased());
+        assert!(!kills.has_increased() && kills.can_increase());
         write(&new, 5);
         assert!(!kills.has_increased(), "a file without an earlier value counts nothing");
         fs::remove_file(&parent).unwrap();
         assert!(!kills.has_increased());
         write(&own, 4);
         assert!(kills.has_increased());
-        assert!(!OomKills::default().has_increased());
+        assert!(!OomKills::default().has_increased() && !OomKills::default().can_increase());
     }
 
     #[test]

@@ -49,6 +49,16 @@ impl Directory {
     pub fn open_or_create(path: &Path, mark: &OsStr) -> io::Result<Self> {
         check_parents(path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Self::opened(path, mark)
+    }
+
+    /// The same for a directory that exists. For one that does not, checks only whether another user may replace it.
+    pub fn open_existing(path: &Path, mark: &OsStr) -> io::Result<Self> {
+        check_parents(path)?;
+        Self::opened(path, mark)
+    }
+
+    fn opened(path: &Path, mark: &OsStr) -> io::Result<Self> {
         let file = File::from(open(path, DIRECTORY_FLAGS, Mode::empty())?);
         check_parents(&std::fs::canonicalize(path)?)?;
         let marked = fstatat(&file, mark, AtFlags::AT_SYMLINK_NOFOLLOW);

@@ -24,15 +24,31 @@ pub enum EndAs {
     Signal(i32),
 }
 
-/// SIGTERM as a readable descriptor, for a process without a trainer to relay it to.
-#[derive(Debug)]
-pub struct SigtermPipe(UnixStream);
+/// The signals that end a service.
+pub const TERMINATION: [i32; 1] = [signal_hook::consts::SIGTERM];
 
-impl SigtermPipe {
-    pub fn new() -> io::Result<Self> {
+/// The signals that end a program on a terminal.
+pub const ENDING: [i32; 4] = [
+    signal_hook::consts::SIGINT,
+    signal_hook::consts::SIGTERM,
+    signal_hook::consts::SIGHUP,
+    signal_hook::consts::SIGQUIT,
+];
+
+/// The signal of a window whose size has changed.
+pub const RESIZED: [i32; 1] = [signal_hook::consts::SIGWINCH];
+
+/// Signals as a readable descriptor, for a process without a trainer to relay them to.
+#[derive(Debug)]
+pub struct SignalPipe(UnixStream);
+
+impl SignalPipe {
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
         let (readable, written) = UnixStream::pair()?;
         readable.set_nonblocking(true)?;
-        signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, written)?;
+        for signal in signals {
+            signal_hook::low_level::pipe::register(*signal, written.try_clone()?)?;
+        }
         Ok(Self(readable))
     }
 
@@ -42,7 +58,7 @@ impl SigtermPipe {
     }
 }
 
-impl AsFd for SigtermPipe {
+impl AsFd for SignalPipe {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

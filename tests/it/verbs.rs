@@ -75,7 +75,7 @@ fn run_is_listed_and_shown_by_either_id() {
     );
     assert_eq!(listed[0].get("last_seen_seconds_ago"), None);
     let run_id = listed[0]["run_id"].as_str().unwrap();
-    assert_eq!(home.prints(&["show", "1"]), home.prints(&["show", run_id]));
+    assert_eq!(home.prints(&["show", "1", "--json"]), home.prints(&["show", run_id, "--json"]));
     let shown: Value = serde_json::from_str(&home.prints(&["show", "1", "--json"])).unwrap();
     assert_eq!(shown, listed[0]);
     let table = home.prints(&["list", "--status", "completed"]);
@@ -184,7 +184,7 @@ fn running_record_shows_how_long_ago_it_was_seen() {
     assert!(listed[0]["last_seen_seconds_ago"].as_u64().unwrap() < 20);
     let table = home.prints(&["list"]);
     let row = table.lines().nth(1).unwrap();
-    assert!(row.contains("  training  -       -         ") && row.ends_with("s ago"), "{table}");
+    assert!(row.contains("  training  -       ") && row.ends_with("s ago"), "{table}");
     drop(run.stdin.take());
     assert!(run.wait().unwrap().success());
     assert!(home.prints(&["list"]).lines().nth(1).unwrap().ends_with("  -"));

@@ -65,6 +65,7 @@ fn defaults_are_the_documented_ones() {
         migrate: true,
         verbosity: Verbosity::Normal,
         origins: OPTIONS.into_iter().map(|row| (row.key, Origin::Default)).collect(),
+        given: Vec::new(),
     };
     assert_eq!(settings, expected);
 }
@@ -132,7 +133,7 @@ fn decided(
     content: &str,
 ) -> (String, BTreeMap<&'static str, Origin>) {
     let settings = resolved(env, flags, content).unwrap();
-    (format!("{:?}", Settings { origins: BTreeMap::new(), ..settings.clone() }), settings.origins)
+    (format!("{:?}", Settings { origins: BTreeMap::new(), given: Vec::new(), ..settings.clone() }), settings.origins)
 }
 
 #[test]
@@ -351,4 +352,22 @@ fn tags_of_a_variable_are_separated_by_commas_and_those_of_flags_repeated() {
     }
     let twice = tags(&[], &[(&options::TAG, "a=1"), (&options::TAG, "a=2")]).unwrap_err();
     assert!(twice.to_string().contains("--tag a=2") && twice.to_string().contains("twice"), "{twice}");
+}
+
+#[test]
+fn given_values_are_named_with_their_origin_and_without_secrets() {
+    let env = FakeEnv::new(&[
+        ("RUNWRAP_DATABASE_URL_FILE", "/url"),
+        ("RUNWRAP_HEARTBEAT", "10s"),
+        ("RUNWRAP_TABLE", "weaker"),
+    ]);
+    let flags = [(&options::DATABASE_URL, "postgres://u:hunter2@h/d"), (&options::TABLE, "ml.runs")];
+    let given = resolved(&env, &flags, "linger = \"1h\"\nheartbeat = \"9s\"\n").unwrap().given;
+    let expected = [
+        ("database_url", "--database-url"),
+        ("table", "--table ml.runs"),
+        ("heartbeat", "RUNWRAP_HEARTBEAT=10s"),
+        ("linger", "linger = 1h in /etc/c.toml"),
+    ];
+    assert_eq!(given, expected.map(|(key, value)| (key, value.to_owned())));
 }

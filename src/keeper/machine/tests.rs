@@ -1,5 +1,7 @@
 //! The keeper's decisions: single stories, and the invariants in any order of events.
 
+mod healing;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -17,7 +19,7 @@ fn keeper() -> KeeperMachine {
 
 fn delivered(ended: bool) -> KeeperEvent {
     let begun = Some(Begun { record_id: RecordId("1".into()), version: None, table: None });
-    KeeperEvent::Delivered(Delivered { begun, ended, notice: None })
+    KeeperEvent::Delivered(Delivered { begun, ended, ..Delivered::default() })
 }
 
 fn transient() -> KeeperEvent {
@@ -107,43 +109,6 @@ fn an_image_that_replaces_another_gives_up_when_that_one_would_have() {
         keeper.step(KeeperEvent::SupervisorGone, 50 * SECOND, 0.5);
         assert_eq!(keeper.step(KeeperEvent::Time, 50 * SECOND + ATTEMPT_DEADLINE, 0.5), last);
     }
-}
-
-#[test]
-fn overdue_runs_are_ended_after_the_first_heartbeat_and_once_per_lease() {
-    let mut keeper = keeper();
-    keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
-    assert!(!keeper.step(delivered(false), SECOND, 0.5).contains(&KeeperAction::Heal));
-    keeper.step(KeeperEvent::Looked(STARTED), SECOND, 0.5);
-    let mut healed_at = Vec::new();
-    for second in (2..1000).map(|second| second * SECOND) {
-        if keeper.step(KeeperEvent::Time, second, 0.5) == [KeeperAction::Attempt]
-            && keeper.step(delivered(false), second, 0.5).contains(&KeeperAction::Heal)
-        {
-            healed_at.push(second.as_secs());
-            keeper.step(KeeperEvent::Healed(false), second, 0.5);
-        }
-    }
-    // 0.85 leases, and up to a heartbeat.
-    assert_eq!(healed_at, [2, 272, 542, 812]);
-}
-
-#[test]
-fn a_look_that_hangs_is_not_repeated_and_delays_no_end() {
-    let mut keeper = keeper();
-    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
-    assert!(keeper.step(delivered(false), SECOND, 0.0).contains(&KeeperAction::Heal));
-    keeper.step(KeeperEvent::Time, 1000 * SECOND, 0.0);
-    assert!(!keeper.step(delivered(false), 1001 * SECOND, 0.0).contains(&KeeperAction::Heal));
-    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 1002 * SECOND, 0.0), [KeeperAction::Attempt]);
-}
-
-#[test]
-fn journals_of_overdue_runs_are_delivered() {
-    let mut keeper = keeper();
-    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.0);
-    assert_eq!(keeper.step(KeeperEvent::Healed(true), SECOND, 0.0), [KeeperAction::DeliverBacklog]);
-    assert_eq!(keeper.step(KeeperEvent::Healed(false), SECOND, 0.0), []);
 }
 
 /// A cause from hours ago was named when the end was late.
@@ -312,7 +277,7 @@ fn event() -> impl Strategy<Value = KeeperEvent> {
         Just(KeeperEvent::Terminated),
         Just(KeeperEvent::Time),
         any::<bool>().prop_map(delivered),
-        any::<bool>().prop_map(KeeperEvent::Healed),
+        any::<bool>().prop_map(|has_journals| KeeperEvent::Healed(Healed { has_journals, ..Healed::default() })),
         Just(transient()),
         Just(permanent()),
     ]
@@ -369,7 +334,7 @@ proptest! {
                     }
                     KeeperAction::Remove => prop_assert!(facts.ended, "removed before its end was delivered"),
                     KeeperAction::Exit | KeeperAction::Linger | KeeperAction::ReplaceImage => gone = true,
-                    KeeperAction::Heal => {
+                    KeeperAction::Heal { .. } => {
                         prop_assert!(!healing && !facts.ended, "healed twice at once, or after the end");
                         healing = true;
                     }
@@ -385,4 +350,16 @@ proptest! {
             prop_assert!(facts.ended || !refused || keeper.wake_at().is_some(), "the run falls silent");
         }
     }
+}
+
+/// The curve of a run was lost if another program locked its table for a second.
+#[test]
+fn series_that_are_missing_at_the_end_are_delivered_again() {
+    let mut keeper = keeper();
+    keeper.step(KeeperEvent::Looked(ENDED), Duration::ZERO, 0.5);
+    let lacking = Delivered { ended: true, lacks_series: true, ..Delivered::default() };
+    let actions = keeper.step(KeeperEvent::Delivered(lacking), SECOND, 0.5);
+    assert!(actions.contains(&KeeperAction::Send(ToSupervisor::Final)), "{actions:?}");
+    assert!(!actions.contains(&KeeperAction::Remove) && !actions.contains(&KeeperAction::Exit), "{actions:?}");
+    assert_eq!(keeper.step(KeeperEvent::SupervisorGone, SECOND, 0.5), [KeeperAction::Linger]);
 }

@@ -12,12 +12,12 @@ use super::tls::{self, Connector};
 use crate::libpq::{self, Channel, ChannelBinding, PostgresHost, PostgresTarget};
 use crate::store::StoreError;
 
-/// Connects to the host of this attempt.
+/// Connects to the host of this attempt. The third result is the protocol and the cipher of TLS.
 pub(super) fn connect(
     target: &PostgresTarget,
     attempt: usize,
     answer_bytes_max: usize,
-) -> Result<(Client, Server), StoreError> {
+) -> Result<(Client, Server, Option<String>), StoreError> {
     let Some(host) = target.hosts.get(attempt % target.hosts.len().max(1)) else {
         return Err(StoreError::Permanent {
             message: "the database URL names no host".into(),
@@ -26,9 +26,9 @@ pub(super) fn connect(
     };
     let server = Server::new(target, host);
     let config = configure(target, host)?;
-    let mut client = open(target, host, config, &server, &Meter::new(answer_bytes_max))?;
+    let (mut client, encryption) = open(target, host, config, &server, &Meter::new(answer_bytes_max))?;
     check_role(target, attempt, &mut client, &server)?;
-    Ok((client, server))
+    Ok((client, server, encryption))
 }
 
 fn configure(target: &PostgresTarget, host: &PostgresHost) -> Result<Config, StoreError> {
@@ -59,7 +59,7 @@ fn open(
     mut config: Config,
     server: &Server,
     meter: &Meter,
-) -> Result<Client, StoreError> {
+) -> Result<(Client, Option<String>), StoreError> {
     let endpoint = Endpoint {
         host: &host.host,
         address: host.hostaddr,
@@ -74,11 +74,14 @@ fn open(
             Channel::Tls => config::SslMode::Require,
         });
         let connected = match channel {
-            Channel::Plain => Client::connect(&endpoint, &config, NoTls, (meter.clone(), Metering::Always)),
+            Channel::Plain => Client::connect(&endpoint, &config, NoTls, (meter.clone(), Metering::Always))
+                .map(|client| (client, None)),
             Channel::TlsIfOffered | Channel::Tls => match Connector::new(target) {
                 Ok(connector) => {
                     let connector = connector.metered(meter.clone());
+                    let encryption = connector.encryption();
                     Client::connect(&endpoint, &config, connector, (meter.clone(), Metering::UnlessEncrypted))
+                        .map(|client| (client, encryption.get().cloned()))
                 }
                 // libpq's rule: if a file for TLS cannot be used, sslmode=prefer connects without TLS.
                 Err(error) if *channel == Channel::TlsIfOffered => {
@@ -90,7 +93,7 @@ fn open(
             },
         };
         match connected {
-            Ok(client) => return Ok(client),
+            Ok(connected) => return Ok(connected),
             // The error of the encrypted channel is the one to repair.
             Err(ConnectError::Socket(error)) => {
                 return Err(server.transient(&format!("error connecting to server: {error}")));

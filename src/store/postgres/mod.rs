@@ -32,6 +32,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/postgres/migrate.sql"),
         include_str!("../../../sql/postgres/series.sql"),
         include_str!("../../../sql/postgres/fitness.sql"),
+        include_str!("../../../sql/postgres/doctor.sql"),
         include_str!("../../../sql/postgres/repair.sql"),
     ],
     migrations: &[
@@ -57,8 +58,10 @@ pub(super) const DIALECT: Dialect = Dialect {
     base_type: |declared, length| (declared.to_ascii_lowercase(), length.and_then(|length| length.parse().ok())),
     read,
     shown,
-    has_status: "CAST(status AS text) = $1",
+    has_status: "CAST(status AS text) = {}",
     has_name: "left(name, 200) = left({}, 200) AND name = {}",
+    has_name_like: "name LIKE {}",
+    pattern: like_pattern,
     has_tag: "tags ? {}",
     has_tag_value: "tags @> jsonb_build_object(CAST({} AS text), CAST({} AS text))",
     // Every type that keeps an instant reads it.
@@ -70,6 +73,16 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
 }
 
 /// Selects a column as text; an interval as seconds.
+/// For LIKE.
+fn like_pattern(name: &str) -> String {
+    let escaped = name.chars().map(|character| match character {
+        '*' => "%".to_owned(),
+        '%' | '_' | '\\' => format!("\\{character}"),
+        _ => character.to_string(),
+    });
+    escaped.collect()
+}
+
 fn read(column: &Column) -> String {
     let name = quote(&column.name);
     if column.base_type == "interval" {
@@ -125,6 +138,8 @@ pub(super) struct PostgresSession {
     client: Client,
     server: Server,
     timeout_ms: u128,
+    /// The protocol and the cipher of TLS.
+    encryption: Option<String>,
 }
 
 impl PostgresSession {
@@ -135,9 +150,9 @@ impl PostgresSession {
         statement_timeout: Duration,
         answer_bytes_max: usize,
     ) -> Result<Self, StoreError> {
-        let (client, server) = connect::connect(target, attempt, answer_bytes_max)?;
+        let (client, server, encryption) = connect::connect(target, attempt, answer_bytes_max)?;
         let timeout_ms = statement_timeout.as_millis().clamp(2, i32::MAX as u128);
-        Ok(Self { client, server, timeout_ms })
+        Ok(Self { client, server, timeout_ms, encryption })
     }
 
     fn failure(&self, error: &postgres::Error) -> Failure {
@@ -181,6 +196,10 @@ impl Session for PostgresSession {
 
     fn name(&self) -> &str {
         self.server.name()
+    }
+
+    fn encryption(&self) -> Option<&str> {
+        self.encryption.as_deref()
     }
 
     fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {

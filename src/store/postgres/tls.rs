@@ -8,13 +8,16 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
-use openssl::ssl::{self, Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion};
+use openssl::ssl::{
+    self, Ssl, SslCipherRef, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVerifyMode, SslVersion,
+};
 use openssl::x509::verify::X509VerifyFlags;
 use openssl::x509::{X509Ref, X509VerifyResult};
 use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
@@ -59,7 +62,11 @@ pub(super) struct Connector {
     sends_name: bool,
     checks_name: bool,
     meter: Meter,
+    encryption: Encryption,
 }
+
+/// The protocol and the cipher, once a handshake has succeeded.
+type Encryption = Arc<OnceLock<String>>;
 
 impl Connector {
     pub(super) fn new(target: &PostgresTarget) -> Result<Self, StoreError> {
@@ -80,7 +87,13 @@ impl Connector {
             sends_name: target.sslsni,
             checks_name: settings.verification.is_some_and(|verification| verification.checks_name),
             meter: Meter::new(usize::MAX),
+            encryption: Encryption::default(),
         })
+    }
+
+    /// The protocol and the cipher of the handshake to come.
+    pub(super) fn encryption(&self) -> Encryption {
+        Arc::clone(&self.encryption)
     }
 
     /// Counts the bytes of the server.
@@ -219,6 +232,7 @@ pub(super) struct Handshake {
     /// The name that the certificate must have.
     host: Option<String>,
     meter: Meter,
+    encryption: Encryption,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Connector {
@@ -231,7 +245,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for C
         if self.sends_name && host.parse::<IpAddr>().is_err() {
             ssl.set_hostname(host)?;
         }
-        Ok(Handshake { ssl, host: self.checks_name.then(|| host.to_owned()), meter: self.meter.clone() })
+        let host = self.checks_name.then(|| host.to_owned());
+        Ok(Handshake { ssl, host, meter: self.meter.clone(), encryption: self.encryption() })
     }
 }
 
@@ -249,6 +264,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Hands
                 let refused = || HandshakeError::Certificate(verdict);
                 return Err(if is_verified { HandshakeError::Protocol(error) } else { refused() }.into());
             }
+            let cipher = stream.ssl().current_cipher().map_or("no cipher", SslCipherRef::name);
+            self.encryption.set(format!("{} {cipher}", stream.ssl().version_str())).ok();
             let certificate = stream.ssl().peer_certificate();
             match self.host {
                 Some(host) if !certificate.is_some_and(|certificate| names_host(&certificate, &host)) => {

@@ -29,6 +29,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         include_str!("../../../sql/sqlite/migrate.sql"),
         include_str!("../../../sql/sqlite/series.sql"),
         include_str!("../../../sql/sqlite/fitness.sql"),
+        include_str!("../../../sql/sqlite/doctor.sql"),
     ],
     migrations: &[
         migration(1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
@@ -52,8 +53,10 @@ pub(super) const DIALECT: Dialect = Dialect {
     read,
     shown,
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
-    has_status: "likelihood(status = $1, 0.0001)",
+    has_status: "likelihood(status = {}, 0.0001)",
     has_name: "name = {}",
+    has_name_like: "name GLOB {}",
+    pattern: glob_pattern,
     has_tag: "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = {})",
     has_tag_value: "EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = {} AND tag.value = {})",
     // As SQLAlchemy writes an instant, and SQLite's own date functions read it.
@@ -67,6 +70,15 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
 /// A column that is read. A name in double quotes would be a text if there is no such column any more.
 fn column_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+/// For GLOB.
+fn glob_pattern(name: &str) -> String {
+    let escaped = name.chars().map(|character| match character {
+        '?' | '[' => format!("[{character}]"),
+        _ => character.to_string(),
+    });
+    escaped.collect()
 }
 
 fn read(column: &Column) -> String {

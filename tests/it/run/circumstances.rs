@@ -207,7 +207,8 @@ fn diff_shows_the_values_in_which_two_records_differ() {
     let site = Site::sqlite();
     let runwrap = env!("CARGO_BIN_EXE_runwrap");
     for (tag, loss) in [("lr=1", "0.5"), ("lr=2", "0.25")] {
-        let script = format!("{runwrap} report --metric loss={loss} --metric same=1");
+        let script =
+            format!("{runwrap} report --metric loss=0.125; {runwrap} report --metric loss={loss} --metric same=1");
         assert!(site.run(&["-n", "a", "--tag", tag], &script).status.success());
     }
     let run_id = site.records()[0]["run_id"].as_str().unwrap().to_owned();
@@ -217,6 +218,7 @@ fn diff_shows_the_values_in_which_two_records_differ() {
     let value = |key: &str| found.iter().find(|found| found["key"] == key).map(|found| found["values"].clone());
     assert_eq!(value("tags.lr"), Some(json!(["1", "2"])));
     assert_eq!(value("train_metrics.loss"), Some(json!([0.5, 0.25])));
+    assert_eq!((value("lowest.loss"), value("highest.loss")), (None, Some(json!([0.5, 0.25]))));
     assert_eq!(
         (value("train_metrics.same"), value("name"), value("id"), value("train_start_time")),
         (None, None, None, None)
@@ -236,7 +238,7 @@ fn note_adds_to_any_record() {
     assert_eq!(note(&["1", "lr too high", "--tag", "seen=yes", "--untag", "todo"]).status.code(), Some(0));
     assert_eq!(site.record()["tags"], json!({"seen": "yes"}));
     let shown = String::from_utf8(output(&mut site.runwrap(&["show", "1"])).stdout).unwrap();
-    assert!(shown.lines().any(|line| line.starts_with("notes:") && line.ends_with(": lr too high")), "{shown}");
+    assert!(shown.split_once("\nNotes\n").is_some_and(|(_, notes)| notes.contains(": lr too high\n")), "{shown}");
     assert_eq!(note(&["77", "x"]).status.code(), Some(1));
     for wrong in [&["1"][..], &["1", ""], &["1", "--tag", "=x"]] {
         assert_eq!(note(wrong).status.code(), Some(125), "{wrong:?}");

@@ -158,3 +158,56 @@ fn large_report_keeps_the_keeper_small() {
     assert!(running.end().success());
     assert!(site.sql(SUMMARY).ends_with("loss|157|1|40000\n"), "{}", site.sql(SUMMARY));
 }
+
+/// The run's directory was removed, and the curve with it.
+// Holds: failures/curve-locked
+#[test]
+fn curve_that_is_locked_at_the_end_is_delivered_later() {
+    let site = Site::postgres();
+    assert!(site.run(&[], "true").status.success());
+    let mut psql = std::process::Command::new("psql");
+    let mut other = start(psql.args(["-XqAt", site.url()]).stdin(Stdio::piped()).stdout(Stdio::piped()));
+    other.say("BEGIN; LOCK TABLE runwrap_series IN SHARE MODE; SELECT 'locked';");
+    assert_eq!(other.line(), "locked");
+    let ended = site.run(&[], &lines(3));
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    assert_eq!(site.records()[0]["status"], "completed");
+    assert_eq!(site.sql("SELECT count(*) FROM runwrap_series"), "0\n");
+    other.say("COMMIT;");
+    wait_until("the curve", || site.sql(SUMMARY).contains("loss|3|1|3"));
+    site.quiet();
+    assert!(site.run_directories().is_empty());
+}
+
+/// A new keeper reads the report from its start, and the values of its first lines replaced newer ones in the record.
+// Holds: failures/curve-lost
+#[test]
+fn values_never_go_back_when_a_keeper_is_replaced() {
+    let site = Site::sqlite();
+    let script = site.path().join("many.py");
+    let text = "import os
+with open(os.environ['RUNWRAP_REPORT'], 'a') as file:
+    for number in range(60_000):
+        file.write('{\"metrics\": {\"loss\": %d, \"text\": \"%s\"}}\\n' % (number, 'x' * 100))
+print('ready', flush=True)
+input()
+";
+    fs::write(&script, text).unwrap();
+    let mut command = site.shell(&["--heartbeat", "1s"], &format!("exec python3 {}", script.display()));
+    let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    assert_eq!(running.line(), "ready");
+    let loss = || site.sql("SELECT json_extract(train_metrics, '$.loss') FROM training_records").trim().to_owned();
+    wait_until("the last value", || loss() == "59999");
+    let keeper = site.keeper_after(None);
+    kill(keeper, "KILL");
+    site.keeper_after(Some(keeper));
+    let before = site.record()["heartbeat_at"].clone();
+    wait_until("a heartbeat of the new keeper", || {
+        let record = site.record();
+        assert_eq!(record["train_metrics"]["loss"], 59_999);
+        record["heartbeat_at"] != before
+    });
+    running.say("end");
+    assert!(running.end().success());
+    assert_eq!(site.record()["train_metrics"]["loss"], 59_999);
+}

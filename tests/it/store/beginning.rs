@@ -44,6 +44,7 @@ fn run_begins_with_one_complete_row(place: &Place) {
         assert!(shown.remove(name).unwrap().as_str().unwrap().ends_with('Z'), "{name}");
     }
     assert!(shown.remove("last_seen_seconds_ago").unwrap().as_i64().unwrap() < 60);
+    assert!(shown.remove("elapsed_seconds").unwrap().as_i64().unwrap() > 0);
     let expected = json!({
         "id": 1, "version": "v1", "status": "training",
         "train_start_time": "2026-01-02T03:04:05.678901Z", "train_end_time": null, "train_duration": null,

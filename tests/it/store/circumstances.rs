@@ -3,7 +3,7 @@
 use std::thread;
 
 use runwrap::record::{Applied, Change, Circumstances, Proof, Reason, RecordId, Run, RunId, Status, Watched};
-use runwrap::store::{Filter, Note, RecordView, Scope, StoreError};
+use runwrap::store::{Filter, Note, OpenOptions, RecordView, Scope, StoreError, open};
 use serde_json::json;
 
 use super::conformance;
@@ -18,6 +18,10 @@ conformance!(
     exclusive_run_that_has_begun_begins_again,
     notes_and_tags_are_added_to_any_record,
     noted_row_without_a_run_is_still_adopted_and_given_up,
+    notes_at_once_on_a_row_without_a_run_are_all_kept,
+    notes_and_tags_of_a_waiting_row_go_to_its_run,
+    note_stays_with_its_row_and_not_with_the_number,
+    notes_are_limited_and_never_hinder_a_run,
 );
 
 const ALL: u32 = 100;
@@ -196,7 +200,7 @@ fn noted_row_without_a_run_is_still_adopted_and_given_up(place: &Place) {
         place.open().note(&RecordId(id.into()), &note(Some("left"), &[], &[])).unwrap();
     }
     assert_eq!(place.open().overdue(9).unwrap(), []);
-    assert_eq!(listed(place, Filter { status: Some(Status::Training), ..Filter::default() }), ["2", "1"]);
+    assert_eq!(listed(place, Filter { statuses: vec![Status::Training], ..Filter::default() }), ["2", "1"]);
     let suspects = place.open().stuck(86_400).unwrap();
     assert_eq!(suspects.iter().map(|suspect| suspect.record_id.0.as_str()).collect::<Vec<_>>(), ["1", "2"]);
     for scope in [Scope::All, Scope::LiveRuns] {
@@ -205,4 +209,69 @@ fn noted_row_without_a_run_is_still_adopted_and_given_up(place: &Place) {
     }
     begin(place, &Run { adopt: Some(RecordId("1".into())), ..run("a") });
     assert_eq!(place.show("1")["name"], "a");
+}
+
+/// Each made a row of its own, and the last one hid the others.
+fn notes_at_once_on_a_row_without_a_run_are_all_kept(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql("INSERT INTO training_records (status) VALUES ('completed')");
+    thread::scope(|scope| {
+        for number in 0..20 {
+            let note = note(Some(&format!("note {number}")), &[(&format!("k{number}"), "v")], &[]);
+            scope.spawn(move || place.open().note(&RecordId("1".into()), &note).unwrap());
+        }
+    });
+    let shown = place.show("1");
+    assert_eq!(shown["context"]["notes"].as_array().unwrap().len(), 20);
+    assert_eq!(shown["tags"].as_object().unwrap().len(), 20);
+    assert_eq!(place.count("runwrap_runs"), 1);
+}
+
+/// The row of the run hid them.
+fn notes_and_tags_of_a_waiting_row_go_to_its_run(place: &Place) {
+    place.open().migrate().unwrap();
+    place.sql("INSERT INTO training_records (status) VALUES ('training')");
+    let id = RecordId("1".into());
+    place.open().note(&id, &note(Some("prepared"), &[("team", "vision"), ("a", "1")], &[])).unwrap();
+    let circumstances = Circumstances { tags: [("a".to_owned(), "2".to_owned())].into(), ..Circumstances::default() };
+    begin(place, &Run { adopt: Some(id), circumstances, ..run("a") });
+    let shown = place.show("1");
+    assert_eq!(shown["context"]["notes"][0]["text"], "prepared");
+    assert_eq!(shown["context"]["git_commit"], "abc");
+    assert_eq!(shown["tags"], json!({"team": "vision", "a": "2"}));
+}
+
+fn note_stays_with_its_row_and_not_with_the_number(place: &Place) {
+    place.open().migrate().unwrap();
+    let insert = |time: &str| {
+        place.sql(&format!(
+            "INSERT INTO training_records (id, status, train_start_time, created_at) VALUES (3, 'completed', '{time}', '{time}')"
+        ));
+    };
+    insert("2026-01-01 00:00:00");
+    place.open().note(&RecordId("3".into()), &note(Some("of the first"), &[("a", "1")], &[])).unwrap();
+    assert_eq!(place.show("3")["tags"], json!({"a": "1"}));
+    place.sql("DELETE FROM training_records");
+    insert("2026-02-02 11:11:11");
+    assert_eq!((&place.show("3")["tags"], &place.show("3")["context"]), (&json!(null), &json!(null)));
+}
+
+/// A keeper that locked the run's row read all of them, up to a limit beyond which it could not end the run.
+fn notes_are_limited_and_never_hinder_a_run(place: &Place) {
+    let watched = run("a");
+    let id = begin(place, &watched).record_id;
+    let mut store = place.open();
+    let text = "x".repeat(10_000);
+    let refused = (0..200).find_map(|_| store.note(&id, &note(Some(&text), &[], &[])).err()).unwrap();
+    assert!(matches!(&refused, StoreError::BadInput { message, .. } if message.contains("notes")), "{refused:?}");
+    let value = "y".repeat(1000);
+    let refused =
+        (0..400).find_map(|number| store.note(&id, &note(None, &[(&format!("k{number}"), &value)], &[])).err());
+    assert!(matches!(refused.unwrap(), StoreError::BadInput { message, .. } if message.contains("tags")));
+    let large = "z".repeat(12 << 20);
+    place.sql(&format!("UPDATE runwrap_runs SET cwd = '{large}'"));
+    let options = OpenOptions { answer_bytes_max: 1 << 20, ..place.options() };
+    let mut keeper = open(&place.target, &options).unwrap();
+    keeper.apply(watched.run_id, &Change::Heartbeat(progress("{}"))).unwrap();
+    keeper.apply(watched.run_id, &Change::Finalize(progress("{}"), success())).unwrap();
 }

@@ -1,6 +1,6 @@
 //! `list` and `show`: order, filters, ids and the keys of an entry.
 
-use runwrap::record::{Applied, Change, Decision, RecordId, Status};
+use runwrap::record::{Applied, Change, Decision, RecordId, Run, Status};
 use runwrap::store::{Filter, RecordView};
 use serde_json::{Value, json};
 
@@ -9,6 +9,8 @@ use super::place::{Place, begin, progress, run, success};
 
 conformance!(
     list_is_filtered_and_newest_first,
+    name_may_be_a_pattern,
+    records_since_a_time_are_listed,
     unwatched_row_is_listed,
     show_accepts_record_id_and_run_id,
     unknown_id_is_not_found,
@@ -33,8 +35,49 @@ fn list_is_filtered_and_newest_first(place: &Place) {
     assert_eq!(listed(place, &all), ["3", "2", "1"]);
     assert_eq!(listed(place, &Filter { limit: 2, ..Filter::default() }), ["3", "2"]);
     assert_eq!(listed(place, &Filter { name: Some("a".into()), ..all.clone() }), ["3", "1"]);
-    assert_eq!(listed(place, &Filter { status: Some(Status::Completed), ..all.clone() }), ["1"]);
+    assert_eq!(listed(place, &Filter { statuses: vec![Status::Completed], ..all.clone() }), ["1"]);
     assert_eq!(listed(place, &Filter { name: Some("a' OR ''='".into()), ..all }), [""; 0]);
+}
+
+fn name_may_be_a_pattern(place: &Place) {
+    for name in ["cifar-a", "cifar_b", "mnist", "50%", "a\\b", "[x]?", "中文-a"] {
+        begin(place, &run(name));
+    }
+    let named = |name: &str| listed(place, &Filter { limit: 100, name: Some(name.into()), ..Filter::default() });
+    assert_eq!(named("cifar*"), ["2", "1"]);
+    assert_eq!(named("*-a"), ["7", "1"]);
+    assert_eq!(named("c*r_*"), ["2"]);
+    assert_eq!(named("*%"), ["4"]);
+    assert_eq!(named("a\\*"), ["5"]);
+    assert_eq!(named("[x]?*"), ["6"]);
+    assert_eq!(named("CIFAR*"), [""; 0]);
+    assert_eq!(named("*").len(), 7);
+}
+
+fn records_since_a_time_are_listed(place: &Place) {
+    place.open().migrate().unwrap();
+    for (day, status) in [("02", "completed"), ("01", "failed"), ("03", "failed"), ("04", "training")] {
+        place.sql(&format!(
+            "INSERT INTO training_records (status, train_start_time) VALUES ('{status}', '2026-01-{day} 00:00:00')"
+        ));
+    }
+    place.sql("INSERT INTO training_records (status) VALUES ('training')");
+    let begun = Run { begun_at: "2026-01-05T00:00:00Z".parse().unwrap(), ..run("a") };
+    begin(place, &begun);
+    let since = |time: &str, limit, name: Option<&str>| {
+        let since = Some(time.parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+        listed(place, &Filter { limit, since, name: name.map(str::to_owned), ..Filter::default() })
+    };
+    assert_eq!(since("2026-01-02T00:00:00Z", 100, None), ["6", "4", "3", "1"]);
+    assert_eq!(since("2026-01-02T00:00:00Z", 2, None), ["6", "4"]);
+    assert_eq!(since("2026-01-03T00:00:01Z", 1, None), ["6"]);
+    let start = begun.begun_at;
+    let around = [start - chrono::TimeDelta::seconds(1), start + chrono::TimeDelta::hours(2)];
+    let [before, after] = around.map(|time| time.to_rfc3339());
+    assert_eq!(since(&before, 9, Some("a")), ["6"]);
+    assert_eq!(since(&after, 9, Some("a")), [""; 0]);
+    let ended = vec![Status::Completed, Status::Failed];
+    assert_eq!(listed(place, &Filter { limit: 9, statuses: ended, ..Filter::default() }), ["3", "2", "1"]);
 }
 
 fn unwatched_row_is_listed(place: &Place) {

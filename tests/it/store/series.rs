@@ -11,6 +11,7 @@ use super::place::{Place, begin, progress, run};
 
 conformance!(
     points_of_a_series_are_rows_of_the_view,
+    series_are_read_as_written,
     earlier_reading_never_replaces_a_later_one,
     rewritten_report_leaves_only_its_own_names,
     odd_names_and_numbers_survive,
@@ -30,7 +31,7 @@ fn series(name: &str, values: &[Value]) -> Value {
 }
 
 fn write(store: &mut Store, run_id: RunId, revision: i64, all: &[Value]) {
-    store.write_series(run_id, revision, &Value::from(all).to_string());
+    assert!(store.write_series(run_id, revision, &Value::from(all).to_string()));
     assert_eq!(store.take_notice(), None);
 }
 
@@ -55,6 +56,34 @@ fn points_of_a_series_are_rows_of_the_view(place: &Place) {
     let run_id = place.text("SELECT DISTINCT run_id AS x FROM runwrap_points");
     assert_eq!(run_id, Some(run.run_id.to_string()));
     assert_eq!(place.text("SELECT nan AS x FROM runwrap_series WHERE name = 'loss'").as_deref(), Some("1"));
+}
+
+fn series_are_read_as_written(place: &Place) {
+    let (run, other) = (run("cifar"), run("other"));
+    begin(place, &run);
+    begin(place, &other);
+    let mut store = place.open();
+    assert_eq!(store.series(&[run.run_id.to_string()], &[]).unwrap(), []);
+    let loss = json!({
+        "name": "loss", "per_bucket": 2, "total": 5, "nan": 1, "infinite": 2, "negative_infinite": 3, "x": [2, 1e300, 0.1],
+        "seconds": [1.5, 2.5, 3], "value": [0.1, null, 1e-300], "low": [0.1, null, 0.25], "high": [3, null, 0.25],
+        "others": [0, 2, 0], "segment": [0, 0, 1],
+    });
+    write(&mut store, run.run_id, 6, &[series("gone", &[json!(1)]), series("gone too", &[json!(1)]), loss.clone()]);
+    write(&mut store, run.run_id, 7, &[loss, series("it's \"odd\"", &[json!(1), Value::Null])]);
+    write(&mut store, other.run_id, 1, &[series("loss", &[json!(2)])]);
+    let found = store.series(&[run.run_id.to_string()], &[]).unwrap();
+    let names: Vec<&str> = found.iter().map(|(_, series)| series.name.as_str()).collect();
+    assert_eq!(names, ["loss", "it's \"odd\""]);
+    let (run_id, loss) = &found[0];
+    assert_eq!(*run_id, run.run_id.to_string());
+    assert_eq!((loss.per_bucket, loss.total, loss.nan, loss.infinite, loss.negative_infinite), (2, 5, 1, 2, 3));
+    assert_eq!(loss.buckets.x, [2.0, 1e300, 0.1]);
+    assert_eq!(loss.buckets.value, [Some(0.1), None, Some(1e-300)]);
+    assert_eq!((&loss.buckets.others[..], &loss.buckets.segment[..]), (&[0, 2, 0][..], &[0, 0, 1][..]));
+    assert_eq!(found[1].1.buckets.segment, [0, 0]);
+    let both = [run.run_id.to_string(), other.run_id.to_string()];
+    assert_eq!(store.series(&both, &["loss".to_owned()]).unwrap().len(), 2);
 }
 
 fn earlier_reading_never_replaces_a_later_one(place: &Place) {
@@ -105,7 +134,7 @@ fn missing_table_switches_series_off_with_one_message(place: &Place) {
         // As a keeper: a store for each attempt, one cache for all.
         let mut store = open(&place.target, &options).unwrap();
         store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap();
-        store.write_series(run.run_id, revision, &json!([series("a", &[json!(1)])]).to_string());
+        assert!(store.write_series(run.run_id, revision, &json!([series("a", &[json!(1)])]).to_string()));
         notices.extend(store.take_notice());
     }
     let [notice] = &notices[..] else { panic!("{notices:?}") };
@@ -123,7 +152,7 @@ fn older_schema_without_the_right_to_upgrade_still_takes_records(place: &Place) 
     let options = OpenOptions { migrate: false, ..place.options() };
     let mut store = open(&place.target, &options).unwrap();
     assert_eq!(store.begin(&run("cifar"), None).unwrap().version.as_deref(), Some("v2"));
-    store.write_series(first.run_id, 1, &json!([series("a", &[json!(1)])]).to_string());
+    assert!(store.write_series(first.run_id, 1, &json!([series("a", &[json!(1)])]).to_string()));
     assert!(store.take_notice().unwrap().contains("runwrap migrate"));
     // One that may upgrade does.
     begin(place, &run("cifar"));
@@ -140,7 +169,7 @@ fn locked_table_delays_series_only_shortly(place: &Place) {
     let lock = if place.is_postgres() { "BEGIN; LOCK TABLE runwrap_series" } else { "BEGIN IMMEDIATE" };
     place.holding(lock, || {
         let before = Instant::now();
-        store.write_series(run.run_id, 1, &text);
+        assert!(!store.write_series(run.run_id, 1, &text));
         assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
         assert_eq!(store.take_notice(), None);
     });

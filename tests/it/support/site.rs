@@ -319,16 +319,13 @@ impl Running {
     /// The next line of its stdout, which must be piped.
     #[track_caller]
     pub(crate) fn line(&mut self) -> String {
-        let mut line = Vec::new();
-        let stdout = self.child.stdout.as_mut().unwrap();
-        // Byte by byte, so that the next line is left for the next call.
-        for byte in BufReader::with_capacity(1, stdout).bytes() {
-            match byte.unwrap() {
-                b'\n' => break,
-                byte => line.push(byte),
-            }
-        }
-        String::from_utf8(line).unwrap()
+        line(self.child.stdout.as_mut().unwrap())
+    }
+
+    /// The next line of its stderr, which must be piped.
+    #[track_caller]
+    pub(crate) fn line_of_errors(&mut self) -> String {
+        line(self.child.stderr.as_mut().unwrap())
     }
 
     /// The rest of its stderr, which must be piped. The process must have ended.
@@ -352,6 +349,13 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         kill(self.pid(), name);
     }
+}
+
+/// Reads byte by byte, so that the next line is left for the next call.
+#[track_caller]
+fn line(from: &mut dyn Read) -> String {
+    let bytes = BufReader::with_capacity(1, from).bytes().map(Result::unwrap);
+    String::from_utf8(bytes.take_while(|byte| *byte != b'\n').collect()).unwrap()
 }
 
 impl Drop for Running {

@@ -114,7 +114,7 @@ fn refused_right_on_series_costs_only_the_curves() {
     store.begin(&run, None).unwrap();
     let notices: Vec<String> = (1..4)
         .filter_map(|revision| {
-            store.write_series(run.run_id, revision, "[]");
+            assert!(store.write_series(run.run_id, revision, "[]"));
             store.take_notice()
         })
         .collect();

@@ -49,8 +49,8 @@ fn everything(place: &Place) {
     let all = Filter { limit: 20, ..Filter::default() };
     let named = Filter { name: Some("model-7".into()), ..all.clone() };
     for filter in [
-        Filter { status: Some(Status::Training), ..all.clone() },
-        Filter { status: Some(Status::Failed), ..named.clone() },
+        Filter { statuses: vec![Status::Training], ..all.clone() },
+        Filter { statuses: vec![Status::Failed], ..named.clone() },
         Filter { name: Some("unknown".into()), ..all.clone() },
         named,
         all,
