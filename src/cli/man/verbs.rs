@@ -87,6 +87,21 @@ pub(super) const VERBS: &[Manual] = &[
         ..UNKNOWN
     },
     Manual {
+        verb: "doctor",
+        description: &[
+            "Prints a line for each check: ok, warning or failure, with the next step. The rehearsed run begins and ends, and leaves \
+             no row, no file and no used version. doctor takes the options of a run and examines a run with them.",
+        ],
+        statuses: &[
+            ("0", "There is no failure. There may be warnings."),
+            ("1", "There is at least one failure; a database that does not answer is one."),
+            ("125", "The usage or the configuration was wrong."),
+        ],
+        examples: &[("runwrap doctor", "With the options of the environment and of the configuration file.")],
+        see_also: &["check", "migrate"],
+        ..UNKNOWN
+    },
+    Manual {
         verb: "recover",
         description: &[
             "Delivers the journals that earlier runs left in the state directory. Then it ends the records of runs on any host \
