@@ -20,7 +20,9 @@ fn printed(arguments: &[&str]) -> String {
 fn verbs() -> Vec<String> {
     let help = printed(&["help"]);
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    lines.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+    // A line that is indented further continues a text.
+    let names = lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
+    names.map(str::to_owned).collect()
 }
 
 /// The standard output of `program` for `page`, of which it must not complain.

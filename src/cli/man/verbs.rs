@@ -98,13 +98,16 @@ pub(super) const VERBS: &[Manual] = &[
     Manual {
         verb: "doctor",
         description: &[
-            "Examines what a run with the same options would meet: the configuration and the origin of each value, the database and its \
-             table, the state directory, the journals that wait, the clocks, the kernel and the limits. It rehearses a run that completes \
-             and one that fails, and rolls both back.",
+            "Prints a line for each check: ok, warning or failure, with the next step. The rehearsed run begins and ends, and leaves \
+             no row, no file and no used version. doctor takes the options of a run and examines a run with them.",
         ],
-        statuses: &[("0", "Nothing would lose a promise."), ("1", "Something would: a line says what to do."), FAILED],
-        examples: &[("runwrap doctor", ""), ("runwrap doctor --json", "An array of {check, state, detail, repair}.")],
-        see_also: &["check", "migrate", "recover"],
+        statuses: &[
+            ("0", "There is no failure. There may be warnings."),
+            ("1", "There is at least one failure; a database that does not answer is one."),
+            ("125", "The usage or the configuration was wrong."),
+        ],
+        examples: &[("runwrap doctor", "With the options of the environment and of the configuration file.")],
+        see_also: &["check", "migrate"],
         ..UNKNOWN
     },
     Manual {
