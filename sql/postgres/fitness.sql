@@ -21,7 +21,8 @@ relations AS (
     SELECT
         pg_class.oid AS relation,
         relname,
-        relkind
+        relkind,
+        relhasrules
     FROM place
     JOIN pg_catalog.pg_class ON relnamespace = schema
     WHERE relname IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions')
@@ -65,7 +66,7 @@ SELECT
     ),
     -- 4: UPDATE, 8: INSERT, also by a view's triggers.
     CASE WHEN relkind = 'v' THEN CAST(pg_relation_is_updatable(CAST(relation AS regclass), TRUE) & 12 AS text) ELSE '12' END,
-    NULL,
+    CAST(relhasrules AS text),
     NULL,
     NULL
 FROM relations

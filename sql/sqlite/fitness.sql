@@ -33,7 +33,13 @@ SELECT
     type,
     NULL,
     iif("notnull", 'true', 'false'),
-    iif(dflt_value IS NOT NULL OR (pk = 1 AND upper(type) = 'INTEGER'), 'true', 'false'),
+    iif(
+        dflt_value IS NOT NULL
+        -- The row's number is no index of its own.
+        OR (pk = 1 AND upper(type) = 'INTEGER' AND NOT EXISTS (SELECT 1 FROM pragma_index_list($3) WHERE origin = 'pk')),
+        'true',
+        'false'
+    ),
     iif(hidden > 1, 'true', 'false'),
     'SELECT,INSERT,UPDATE'
 FROM pragma_table_xinfo($3)

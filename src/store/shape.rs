@@ -208,14 +208,22 @@ impl Columns {
 
     /// The table gives a new row its id. If it gives none and takes a UUID, the run's id serves.
     fn first_id(&self, run: &Run) -> Option<String> {
+        let digits = run.run_id.0.simple().to_string();
+        Some(if self.length_of_run_id()? == digits.len() { digits } else { run.run_id.to_string() })
+    }
+
+    /// Whether the run's id serves as the id of a new row.
+    pub(super) fn takes_run_id(&self) -> bool {
+        self.length_of_run_id().is_some()
+    }
+
+    /// The characters of a run's id as the column `id` takes it, with hyphens if they fit.
+    fn length_of_run_id(&self) -> Option<usize> {
+        const KINDS: [&str; 7] = ["uuid", "text", "character varying", "varchar", "character", "char", "bpchar"];
         let column = self.get("id").filter(|column| !column.has_default)?;
-        let takes_uuid = ["uuid", "text", "character varying", "varchar", "character", "char"];
-        match column.length {
-            _ if !takes_uuid.contains(&column.base_type.as_str()) => None,
-            Some(32) => Some(run.run_id.0.simple().to_string()),
-            Some(length) if length < 32 => None,
-            Some(_) | None => Some(run.run_id.to_string()),
-        }
+        let takes_uuid = KINDS.contains(&column.base_type.as_str());
+        let lengths = [36, 32].into_iter().filter(|_| takes_uuid);
+        lengths.into_iter().find(|length| column.length.is_none_or(|most| *length <= most))
     }
 
     /// `model_path` and `error_message` as the table takes them. A path that does not fit is left out, and noted in the message of a

@@ -57,7 +57,10 @@ impl Store {
         let texts = [Some(self.table.quoted()), self.table.schema.clone(), Some(self.table.name.clone())];
         let texts = texts.each_ref().map(Option::as_deref);
         let rows = self.session.rows(section(dialect, "fitness"), &texts)?;
-        let facts = Facts::new(&self.table.name, &rows);
+        let mut facts = Facts::new(&self.table.name, &rows);
+        if facts.has_table() && facts.has_usage {
+            facts.fill_in(&self.read_shape(None)?.columns);
+        }
         let known = Some(facts.schema.as_str()).filter(|schema| !schema.is_empty());
         let (table, schema) = (dialect.place)(&self.table, known.or(self.table.schema.as_deref()));
         let mut refusals = if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { Vec::new() };

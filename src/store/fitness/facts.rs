@@ -1,6 +1,7 @@
 //! The facts of the catalog about the tables, as the statement `fitness` returns them. Owns their reading; judges none of them.
 
 use super::super::session::Rows;
+use super::super::shape::Columns;
 
 /// The rights that a run needs on each table.
 pub(in crate::store) const RIGHTS: [&str; 3] = ["SELECT", "INSERT", "UPDATE"];
@@ -26,10 +27,13 @@ pub(in crate::store) struct Facts {
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Relation {
     pub(super) name: String,
-    is_view: bool,
+    /// As PostgreSQL has it: `v` is a view, `r` a table.
+    kind: String,
     pub(in crate::store) rights: Vec<String>,
     /// 8: it takes INSERT, 4: UPDATE.
     pub(super) updatable: u32,
+    /// Its rules may replace an INSERT.
+    has_rules: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -37,11 +41,15 @@ pub(in crate::store) struct FactColumn {
     pub(in crate::store) name: String,
     /// The type as a statement names it, with its length.
     pub(in crate::store) kind: String,
+    /// The type below a domain, without a length.
+    pub(super) base_type: String,
     /// The quoted name of the type, if it is an enum.
     pub(super) enum_name: Option<String>,
     pub(super) is_not_null: bool,
     /// The database fills it if an INSERT leaves it out.
     pub(super) is_filled: bool,
+    /// A run gives it its own id.
+    pub(super) takes_run_id: bool,
     pub(super) is_computed: bool,
     pub(super) rights: Vec<String>,
 }
@@ -83,16 +91,19 @@ impl Facts {
                 "schema" => (facts.schema, facts.role, facts.has_usage) = (text(1), text(2), is(3)),
                 "relation" => facts.relations.push(Relation {
                     name: text(1),
-                    is_view: text(2) == "v",
+                    kind: text(2),
                     rights: rights(3),
                     updatable: text(4).parse().unwrap_or(0),
+                    has_rules: is(5),
                 }),
                 "column" => facts.columns.push(FactColumn {
                     name: text(1),
                     kind: text(2),
+                    base_type: text(2),
                     enum_name: row.get(3).cloned().flatten(),
                     is_not_null: is(4),
                     is_filled: is(5),
+                    takes_run_id: false,
                     is_computed: is(6),
                     rights: rights(7),
                 }),
@@ -126,7 +137,22 @@ impl Facts {
     }
 
     pub(super) fn is_view(&self) -> bool {
-        self.relation(&self.table).is_some_and(|relation| relation.is_view)
+        self.relation(&self.table).is_some_and(|relation| relation.kind == "v")
+    }
+
+    /// Adds how a run fills the columns.
+    pub(in crate::store) fn fill_in(&mut self, columns: &Columns) {
+        for fact in &mut self.columns {
+            let Some(column) = columns.get(&fact.name) else { continue };
+            fact.base_type.clone_from(&column.base_type);
+            fact.takes_run_id = column.name == "id" && columns.takes_run_id();
+        }
+    }
+
+    /// Whether an INSERT writes the row as given: no trigger, rule, view or other server may fill a column.
+    pub(super) fn is_row_as_given(&self) -> bool {
+        let is_plain = |table: &Relation| ["r", "p"].contains(&table.kind.as_str()) && !table.has_rules;
+        self.triggers.is_empty() && self.relation(&self.table).is_some_and(is_plain)
     }
 }
 

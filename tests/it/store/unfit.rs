@@ -1,10 +1,11 @@
 //! A table that cannot take the record of a run: each finding names the column, and the printed repair removes it.
 
 use runwrap::config::PostgresTarget;
+use runwrap::record::{Change, Progress};
 use runwrap::store::Unfit;
 
 use super::conformance;
-use super::place::{Place, begin, run};
+use super::place::{Place, begin, run, success};
 
 conformance!(
     own_table_is_fit_and_nothing_is_printed_for_it,
@@ -12,6 +13,7 @@ conformance!(
     column_that_stays_empty_must_not_be_not_null,
     settable_column_is_fit_once_runs_fill_it,
     missing_status_is_named,
+    id_is_judged_as_a_run_fills_it,
 );
 
 /// The findings, each as one line.
@@ -92,6 +94,95 @@ fn missing_status_is_named(place: &Place) {
     assert!(found.iter().any(|line| line.starts_with("column status: ")), "{found:?}");
 }
 
+/// Asserts that a run begins in `table` exactly if there is no finding about it.
+#[track_caller]
+fn assert_agrees(place: &Place, table: &str, is_fit: bool) {
+    place.open().migrate().unwrap();
+    place.sql("DROP TABLE training_records");
+    place.sql("DELETE FROM runwrap_runs");
+    place.sql(&format!("CREATE TABLE training_records {table}"));
+    let found = findings(place);
+    assert_eq!(found.is_empty(), is_fit, "{table}: {found:?}");
+    let begun = place.open().begin(&run("cifar"), None);
+    assert_eq!(begun.is_ok(), is_fit, "{table}: {begun:?}");
+}
+
+/// `check` was wrong about ids in capital letters, and about ids that may be NULL.
+fn id_is_judged_as_a_run_fills_it(place: &Place) {
+    for (id, is_fit) in [
+        ("TEXT NOT NULL PRIMARY KEY", true),
+        ("VARCHAR(36) NOT NULL", true),
+        ("VARCHAR(32)", true),
+        ("CHAR(36) PRIMARY KEY", true),
+        ("CHARACTER(32) NOT NULL", true),
+        ("VARCHAR(20) NOT NULL", false),
+        ("VARCHAR(20)", false),
+        ("INTEGER", false),
+        ("INT PRIMARY KEY", false),
+        ("INTEGER DEFAULT 7", true),
+    ] {
+        assert_agrees(place, &format!("(id {id}, status TEXT)"), is_fit);
+    }
+    let only_in_sqlite = [
+        ("(id INTEGER PRIMARY KEY DESC, status TEXT)", false),
+        ("(id INTEGER PRIMARY KEY, status TEXT) WITHOUT ROWID", false),
+        ("(id INTEGER, status TEXT, PRIMARY KEY (id, status))", false),
+        ("(id INTEGER, status TEXT, PRIMARY KEY (id))", true),
+    ];
+    for (table, is_fit) in only_in_sqlite.into_iter().filter(|_| !place.is_postgres()) {
+        assert_agrees(place, table, is_fit);
+    }
+}
+
+/// The server names the type `bpchar`, which was no type that takes a UUID.
+#[test]
+fn run_records_itself_under_a_padded_id() {
+    for kind in ["char(36)", "char(32)", "char(40)", "varchar(36)"] {
+        let place = Place::postgres();
+        place.sql(&format!("CREATE TABLE training_records (id {kind} PRIMARY KEY, status text)"));
+        assert_eq!(findings(&place), Vec::<String>::new(), "{kind}");
+        let run = run("cifar");
+        let begun = begin(&place, &run);
+        let id = begun.record_id.0.clone();
+        assert_eq!(id.replace('-', ""), run.run_id.0.simple().to_string(), "{kind}");
+        place.open().apply(run.run_id, &Change::Finalize(Progress::default(), success())).unwrap();
+        assert_eq!(place.show(&id)["status"], "completed", "{kind}");
+    }
+}
+
+/// A domain is judged by the type below it, and a trigger may fill any column.
+#[test]
+fn column_that_the_database_fills_is_no_finding() {
+    for (table, is_fit) in [
+        ("CREATE DOMAIN uid AS uuid; {t} (id uid NOT NULL, status text)", true),
+        ("CREATE DOMAIN num AS integer; {t} (id num NOT NULL, status text)", false),
+        (
+            "CREATE SEQUENCE ids; {t} (id bigint NOT NULL, status text, owner text NOT NULL);
+             CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN NEW.id := nextval(''ids''); NEW.owner := ''me''; RETURN NEW; END';
+             CREATE TRIGGER fills BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION fill()",
+            true,
+        ),
+        (
+            "CREATE TABLE jobs (id serial PRIMARY KEY, status text); {t} (id bigint, status text);
+             CREATE RULE routes AS ON INSERT TO training_records DO INSTEAD
+                INSERT INTO jobs (status) VALUES (NEW.status) RETURNING CAST(id AS bigint), status",
+            true,
+        ),
+        (
+            "CREATE TABLE jobs (id serial PRIMARY KEY, status text); CREATE VIEW training_records AS SELECT * FROM jobs",
+            true,
+        ),
+    ] {
+        let place = Place::postgres();
+        place.sql(&table.replace("{t}", "CREATE TABLE training_records"));
+        let found = findings(&place);
+        assert_eq!(found.is_empty(), is_fit, "{table}: {found:?}");
+        let begun = place.open().begin(&run("cifar"), None);
+        assert_eq!(begun.is_ok(), is_fit, "{table}: {begun:?}");
+    }
+}
+
 #[test]
 fn printed_repair_makes_each_table_fit() {
     const COLUMNS: &str = "id SERIAL PRIMARY KEY, version TEXT, train_end_time TIMESTAMPTZ";
@@ -136,6 +227,11 @@ fn printed_repair_makes_each_table_fit() {
             &["column id: it is NOT NULL without a default"],
         ),
         ("{t} (id SERIAL PRIMARY KEY, state TEXT)", &["column status: the table"]),
+        ("{t} (status TEXT); INSERT INTO training_records VALUES ('failed')", &["column id: the table"]),
+        (
+            "{t} (id INTEGER, status TEXT); INSERT INTO training_records VALUES (7, 'failed')",
+            &["column id: it has no default"],
+        ),
     ] {
         let place = Place::postgres();
         place.open().migrate().unwrap();
