@@ -36,6 +36,7 @@ columns AS (
         atttypid,
         atttypmod,
         attnotnull,
+        attcollation,
         atthasdef OR attidentity <> '' AS is_filled,
         attgenerated <> '' AS is_computed
     FROM relations
@@ -94,13 +95,17 @@ SELECT
     CAST(conname AS text),
     pg_get_expr(conbin, conrelid),
     CAST(convalidated AS text),
-    NULL,
+    CASE WHEN attcollation <> typcollation THEN format('%I.%I', nspname, collname) END,
     NULL,
     NULL,
     NULL
 FROM columns
 JOIN pg_catalog.pg_constraint ON conrelid = relation AND contype = 'c' AND conkey = ARRAY[attnum]
-WHERE attname = 'status'
+JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
+LEFT JOIN pg_catalog.pg_collation ON pg_collation.oid = attcollation
+LEFT JOIN pg_catalog.pg_namespace ON pg_namespace.oid = collnamespace
+-- PostgreSQL 18 has constraints that it does not enforce.
+WHERE attname = 'status' AND to_jsonb(pg_constraint) -> 'conenforced' IS DISTINCT FROM to_jsonb(FALSE)
 UNION ALL
 SELECT
     'sequence',
@@ -120,18 +125,22 @@ JOIN pg_catalog.pg_depend ON
 JOIN pg_catalog.pg_class AS sequence ON sequence.oid = refobjid AND sequence.relkind = 'S'
 JOIN pg_catalog.pg_namespace AS sequence_schema ON sequence_schema.oid = sequence.relnamespace
 UNION ALL
--- Triggers for each new row, before or instead of its insertion.
+-- Triggers for each row, also of partitions, before or instead of its insertion or update.
 SELECT
     'trigger',
     CAST(tgname AS text),
     format('%I.%I', nspname, proname),
     prosrc,
-    NULL,
-    NULL,
-    NULL,
+    CAST(tgtype & 4 = 4 AS text),
+    CAST(lanname = 'plpgsql' AS text),
+    CAST(tgqual IS NOT NULL AS text),
     NULL
 FROM relations
-JOIN pg_catalog.pg_trigger ON tgrelid = relation AND NOT tgisinternal AND tgenabled IN ('O', 'A')
+JOIN pg_catalog.pg_trigger ON
+    (tgrelid = relation OR tgrelid IN (SELECT relid FROM pg_partition_tree(CAST(relation AS regclass))))
+    AND NOT tgisinternal
+    AND tgenabled IN ('O', 'A')
 JOIN pg_catalog.pg_proc ON pg_proc.oid = tgfoid
+JOIN pg_catalog.pg_language ON pg_language.oid = prolang
 JOIN pg_catalog.pg_namespace ON pg_namespace.oid = pronamespace
-WHERE relations.relname = $3 AND tgtype & 1 = 1 AND tgtype & 4 = 4 AND tgtype & 66 <> 0
+WHERE relations.relname = $3 AND tgtype & 1 = 1 AND tgtype & 20 <> 0 AND tgtype & 66 <> 0

@@ -11,5 +11,7 @@ SELECT
     {values}
 
 -- name: probe_check
-SELECT CAST(({expression}) AS text)
-FROM (SELECT {value} AS status) AS probe
+-- The expression may end in a comment.
+SELECT CAST(({expression}
+) AS text)
+FROM (SELECT {value} AS status) AS {alias}

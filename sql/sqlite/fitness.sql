@@ -18,11 +18,12 @@ UNION ALL
 SELECT
     'relation',
     name,
-    iif(type = 'view', 'v', 'r'),
+    -- Also a view is as a table: its triggers cannot change the new row.
+    'r',
     'SELECT,INSERT,UPDATE',
-    '12',
-    NULL,
-    NULL,
+    iif(type = 'view', '0', '12'),
+    'false',
+    iif(EXISTS (SELECT 1 FROM pragma_table_list($3) AS shown WHERE shown.schema = 'main' AND shown.strict), 'true', 'false'),
     NULL
 FROM sqlite_schema
 WHERE type IN ('table', 'view') AND name IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions')
@@ -56,3 +57,15 @@ SELECT
     NULL
 FROM sqlite_schema
 WHERE type = 'table' AND name = $3
+UNION ALL
+SELECT
+    'view_trigger',
+    sql,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM sqlite_schema
+WHERE type = 'trigger' AND tbl_name = $3

@@ -2,6 +2,8 @@
 //! Pure: must not ask a database.
 
 mod facts;
+mod source;
+mod triggers;
 
 use super::session::Dialect;
 use super::shape::INTEGERS;
@@ -59,23 +61,44 @@ pub(super) struct Probe {
     pub(super) expression: String,
 }
 
+/// The columns that a run writes, with the values to try.
+fn written(facts: &Facts) -> impl Iterator<Item = (&FactColumn, &'static str)> {
+    let words = WORDS.into_iter().map(|word| ("status", word));
+    words.chain(SAMPLES).filter_map(|(name, value)| {
+        let column = facts.column(name).filter(|column| !column.is_computed)?;
+        let is_left_out = name == "created_at" && column.is_filled;
+        let value = if name == "version" && column.is_integer() { "1" } else { value };
+        (!is_left_out).then_some((column, value))
+    })
+}
+
 /// The values to try on the types of the columns that a run writes.
 pub(super) fn probes(facts: &Facts) -> Vec<Probe> {
-    let writable = |name: &str| facts.column(name).filter(|column| !column.is_computed);
-    let words = WORDS.into_iter().map(|word| ("status", word));
-    let of = |(name, value): (&str, &'static str)| {
-        let column = writable(name).filter(|column| !(name == "created_at" && column.is_filled))?;
-        let value = if name == "version" && column.is_integer() { "1" } else { value };
+    let probe = |(column, value): (&FactColumn, &'static str)| {
         let typed = format!("CAST({} AS {})", literal(value), column.kind);
         // An explicit cast shortens a text without an error.
-        let expression = if name == "status" {
+        let expression = if column.name == "status" {
             format!("CAST({typed} AS text) = {}", literal(value))
         } else {
             format!("{typed} IS NOT NULL")
         };
-        Some(Probe { column: name.to_owned(), value, expression })
+        Probe { column: column.name.clone(), value, expression }
     };
-    words.chain(SAMPLES).filter_map(of).collect()
+    written(facts).map(probe).collect()
+}
+
+/// The values that the types of a STRICT table of SQLite refuse. Other tables of SQLite take every value.
+pub(super) fn refused_by_strict_types(facts: &Facts) -> Vec<Refusal> {
+    let is_strict = facts.relation(&facts.table).is_some_and(|table| table.is_strict);
+    let refused = written(facts).filter(|(column, value)| match column.base_type.as_str() {
+        "int" | "integer" => value.parse::<i64>().is_err(),
+        "real" => value.parse::<f64>().is_err(),
+        "blob" => true,
+        _ => false,
+    });
+    let refusal =
+        |(column, value): (&FactColumn, &'static str)| Refusal { column: column.name.clone(), value, check: None };
+    refused.filter(|_| is_strict).map(refusal).collect()
 }
 
 /// Whether [`findings`] depends on whether runs use the table: a column that each run may fill with `--set` is none then.
@@ -209,7 +232,11 @@ impl Finder<'_> {
     fn refused_by_type(&self, column: &FactColumn, values: &[&str]) -> Unfit {
         let FactColumn { name, kind, .. } = column;
         let detail = format!("column {name}: its type {kind} does not take {}", values.join(", "));
-        let advice = "let the column of the table below the view take it";
+        let advice = if self.facts.is_view() {
+            "let the column of the table below the view take it"
+        } else {
+            "make the table again with a type that takes it"
+        };
         if let Some(label) = &column.enum_name {
             let statements = values.iter().map(|word| {
                 fill(section(self.dialect, "add_label"), &[("{enum}", label.as_str()), ("{word}", &literal(word))])
@@ -239,10 +266,8 @@ impl Finder<'_> {
     }
 
     fn left_empty(&self, in_use: bool) -> Vec<Unfit> {
-        if !self.facts.is_row_as_given() {
-            return Vec::new();
-        }
         let empty = self.facts.columns.iter().filter(|column| !column.is_filled_by_runs());
+        let empty = empty.filter(|column| self.facts.is_as_given(&column.name, false));
         let empty = empty.filter(|column| !(in_use && is_settable(column)));
         empty.map(|column| self.empty_column(column)).collect()
     }
@@ -307,9 +332,11 @@ impl Finder<'_> {
         let refused = [(8, "INSERT"), (4, "UPDATE")]
             .into_iter()
             .filter(|(bit, _)| relation.is_some_and(|relation| relation.updatable & bit == 0));
+        // A view of PostgreSQL passes a change on to its only table.
+        let or = if self.dialect.enforces_lengths { ", or make it a view of one table" } else { "" };
         let found = refused.map(|(_, verb)| Unfit {
             detail: format!("the view {} takes no {verb}", self.table),
-            repair: format!("give the view an INSTEAD OF {verb} trigger, or make it a view of one table"),
+            repair: format!("give the view an INSTEAD OF {verb} trigger{or}"),
             is_sql: false,
             settable: None,
         });

@@ -1,9 +1,9 @@
 //! Reads the facts for `fitness`: the catalog, and the values that types and constraints refuse. Must not write.
 
-use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes};
+use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes, refused_by_strict_types};
 use super::session::{Access, Class, Failure, Rows, Texts};
 use super::statement::{fill, list, section};
-use super::table::literal;
+use super::table::{literal, quote};
 use super::{Store, StoreError, too_new};
 
 /// The tables as `check` and `migrate` see them.
@@ -63,7 +63,8 @@ impl Store {
         }
         let known = Some(facts.schema.as_str()).filter(|schema| !schema.is_empty());
         let (table, schema) = (dialect.place)(&self.table, known.or(self.table.schema.as_deref()));
-        let mut refusals = if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { Vec::new() };
+        let mut refusals =
+            if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { refused_by_strict_types(&facts) };
         refusals.extend(self.refused_by_checks(&facts)?);
         let in_use = depends_on_use(&facts) && facts.relation("runwrap_runs").is_some() && {
             let tokens = [("{schema}", schema.as_str())];
@@ -123,14 +124,20 @@ impl Store {
 
     /// Evaluates each constraint for each word in the database. One that cannot be evaluated alone refuses nothing.
     fn refused_by_checks(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
-        let Some(status) = facts.column("status") else { return Ok(Vec::new()) };
+        let Some(status) = facts.column("status").filter(|_| facts.is_as_given("status", true)) else {
+            return Ok(Vec::new());
+        };
         let is_typed = self.session.dialect().enforces_lengths;
         let mut refused = Vec::new();
         for check in &facts.checks {
             for word in WORDS {
                 let value = literal(word);
                 let value = if is_typed { format!("CAST({value} AS {})", status.kind) } else { value };
-                let tokens = [("{expression}", check.expression.as_str()), ("{value}", &value)];
+                let collated = check.collation.iter().map(|collation| format!(" COLLATE {collation}"));
+                let value = collated.fold(value, |value, collation| value + &collation);
+                // A constraint of SQLite may name its table.
+                let table = quote(&facts.table);
+                let tokens = [("{expression}", check.expression.as_str()), ("{value}", &value), ("{alias}", &table)];
                 let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
                 let is_false = |value: &Option<String>| matches!(value.as_deref(), Some("false" | "0"));
                 if self.tried(&select, &[])?.is_ok_and(|rows| rows.iter().flatten().any(is_false)) {

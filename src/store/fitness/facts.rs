@@ -2,6 +2,8 @@
 
 use super::super::session::Rows;
 use super::super::shape::Columns;
+use super::source::{checks_of_source, collation_of_source, instead_of, names_only_status};
+use super::triggers::Trigger;
 
 /// The rights that a run needs on each table.
 pub(in crate::store) const RIGHTS: [&str; 3] = ["SELECT", "INSERT", "UPDATE"];
@@ -34,6 +36,8 @@ pub(in crate::store) struct Relation {
     pub(super) updatable: u32,
     /// Its rules may replace an INSERT.
     has_rules: bool,
+    /// SQLite enforces the types of its columns.
+    pub(super) is_strict: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -54,12 +58,14 @@ pub(in crate::store) struct FactColumn {
     pub(super) rights: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Check {
     /// Empty if it has none.
     pub(in crate::store) name: String,
     pub(in crate::store) expression: String,
     pub(super) is_validated: bool,
+    /// The collation of the column, quoted, if it is not that of its type.
+    pub(in crate::store) collation: Option<String>,
 }
 
 /// A sequence that fills a column.
@@ -69,14 +75,6 @@ pub(super) struct Sequence {
     /// Quoted.
     pub(super) name: String,
     pub(super) has_usage: bool,
-}
-
-/// A trigger for each new row, before or instead of its insertion.
-#[derive(Clone, Debug)]
-pub(super) struct Trigger {
-    pub(super) name: String,
-    pub(super) function: String,
-    source: String,
 }
 
 impl Facts {
@@ -95,6 +93,7 @@ impl Facts {
                     rights: rights(3),
                     updatable: text(4).parse().unwrap_or(0),
                     has_rules: is(5),
+                    is_strict: is(6),
                 }),
                 "column" => facts.columns.push(FactColumn {
                     name: text(1),
@@ -108,13 +107,22 @@ impl Facts {
                     rights: rights(7),
                 }),
                 "check" => {
-                    facts.checks.push(Check { name: text(1), expression: text(2), is_validated: is(3) });
+                    let collation = row.get(4).cloned().flatten();
+                    facts.checks.push(Check { name: text(1), expression: text(2), is_validated: is(3), collation });
                 }
-                "source" => facts.checks.extend(checks_of_source(&text(1)).into_iter().map(unnamed)),
+                "source" => facts.checks.extend(checks_in(&text(1))),
+                "view_trigger" => facts.admit(&text(1)),
                 "sequence" => {
                     facts.sequences.push(Sequence { column: text(1), name: text(2), has_usage: is(3) });
                 }
-                "trigger" => facts.triggers.push(Trigger { name: text(1), function: text(2), source: text(3) }),
+                "trigger" => facts.triggers.push(Trigger {
+                    name: text(1),
+                    function: text(2),
+                    source: text(3),
+                    is_on_insert: is(4),
+                    is_readable: is(5),
+                    is_conditional: is(6),
+                }),
                 _ => {}
             }
         }
@@ -122,6 +130,19 @@ impl Facts {
         let others: Vec<String> = facts.columns.iter().map(|column| column.name.to_lowercase()).collect();
         facts.checks.retain(|check| !check.name.is_empty() || names_only_status(&check.expression, &others));
         facts
+    }
+
+    /// Adds the change that a trigger of an SQLite view stands for.
+    fn admit(&mut self, source: &str) {
+        let bit = match instead_of(source).as_deref() {
+            Some("insert") => 8,
+            Some("update") => 4,
+            _ => 0,
+        };
+        let table = self.relations.iter_mut().find(|relation| relation.name == self.table);
+        if let Some(view) = table {
+            view.updatable |= bit;
+        }
     }
 
     pub(in crate::store) fn relation(&self, name: &str) -> Option<&Relation> {
@@ -149,100 +170,18 @@ impl Facts {
         }
     }
 
-    /// Whether an INSERT writes the row as given: no trigger, rule, view or other server may fill a column.
-    pub(super) fn is_row_as_given(&self) -> bool {
+    /// Whether the table writes `column` as it is given: no trigger, rule, view or other server may fill or change it.
+    /// `on_update`: also after the insertion.
+    pub(in crate::store) fn is_as_given(&self, column: &str, on_update: bool) -> bool {
         let is_plain = |table: &Relation| ["r", "p"].contains(&table.kind.as_str()) && !table.has_rules;
-        self.triggers.is_empty() && self.relation(&self.table).is_some_and(is_plain)
+        let mut triggers = self.triggers.iter().filter(|trigger| on_update || trigger.is_on_insert);
+        self.relation(&self.table).is_some_and(is_plain) && !triggers.any(|trigger| trigger.may_change(column))
     }
 }
 
-impl Trigger {
-    /// Its source returns nothing but NULL.
-    pub(super) fn returns_no_row(&self) -> bool {
-        let source = self.source.to_lowercase();
-        let words: Vec<&str> = source.split(|end: char| !end.is_alphanumeric() && end != '_').collect();
-        let returned: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "return").map(|pair| pair[1]).collect();
-        !returned.is_empty() && returned.iter().all(|word| *word == "null")
-    }
-}
-
-fn unnamed(expression: String) -> Check {
-    Check { name: String::new(), expression, is_validated: true }
-}
-
-/// Whether an expression names `status` and no other of the columns.
-fn names_only_status(expression: &str, columns: &[String]) -> bool {
-    let lower = expression.to_lowercase();
-    let words: Vec<&str> = lower.split(|end: char| !end.is_alphanumeric() && end != '_').collect();
-    words.contains(&"status") && !columns.iter().any(|name| name != "status" && words.contains(&name.as_str()))
-}
-
-/// The expressions of `CHECK (…)` in the source of a table, by the tokens of SQL.
-fn checks_of_source(source: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let (mut rest, mut after_check, mut depth, mut open) = (source, false, 0_usize, None);
-    while let Some(first) = rest.chars().next() {
-        let at = source.len() - rest.len();
-        let length = token_length(rest, first);
-        let token = &rest[..length];
-        match token {
-            "(" => {
-                depth += 1;
-                open = open.or((after_check).then_some((depth, at + 1)));
-            }
-            ")" => {
-                if let Some((of, from)) = open.filter(|(of, _)| *of == depth) {
-                    debug_assert_eq!(of, depth);
-                    found.push(source[from..at].trim().to_owned());
-                    open = None;
-                }
-                depth = depth.saturating_sub(1);
-            }
-            _ => {}
-        }
-        if !first.is_whitespace() && !token.starts_with("--") && !token.starts_with("/*") {
-            after_check = token.eq_ignore_ascii_case("check");
-        }
-        rest = &rest[length..];
-    }
-    found
-}
-
-/// The length of the token at the begin of `rest`: a word, a text, a quoted name, a comment, or one character.
-fn token_length(rest: &str, first: char) -> usize {
-    let until = |from: usize, end: &str| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
-    match first {
-        '\'' | '"' | '`' => until(1, first.encode_utf8(&mut [0; 4])),
-        '[' => until(1, "]"),
-        '-' if rest.starts_with("--") => until(2, "\n"),
-        '/' if rest.starts_with("/*") => until(2, "*/"),
-        _ if first.is_alphanumeric() || first == '_' => {
-            rest.find(|end: char| !end.is_alphanumeric() && end != '_').unwrap_or(rest.len())
-        }
-        _ => first.len_utf8(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn checks_are_found_in_the_source_of_a_table() {
-        let source = "CREATE TABLE t (status TEXT check (status IN ('a)', \"b\")), -- CHECK (no)\n
-            note TEXT DEFAULT 'check (x)', CONSTRAINT c CHECK /* ( */ ((length(status)) > 2))";
-        assert_eq!(checks_of_source(source), ["status IN ('a)', \"b\")", "(length(status)) > 2"]);
-        assert!(names_only_status("\"status\" <> 'x'", &["id".into(), "status".into()]));
-        assert!(!names_only_status("\"status\" <> \"note\"", &["note".into()]));
-    }
-
-    #[test]
-    fn trigger_that_returns_only_null_returns_no_row() {
-        let returns_no_row = |source: &str| {
-            Trigger { name: String::new(), function: String::new(), source: source.into() }.returns_no_row()
-        };
-        assert!(returns_no_row("BEGIN INSERT INTO part VALUES (NEW.*); RETURN NULL; END"));
-        assert!(!returns_no_row("BEGIN IF x THEN RETURN NULL; END IF; RETURN NEW; END"));
-        assert!(!returns_no_row("runwrap_c_function"));
-    }
+/// The constraints in the source of a table. None has a name.
+fn checks_in(source: &str) -> Vec<Check> {
+    let collation = collation_of_source(source, "status");
+    let check = |expression| Check { expression, is_validated: true, collation: collation.clone(), ..Check::default() };
+    checks_of_source(source).into_iter().map(check).collect()
 }

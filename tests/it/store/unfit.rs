@@ -14,6 +14,7 @@ conformance!(
     settable_column_is_fit_once_runs_fill_it,
     missing_status_is_named,
     id_is_judged_as_a_run_fills_it,
+    check_is_evaluated_as_the_table_does,
 );
 
 /// The findings, each as one line.
@@ -94,17 +95,24 @@ fn missing_status_is_named(place: &Place) {
     assert!(found.iter().any(|line| line.starts_with("column status: ")), "{found:?}");
 }
 
-/// Asserts that a run begins in `table` exactly if there is no finding about it.
+/// Asserts that a run begins and ends in `table` exactly if there is no finding about it.
 #[track_caller]
 fn assert_agrees(place: &Place, table: &str, is_fit: bool) {
     place.open().migrate().unwrap();
     place.sql("DROP TABLE training_records");
     place.sql("DELETE FROM runwrap_runs");
     place.sql(&format!("CREATE TABLE training_records {table}"));
+    assert_verdict(place, table, is_fit);
+}
+
+#[track_caller]
+fn assert_verdict(place: &Place, case: &str, is_fit: bool) {
     let found = findings(place);
-    assert_eq!(found.is_empty(), is_fit, "{table}: {found:?}");
-    let begun = place.open().begin(&run("cifar"), None);
-    assert_eq!(begun.is_ok(), is_fit, "{table}: {begun:?}");
+    assert_eq!(found.is_empty(), is_fit, "{case}: {found:?}");
+    let run = run("cifar");
+    let end = Change::Finalize(Progress::default(), success());
+    let ended = place.open().begin(&run, None).and_then(|_begun| place.open().apply(run.run_id, &end));
+    assert_eq!(ended.is_ok(), is_fit, "{case}: {ended:?}");
 }
 
 /// `check` was wrong about ids in capital letters, and about ids that may be NULL.
@@ -131,6 +139,65 @@ fn id_is_judged_as_a_run_fills_it(place: &Place) {
     ];
     for (table, is_fit) in only_in_sqlite.into_iter().filter(|_| !place.is_postgres()) {
         assert_agrees(place, table, is_fit);
+    }
+}
+
+/// A collation, a comment and the name of the table changed the verdict, or hid it.
+fn check_is_evaluated_as_the_table_does(place: &Place) {
+    let id = if place.is_postgres() { "serial PRIMARY KEY" } else { "INTEGER PRIMARY KEY" };
+    for (status, is_fit) in [
+        ("text CHECK (training_records.status IN ('done') -- words\n)", false),
+        ("text CHECK (status <> 'it''s -- no comment')", true),
+        ("text CHECK (status IN ('training') /* only */)", false),
+    ] {
+        assert_agrees(place, &format!("(id {id}, status {status})"), is_fit);
+    }
+    let of_sqlite = [
+        ("TEXT COLLATE NOCASE CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED'))", true),
+        ("TEXT CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED')) COLLATE NOCASE", true),
+        ("TEXT COLLATE NOCASE CHECK (status IN ('TRAINING', 'DONE'))", false),
+        ("TEXT CHECK ([training_records].[status] <> 'completed')", false),
+        ("INT", true),
+    ];
+    let of_postgres = [
+        ("text COLLATE folded CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED'))", true),
+        ("text COLLATE folded CHECK (status IN ('TRAINING', 'DONE', 'FAILED'))", false),
+        ("text COLLATE \"C\" CHECK (status < 'U')", false),
+    ];
+    if place.is_postgres() {
+        place.sql("CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+    }
+    for (status, is_fit) in if place.is_postgres() { &of_postgres[..] } else { &of_sqlite[..] } {
+        assert_agrees(place, &format!("(id {id}, status {status})"), *is_fit);
+    }
+}
+
+/// Its types refused each word, and its views each row.
+#[test]
+fn strict_table_and_view_of_sqlite_are_judged_as_a_run_meets_them() {
+    let place = Place::sqlite();
+    assert_agrees(&place, "(id INTEGER PRIMARY KEY, status INT) STRICT", false);
+    assert_agrees(&place, "(id INTEGER PRIMARY KEY, status TEXT, version INT, train_duration REAL) STRICT", true);
+    assert_agrees(&place, "(id INTEGER PRIMARY KEY, status ANY, model_path ANY) STRICT", true);
+
+    let instead = |event: &str, action: &str| {
+        format!("CREATE TRIGGER i{event} INSTEAD OF {event} ON training_records BEGIN {action}; END")
+    };
+    let insert = instead("INSERT", "INSERT INTO jobs VALUES (NEW.id, NEW.status)");
+    let update = instead("UPDATE", "UPDATE jobs SET status = NEW.status WHERE id = NEW.id");
+    for (kind, triggers, is_fit) in [
+        ("TEXT PRIMARY KEY", &[][..], false),
+        ("TEXT PRIMARY KEY", &[&insert], false),
+        ("TEXT PRIMARY KEY", &[&insert, &update], true),
+        ("INTEGER PRIMARY KEY", &[&insert, &update], false),
+    ] {
+        let place = Place::sqlite();
+        place.sql(&format!("CREATE TABLE jobs (id {kind}, status TEXT)"));
+        place.sql("CREATE VIEW training_records AS SELECT id, status FROM jobs");
+        for trigger in triggers {
+            place.sql(trigger);
+        }
+        assert_verdict(&place, &format!("{kind} {triggers:?}"), is_fit);
     }
 }
 
@@ -176,10 +243,7 @@ fn column_that_the_database_fills_is_no_finding() {
     ] {
         let place = Place::postgres();
         place.sql(&table.replace("{t}", "CREATE TABLE training_records"));
-        let found = findings(&place);
-        assert_eq!(found.is_empty(), is_fit, "{table}: {found:?}");
-        let begun = place.open().begin(&run("cifar"), None);
-        assert_eq!(begun.is_ok(), is_fit, "{table}: {begun:?}");
+        assert_verdict(&place, table, is_fit);
     }
 }
 
