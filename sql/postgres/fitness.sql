@@ -3,6 +3,11 @@
 -- name: read_only
 SELECT set_config('transaction_read_only', 'on', TRUE)
 
+-- name: begin_probe
+-- A function in a constraint may take long. The bound ends with the savepoint.
+SAVEPOINT probe;
+SET LOCAL statement_timeout = 500
+
 -- name: fitness
 -- Facts about the tables: a topic and seven texts. $1: the table, quoted. $2: its schema, if given. $3: its name. Rights are asked
 -- by oid: without USAGE on the schema the names in it are errors.
@@ -25,7 +30,7 @@ relations AS (
         relhasrules
     FROM place
     JOIN pg_catalog.pg_class ON relnamespace = schema
-    WHERE relname IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions')
+    WHERE relname IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions', 'runwrap_series')
 ),
 columns AS (
     SELECT
@@ -37,6 +42,7 @@ columns AS (
         atttypmod,
         attnotnull,
         attcollation,
+        attinhcount,
         atthasdef OR attidentity <> '' AS is_filled,
         attgenerated <> '' AS is_computed
     FROM relations
@@ -48,7 +54,7 @@ SELECT
     CAST(nspname AS text),
     CAST(current_user AS text),
     CAST(has_schema_privilege(schema, 'USAGE') AS text),
-    NULL,
+    CAST(has_schema_privilege(schema, 'CREATE') AS text),
     NULL,
     NULL,
     NULL
@@ -69,7 +75,20 @@ SELECT
     CASE WHEN relkind = 'v' THEN CAST(pg_relation_is_updatable(CAST(relation AS regclass), TRUE) & 12 AS text) ELSE '12' END,
     CAST(relhasrules AS text),
     NULL,
-    NULL
+    -- What row-level security refuses of each row.
+    CASE WHEN row_security_active(relation) THEN (
+        SELECT string_agg(command, ',')
+        FROM (VALUES ('SELECT', 'r'), ('INSERT', 'a'), ('UPDATE', 'w')) AS needed (command, letter)
+        WHERE NOT EXISTS (
+            SELECT
+            FROM pg_catalog.pg_policy
+            CROSS JOIN unnest(polroles) AS role
+            WHERE polrelid = relation
+                AND polpermissive
+                AND polcmd IN ('*', CAST(letter AS "char"))
+                AND CASE WHEN role = 0 THEN TRUE ELSE pg_has_role(role, 'USAGE') END
+        )
+    ) END
 FROM relations
 UNION ALL
 SELECT
@@ -96,7 +115,7 @@ SELECT
     pg_get_expr(conbin, conrelid),
     CAST(convalidated AS text),
     CASE WHEN attcollation <> typcollation THEN format('%I.%I', nspname, collname) END,
-    NULL,
+    CAST(coninhcount > 0 AS text),
     NULL,
     NULL
 FROM columns
@@ -124,6 +143,105 @@ JOIN pg_catalog.pg_depend ON
     AND refclassid = CAST('pg_catalog.pg_class' AS regclass)
 JOIN pg_catalog.pg_class AS sequence ON sequence.oid = refobjid AND sequence.relkind = 'S'
 JOIN pg_catalog.pg_namespace AS sequence_schema ON sequence_schema.oid = sequence.relnamespace
+UNION ALL
+SELECT
+    'partition',
+    CAST(attname AS text),
+    COALESCE(
+        (
+            SELECT string_agg(COALESCE('(' || NULLIF(pg_get_partition_constraintdef(inhrelid), '') || ')', 'TRUE'), ' OR ')
+            FROM pg_catalog.pg_inherits
+            WHERE inhparent = columns.relation
+        ),
+        'FALSE'
+    ),
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM columns
+JOIN pg_catalog.pg_partitioned_table ON partrelid = columns.relation AND partnatts = 1 AND partattrs[0] = attnum
+UNION ALL
+-- A trigger behind the insertion may add the row.
+SELECT
+    'reference',
+    CAST(conname AS text),
+    format('%I.%I', nspname, parent.relname),
+    format('%I', pg_attribute.attname),
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM columns
+JOIN pg_catalog.pg_constraint ON conrelid = relation AND contype = 'f' AND conkey = ARRAY[attnum]
+JOIN pg_catalog.pg_class AS parent ON parent.oid = confrelid AND NOT parent.relrowsecurity
+JOIN pg_catalog.pg_namespace ON pg_namespace.oid = parent.relnamespace
+JOIN pg_catalog.pg_attribute ON attrelid = confrelid AND pg_attribute.attnum = confkey[1]
+WHERE columns.attname = 'status'
+    AND to_jsonb(pg_constraint) -> 'conenforced' IS DISTINCT FROM to_jsonb(FALSE)
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = relation AND NOT tgisinternal AND tgtype & 66 = 0)
+UNION ALL
+-- What keeps a repair from a column.
+SELECT
+    'obstacle',
+    CAST(attname AS text),
+    change,
+    cause,
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM columns
+CROSS JOIN LATERAL (
+    SELECT
+        'column' AS change,
+        'it is inherited' AS cause
+    WHERE attinhcount > 0
+    UNION ALL
+    SELECT
+        'null',
+        'the primary key has it'
+    FROM pg_catalog.pg_index
+    WHERE indrelid = relation AND indisprimary AND attnum = ANY (indkey)
+    UNION ALL
+    SELECT
+        'type',
+        'the partition key may use it'
+    FROM pg_catalog.pg_partitioned_table
+    WHERE partrelid = relation AND (attnum = ANY (partattrs) OR 0 = ANY (partattrs))
+    UNION ALL
+    -- Indexes and constraints follow the type.
+    SELECT
+        'type',
+        COALESCE(pg_describe_object(CAST('pg_catalog.pg_class' AS regclass), ev_class, 0), pg_describe_object(classid, objid, objsubid))
+        || ' uses it'
+    FROM pg_catalog.pg_depend
+    LEFT JOIN pg_catalog.pg_rewrite ON classid = CAST('pg_catalog.pg_rewrite' AS regclass) AND pg_rewrite.oid = objid
+    LEFT JOIN pg_catalog.pg_attrdef ON classid = CAST('pg_catalog.pg_attrdef' AS regclass) AND pg_attrdef.oid = objid
+    WHERE refclassid = CAST('pg_catalog.pg_class' AS regclass)
+        AND refobjid = relation
+        AND refobjsubid = attnum
+        AND classid NOT IN (
+            CAST('pg_catalog.pg_class' AS regclass),
+            CAST('pg_catalog.pg_constraint' AS regclass),
+            CAST('pg_catalog.pg_statistic_ext' AS regclass)
+        )
+        AND (adrelid, adnum) IS DISTINCT FROM (relation, attnum)
+) AS obstacles
+UNION ALL
+SELECT
+    'obstacle',
+    '',
+    'column',
+    'the table is a partition',
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM relations
+JOIN pg_catalog.pg_class ON pg_class.oid = relation AND relispartition
+WHERE relations.relname = $3
 UNION ALL
 -- Triggers for each row, also of partitions, before or instead of its insertion or update.
 SELECT

@@ -14,4 +14,7 @@ SELECT
 -- The expression may end in a comment.
 SELECT CAST(({expression}
 ) AS text)
-FROM (SELECT {value} AS status) AS {alias}
+FROM (SELECT {value} AS {column}) AS {alias}
+
+-- name: probe_reference
+SELECT CAST(EXISTS (SELECT 1 FROM {parent} WHERE {column} = {value}) AS text)

@@ -3,6 +3,9 @@
 -- name: read_only
 SELECT 'on'
 
+-- name: begin_probe
+SAVEPOINT probe
+
 -- name: fitness
 -- Facts about the tables: a topic and seven texts. $1: the table, quoted. $2: NULL. $3: its name.
 SELECT
@@ -10,7 +13,7 @@ SELECT
     'main',
     NULL,
     iif($1 IS NOT NULL AND $2 IS NULL, 'true', 'false'),
-    NULL,
+    'true',
     NULL,
     NULL,
     NULL
@@ -26,7 +29,7 @@ SELECT
     iif(EXISTS (SELECT 1 FROM pragma_table_list($3) AS shown WHERE shown.schema = 'main' AND shown.strict), 'true', 'false'),
     NULL
 FROM sqlite_schema
-WHERE type IN ('table', 'view') AND name IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions')
+WHERE type IN ('table', 'view') AND name IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions', 'runwrap_series')
 UNION ALL
 SELECT
     'column',

@@ -1,6 +1,6 @@
 //! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
-use super::fitness::RIGHTS;
+use super::fitness::{Mending, RIGHTS};
 use super::session::{Access, Dialect, Failure, Migration};
 use super::statement::{fill, section};
 use super::table::{literal, quote};
@@ -98,8 +98,10 @@ fn script(dialect: &Dialect, looked: &Looked) -> String {
         let grant = grant.each_ref().map(|(token, value)| (*token, value.as_str()));
         parts.push(filled("grant", &grant));
     }
-    parts.extend(unfit.iter().map(|unfit| {
-        if unfit.is_sql { unfit.repair.clone() } else { format!("-- By hand: {}: {}", unfit.detail, unfit.repair) }
+    parts.extend(unfit.iter().filter_map(|unfit| match unfit.mending {
+        Mending::Statements => Some(unfit.repair.clone()),
+        Mending::ByHand => Some(format!("-- By hand: {}: {}", unfit.detail, unfit.repair).replace('\n', "\n--   ")),
+        Mending::Migration => None,
     }));
     parts.push("COMMIT;".to_owned());
     parts.join("\n\n") + "\n"

@@ -1,6 +1,8 @@
 //! Reads the facts for `fitness`: the catalog, and the values that types and constraints refuse. Must not write.
 
-use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes, refused_by_strict_types};
+use super::fitness::{
+    Cause, Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes, refused_by_strict_types,
+};
 use super::session::{Access, Class, Failure, Rows, Texts};
 use super::statement::{fill, list, section};
 use super::table::{literal, quote};
@@ -19,7 +21,7 @@ pub(super) struct Looked {
 }
 
 impl Store {
-    /// Returns why the user's table cannot take the record of a run. A table that is missing is none: a run makes it.
+    /// Returns why the user's table cannot take the record of a run. A table that is missing is none if a run may make it.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -33,8 +35,7 @@ impl Store {
     /// As there.
     pub fn unfit_for(&mut self, set: &[(String, String)]) -> Result<Vec<Unfit>, StoreError> {
         let mut unfit = self.unfit()?;
-        let is_set = |column: &String| set.iter().any(|(name, _)| name == column);
-        unfit.retain(|unfit| !unfit.settable.as_ref().is_some_and(is_set));
+        unfit.retain(|unfit| unfit.concerns(set));
         Ok(unfit)
     }
 
@@ -66,6 +67,8 @@ impl Store {
         let mut refusals =
             if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { refused_by_strict_types(&facts) };
         refusals.extend(self.refused_by_checks(&facts)?);
+        refusals.extend(self.refused_by_partitions(&facts)?);
+        refusals.extend(self.refused_by_references(&facts)?);
         let in_use = depends_on_use(&facts) && facts.relation("runwrap_runs").is_some() && {
             let tokens = [("{schema}", schema.as_str())];
             let used = fill(section(dialect, "has_runs"), &tokens);
@@ -116,7 +119,7 @@ impl Store {
                 Err(class) => matches!(class, Class::BadValue | Class::BadText | Class::Refused),
             };
             if is_refused {
-                refused.push(Refusal { column: probe.column.clone(), value: probe.value, check: None });
+                refused.push(Refusal { column: probe.column.clone(), value: probe.value, cause: Cause::Type });
             }
         }
         Ok(refused)
@@ -135,34 +138,78 @@ impl Store {
                 let value = if is_typed { format!("CAST({value} AS {})", status.kind) } else { value };
                 let collated = check.collation.iter().map(|collation| format!(" COLLATE {collation}"));
                 let value = collated.fold(value, |value, collation| value + &collation);
-                // A constraint of SQLite may name its table.
-                let table = quote(&facts.table);
-                let tokens = [("{expression}", check.expression.as_str()), ("{value}", &value), ("{alias}", &table)];
-                let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
-                let is_false = |value: &Option<String>| matches!(value.as_deref(), Some("false" | "0"));
-                if self.tried(&select, &[])?.is_ok_and(|rows| rows.iter().flatten().any(is_false)) {
-                    refused.push(Refusal { column: "status".into(), value: word, check: Some(check.clone()) });
+                if self.is_false(facts, &check.expression, &value, "status")? {
+                    refused.push(Refusal { column: "status".into(), value: word, cause: Cause::Check(check.clone()) });
                 }
             }
         }
         Ok(refused)
     }
 
-    /// The rows of a statement, or the class of its error. An error that a later attempt may not meet is returned as such.
-    fn tried(&mut self, statement: &str, texts: Texts<'_>) -> Result<Result<Rows, Class>, Failure> {
-        self.session.script("SAVEPOINT probe")?;
-        let result = self.session.rows(statement, texts);
-        let end = if result.is_ok() {
-            "RELEASE SAVEPOINT probe"
-        } else {
-            "ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"
+    /// The values for which no partition is there. Only a key of one column whose value is known.
+    fn refused_by_partitions(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
+        let Some(partition) = &facts.partition else { return Ok(Vec::new()) };
+        let Some(column) = facts.column(&partition.column).filter(|column| facts.is_as_given(&column.name, true))
+        else {
+            return Ok(Vec::new());
         };
-        match result {
-            Err(failure) if matches!(failure.error, StoreError::Transient { .. }) => Err(failure),
-            other => {
-                self.session.script(end)?;
-                Ok(other.map_err(|failure| failure.class))
+        let (values, written) = match column.name.as_str() {
+            "status" => (&WORDS[..], None),
+            "train_start_time" => (&["the time of the start"][..], Some("now()")),
+            _ => return Ok(Vec::new()),
+        };
+        let mut refused = Vec::new();
+        for value in values {
+            let written = written.map_or_else(|| literal(value), str::to_owned);
+            let written = format!("CAST({written} AS {})", column.kind);
+            if self.is_false(facts, &partition.expression, &written, &column.name)? {
+                refused.push(Refusal { column: column.name.clone(), value, cause: Cause::Partition });
             }
         }
+        Ok(refused)
     }
+
+    fn refused_by_references(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
+        let Some(status) = facts.column("status").filter(|_| facts.is_as_given("status", true)) else {
+            return Ok(Vec::new());
+        };
+        let mut refused = Vec::new();
+        for reference in &facts.references {
+            for word in WORDS {
+                let value = format!("CAST({} AS {})", literal(word), status.kind);
+                let tokens =
+                    [("{parent}", reference.parent.as_str()), ("{column}", &reference.column), ("{value}", &value)];
+                let select = fill(section(self.session.dialect(), "probe_reference"), &tokens);
+                if self.tried(&select, &[])?.is_ok_and(|rows| has_false(&rows)) {
+                    let cause = Cause::Reference(reference.constraint.clone(), reference.parent.clone());
+                    refused.push(Refusal { column: "status".into(), value: word, cause });
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Whether `expression` is false for `value` in `column`. One that cannot be evaluated is not.
+    fn is_false(&mut self, facts: &Facts, expression: &str, value: &str, column: &str) -> Result<bool, Failure> {
+        // A constraint of SQLite may name its table.
+        let (alias, column) = (quote(&facts.table), quote(column));
+        let tokens = [("{expression}", expression), ("{value}", value), ("{column}", &column), ("{alias}", &alias)];
+        let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
+        Ok(self.tried(&select, &[])?.is_ok_and(|rows| has_false(&rows)))
+    }
+
+    /// The rows of a statement, or the class of its error, within a bound of time. A failure of the connection is returned as such.
+    fn tried(&mut self, statement: &str, texts: Texts<'_>) -> Result<Result<Rows, Class>, Failure> {
+        self.session.script(section(self.session.dialect(), "begin_probe"))?;
+        let result = self.session.rows(statement, texts);
+        match (self.session.script("ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"), result) {
+            (Err(_), Err(failure)) | (Err(failure), Ok(_)) => Err(failure),
+            (Ok(()), result) => Ok(result.map_err(|failure| failure.class)),
+        }
+    }
+}
+
+/// Whether a value is false, in either dialect.
+fn has_false(rows: &Rows) -> bool {
+    rows.iter().flatten().any(|value| matches!(value.as_deref(), Some("false" | "0")))
 }

@@ -17,10 +17,17 @@ pub(in crate::store) struct Facts {
     pub(in crate::store) role: String,
     /// The role may use the names of the schema.
     pub(in crate::store) has_usage: bool,
+    /// It may make tables in the schema.
+    pub(super) may_create: bool,
     pub(super) relations: Vec<Relation>,
     pub(in crate::store) columns: Vec<FactColumn>,
     /// The constraints on `status` alone.
     pub(in crate::store) checks: Vec<Check>,
+    /// How the rows of a partitioned table are divided.
+    pub(in crate::store) partition: Option<Partition>,
+    /// The foreign keys of `status` alone.
+    pub(in crate::store) references: Vec<Reference>,
+    obstacles: Vec<Obstacle>,
     pub(super) sequences: Vec<Sequence>,
     pub(super) triggers: Vec<Trigger>,
 }
@@ -38,6 +45,8 @@ pub(in crate::store) struct Relation {
     has_rules: bool,
     /// SQLite enforces the types of its columns.
     pub(super) is_strict: bool,
+    /// Row-level security refuses these of each row.
+    pub(super) without_policy: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,6 +75,33 @@ pub(in crate::store) struct Check {
     pub(super) is_validated: bool,
     /// The collation of the column, quoted, if it is not that of its type.
     pub(in crate::store) collation: Option<String>,
+    pub(super) is_inherited: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Partition {
+    /// The column of the key; empty if the key is more than a column.
+    pub(in crate::store) column: String,
+    /// True if a partition takes the row.
+    pub(in crate::store) expression: String,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Reference {
+    pub(in crate::store) constraint: String,
+    /// The table and its column, quoted.
+    pub(in crate::store) parent: String,
+    pub(in crate::store) column: String,
+}
+
+/// Why a repair fails.
+#[derive(Clone, Debug)]
+struct Obstacle {
+    /// Empty for a new column.
+    column: String,
+    /// Of its `type`, of a change between NULL and NOT NULL, `null`, or of any change, `column`.
+    change: String,
+    cause: String,
 }
 
 /// A sequence that fills a column.
@@ -86,7 +122,9 @@ impl Facts {
             let is = |at: usize| text(at) == "true";
             let rights = |at: usize| text(at).split(',').map(str::to_owned).collect();
             match text(0).as_str() {
-                "schema" => (facts.schema, facts.role, facts.has_usage) = (text(1), text(2), is(3)),
+                "schema" => {
+                    (facts.schema, facts.role, facts.has_usage, facts.may_create) = (text(1), text(2), is(3), is(4));
+                }
                 "relation" => facts.relations.push(Relation {
                     name: text(1),
                     kind: text(2),
@@ -94,6 +132,7 @@ impl Facts {
                     updatable: text(4).parse().unwrap_or(0),
                     has_rules: is(5),
                     is_strict: is(6),
+                    without_policy: rights(7).into_iter().filter(|right: &String| !right.is_empty()).collect(),
                 }),
                 "column" => facts.columns.push(FactColumn {
                     name: text(1),
@@ -108,9 +147,22 @@ impl Facts {
                 }),
                 "check" => {
                     let collation = row.get(4).cloned().flatten();
-                    facts.checks.push(Check { name: text(1), expression: text(2), is_validated: is(3), collation });
+                    facts.checks.push(Check {
+                        name: text(1),
+                        expression: text(2),
+                        is_validated: is(3),
+                        collation,
+                        is_inherited: is(5),
+                    });
                 }
                 "source" => facts.checks.extend(checks_in(&text(1))),
+                "partition" => facts.partition = Some(Partition { column: text(1), expression: text(2) }),
+                "reference" => {
+                    facts.references.push(Reference { constraint: text(1), parent: text(2), column: text(3) });
+                }
+                "obstacle" => {
+                    facts.obstacles.push(Obstacle { column: text(1), change: text(2), cause: text(3) });
+                }
                 "view_trigger" => facts.admit(&text(1)),
                 "sequence" => {
                     facts.sequences.push(Sequence { column: text(1), name: text(2), has_usage: is(3) });
@@ -130,6 +182,13 @@ impl Facts {
         let others: Vec<String> = facts.columns.iter().map(|column| column.name.to_lowercase()).collect();
         facts.checks.retain(|check| !check.name.is_empty() || names_only_status(&check.expression, &others));
         facts
+    }
+
+    /// Why a change of a column fails, if that is certain.
+    pub(super) fn obstacle(&self, column: &str, change: &str) -> Option<&str> {
+        let mut of_column = self.obstacles.iter().filter(|obstacle| obstacle.column == column);
+        let found = of_column.find(|obstacle| [change, "column"].contains(&obstacle.change.as_str()));
+        found.map(|obstacle| obstacle.cause.as_str())
     }
 
     /// Adds the change that a trigger of an SQLite view stands for.

@@ -1,7 +1,9 @@
 //! A table that cannot take the record of a run: each finding names the column, and the printed repair removes it.
 
+mod postgres;
+
 use runwrap::config::PostgresTarget;
-use runwrap::record::{Change, Progress};
+use runwrap::record::{Change, Progress, Run};
 use runwrap::store::Unfit;
 
 use super::conformance;
@@ -107,11 +109,15 @@ fn assert_agrees(place: &Place, table: &str, is_fit: bool) {
 
 #[track_caller]
 fn assert_verdict(place: &Place, case: &str, is_fit: bool) {
+    assert_verdict_of(place, &run("cifar"), case, is_fit);
+}
+
+#[track_caller]
+fn assert_verdict_of(place: &Place, run: &Run, case: &str, is_fit: bool) {
     let found = findings(place);
     assert_eq!(found.is_empty(), is_fit, "{case}: {found:?}");
-    let run = run("cifar");
     let end = Change::Finalize(Progress::default(), success());
-    let ended = place.open().begin(&run, None).and_then(|_begun| place.open().apply(run.run_id, &end));
+    let ended = place.open().begin(run, None).and_then(|_begun| place.open().apply(run.run_id, &end));
     assert_eq!(ended.is_ok(), is_fit, "{case}: {ended:?}");
 }
 
@@ -198,52 +204,6 @@ fn strict_table_and_view_of_sqlite_are_judged_as_a_run_meets_them() {
             place.sql(trigger);
         }
         assert_verdict(&place, &format!("{kind} {triggers:?}"), is_fit);
-    }
-}
-
-/// The server names the type `bpchar`, which was no type that takes a UUID.
-#[test]
-fn run_records_itself_under_a_padded_id() {
-    for kind in ["char(36)", "char(32)", "char(40)", "varchar(36)"] {
-        let place = Place::postgres();
-        place.sql(&format!("CREATE TABLE training_records (id {kind} PRIMARY KEY, status text)"));
-        assert_eq!(findings(&place), Vec::<String>::new(), "{kind}");
-        let run = run("cifar");
-        let begun = begin(&place, &run);
-        let id = begun.record_id.0.clone();
-        assert_eq!(id.replace('-', ""), run.run_id.0.simple().to_string(), "{kind}");
-        place.open().apply(run.run_id, &Change::Finalize(Progress::default(), success())).unwrap();
-        assert_eq!(place.show(&id)["status"], "completed", "{kind}");
-    }
-}
-
-/// A domain is judged by the type below it, and a trigger may fill any column.
-#[test]
-fn column_that_the_database_fills_is_no_finding() {
-    for (table, is_fit) in [
-        ("CREATE DOMAIN uid AS uuid; {t} (id uid NOT NULL, status text)", true),
-        ("CREATE DOMAIN num AS integer; {t} (id num NOT NULL, status text)", false),
-        (
-            "CREATE SEQUENCE ids; {t} (id bigint NOT NULL, status text, owner text NOT NULL);
-             CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS
-                'BEGIN NEW.id := nextval(''ids''); NEW.owner := ''me''; RETURN NEW; END';
-             CREATE TRIGGER fills BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION fill()",
-            true,
-        ),
-        (
-            "CREATE TABLE jobs (id serial PRIMARY KEY, status text); {t} (id bigint, status text);
-             CREATE RULE routes AS ON INSERT TO training_records DO INSTEAD
-                INSERT INTO jobs (status) VALUES (NEW.status) RETURNING CAST(id AS bigint), status",
-            true,
-        ),
-        (
-            "CREATE TABLE jobs (id serial PRIMARY KEY, status text); CREATE VIEW training_records AS SELECT * FROM jobs",
-            true,
-        ),
-    ] {
-        let place = Place::postgres();
-        place.sql(&table.replace("{t}", "CREATE TABLE training_records"));
-        assert_verdict(&place, table, is_fit);
     }
 }
 
@@ -354,33 +314,4 @@ fn schema_that_is_missing_is_printed() {
     place.sql(&repair);
     begin(&seen, &run("cifar"));
     assert_eq!(printed(&seen), "BEGIN;\n\nCOMMIT;\n");
-}
-
-/// No rehearsal proves it: a trigger may act outside of the transaction.
-#[test]
-fn trigger_that_returns_no_row_is_named() {
-    let place = Place::postgres();
-    place.sql(
-        "CREATE TABLE training_records (id SERIAL PRIMARY KEY, status TEXT); CREATE TABLE part (LIKE training_records);
-         CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN INSERT INTO part VALUES (NEW.*); RETURN NULL; END';
-         CREATE TRIGGER routes BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION route()",
-    );
-    let found = findings(&place);
-    assert!(found.len() == 1 && found[0].contains("the trigger routes returns no row"), "{found:?}");
-    assert!(found[0].ends_with("let the function public.route return NEW") && printed(&place).contains("-- By hand: "));
-    place.sql("ALTER TABLE training_records DISABLE TRIGGER routes");
-    assert_eq!(findings(&place), Vec::<String>::new());
-}
-
-#[test]
-fn view_that_takes_no_row_is_named() {
-    let place = Place::postgres();
-    place.sql(
-        "CREATE TABLE jobs (id SERIAL PRIMARY KEY, status VARCHAR(4));
-         CREATE VIEW training_records AS SELECT id, status FROM jobs GROUP BY id, status",
-    );
-    let found = findings(&place);
-    assert!(found.iter().any(|line| line.contains("takes no INSERT")), "{found:?}");
-    assert!(found.iter().any(|line| line.contains("column status") && line.contains("below the view")), "{found:?}");
 }

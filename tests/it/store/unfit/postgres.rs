@@ -1,0 +1,175 @@
+//! Findings that only PostgreSQL has.
+
+use runwrap::record::{Change, Progress, Run};
+
+use super::{assert_verdict, assert_verdict_of, findings, printed, stranger};
+use crate::store::place::{Place, begin, run, success};
+
+/// The server names the type `bpchar`, which was no type that takes a UUID.
+#[test]
+fn run_records_itself_under_a_padded_id() {
+    for kind in ["char(36)", "char(32)", "char(40)", "varchar(36)"] {
+        let place = Place::postgres();
+        place.sql(&format!("CREATE TABLE training_records (id {kind} PRIMARY KEY, status text)"));
+        assert_eq!(findings(&place), Vec::<String>::new(), "{kind}");
+        let run = run("cifar");
+        let begun = begin(&place, &run);
+        let id = begun.record_id.0.clone();
+        assert_eq!(id.replace('-', ""), run.run_id.0.simple().to_string(), "{kind}");
+        place.open().apply(run.run_id, &Change::Finalize(Progress::default(), success())).unwrap();
+        assert_eq!(place.show(&id)["status"], "completed", "{kind}");
+    }
+}
+
+/// A domain is judged by the type below it, and a trigger may fill or change a column that it names.
+#[test]
+fn column_that_the_database_fills_or_changes_is_no_finding() {
+    for (table, is_fit) in [
+        ("CREATE DOMAIN uid AS uuid; {t} (id uid NOT NULL, status text)", true),
+        ("CREATE DOMAIN num AS integer; {t} (id num NOT NULL, status text)", false),
+        (
+            "CREATE SEQUENCE ids; {t} (id bigint NOT NULL, status text, owner text NOT NULL);
+             CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN NEW.id := nextval(''ids''); NEW.owner := ''me''; RETURN NEW; END';
+             CREATE TRIGGER fills BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION fill()",
+            true,
+        ),
+        (
+            "CREATE TABLE jobs (id serial PRIMARY KEY, status text); {t} (id bigint, status text);
+             CREATE RULE routes AS ON INSERT TO training_records DO INSTEAD
+                INSERT INTO jobs (status) VALUES (NEW.status) RETURNING CAST(id AS bigint), status",
+            true,
+        ),
+        (
+            "{t} (id serial PRIMARY KEY, status text CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED')));
+             CREATE FUNCTION fold() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN NEW.status := upper(NEW.status); RETURN NEW; END';
+             CREATE TRIGGER folds BEFORE INSERT OR UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION fold()",
+            true,
+        ),
+        (
+            "{t} (id serial PRIMARY KEY, status text CHECK (status <> 'completed'), changed_at timestamptz);
+             CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN NEW.changed_at := now(); RETURN NEW; END';
+             CREATE TRIGGER stamps BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION stamp()",
+            false,
+        ),
+        (
+            "CREATE TABLE jobs (id serial PRIMARY KEY, status text); CREATE VIEW training_records AS SELECT * FROM jobs",
+            true,
+        ),
+    ] {
+        let place = Place::postgres();
+        place.sql(&table.replace("{t}", "CREATE TABLE training_records"));
+        assert_verdict(&place, table, is_fit);
+    }
+}
+
+/// Each was found only when the run began or ended.
+#[test]
+fn partition_and_foreign_key_without_a_row_are_named() {
+    const LIST: &str =
+        "{t} (id serial, status text) PARTITION BY LIST (status); CREATE TABLE part PARTITION OF training_records";
+    const RANGE: &str =
+        "{t} (id serial, status text, train_start_time timestamptz) PARTITION BY RANGE (train_start_time);
+        CREATE TABLE part PARTITION OF training_records";
+    const WORDS: &str =
+        "CREATE TABLE words (word varchar(20) PRIMARY KEY); {t} (id serial, status text REFERENCES words)";
+    for (table, found) in [
+        (
+            "{t} (id serial, status text) PARTITION BY LIST (status)".to_owned(),
+            Some("takes training, completed, failed"),
+        ),
+        (format!("{LIST} FOR VALUES IN ('training')"), Some("no partition of the table takes completed, failed")),
+        (format!("{LIST} FOR VALUES IN ('training', 'completed', 'failed')"), None),
+        (format!("{LIST} DEFAULT"), None),
+        (format!("{LIST} FOR VALUES IN ('training'); CREATE TABLE rest PARTITION OF training_records DEFAULT"), None),
+        (format!("{RANGE} FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"), Some("takes the time of the start")),
+        (format!("{RANGE} FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)"), None),
+        (format!("{WORDS}; INSERT INTO words VALUES ('training'), ('done')"), Some("public.words has no such row")),
+        (format!("{WORDS}; INSERT INTO words VALUES ('training'), ('completed'), ('failed')"), None),
+    ] {
+        let place = Place::postgres();
+        place.sql(&table.replace("{t}", "CREATE TABLE training_records"));
+        let lines = findings(&place);
+        assert!(found.is_none_or(|part| lines.iter().any(|line| line.contains(part))), "{table}: {lines:?}");
+        // The begin is late enough for the range.
+        let run = Run { begun_at: chrono::Utc::now(), ..run("cifar") };
+        assert_verdict_of(&place, &run, &table, found.is_none());
+    }
+}
+
+#[test]
+fn row_level_security_without_a_policy_is_named() {
+    let owner = Place::postgres();
+    let seen = stranger(&owner, "policy_less");
+    owner.sql(&printed(&seen));
+    owner.sql("ALTER TABLE ml.training_records ENABLE ROW LEVEL SECURITY");
+    let found = findings(&seen);
+    assert!(found.len() == 1 && found[0].contains("no policy that admits SELECT, INSERT, UPDATE of"), "{found:?}");
+    assert_verdict(&seen, "no policy", false);
+    owner.sql("CREATE POLICY reads ON ml.training_records FOR SELECT USING (TRUE)");
+    owner.sql("CREATE POLICY of_others ON ml.training_records FOR ALL TO admin USING (TRUE)");
+    assert!(findings(&seen)[0].contains("admits INSERT, UPDATE of"), "{:?}", findings(&seen));
+    owner.sql("CREATE POLICY writes ON ml.training_records FOR ALL TO policy_less USING (TRUE)");
+    assert_verdict(&seen, "policies", true);
+    assert_eq!(findings(&owner), Vec::<String>::new());
+}
+
+#[test]
+fn table_that_may_not_be_made_is_named() {
+    let owner = Place::postgres();
+    let seen = stranger(&owner, "make_less");
+    owner.sql("GRANT USAGE ON SCHEMA ml TO make_less");
+    let found = findings(&seen);
+    assert!(found[0].starts_with("the table training_records is missing, and the role make_less may not"), "{found:?}");
+    assert_verdict(&seen, "no right CREATE", false);
+    let repair = printed(&seen);
+    assert!(!repair.contains("By hand"), "{repair}");
+    owner.sql(&repair);
+    assert_verdict(&seen, "made", true);
+
+    let nowhere = Place { table: "nowhere.records".into(), ..Place::at(seen.target.clone()) };
+    assert!(findings(&nowhere)[0].starts_with("the schema of the table"), "{:?}", findings(&nowhere));
+}
+
+/// `check` exited 125.
+#[test]
+fn check_that_takes_long_is_no_finding() {
+    let place = Place::postgres();
+    place.sql(
+        "CREATE TABLE training_records (
+            id serial PRIMARY KEY, status text CHECK (pg_sleep(600) IS NOT NULL AND status <> '') CHECK (status <> 'failed'))",
+    );
+    let found = findings(&place);
+    assert!(found.len() == 1 && found[0].contains("refuses failed"), "{found:?}");
+}
+
+/// No rehearsal proves it: a trigger may act outside of the transaction.
+#[test]
+fn trigger_that_returns_no_row_is_named() {
+    let place = Place::postgres();
+    place.sql(
+        "CREATE TABLE training_records (id SERIAL PRIMARY KEY, status TEXT); CREATE TABLE part (LIKE training_records);
+         CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN INSERT INTO part VALUES (NEW.*); RETURN NULL; END';
+         CREATE TRIGGER routes BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION route()",
+    );
+    let found = findings(&place);
+    assert!(found.len() == 1 && found[0].contains("the trigger routes returns no row"), "{found:?}");
+    assert!(found[0].ends_with("let the function public.route return NEW") && printed(&place).contains("-- By hand: "));
+    place.sql("ALTER TABLE training_records DISABLE TRIGGER routes");
+    assert_eq!(findings(&place), Vec::<String>::new());
+}
+
+#[test]
+fn view_that_takes_no_row_is_named() {
+    let place = Place::postgres();
+    place.sql(
+        "CREATE TABLE jobs (id SERIAL PRIMARY KEY, status VARCHAR(4));
+         CREATE VIEW training_records AS SELECT id, status FROM jobs GROUP BY id, status",
+    );
+    let found = findings(&place);
+    assert!(found.iter().any(|line| line.contains("takes no INSERT")), "{found:?}");
+    assert!(found.iter().any(|line| line.contains("column status") && line.contains("below the view")), "{found:?}");
+}
