@@ -3,6 +3,9 @@
 -- name: read_only
 SELECT set_config('transaction_read_only', 'on', TRUE)
 
+-- name: series_table
+SELECT CAST(to_regclass($1) AS text)
+
 -- name: begin_probe
 -- A function in a constraint may take long. The bound ends with the savepoint.
 SAVEPOINT probe;

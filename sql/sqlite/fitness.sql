@@ -3,6 +3,9 @@
 -- name: read_only
 SELECT 'on'
 
+-- name: series_table
+SELECT name FROM sqlite_schema WHERE name = 'runwrap_series' AND $1 IS NOT NULL
+
 -- name: begin_probe
 SAVEPOINT probe
 

@@ -66,7 +66,8 @@ impl Store {
         let (table, schema) = (dialect.place)(&self.table, known.or(self.table.schema.as_deref()));
         let mut refusals =
             if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { refused_by_strict_types(&facts) };
-        refusals.extend(self.refused_by_checks(&facts)?);
+        let of_checks = self.refused_by_checks(&facts, &refusals)?;
+        refusals.extend(of_checks);
         refusals.extend(self.refused_by_partitions(&facts)?);
         refusals.extend(self.refused_by_references(&facts)?);
         let in_use = depends_on_use(&facts) && facts.relation("runwrap_runs").is_some() && {
@@ -75,8 +76,9 @@ impl Store {
             let rows = self.tried(&used, &[Some(&facts.table)])?;
             rows.is_ok_and(|rows| !rows.is_empty())
         };
-        let unfit = findings(dialect, &table, &facts, &refusals, in_use);
         let migrated = self.last_migration(&facts, &schema)?;
+        facts.is_migrated = migrated >= dialect.newest_migration();
+        let unfit = findings(dialect, &table, &facts, &refusals, in_use);
         Ok(Looked { facts, table, schema, unfit, migrated })
     }
 
@@ -125,21 +127,35 @@ impl Store {
         Ok(refused)
     }
 
-    /// Evaluates each constraint for each word in the database. One that cannot be evaluated alone refuses nothing.
-    fn refused_by_checks(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
+    /// Evaluates each constraint for each word in the database, as the column is after the repair of its type: `of_types` are the
+    /// values that this refuses. A constraint that cannot be evaluated alone refuses nothing.
+    fn refused_by_checks(&mut self, facts: &Facts, of_types: &[Refusal]) -> Result<Vec<Refusal>, Failure> {
         let Some(status) = facts.column("status").filter(|_| facts.is_as_given("status", true)) else {
             return Ok(Vec::new());
         };
-        let is_typed = self.session.dialect().enforces_lengths;
         let mut refused = Vec::new();
         for check in &facts.checks {
+            let repaired = check.of_repaired_type(status);
             for word in WORDS {
+                let is_retyped = of_types.iter().any(|refusal| refusal.column == "status" && refusal.value == word);
+                let (kind, expression) = match &repaired {
+                    Some(repaired) if is_retyped => ("text", repaired),
+                    None if is_retyped => continue,
+                    _ => (status.kind.as_str(), &check.expression),
+                };
                 let value = literal(word);
-                let value = if is_typed { format!("CAST({value} AS {})", status.kind) } else { value };
+                let is_typed = self.session.dialect().enforces_lengths;
+                let value = if is_typed { format!("CAST({value} AS {kind})") } else { value };
                 let collated = check.collation.iter().map(|collation| format!(" COLLATE {collation}"));
                 let value = collated.fold(value, |value, collation| value + &collation);
-                if self.is_false(facts, &check.expression, &value, "status")? {
-                    refused.push(Refusal { column: "status".into(), value: word, cause: Cause::Check(check.clone()) });
+                match self.evaluated(facts, expression, &value, "status")? {
+                    Some(false) => {
+                        let cause = Cause::Check(check.clone());
+                        refused.push(Refusal { column: "status".into(), value: word, cause });
+                    }
+                    Some(true) => {}
+                    // It may take long for each word.
+                    None => break,
                 }
             }
         }
@@ -162,7 +178,7 @@ impl Store {
         for value in values {
             let written = written.map_or_else(|| literal(value), str::to_owned);
             let written = format!("CAST({written} AS {})", column.kind);
-            if self.is_false(facts, &partition.expression, &written, &column.name)? {
+            if self.evaluated(facts, &partition.expression, &written, &column.name)? == Some(false) {
                 refused.push(Refusal { column: column.name.clone(), value, cause: Cause::Partition });
             }
         }
@@ -189,13 +205,19 @@ impl Store {
         Ok(refused)
     }
 
-    /// Whether `expression` is false for `value` in `column`. One that cannot be evaluated is not.
-    fn is_false(&mut self, facts: &Facts, expression: &str, value: &str, column: &str) -> Result<bool, Failure> {
+    /// Whether a row with `value` in `column` passes `expression`; `None` if it cannot be evaluated.
+    fn evaluated(
+        &mut self,
+        facts: &Facts,
+        expression: &str,
+        value: &str,
+        column: &str,
+    ) -> Result<Option<bool>, Failure> {
         // A constraint of SQLite may name its table.
         let (alias, column) = (quote(&facts.table), quote(column));
         let tokens = [("{expression}", expression), ("{value}", value), ("{column}", &column), ("{alias}", &alias)];
         let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
-        Ok(self.tried(&select, &[])?.is_ok_and(|rows| has_false(&rows)))
+        Ok(self.tried(&select, &[])?.ok().map(|rows| !has_false(&rows)))
     }
 
     /// The rows of a statement, or the class of its error, within a bound of time. A failure of the connection is returned as such.

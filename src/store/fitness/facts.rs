@@ -19,6 +19,8 @@ pub(in crate::store) struct Facts {
     pub(in crate::store) has_usage: bool,
     /// It may make tables in the schema.
     pub(super) may_create: bool,
+    /// Every migration is applied.
+    pub(in crate::store) is_migrated: bool,
     pub(super) relations: Vec<Relation>,
     pub(in crate::store) columns: Vec<FactColumn>,
     /// The constraints on `status` alone.

@@ -73,6 +73,29 @@ pub(in crate::store) fn refused_by_strict_types(facts: &Facts) -> Vec<Refusal> {
     refused.filter(|_| is_strict).map(refusal).collect()
 }
 
+impl Check {
+    /// The expression after the repair of the type of `status`. A label that an enum gets is compared as a text, which has another
+    /// order.
+    pub(in crate::store) fn of_repaired_type(&self, status: &FactColumn) -> Option<String> {
+        if status.enum_name.is_none() {
+            return Some(self.expression.clone());
+        }
+        let without_unequal = self.expression.replace("<>", "");
+        if without_unequal.contains(['<', '>']) {
+            return None;
+        }
+        let cast = format!("::{}", status.kind);
+        let mut parts = self.expression.split(&cast);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let is_longer_name = part.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+            text += if is_longer_name { return None } else { "::text" };
+            text += part;
+        }
+        Some(text)
+    }
+}
+
 impl Finder<'_> {
     /// Values that a type or a constraint refuses, in one finding per column and cause.
     pub(super) fn refused(&self, refusals: &[Refusal]) -> Vec<Unfit> {

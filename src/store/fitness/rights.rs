@@ -12,26 +12,29 @@ impl Finder<'_> {
     /// The schema, and what is missing in it.
     pub(super) fn place(&self) -> Vec<Unfit> {
         let facts = self.facts;
-        if facts.role.is_empty() {
-            return Vec::new();
-        }
         let made = |detail: String| {
             let repair = "run `runwrap migrate`, or apply `runwrap migrate --print`, as a role that may".to_owned();
             Unfit { mending: Mending::Migration, ..Unfit::by_hand(detail, repair) }
         };
         if facts.schema.is_empty() {
-            return vec![made(format!("the schema of the table {} is missing", self.table))];
+            let missing = made(format!("the schema of the table {} is missing", self.table));
+            return if facts.role.is_empty() { Vec::new() } else { vec![missing] };
         }
         if !facts.has_usage {
             return vec![self.usage()];
         }
         let tables = std::iter::once((facts.table.as_str(), Concern::EveryRun)).chain(OWN_TABLES);
-        let missing = tables.filter(|(name, _)| !facts.may_create && facts.relation(name).is_none());
-        let found = missing.map(|(name, concern)| {
+        let found = tables.filter(|(name, _)| facts.relation(name).is_none()).filter_map(|(name, concern)| {
             let (role, schema) = (&facts.role, &facts.schema);
-            let detail =
-                format!("the table {name} is missing, and the role {role} may not make it in the schema {schema}");
-            Unfit { concern, ..made(detail) }
+            let unfit = if facts.is_migrated && concern == Concern::Curves {
+                made(format!("the table {name} was dropped, and runs have no curves"))
+            } else if facts.may_create {
+                // A run makes it.
+                return None;
+            } else {
+                made(format!("the table {name} is missing, and the role {role} may not make it in the schema {schema}"))
+            };
+            Some(Unfit { concern, ..unfit })
         });
         found.collect()
     }

@@ -98,3 +98,21 @@ fn required_database_with_an_unfit_table_starts_no_trainer() {
         assert_eq!(site.run(&["--require-database", "--set", "owner=me"], "true").status.code(), Some(0));
     }
 }
+
+/// One repair that failed undid the whole script.
+#[test]
+fn failing_repair_keeps_the_migrations_and_the_other_repairs() {
+    let site = Site::postgres();
+    site.sql(
+        "CREATE TABLE training_records (
+            id serial PRIMARY KEY, status integer CHECK (status > 0), owner text NOT NULL, train_duration smallint)",
+    );
+    assert_eq!(check(&site, &[]).1.len(), 3);
+    let printed = output(&mut site.runwrap(&["migrate", "--print"])).stdout;
+    let mut psql = site.program("psql").args(["-Xq", site.url()]).stdin(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut psql.stdin.take().unwrap(), &printed).unwrap();
+    assert!(psql.wait().unwrap().success());
+    let (_, found) = check(&site, &[]);
+    assert!(found.len() == 1 && found[0]["detail"].as_str().unwrap().contains("its type integer"), "{found:?}");
+    assert_eq!(site.sql("SELECT max(number) FROM runwrap_migrations").trim(), "8");
+}

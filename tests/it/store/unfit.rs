@@ -17,6 +17,7 @@ conformance!(
     missing_status_is_named,
     id_is_judged_as_a_run_fills_it,
     check_is_evaluated_as_the_table_does,
+    dropped_series_are_named_and_made_again,
 );
 
 /// The findings, each as one line.
@@ -89,6 +90,29 @@ fn settable_column_is_fit_once_runs_fill_it(place: &Place) {
     assert!(found.len() == 1 && found[0].starts_with("column owner: it is NOT NULL"), "{found:?}");
     begin(place, &runwrap::record::Run { set: vec![("owner".into(), "ann".into())], ..run("cifar") });
     assert_eq!(findings(place), Vec::<String>::new());
+}
+
+/// `migrate` reported that everything was up to date.
+fn dropped_series_are_named_and_made_again(place: &Place) {
+    for makes in [true, false] {
+        place.open().migrate().unwrap();
+        place.sql("DROP VIEW runwrap_points");
+        place.sql("DROP TABLE runwrap_series");
+        let found = findings(place);
+        assert!(found.len() == 1 && found[0].starts_with("the table runwrap_series was dropped"), "{found:?}");
+        // A run has its record.
+        assert_eq!(place.open().unfit_for(&[]).unwrap(), Vec::new());
+        if makes {
+            assert_eq!(place.open().migrate().unwrap(), 1);
+            assert_eq!(place.open().migrate().unwrap(), 0);
+        } else {
+            let script = printed(place);
+            place.sql(&script);
+            place.sql(&script);
+        }
+        assert_eq!(findings(place), Vec::<String>::new());
+        assert_eq!((place.count("runwrap_series"), place.count("runwrap_points")), (0, 0));
+    }
 }
 
 fn missing_status_is_named(place: &Place) {
@@ -235,6 +259,19 @@ fn printed_repair_makes_each_table_fit() {
             "CREATE DOMAIN word AS TEXT CHECK (VALUE IN ('on', 'off')); {t} ({c}, status word)",
             &["its type word does not take training, completed, failed"],
         ),
+        (
+            "CREATE TYPE st AS ENUM ('TRAINING', 'DONE');
+             {t} (id SERIAL PRIMARY KEY, status st CHECK (status IN ('TRAINING', 'DONE')))",
+            &["its type st does not take training, completed, failed", "refuses training, completed, failed"],
+        ),
+        (
+            "CREATE TYPE st AS ENUM ('training', 'failed'); {t} (id SERIAL PRIMARY KEY, status st CHECK (status <> 'failed'))",
+            &["its type st does not take completed", "refuses failed"],
+        ),
+        (
+            "{t} ({c}, status VARCHAR(8) CHECK (status IN ('training', 'complete', 'failed')))",
+            &["character varying(8) does not take completed", "refuses completed"],
+        ),
         ("{t} ({c}, status INTEGER DEFAULT 0)", &["column status: its type integer does not take training"]),
         ("{t} ({c}, status TEXT, train_duration SMALLINT)", &["column train_duration: its type smallint"]),
         ("{t} (id SERIAL PRIMARY KEY, status TEXT, version UUID NOT NULL)", &["column version: its type uuid"]),
@@ -299,6 +336,10 @@ fn missing_rights_are_named_and_granted() {
     assert_repaired(&seen, &owner, &["no right UPDATE (\"error_message\") on column error_message of"]);
     owner.sql("REVOKE ALL ON ml.runwrap_runs FROM right_less; REVOKE SELECT ON ml.runwrap_versions FROM right_less");
     assert_repaired(&seen, &owner, &["SELECT, INSERT, UPDATE on runwrap_runs", "no right SELECT on runwrap_versions"]);
+    owner.sql("REVOKE INSERT ON ml.runwrap_series FROM right_less");
+    // A run has its record, and no curves.
+    assert_eq!(seen.open().unfit_for(&[]).unwrap(), Vec::new());
+    assert_repaired(&seen, &owner, &["no right INSERT on runwrap_series"]);
     owner.sql("DROP TABLE ml.training_records; CREATE TABLE ml.training_records (id SERIAL PRIMARY KEY, status TEXT)");
     owner.sql("GRANT SELECT, INSERT, UPDATE ON ml.training_records TO right_less");
     assert_repaired(&seen, &owner, &["column id: the role right_less has no right USAGE on its sequence"]);

@@ -173,3 +173,53 @@ fn view_that_takes_no_row_is_named() {
     assert!(found.iter().any(|line| line.contains("takes no INSERT")), "{found:?}");
     assert!(found.iter().any(|line| line.contains("column status") && line.contains("below the view")), "{found:?}");
 }
+
+/// One such repair undid all others, and the migrations.
+#[test]
+fn repair_that_would_fail_is_left_to_a_person() {
+    for (table, obstacle) in [
+        ("{t} (id serial, status varchar(8)); CREATE VIEW v AS SELECT status FROM training_records", "view v uses it"),
+        (
+            "{t} (id serial, status varchar(8), shown text GENERATED ALWAYS AS (upper(status)) STORED)",
+            "column shown of",
+        ),
+        (
+            "{t} (id serial, status varchar(8));
+             CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+             CREATE TRIGGER keeps BEFORE UPDATE OF status ON training_records FOR EACH ROW EXECUTE FUNCTION keep()",
+            "trigger keeps on",
+        ),
+        (
+            "{t} (id serial, status varchar(8)) PARTITION BY LIST (status);
+             CREATE TABLE part PARTITION OF training_records DEFAULT",
+            "the partition key may use it",
+        ),
+        (
+            "CREATE TABLE jobs (id serial, status varchar(8)) PARTITION BY RANGE (id);
+             {t} PARTITION OF jobs FOR VALUES FROM (1) TO (MAXVALUE)",
+            "it is inherited",
+        ),
+        (
+            "CREATE TABLE jobs (id serial, status text CHECK (status <> 'completed')); {t} () INHERITS (jobs)",
+            "the constraint is inherited",
+        ),
+        (
+            "{t} (id serial, status text, train_duration bigint, PRIMARY KEY (id, train_duration))",
+            "the primary key has it",
+        ),
+        (
+            "{t} (id serial, status varchar(8)); ALTER TABLE training_records ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY p ON training_records USING (status <> '')",
+            "policy p on",
+        ),
+    ] {
+        let place = Place::postgres();
+        place.sql(&table.replace("{t}", "CREATE TABLE training_records"));
+        let script = printed(&place);
+        let lines: Vec<&str> = script.lines().filter(|line| line.starts_with("-- By hand: ")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(obstacle), "{table}: {script}");
+        assert!(lines[0].contains("ALTER TABLE"), "{script}");
+        place.sql(&script);
+        assert_eq!(findings(&place).len(), 1, "{script}");
+    }
+}
