@@ -23,7 +23,7 @@ SELECT
 UNION ALL
 SELECT
     'relation',
-    name,
+    iif(name = $3 COLLATE NOCASE, $3, name),
     -- Also a view is as a table: its triggers cannot change the new row.
     'r',
     'SELECT,INSERT,UPDATE',
@@ -32,7 +32,7 @@ SELECT
     iif(EXISTS (SELECT 1 FROM pragma_table_list($3) AS shown WHERE shown.schema = 'main' AND shown.strict), 'true', 'false'),
     NULL
 FROM sqlite_schema
-WHERE type IN ('table', 'view') AND name IN ($3, 'runwrap_migrations', 'runwrap_runs', 'runwrap_versions', 'runwrap_series')
+WHERE type IN ('table', 'view') AND (name = $3 COLLATE NOCASE OR name IN ('runwrap_migrations', 'runwrap_runs', 'runwrap_versions', 'runwrap_series'))
 UNION ALL
 SELECT
     'column',
@@ -62,7 +62,7 @@ SELECT
     NULL,
     NULL
 FROM sqlite_schema
-WHERE type = 'table' AND name = $3
+WHERE type = 'table' AND name = $3 COLLATE NOCASE
 UNION ALL
 SELECT
     'view_trigger',
@@ -74,4 +74,20 @@ SELECT
     NULL,
     NULL
 FROM sqlite_schema
-WHERE type = 'trigger' AND tbl_name = $3
+WHERE type = 'trigger' AND tbl_name = $3 COLLATE NOCASE
+UNION ALL
+-- The foreign keys of the status alone.
+SELECT
+    'reference',
+    'a foreign key',
+    '"' || replace("table", '"', '""') || '"',
+    '"' || replace("to", '"', '""') || '"',
+    NULL,
+    NULL,
+    NULL,
+    NULL
+FROM pragma_foreign_key_list($3)
+CROSS JOIN pragma_foreign_keys
+WHERE foreign_keys AND "to" IS NOT NULL
+GROUP BY id
+HAVING count(*) = 1 AND lower(max("from")) = 'status'

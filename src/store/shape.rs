@@ -21,6 +21,20 @@ const RESERVED_COLUMNS: [(&str, &str); 6] = [
 const WRITTEN: [&str; 6] =
     ["train_start_time", "train_end_time", "train_duration", "train_metrics", "model_path", "error_message"];
 
+/// The columns that runwrap reads or writes by their names.
+const KNOWN: [&str; 10] = [
+    "id",
+    "version",
+    "status",
+    "train_start_time",
+    "train_end_time",
+    "train_duration",
+    "train_metrics",
+    "model_path",
+    "error_message",
+    "created_at",
+];
+
 /// The types of an id, in either dialect, that are integers.
 pub(super) const INTEGERS: [&str; 9] =
     ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
@@ -81,7 +95,7 @@ impl Shape {
             });
         };
         let column = |row: &Vec<Option<String>>| {
-            let name = text(row, 4)?.to_owned();
+            let name = known_name(dialect, text(row, 4)?);
             let (base_type, length) = (dialect.base_type)(text(row, 5).unwrap_or_default(), text(row, 6));
             // The length of an id shows the form in which a UUID is meant, also if the database does not enforce it.
             let length = length.filter(|_| dialect.enforces_lengths || name == "id");
@@ -111,6 +125,12 @@ impl Shape {
     pub(super) fn has_table(&self) -> bool {
         !self.columns.0.is_empty()
     }
+}
+
+/// The name of a column. SQLite, which enforces no lengths, ignores the case of names.
+pub(super) fn known_name(dialect: &Dialect, name: &str) -> String {
+    let known = KNOWN.into_iter().find(|known| !dialect.enforces_lengths && known.eq_ignore_ascii_case(name));
+    known.unwrap_or(name).to_owned()
 }
 
 fn text(row: &[Option<String>], at: usize) -> Option<&str> {

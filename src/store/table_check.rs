@@ -58,7 +58,7 @@ impl Store {
         let texts = [Some(self.table.quoted()), self.table.schema.clone(), Some(self.table.name.clone())];
         let texts = texts.each_ref().map(Option::as_deref);
         let rows = self.session.rows(section(dialect, "fitness"), &texts)?;
-        let mut facts = Facts::new(&self.table.name, &rows);
+        let mut facts = Facts::new(dialect, &self.table.name, &rows);
         if facts.has_table() && facts.has_usage {
             facts.fill_in(&self.read_shape(None)?.columns);
         }

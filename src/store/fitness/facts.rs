@@ -1,7 +1,7 @@
 //! The facts of the catalog about the tables, as the statement `fitness` returns them. Owns their reading; judges none of them.
 
-use super::super::session::Rows;
-use super::super::shape::Columns;
+use super::super::session::{Dialect, Rows};
+use super::super::shape::{Columns, known_name};
 use super::source::{checks_of_source, collation_of_source, instead_of, names_only_status};
 use super::triggers::Trigger;
 
@@ -117,7 +117,7 @@ pub(super) struct Sequence {
 
 impl Facts {
     /// Reads the rows of `fitness`: a topic and seven texts.
-    pub(in crate::store) fn new(table: &str, rows: &Rows) -> Self {
+    pub(in crate::store) fn new(dialect: &Dialect, table: &str, rows: &Rows) -> Self {
         let mut facts = Self { table: table.to_owned(), ..Self::default() };
         for row in rows {
             let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
@@ -137,7 +137,7 @@ impl Facts {
                     without_policy: rights(7).into_iter().filter(|right: &String| !right.is_empty()).collect(),
                 }),
                 "column" => facts.columns.push(FactColumn {
-                    name: text(1),
+                    name: known_name(dialect, &text(1)),
                     kind: text(2),
                     base_type: text(2),
                     enum_name: row.get(3).cloned().flatten(),

@@ -93,7 +93,10 @@ impl Finder<'_> {
             }
             let names = missing.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
             let name = format!("column {} of {}", missing.join(", "), self.table);
-            Some(self.right(&format!("{right} ({names})"), self.table, &name))
+            let unfit = self.right(&format!("{right} ({names})"), self.table, &name);
+            // A run without a path writes none when it begins.
+            let is_of_path = right == "INSERT" && missing == ["model_path"];
+            Some(if is_of_path { Unfit { concern: Concern::Without("model_path".into()), ..unfit } } else { unfit })
         });
         lacking.collect()
     }

@@ -213,6 +213,15 @@ fn strict_table_and_view_of_sqlite_are_judged_as_a_run_meets_them() {
     let instead = |event: &str, action: &str| {
         format!("CREATE TRIGGER i{event} INSTEAD OF {event} ON training_records BEGIN {action}; END")
     };
+    assert_agrees(&place, "(ID INTEGER PRIMARY KEY, Status TEXT, Created_At TEXT NOT NULL)", true);
+    assert_eq!(place.text("SELECT status AS x FROM training_records").as_deref(), Some("completed"));
+    assert_agrees(&place, "(ID INTEGER PRIMARY KEY, Status TEXT CHECK (STATUS <> 'completed'))", false);
+    place.sql("CREATE TABLE words (word TEXT PRIMARY KEY); INSERT INTO words VALUES ('training')");
+    let references = "(id INTEGER PRIMARY KEY, status TEXT REFERENCES words (word))";
+    assert_agrees(&place, references, false);
+    place.sql("INSERT INTO words VALUES ('completed'), ('failed')");
+    assert_agrees(&place, references, true);
+
     let insert = instead("INSERT", "INSERT INTO jobs VALUES (NEW.id, NEW.status)");
     let update = instead("UPDATE", "UPDATE jobs SET status = NEW.status WHERE id = NEW.id");
     for (kind, triggers, is_fit) in [
