@@ -75,7 +75,7 @@ SELECT
         CASE WHEN has_table_privilege(relation, 'UPDATE') THEN 'UPDATE' END
     ),
     -- 4: UPDATE, 8: INSERT, also by a view's triggers.
-    CASE WHEN relkind = 'v' THEN CAST(pg_relation_is_updatable(CAST(relation AS regclass), TRUE) & 12 AS text) ELSE '12' END,
+    CASE WHEN relkind = 'v' THEN CAST(pg_relation_is_updatable(CAST(relation AS regclass), TRUE) & 12 AS text) WHEN relkind = 'm' THEN '0' ELSE '12' END,
     CAST(relhasrules AS text),
     NULL,
     -- What row-level security refuses of each row.
@@ -101,7 +101,15 @@ SELECT
     CASE WHEN typtype = 'e' THEN format('%I.%I', nspname, typname) END,
     CAST(attnotnull OR typnotnull AS text),
     CAST(is_filled OR typdefault IS NOT NULL AS text),
-    CAST(is_computed AS text),
+    -- pg_column_is_updatable asks for DELETE as well: triggers and rules need not have it.
+    CASE
+        WHEN relkind = 'v'
+            AND NOT pg_column_is_updatable(CAST(relation AS regclass), attnum, TRUE)
+            AND pg_relation_is_updatable(CAST(relation AS regclass), FALSE) & 12 = 12
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger WHERE tgrelid = relation)
+            THEN 'fixed'
+        ELSE CAST(is_computed AS text)
+    END,
     concat_ws(
         ',',
         CASE WHEN has_column_privilege(relation, attnum, 'SELECT') THEN 'SELECT' END,
@@ -158,7 +166,7 @@ SELECT
         ),
         'FALSE'
     ),
-    NULL,
+    (SELECT pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef WHERE adrelid = columns.relation AND adnum = attnum),
     NULL,
     NULL,
     NULL,

@@ -65,9 +65,9 @@ FROM sqlite_schema
 WHERE type = 'table' AND name = $3 COLLATE NOCASE
 UNION ALL
 SELECT
-    'view_trigger',
+    'source_of_trigger',
     sql,
-    NULL,
+    name,
     NULL,
     NULL,
     NULL,
@@ -81,13 +81,13 @@ SELECT
     'reference',
     'a foreign key',
     '"' || replace("table", '"', '""') || '"',
-    '"' || replace("to", '"', '""') || '"',
+    '"' || replace(COALESCE("to", (SELECT name FROM pragma_table_info("table") WHERE pk = 1)), '"', '""') || '"',
     NULL,
     NULL,
     NULL,
     NULL
 FROM pragma_foreign_key_list($3)
 CROSS JOIN pragma_foreign_keys
-WHERE foreign_keys AND "to" IS NOT NULL
+WHERE foreign_keys
 GROUP BY id
 HAVING count(*) = 1 AND lower(max("from")) = 'status'

@@ -62,6 +62,8 @@ pub(super) enum Concern {
     EveryRun,
     /// Those that give the column no value: by `--set`, or `model_path` by `--model-path`.
     Without(String),
+    /// Some that write a value which others do not have. Their records do without it.
+    Some,
     /// Each has its record, and no curves.
     Curves,
 }
@@ -84,7 +86,7 @@ impl Unfit {
         match &self.concern {
             Concern::EveryRun => true,
             Concern::Without(column) => column != "model_path" && !set.iter().any(|(name, _)| name == column),
-            Concern::Curves => false,
+            Concern::Some | Concern::Curves => false,
         }
     }
 }
@@ -113,6 +115,7 @@ pub(super) fn findings(
         found.extend(facts.relation(&facts.table).and_then(|table| finder.policies(table)));
         found.extend(finder.sequences());
         found.extend(finder.view());
+        found.extend(finder.computed_by_view());
         found.extend(finder.triggers());
     }
     found
@@ -211,21 +214,42 @@ impl Finder<'_> {
         let refused = [(8, "INSERT"), (4, "UPDATE")]
             .into_iter()
             .filter(|(bit, _)| relation.is_some_and(|relation| relation.updatable & bit == 0));
+        let is_materialized = relation.is_some_and(|relation| relation.kind == "m");
         // A view of PostgreSQL passes a change on to its only table.
         let or = if self.dialect.enforces_lengths { ", or make it a view of one table" } else { "" };
         let found = refused.map(|(_, verb)| {
             let detail = format!("the view {} takes no {verb}", self.table);
-            Unfit::by_hand(detail, format!("give the view an INSTEAD OF {verb} trigger{or}"))
+            let repair = format!("give the view an INSTEAD OF {verb} trigger{or}");
+            Unfit::by_hand(detail, if is_materialized { "name a table with --table".into() } else { repair })
+        });
+        found.collect()
+    }
+
+    /// Columns that a view computes, and that a run writes.
+    fn computed_by_view(&self) -> Vec<Unfit> {
+        const NOT_OF_EACH_RUN: [&str; 3] = ["train_metrics", "model_path", "error_message"];
+        let written = |name: &str| name == "status" || SAMPLES.iter().any(|(sample, _)| *sample == name);
+        let fixed = self.facts.columns.iter().filter(|column| {
+            let name = column.name.as_str();
+            column.is_fixed && (written(name) || column.takes_run_id) && !NOT_OF_EACH_RUN.contains(&name)
+        });
+        let found = fixed.map(|FactColumn { name, .. }| {
+            let detail = format!("column {name}: the view computes it, and takes no value for it");
+            Unfit::by_hand(detail, format!("let the view have a column of its table as {name}, or leave it out"))
         });
         found.collect()
     }
 
     /// A trigger that can only refuse the row. Others show their result only when they run.
     fn triggers(&self) -> Vec<Unfit> {
-        let refusing = self.facts.triggers.iter().filter(|trigger| trigger.returns_no_row());
+        let refusing = self.facts.triggers.iter().filter(|trigger| trigger.refuses_rows());
         let found = refusing.map(|trigger| {
             let name = &trigger.name;
             let detail = format!("column id: the trigger {name} returns no row, and a new record gets no id");
+            if trigger.function.is_empty() {
+                let detail = format!("the trigger {name} refuses each new or changed row");
+                return Unfit::by_hand(detail, format!("let the trigger {name} admit the rows of runs"));
+            }
             Unfit::by_hand(detail, format!("let the function {} return NEW", trigger.function))
         });
         found.collect()

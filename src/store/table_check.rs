@@ -172,6 +172,9 @@ impl Store {
         let (values, written) = match column.name.as_str() {
             "status" => (&WORDS[..], None),
             "train_start_time" => (&["the time of the start"][..], Some("now()")),
+            "created_at" if ["", "now()", "CURRENT_TIMESTAMP"].contains(&partition.default.as_str()) => {
+                (&["the time of the start"][..], Some("now()"))
+            }
             _ => return Ok(Vec::new()),
         };
         let mut refused = Vec::new();

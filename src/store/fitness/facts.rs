@@ -39,7 +39,7 @@ pub(in crate::store) struct Facts {
 pub(in crate::store) struct Relation {
     pub(super) name: String,
     /// As PostgreSQL has it: `v` is a view, `r` a table.
-    kind: String,
+    pub(super) kind: String,
     pub(in crate::store) rights: Vec<String>,
     /// 8: it takes INSERT, 4: UPDATE.
     pub(super) updatable: u32,
@@ -66,6 +66,8 @@ pub(in crate::store) struct FactColumn {
     /// A run gives it its own id.
     pub(super) takes_run_id: bool,
     pub(super) is_computed: bool,
+    /// It is a view's own, and takes no value.
+    pub(super) is_fixed: bool,
     pub(super) rights: Vec<String>,
 }
 
@@ -86,6 +88,8 @@ pub(in crate::store) struct Partition {
     pub(in crate::store) column: String,
     /// True if a partition takes the row.
     pub(in crate::store) expression: String,
+    /// The column's default.
+    pub(in crate::store) default: String,
 }
 
 #[derive(Clone, Debug)]
@@ -145,6 +149,7 @@ impl Facts {
                     is_filled: is(5),
                     takes_run_id: false,
                     is_computed: is(6),
+                    is_fixed: text(6) == "fixed",
                     rights: rights(7),
                 }),
                 "check" => {
@@ -158,14 +163,19 @@ impl Facts {
                     });
                 }
                 "source" => facts.checks.extend(checks_in(&text(1))),
-                "partition" => facts.partition = Some(Partition { column: text(1), expression: text(2) }),
+                "partition" => {
+                    facts.partition = Some(Partition { column: text(1), expression: text(2), default: text(3) })
+                }
                 "reference" => {
                     facts.references.push(Reference { constraint: text(1), parent: text(2), column: text(3) });
                 }
                 "obstacle" => {
                     facts.obstacles.push(Obstacle { column: text(1), change: text(2), cause: text(3) });
                 }
-                "view_trigger" => facts.admit(&text(1)),
+                "source_of_trigger" => {
+                    facts.admit(&text(1));
+                    facts.triggers.push(Trigger { name: text(2), source: text(1), ..Trigger::default() });
+                }
                 "sequence" => {
                     facts.sequences.push(Sequence { column: text(1), name: text(2), has_usage: is(3) });
                 }
@@ -235,7 +245,8 @@ impl Facts {
     /// `on_update`: also after the insertion.
     pub(in crate::store) fn is_as_given(&self, column: &str, on_update: bool) -> bool {
         let is_plain = |table: &Relation| ["r", "p"].contains(&table.kind.as_str()) && !table.has_rules;
-        let mut triggers = self.triggers.iter().filter(|trigger| on_update || trigger.is_on_insert);
+        let changing = self.triggers.iter().filter(|trigger| !trigger.function.is_empty());
+        let mut triggers = changing.filter(|trigger| on_update || trigger.is_on_insert);
         self.relation(&self.table).is_some_and(is_plain) && !triggers.any(|trigger| trigger.may_change(column))
     }
 }

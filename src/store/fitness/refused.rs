@@ -2,7 +2,10 @@
 
 use super::super::statement::{fill, section};
 use super::super::table::{literal, quote};
-use super::{Check, FactColumn, Facts, Finder, Mending, SAMPLES, Unfit, WORDS, borrowed};
+use super::{Check, Concern, FactColumn, Facts, Finder, Mending, SAMPLES, Unfit, WORDS, borrowed};
+
+/// Columns whose values a run may lack, or may have smaller than the sample.
+const OF_SOME_RUNS: [&str; 4] = ["train_duration", "train_metrics", "model_path", "error_message"];
 
 /// A value that a column does not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +112,10 @@ impl Finder<'_> {
             let Some(column) = self.facts.column(&column) else { continue };
             let (name, listed) = (&column.name, values.join(", "));
             found.push(match cause {
-                Cause::Type => self.refused_by_type(column, &values),
+                Cause::Type => {
+                    let concern = if OF_SOME_RUNS.contains(&name.as_str()) { Concern::Some } else { Concern::EveryRun };
+                    Unfit { concern, ..self.refused_by_type(column, &values) }
+                }
                 Cause::Check(check) => self.refused_by_check(column, &check, &values),
                 Cause::Partition => Unfit::by_hand(
                     format!("column {name}: no partition of the table takes {listed}"),

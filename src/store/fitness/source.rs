@@ -56,6 +56,22 @@ pub(super) fn instead_of(source: &str) -> Option<String> {
     words.windows(3).find(|words| words[..2] == ["instead", "of"]).map(|words| words[2].clone())
 }
 
+/// Whether the body of a trigger on each new or changed row begins with `SELECT RAISE(…);`.
+pub(super) fn raises(source: &str) -> bool {
+    let tokens: Vec<String> = tokens(source).map(|(_, token)| token.to_lowercase()).collect();
+    let Some(begin) = tokens.iter().position(|token| token == "begin") else { return false };
+    let (head, body) = tokens.split_at(begin);
+    let is = |word: &str| head.iter().any(|token| token == word);
+    let is_of_each_row = (is("insert") || is("update")) && !is("when") && !is("of");
+    let statement: Vec<&str> = body[1..].iter().take_while(|token| *token != ";").map(String::as_str).collect();
+    let refuses = match statement.as_slice() {
+        ["select", "raise", "(", "ignore", ")"] => is("before"),
+        ["select", "raise", "(", "abort" | "fail" | "rollback", ",", _, ")"] => true,
+        _ => false,
+    };
+    is_of_each_row && refuses
+}
+
 /// The tokens with their places, without spaces and comments.
 fn tokens(source: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut end = 0;
@@ -113,5 +129,20 @@ mod tests {
         assert_eq!(collation_of_source(source, "x"), None);
         let source = "CREATE TABLE t (status TEXT CHECK (status = 'a' COLLATE NOCASE), x TEXT COLLATE NOCASE)";
         assert_eq!(collation_of_source(source, "status"), None);
+    }
+
+    #[test]
+    fn trigger_that_raises_at_once_refuses_each_row() {
+        for (trigger, refuses) in [
+            ("BEFORE INSERT ON t BEGIN SELECT RAISE(ABORT, 'no'); END", true),
+            ("BEFORE UPDATE ON t FOR EACH ROW BEGIN SELECT RAISE(IGNORE); END", true),
+            ("AFTER INSERT ON t BEGIN SELECT RAISE(IGNORE); END", false),
+            ("BEFORE UPDATE OF note ON t BEGIN SELECT RAISE(ABORT, 'no'); END", false),
+            ("BEFORE INSERT ON t WHEN NEW.id < 0 BEGIN SELECT RAISE(ABORT, 'no'); END", false),
+            ("BEFORE INSERT ON t BEGIN SELECT RAISE(ABORT, 'no') WHERE NEW.id < 0; END", false),
+            ("BEFORE DELETE ON t BEGIN SELECT RAISE(ABORT, 'no'); END", false),
+        ] {
+            assert_eq!(raises(&format!("CREATE TRIGGER r {trigger}")), refuses, "{trigger}");
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! Triggers that act on a new or changed row before it is written: those that refuse it, and the columns that they may change.
 
+use super::source::raises;
+
 /// A trigger for each row, before or instead of its insertion or update.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trigger {
     pub(super) name: String,
+    /// Empty in SQLite, whose triggers have a body.
     pub(super) function: String,
     pub(super) source: String,
     pub(super) is_on_insert: bool,
@@ -14,8 +17,13 @@ pub(super) struct Trigger {
 }
 
 impl Trigger {
+    /// It can only refuse a row: one of SQLite begins with RAISE, one of PostgreSQL returns NULL.
+    pub(super) fn refuses_rows(&self) -> bool {
+        if self.function.is_empty() { raises(&self.source) } else { self.returns_no_row() }
+    }
+
     /// It acts on each new row, and its source returns nothing but NULL.
-    pub(super) fn returns_no_row(&self) -> bool {
+    fn returns_no_row(&self) -> bool {
         let source = self.source.to_lowercase();
         let words: Vec<&str> = source.split(|end| !is_of_word(end)).collect();
         let returned: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "return").map(|pair| pair[1]).collect();

@@ -217,10 +217,21 @@ fn strict_table_and_view_of_sqlite_are_judged_as_a_run_meets_them() {
     assert_eq!(place.text("SELECT status AS x FROM training_records").as_deref(), Some("completed"));
     assert_agrees(&place, "(ID INTEGER PRIMARY KEY, Status TEXT CHECK (STATUS <> 'completed'))", false);
     place.sql("CREATE TABLE words (word TEXT PRIMARY KEY); INSERT INTO words VALUES ('training')");
-    let references = "(id INTEGER PRIMARY KEY, status TEXT REFERENCES words (word))";
-    assert_agrees(&place, references, false);
-    place.sql("INSERT INTO words VALUES ('completed'), ('failed')");
-    assert_agrees(&place, references, true);
+    let references =
+        ["words (word)", "words"].map(|parent| format!("(id INTEGER PRIMARY KEY, status TEXT REFERENCES {parent})"));
+    for is_fit in [false, true] {
+        for table in &references {
+            assert_agrees(&place, table, is_fit);
+        }
+        place.sql("INSERT OR IGNORE INTO words VALUES ('completed'), ('failed')");
+    }
+    for raise in ["RAISE(ABORT, 'no')", "RAISE(IGNORE)"] {
+        let place = Place::sqlite();
+        place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT)");
+        place.sql(&format!("CREATE TRIGGER raises BEFORE INSERT ON training_records BEGIN SELECT {raise}; END"));
+        assert_verdict(&place, raise, false);
+        assert!(findings(&place)[0].starts_with("the trigger raises refuses each"), "{:?}", findings(&place));
+    }
 
     let insert = instead("INSERT", "INSERT INTO jobs VALUES (NEW.id, NEW.status)");
     let update = instead("UPDATE", "UPDATE jobs SET status = NEW.status WHERE id = NEW.id");

@@ -86,6 +86,12 @@ fn partition_and_foreign_key_without_a_row_are_named() {
         (format!("{LIST} FOR VALUES IN ('training'); CREATE TABLE rest PARTITION OF training_records DEFAULT"), None),
         (format!("{RANGE} FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"), Some("takes the time of the start")),
         (format!("{RANGE} FOR VALUES FROM ('2020-01-01') TO (MAXVALUE)"), None),
+        (
+            "{t} (id serial, status text, created_at timestamp DEFAULT now()) PARTITION BY RANGE (created_at);
+             CREATE TABLE part PARTITION OF training_records FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')"
+                .to_owned(),
+            Some("column created_at: no partition of the table takes the time of the start"),
+        ),
         (format!("{WORDS}; INSERT INTO words VALUES ('training'), ('done')"), Some("public.words has no such row")),
         (format!("{WORDS}; INSERT INTO words VALUES ('training'), ('completed'), ('failed')"), None),
     ] {
@@ -221,5 +227,36 @@ fn repair_that_would_fail_is_left_to_a_person() {
         assert!(lines[0].contains("ALTER TABLE"), "{script}");
         place.sql(&script);
         assert_eq!(findings(&place).len(), 1, "{script}");
+    }
+}
+
+#[test]
+fn column_that_a_view_computes_is_named() {
+    const JOBS: &str = "CREATE TABLE jobs (id serial PRIMARY KEY, state text);";
+    for (view, column) in [
+        (
+            "CREATE VIEW training_records AS SELECT id, upper(state) AS status FROM jobs",
+            Some("column status: the view"),
+        ),
+        (
+            "CREATE VIEW training_records AS SELECT id, state AS status, 'v' AS version FROM jobs",
+            Some("column version: the view"),
+        ),
+        ("CREATE VIEW training_records AS SELECT id, state AS status, '{}' AS train_metrics FROM jobs", None),
+        (
+            "CREATE VIEW training_records AS SELECT id, upper(state) AS status FROM jobs;
+             CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS
+                'BEGIN IF TG_OP = ''UPDATE'' THEN UPDATE jobs SET state = NEW.status WHERE id = NEW.id;
+                 ELSE INSERT INTO jobs (state) VALUES (NEW.status) RETURNING id INTO NEW.id; END IF; RETURN NEW; END';
+             CREATE TRIGGER t INSTEAD OF INSERT OR UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION f()",
+            None,
+        ),
+        ("CREATE MATERIALIZED VIEW training_records AS SELECT id, state AS status FROM jobs", Some("takes no INSERT")),
+    ] {
+        let place = Place::postgres();
+        place.sql(&format!("{JOBS} {view}"));
+        let found = findings(&place);
+        assert!(column.is_none_or(|part| found.iter().any(|line| line.contains(part))), "{view}: {found:?}");
+        assert_verdict(&place, view, column.is_none());
     }
 }
