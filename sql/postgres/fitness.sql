@@ -3,6 +3,10 @@
 -- name: read_only
 SELECT set_config('transaction_read_only', 'on', TRUE)
 
+-- name: probe_times
+now()
+now() - interval '1 day'
+
 -- name: series_table
 SELECT CAST(to_regclass($1) AS text)
 
@@ -127,10 +131,14 @@ SELECT
     CAST(convalidated AS text),
     CASE WHEN attcollation <> typcollation THEN format('%I.%I', nspname, collname) END,
     CAST(coninhcount > 0 AS text),
-    NULL,
+    (
+        SELECT string_agg(CAST(named.attname AS text), ',')
+        FROM pg_catalog.pg_attribute AS named
+        WHERE named.attrelid = conrelid AND named.attnum = ANY (conkey)
+    ),
     NULL
 FROM columns
-JOIN pg_catalog.pg_constraint ON conrelid = relation AND contype = 'c' AND conkey = ARRAY[attnum]
+JOIN pg_catalog.pg_constraint ON conrelid = relation AND contype = 'c' AND attnum = ANY (conkey) AND 0 <> ALL (conkey)
 JOIN pg_catalog.pg_type ON pg_type.oid = atttypid
 LEFT JOIN pg_catalog.pg_collation ON pg_collation.oid = attcollation
 LEFT JOIN pg_catalog.pg_namespace ON pg_namespace.oid = collnamespace

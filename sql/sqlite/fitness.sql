@@ -3,6 +3,10 @@
 -- name: read_only
 SELECT 'on'
 
+-- name: probe_times
+strftime('%Y-%m-%d %H:%M:%f000', 'now')
+strftime('%Y-%m-%d %H:%M:%f000', 'now', '-1 day')
+
 -- name: series_table
 SELECT name FROM sqlite_schema WHERE name = 'runwrap_series' AND $1 IS NOT NULL
 

@@ -13,7 +13,7 @@ use super::statement::{fill, section};
 use super::table::{literal, quote};
 
 pub(super) use self::facts::{Check, FactColumn, Facts, RIGHTS};
-pub(super) use self::refused::{Cause, Probe, Refusal, probes, refused_by_strict_types};
+pub(super) use self::refused::{Cause, Probe, Refusal, probes, refused_by_strict_types, rows_of};
 
 /// The words that a run writes into `status`.
 pub(super) const WORDS: [&str; 3] = ["training", "completed", "failed"];

@@ -1,7 +1,7 @@
 //! Reads the facts for `fitness`: the catalog, and the values that types and constraints refuse. Must not write.
 
 use super::fitness::{
-    Cause, Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes, refused_by_strict_types,
+    Cause, Facts, Probe, Refusal, Unfit, WORDS, depends_on_use, findings, probes, refused_by_strict_types, rows_of,
 };
 use super::session::{Access, Class, Failure, Rows, Texts};
 use super::statement::{fill, list, section};
@@ -148,7 +148,9 @@ impl Store {
                 let value = if is_typed { format!("CAST({value} AS {kind})") } else { value };
                 let collated = check.collation.iter().map(|collation| format!(" COLLATE {collation}"));
                 let value = collated.fold(value, |value, collation| value + &collation);
-                match self.evaluated(facts, expression, &value, "status")? {
+                let Some(mut values) = check.other_values(self.session.dialect(), facts, word) else { break };
+                values.push(("status".to_owned(), vec![value]));
+                match self.evaluated(facts, expression, &values)? {
                     Some(false) => {
                         let cause = Cause::Check(check.clone());
                         refused.push(Refusal { column: "status".into(), value: word, cause });
@@ -180,8 +182,11 @@ impl Store {
         let mut refused = Vec::new();
         for value in values {
             let written = written.map_or_else(|| literal(value), str::to_owned);
-            let written = format!("CAST({written} AS {})", column.kind);
-            if self.evaluated(facts, &partition.expression, &written, &column.name)? == Some(false) {
+            // A run leaves out a time that is refused.
+            let written = [written, "NULL".to_owned()].map(|value| format!("CAST({value} AS {})", column.kind));
+            let tried = if column.name == "status" { &written[..1] } else { &written[..] };
+            let values = [(column.name.clone(), tried.to_vec())];
+            if self.evaluated(facts, &partition.expression, &values)? == Some(false) {
                 refused.push(Refusal { column: column.name.clone(), value, cause: Cause::Partition });
             }
         }
@@ -208,17 +213,16 @@ impl Store {
         Ok(refused)
     }
 
-    /// Whether a row with `value` in `column` passes `expression`; `None` if it cannot be evaluated.
+    /// Whether some row with such values passes `expression`; `None` if it cannot be evaluated.
     fn evaluated(
         &mut self,
         facts: &Facts,
         expression: &str,
-        value: &str,
-        column: &str,
+        values: &[(String, Vec<String>)],
     ) -> Result<Option<bool>, Failure> {
         // A constraint of SQLite may name its table.
-        let (alias, column) = (quote(&facts.table), quote(column));
-        let tokens = [("{expression}", expression), ("{value}", value), ("{column}", &column), ("{alias}", &alias)];
+        let (alias, rows) = (quote(&facts.table), rows_of(self.session.dialect(), values));
+        let tokens = [("{expression}", expression), ("{rows}", &rows), ("{alias}", &alias)];
         let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
         Ok(self.tried(&select, &[])?.ok().map(|rows| !has_false(&rows)))
     }

@@ -2,11 +2,14 @@
 
 use super::super::session::{Dialect, Rows};
 use super::super::shape::{Columns, known_name};
-use super::source::{checks_of_source, collation_of_source, instead_of, names_only_status};
+use super::source::{checks_of_source, collation_of_source, columns_of, instead_of};
 use super::triggers::Trigger;
 
 /// The rights that a run needs on each table.
 pub(in crate::store) const RIGHTS: [&str; 3] = ["SELECT", "INSERT", "UPDATE"];
+
+/// The columns whose values follow from the status.
+pub(super) const TIMES: [&str; 3] = ["train_start_time", "train_end_time", "train_duration"];
 
 #[derive(Clone, Debug, Default)]
 pub(in crate::store) struct Facts {
@@ -23,7 +26,7 @@ pub(in crate::store) struct Facts {
     pub(in crate::store) is_migrated: bool,
     pub(super) relations: Vec<Relation>,
     pub(in crate::store) columns: Vec<FactColumn>,
-    /// The constraints on `status` alone.
+    /// The constraints on `status`, alone or with columns whose values follow from it.
     pub(in crate::store) checks: Vec<Check>,
     /// How the rows of a partitioned table are divided.
     pub(in crate::store) partition: Option<Partition>,
@@ -76,6 +79,8 @@ pub(in crate::store) struct Check {
     /// Empty if it has none.
     pub(in crate::store) name: String,
     pub(in crate::store) expression: String,
+    /// The columns that it names: `status`, and some of [`TIMES`].
+    pub(super) columns: Vec<String>,
     pub(super) is_validated: bool,
     /// The collation of the column, quoted, if it is not that of its type.
     pub(in crate::store) collation: Option<String>,
@@ -124,76 +129,57 @@ impl Facts {
     pub(in crate::store) fn new(dialect: &Dialect, table: &str, rows: &Rows) -> Self {
         let mut facts = Self { table: table.to_owned(), ..Self::default() };
         for row in rows {
-            let text = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-            let is = |at: usize| text(at) == "true";
-            let rights = |at: usize| text(at).split(',').map(str::to_owned).collect();
-            match text(0).as_str() {
-                "schema" => {
-                    (facts.schema, facts.role, facts.has_usage, facts.may_create) = (text(1), text(2), is(3), is(4));
-                }
-                "relation" => facts.relations.push(Relation {
-                    name: text(1),
-                    kind: text(2),
-                    rights: rights(3),
-                    updatable: text(4).parse().unwrap_or(0),
-                    has_rules: is(5),
-                    is_strict: is(6),
-                    without_policy: rights(7).into_iter().filter(|right: &String| !right.is_empty()).collect(),
-                }),
-                "column" => facts.columns.push(FactColumn {
-                    name: known_name(dialect, &text(1)),
-                    kind: text(2),
-                    base_type: text(2),
-                    enum_name: row.get(3).cloned().flatten(),
-                    is_not_null: is(4),
-                    is_filled: is(5),
-                    takes_run_id: false,
-                    is_computed: is(6),
-                    is_fixed: text(6) == "fixed",
-                    rights: rights(7),
-                }),
-                "check" => {
-                    let collation = row.get(4).cloned().flatten();
-                    facts.checks.push(Check {
-                        name: text(1),
-                        expression: text(2),
-                        is_validated: is(3),
-                        collation,
-                        is_inherited: is(5),
-                    });
-                }
-                "source" => facts.checks.extend(checks_in(&text(1))),
-                "partition" => {
-                    facts.partition = Some(Partition { column: text(1), expression: text(2), default: text(3) })
-                }
-                "reference" => {
-                    facts.references.push(Reference { constraint: text(1), parent: text(2), column: text(3) });
-                }
-                "obstacle" => {
-                    facts.obstacles.push(Obstacle { column: text(1), change: text(2), cause: text(3) });
-                }
-                "source_of_trigger" => {
-                    facts.admit(&text(1));
-                    facts.triggers.push(Trigger { name: text(2), source: text(1), ..Trigger::default() });
-                }
-                "sequence" => {
-                    facts.sequences.push(Sequence { column: text(1), name: text(2), has_usage: is(3) });
-                }
-                "trigger" => facts.triggers.push(Trigger {
-                    name: text(1),
-                    function: text(2),
-                    source: text(3),
-                    is_on_insert: is(4),
-                    is_readable: is(5),
-                    is_conditional: is(6),
-                }),
-                _ => {}
-            }
+            facts.add(dialect, &Row(row));
         }
         // SQLite reads a name in double quotes that is no column as a text.
-        let others: Vec<String> = facts.columns.iter().map(|column| column.name.to_lowercase()).collect();
-        facts.checks.retain(|check| !check.name.is_empty() || names_only_status(&check.expression, &others));
+        let names: Vec<String> = facts.columns.iter().map(|column| column.name.to_lowercase()).collect();
+        for check in facts.checks.iter_mut().filter(|check| check.name.is_empty()) {
+            check.columns = columns_of(&check.expression, &names);
+        }
+        facts.checks.retain(|check| {
+            let is_known = |name: &String| name == "status" || TIMES.contains(&name.as_str());
+            check.columns.iter().any(|name| name == "status") && check.columns.iter().all(is_known)
+        });
         facts
+    }
+
+    fn add(&mut self, dialect: &Dialect, row: &Row<'_>) {
+        let (text, is) = (|at| row.text(at), |at| row.is(at));
+        match text(0).as_str() {
+            "schema" => (self.schema, self.role, self.has_usage, self.may_create) = (text(1), text(2), is(3), is(4)),
+            "relation" => self.relations.push(Relation::read(row)),
+            "column" => self.columns.push(FactColumn::read(dialect, row)),
+            "check" => self.checks.push(Check {
+                name: text(1),
+                expression: text(2),
+                columns: row.list(6),
+                is_validated: is(3),
+                collation: row.given(4),
+                is_inherited: is(5),
+            }),
+            "source" => self.checks.extend(checks_in(&text(1))),
+            "partition" => {
+                self.partition = Some(Partition { column: text(1), expression: text(2), default: text(3) });
+            }
+            "reference" => {
+                self.references.push(Reference { constraint: text(1), parent: text(2), column: text(3) });
+            }
+            "obstacle" => self.obstacles.push(Obstacle { column: text(1), change: text(2), cause: text(3) }),
+            "sequence" => self.sequences.push(Sequence { column: text(1), name: text(2), has_usage: is(3) }),
+            "source_of_trigger" => {
+                self.admit(&text(1));
+                self.triggers.push(Trigger { name: text(2), source: text(1), ..Trigger::default() });
+            }
+            "trigger" => self.triggers.push(Trigger {
+                name: text(1),
+                function: text(2),
+                source: text(3),
+                is_on_insert: is(4),
+                is_readable: is(5),
+                is_conditional: is(6),
+            }),
+            _ => {}
+        }
     }
 
     /// Why a change of a column fails, if that is certain.
@@ -248,6 +234,59 @@ impl Facts {
         let changing = self.triggers.iter().filter(|trigger| !trigger.function.is_empty());
         let mut triggers = changing.filter(|trigger| on_update || trigger.is_on_insert);
         self.relation(&self.table).is_some_and(is_plain) && !triggers.any(|trigger| trigger.may_change(column))
+    }
+}
+
+/// A row of `fitness`.
+struct Row<'a>(&'a [Option<String>]);
+
+impl Row<'_> {
+    fn given(&self, at: usize) -> Option<String> {
+        self.0.get(at).cloned().flatten()
+    }
+
+    fn text(&self, at: usize) -> String {
+        self.given(at).unwrap_or_default()
+    }
+
+    fn is(&self, at: usize) -> bool {
+        self.text(at) == "true"
+    }
+
+    /// The items between commas.
+    fn list(&self, at: usize) -> Vec<String> {
+        self.text(at).split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+impl Relation {
+    fn read(row: &Row<'_>) -> Self {
+        Self {
+            name: row.text(1),
+            kind: row.text(2),
+            rights: row.list(3),
+            updatable: row.text(4).parse().unwrap_or(0),
+            has_rules: row.is(5),
+            is_strict: row.is(6),
+            without_policy: row.list(7),
+        }
+    }
+}
+
+impl FactColumn {
+    fn read(dialect: &Dialect, row: &Row<'_>) -> Self {
+        Self {
+            name: known_name(dialect, &row.text(1)),
+            kind: row.text(2),
+            base_type: row.text(2),
+            enum_name: row.given(3),
+            is_not_null: row.is(4),
+            is_filled: row.is(5),
+            takes_run_id: false,
+            is_computed: row.is(6),
+            is_fixed: row.text(6) == "fixed",
+            rights: row.list(7),
+        }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The values of a run that the user's table refuses: by a type, a constraint, a missing partition or a missing row.
 
+use super::super::session::Dialect;
 use super::super::statement::{fill, section};
 use super::super::table::{literal, quote};
 use super::{Check, Concern, FactColumn, Facts, Finder, Mending, SAMPLES, Unfit, WORDS, borrowed};
+
+/// Durations of runs, in seconds.
+const DURATIONS: [&str; 4] = ["0", "60", "3600", "31536000"];
 
 /// Columns whose values a run may lack, or may have smaller than the sample.
 const OF_SOME_RUNS: [&str; 4] = ["train_duration", "train_metrics", "model_path", "error_message"];
@@ -76,7 +80,52 @@ pub(in crate::store) fn refused_by_strict_types(facts: &Facts) -> Vec<Refusal> {
     refused.filter(|_| is_strict).map(refusal).collect()
 }
 
+/// A source of rows with each combination of the values of its columns.
+pub(in crate::store) fn rows_of(dialect: &Dialect, columns: &[(String, Vec<String>)]) -> String {
+    let row = section(dialect, "probe_value");
+    let sources = columns.iter().map(|(name, values)| {
+        let name = quote(name);
+        let rows: Vec<String> =
+            values.iter().map(|value| fill(row, &[("{value}", value), ("{column}", &name)])).collect();
+        format!("({}) AS {name}", rows.join(" UNION ALL "))
+    });
+    sources.collect::<Vec<_>>().join(" CROSS JOIN ")
+}
+
+/// Values of a column of [`super::facts::TIMES`], in SQL.
+fn samples(dialect: &Dialect, name: &str) -> Vec<String> {
+    let times = section(dialect, "probe_times").lines().map(str::to_owned);
+    let numbers = DURATIONS.iter().map(|number| (*number).to_owned());
+    // A column of SQLite may keep a number as a text.
+    let durations = DURATIONS.map(literal).into_iter().chain(numbers.filter(|_| !dialect.enforces_lengths));
+    if name == "train_duration" { durations.collect() } else { times.collect() }
+}
+
 impl Check {
+    /// The values that its columns beside `status` may have in a row with the status `word`: a run leaves out each that is refused.
+    /// `None` if that is not certain.
+    pub(in crate::store) fn other_values(
+        &self,
+        dialect: &Dialect,
+        facts: &Facts,
+        word: &str,
+    ) -> Option<Vec<(String, Vec<String>)>> {
+        let others = self.columns.iter().filter(|name| *name != "status");
+        let values = others.map(|name| {
+            let is_certain = |column: &&FactColumn| !column.is_computed && !column.is_filled;
+            let column = facts.column(name).filter(is_certain).filter(|_| facts.is_as_given(name, true))?;
+            let mut values = vec!["NULL".to_owned()];
+            if name == "train_start_time" || word != "training" {
+                values.extend(samples(dialect, name));
+            }
+            if dialect.enforces_lengths {
+                values = values.iter().map(|value| format!("CAST({value} AS {})", column.kind)).collect();
+            }
+            Some((name.clone(), values))
+        });
+        values.collect()
+    }
+
     /// The expression after the repair of the type of `status`. A label that an enum gets is compared as a text, which has another
     /// order.
     pub(in crate::store) fn of_repaired_type(&self, status: &FactColumn) -> Option<String> {

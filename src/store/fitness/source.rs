@@ -2,11 +2,13 @@
 
 use super::super::table::quote;
 
-/// Whether an expression names `status` and no other of the columns.
-pub(super) fn names_only_status(expression: &str, columns: &[String]) -> bool {
+/// Those of `columns`, in lower case, that an expression may name.
+pub(super) fn columns_of(expression: &str, columns: &[String]) -> Vec<String> {
     let lower = expression.to_lowercase();
     let words: Vec<&str> = lower.split(|end: char| !end.is_alphanumeric() && end != '_').collect();
-    words.contains(&"status") && !columns.iter().any(|name| name != "status" && words.contains(&name.as_str()))
+    // A name of more than one word may be anywhere.
+    let is_named = |name: &&String| words.contains(&name.as_str()) || lower.contains(name.as_str());
+    columns.iter().filter(is_named).cloned().collect()
 }
 
 /// The expressions of `CHECK (…)` in the source of a table.
@@ -118,8 +120,9 @@ mod tests {
         let source = "CREATE TABLE t (status TEXT check (status IN ('a)', \"b\")), -- CHECK (no)\n
             note TEXT DEFAULT 'check (x)', CONSTRAINT c CHECK /* ( */ ((length(status)) > 2))";
         assert_eq!(checks_of_source(source), ["status IN ('a)', \"b\")", "(length(status)) > 2"]);
-        assert!(names_only_status("\"status\" <> 'x'", &["id".into(), "status".into()]));
-        assert!(!names_only_status("\"status\" <> \"note\"", &["note".into()]));
+        let named = |expression: &str| columns_of(expression, &["id".into(), "status".into(), "a b".into()]);
+        assert_eq!(named("\"Status\" <> 'x'"), ["status"]);
+        assert_eq!(named("status <> [a b]"), ["status", "a b"]);
     }
 
     #[test]

@@ -182,6 +182,18 @@ fn check_is_evaluated_as_the_table_does(place: &Place) {
     ] {
         assert_agrees(place, &format!("(id {id}, status {status})"), is_fit);
     }
+    for (check, is_fit) in [
+        ("(train_end_time IS NULL) = (status = 'training')", true),
+        ("(train_end_time IS NULL) = (status = 'running')", false),
+        ("status <> 'completed' OR train_duration > 1000", true),
+        ("status IN ('training', 'done') AND train_start_time IS NOT NULL", false),
+        // A run leaves out the time that is refused.
+        ("train_start_time IS NULL OR status <> 'training'", true),
+        ("note IS NULL OR status <> 'training'", true),
+    ] {
+        let times = "train_start_time TIMESTAMP, train_end_time TIMESTAMP, train_duration INTEGER, note TEXT";
+        assert_agrees(place, &format!("(id {id}, status text, {times}, CHECK ({check}))"), is_fit);
+    }
     let of_sqlite = [
         ("TEXT COLLATE NOCASE CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED'))", true),
         ("TEXT CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED')) COLLATE NOCASE", true),
