@@ -271,7 +271,7 @@ SELECT
     CAST(tgtype & 4 = 4 AS text),
     CAST(lanname = 'plpgsql' AS text),
     CAST(tgqual IS NOT NULL AS text),
-    NULL
+    CAST(tgtype & 16 = 16 AND tgattr = CAST('' AS int2vector) AS text)
 FROM relations
 JOIN pg_catalog.pg_trigger ON
     (tgrelid = relation OR tgrelid IN (SELECT relid FROM pg_partition_tree(CAST(relation AS regclass))))

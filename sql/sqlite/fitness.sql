@@ -45,7 +45,7 @@ SELECT
     NULL,
     iif("notnull", 'true', 'false'),
     iif(
-        dflt_value IS NOT NULL
+        (dflt_value IS NOT NULL AND upper(dflt_value) <> 'NULL')
         -- The row's number is no index of its own.
         OR (pk = 1 AND upper(type) = 'INTEGER' AND NOT EXISTS (SELECT 1 FROM pragma_index_list($3) WHERE origin = 'pk')),
         'true',

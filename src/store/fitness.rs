@@ -245,7 +245,11 @@ impl Finder<'_> {
         let refusing = self.facts.triggers.iter().filter(|trigger| trigger.refuses_rows());
         let found = refusing.map(|trigger| {
             let name = &trigger.name;
-            let detail = format!("column id: the trigger {name} returns no row, and a new record gets no id");
+            let detail = if trigger.is_on_insert {
+                format!("column id: the trigger {name} returns no row, and a new record gets no id")
+            } else {
+                format!("the trigger {name} returns no row, and drops each change of a record")
+            };
             if trigger.function.is_empty() {
                 let detail = format!("the trigger {name} refuses each new or changed row");
                 return Unfit::by_hand(detail, format!("let the trigger {name} admit the rows of runs"));

@@ -177,6 +177,7 @@ impl Facts {
                 is_on_insert: is(4),
                 is_readable: is(5),
                 is_conditional: is(6),
+                is_on_update: is(7),
             }),
             _ => {}
         }

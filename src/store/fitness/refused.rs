@@ -95,8 +95,8 @@ pub(in crate::store) fn rows_of(dialect: &Dialect, columns: &[(String, Vec<Strin
 /// Values of a column of [`super::facts::TIMES`], in SQL.
 fn samples(dialect: &Dialect, name: &str) -> Vec<String> {
     let times = section(dialect, "probe_times").lines().map(str::to_owned);
-    let numbers = DURATIONS.iter().map(|number| (*number).to_owned());
-    // A column of SQLite may keep a number as a text.
+    // A column of SQLite may keep a number as an integer, with a fraction, or as a text.
+    let numbers = DURATIONS.iter().flat_map(|number| [(*number).to_owned(), format!("{number}.0")]);
     let durations = DURATIONS.map(literal).into_iter().chain(numbers.filter(|_| !dialect.enforces_lengths));
     if name == "train_duration" { durations.collect() } else { times.collect() }
 }

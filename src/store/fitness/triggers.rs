@@ -10,6 +10,8 @@ pub(super) struct Trigger {
     pub(super) function: String,
     pub(super) source: String,
     pub(super) is_on_insert: bool,
+    /// On the update of any column.
+    pub(super) is_on_update: bool,
     /// The source is that of PL/pgSQL.
     pub(super) is_readable: bool,
     /// It has a condition.
@@ -22,12 +24,12 @@ impl Trigger {
         if self.function.is_empty() { raises(&self.source) } else { self.returns_no_row() }
     }
 
-    /// It acts on each new row, and its source returns nothing but NULL.
+    /// It acts on each new or changed row, and its source returns nothing but NULL.
     fn returns_no_row(&self) -> bool {
         let source = self.source.to_lowercase();
         let words: Vec<&str> = source.split(|end| !is_of_word(end)).collect();
         let returned: Vec<&str> = words.windows(2).filter(|pair| pair[0] == "return").map(|pair| pair[1]).collect();
-        let acts = self.is_on_insert && !self.is_conditional;
+        let acts = (self.is_on_insert || self.is_on_update) && !self.is_conditional;
         acts && !returned.is_empty() && returned.iter().all(|word| *word == "null")
     }
 

@@ -166,6 +166,7 @@ fn id_is_judged_as_a_run_fills_it(place: &Place) {
         ("(id INTEGER PRIMARY KEY, status TEXT) WITHOUT ROWID", false),
         ("(id INTEGER, status TEXT, PRIMARY KEY (id, status))", false),
         ("(id INTEGER, status TEXT, PRIMARY KEY (id))", true),
+        ("(id TEXT DEFAULT NULL, status TEXT)", false),
     ];
     for (table, is_fit) in only_in_sqlite.into_iter().filter(|_| !place.is_postgres()) {
         assert_agrees(place, table, is_fit);
@@ -187,6 +188,7 @@ fn check_is_evaluated_as_the_table_does(place: &Place) {
         ("(train_end_time IS NULL) = (status = 'running')", false),
         ("status <> 'completed' OR train_duration > 1000", true),
         ("status IN ('training', 'done') AND train_start_time IS NOT NULL", false),
+        ("status = 'training' OR train_duration >= 0", true),
         // A run leaves out the time that is refused.
         ("train_start_time IS NULL OR status <> 'training'", true),
         ("note IS NULL OR status <> 'training'", true),
@@ -200,6 +202,8 @@ fn check_is_evaluated_as_the_table_does(place: &Place) {
         ("TEXT COLLATE NOCASE CHECK (status IN ('TRAINING', 'DONE'))", false),
         ("TEXT CHECK ([training_records].[status] <> 'completed')", false),
         ("INT", true),
+        ("TEXT, train_duration REAL CHECK (status = 'training' OR typeof(train_duration) = 'real')", true),
+        ("TEXT, train_duration TEXT CHECK (status = 'training' OR typeof(train_duration) = 'text')", true),
     ];
     let of_postgres = [
         ("text COLLATE folded CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED'))", true),

@@ -166,6 +166,16 @@ fn trigger_that_returns_no_row_is_named() {
     assert!(found[0].ends_with("let the function public.route return NEW") && printed(&place).contains("-- By hand: "));
     place.sql("ALTER TABLE training_records DISABLE TRIGGER routes");
     assert_eq!(findings(&place), Vec::<String>::new());
+    place.sql("CREATE TRIGGER drops BEFORE UPDATE ON training_records FOR EACH ROW EXECUTE FUNCTION route()");
+    let found = findings(&place);
+    assert!(
+        found.len() == 1 && found[0].contains("the trigger drops returns no row, and drops each change"),
+        "{found:?}"
+    );
+    place.sql(
+        "DROP TRIGGER drops ON training_records; CREATE TRIGGER drops BEFORE UPDATE OF id ON training_records FOR EACH ROW EXECUTE FUNCTION route()",
+    );
+    assert_eq!(findings(&place), Vec::<String>::new());
 }
 
 #[test]
