@@ -62,8 +62,8 @@ pub(super) enum Concern {
     EveryRun,
     /// Those that give the column no value: by `--set`, or `model_path` by `--model-path`.
     Without(String),
-    /// Some that write a value which others do not have. Their records do without it.
-    Some,
+    /// Those with a value that others lack or have smaller. Their records do without it.
+    SomeRuns,
     /// Each has its record, and no curves.
     Curves,
 }
@@ -86,7 +86,7 @@ impl Unfit {
         match &self.concern {
             Concern::EveryRun => true,
             Concern::Without(column) => column != "model_path" && !set.iter().any(|(name, _)| name == column),
-            Concern::Some | Concern::Curves => false,
+            Concern::SomeRuns | Concern::Curves => false,
         }
     }
 }

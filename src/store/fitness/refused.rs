@@ -162,7 +162,8 @@ impl Finder<'_> {
             let (name, listed) = (&column.name, values.join(", "));
             found.push(match cause {
                 Cause::Type => {
-                    let concern = if OF_SOME_RUNS.contains(&name.as_str()) { Concern::Some } else { Concern::EveryRun };
+                    let concern =
+                        if OF_SOME_RUNS.contains(&name.as_str()) { Concern::SomeRuns } else { Concern::EveryRun };
                     Unfit { concern, ..self.refused_by_type(column, &values) }
                 }
                 Cause::Check(check) => self.refused_by_check(column, &check, &values),
