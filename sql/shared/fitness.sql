@@ -10,6 +10,14 @@ LIMIT 1
 SELECT
     {values}
 
+-- name: probe_value
+SELECT {value} AS {column}
+
 -- name: probe_check
-SELECT CAST(({expression}) AS text)
-FROM (SELECT {value} AS status) AS probe
+-- Whether a row passes. The expression may end in a comment.
+SELECT CAST(count(CASE WHEN ({expression}
+) IS FALSE THEN NULL ELSE 1 END) > 0 AS text)
+FROM (SELECT * FROM {rows}) AS {alias}
+
+-- name: probe_reference
+SELECT CAST(EXISTS (SELECT 1 FROM {parent} WHERE {column} = {value}) AS text)

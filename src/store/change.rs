@@ -3,20 +3,21 @@
 //! application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never overwritten unknowingly.
 
 use serde_json::{Map, Value, json};
-use std::borrow::Cow;
 use uuid::Uuid;
 
+use super::fitting::{fitted, fitted_decision};
 use super::origin::{Mark, Origin};
 use super::record_row::{RULE_COLUMNS, RecordRow, clean};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, Class, Column, Failure};
-use super::shape::{Columns, without_nul};
+use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
 use super::transaction::{LockedRun, Transaction};
+use super::view::{AGES, is_same};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
-use crate::record::{Applied, Change, Decision, Ending, RecordId, Row, RunId, Status, decide, merge};
+use crate::record::{Applied, Change, Decision, RecordId, Row, RunId, Status, decide, merge};
 use crate::sys::failpoint;
 
 /// An application may write its row between the read and the write; so often it is read again.
@@ -59,8 +60,7 @@ impl Store {
             return self.begin(run, None).map(|_begun| Applied::Written);
         }
         let run_id = run_id.to_string();
-        let applied = self.reduced(|store| store.apply_once(&run_id, change));
-        let applied = match (applied, change) {
+        let applied = match (self.reduced(|store| store.apply_once(&run_id, change)), change) {
             // The application holds its row. The next heartbeat has everything again.
             (Err(Failure { class: Class::Locked, .. }), Change::Heartbeat(_)) => {
                 self.with(Reduction::RUN_ONLY, |store| store.apply_once(&run_id, change))
@@ -105,8 +105,10 @@ impl Store {
             Ok(made.applied)
         });
         if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
-            let cause = "a trigger, a rule or a policy of the table drops runwrap's update";
-            let message = format!("{}: record {id} stays as it is: {cause}", self.session.name());
+            let name = self.session.name();
+            let message = format!(
+                "{name}: record {id} stays as it is: its table drops runwrap's update (trigger, rule or policy)"
+            );
             log::warn!(event = "update_dropped"; "{message}");
             self.notice = Some(message);
         }
@@ -210,8 +212,8 @@ impl Transaction<'_> {
         if let Some((_, made)) = dropped {
             return Ok(Some(Outcome { is_dropped: true, ..made }));
         }
-        let message = format!("{}: the application keeps writing record {id}", self.session.name());
-        Err(StoreError::Transient { message }.into())
+        let name = self.session.name();
+        Err(StoreError::Transient { message: format!("{name}: the application keeps writing record {id}") }.into())
     }
 
     /// Writes `changes` if the row still is as it was read.
@@ -240,9 +242,8 @@ impl Transaction<'_> {
             return Ok(Applied::Missing);
         }
         let before = Row { status: Some(Status::Training), ..locked.run.row() };
-        let (Some(after), applied) = merge(Some(before.clone()), change, locked.clock) else {
-            return Ok(Applied::Missing);
-        };
+        let (after, applied) = merge(Some(before.clone()), change, locked.clock);
+        let Some(after) = after else { return Ok(Applied::Missing) };
         self.update_run(run_id, &run_row::changes(&before, &after))?;
         Ok(applied)
     }
@@ -292,7 +293,9 @@ impl Transaction<'_> {
         let Some(made) = self.change(id, run.as_ref(), &rule)? else { return Ok(Decided::MISSING) };
         let is_derived = matches!(decision, Decision::Derive);
         let mut after = self.view(id)?;
-        if made.applied != Applied::Written || (is_derived && after.as_ref() == Some(&before)) {
+        if made.applied != Applied::Written
+            || (is_derived && after.as_ref().is_some_and(|after| is_same(after, &before)))
+        {
             return Ok(Decided { applied: Applied::Kept, after: Some(before.clone()), before: Some(before) });
         }
         if !is_derived {
@@ -347,44 +350,16 @@ impl Transaction<'_> {
     }
 }
 
-/// `change` with texts that the table takes.
-fn fitted<'a>(change: &'a Change, columns: &Columns) -> Cow<'a, Change> {
-    let (Change::Heartbeat(progress) | Change::Finalize(progress, _)) = change else { return Cow::Borrowed(change) };
-    let (model_path, error) = (&progress.report.model_path, &progress.report.error);
-    let error = if let Change::Finalize(_, ending) = change { &ending.error_message } else { error };
-    let fitted = columns.fit(model_path.as_deref(), error.as_deref());
-    // The metrics may be large: a copy only if a text is another one.
-    if (&fitted.0, &fitted.1) == (model_path, error) {
-        return Cow::Borrowed(change);
-    }
-    let mut progress = progress.clone();
-    progress.report.model_path = fitted.0;
-    Cow::Owned(match change {
-        Change::Finalize(_, ending) => Change::Finalize(progress, Ending { error_message: fitted.1, ..ending.clone() }),
-        Change::Heartbeat(_) | Change::Begin(_) | Change::Presume(_) => {
-            progress.report.error = fitted.1;
-            Change::Heartbeat(progress)
-        }
-    })
-}
-
-fn fitted_decision(decision: &Decision, columns: &Columns) -> Decision {
-    let mut fitted = decision.clone();
-    if let Decision::Close(verdict) = &mut fitted {
-        columns.fit_both(&mut verdict.model_path, &mut verdict.explanation);
-    }
-    fitted
-}
-
 /// The context of the run, with what an operator changed at its end: who, when, before and after.
 fn audited(decision: &Decision, run: Option<&RunRow>, before: &RecordView, after: &RecordView) -> Option<Value> {
     let Decision::Close(verdict) = decision else { return None };
     let changed = |of: &RecordView, other: &RecordView| -> Map<String, Value> {
+        let lasts = |(key, _): &(&String, &Value)| !AGES.contains(&key.as_str());
         let differs = |(key, value): &(&String, &Value)| other.0.get(*key) != Some(*value);
-        of.0.iter().filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
+        of.0.iter().filter(lasts).filter(differs).map(|(key, value)| (key.clone(), value.clone())).collect()
     };
-    let context = run.and_then(|run| serde_json::from_str(run.get("context")?).ok());
-    let mut context: Map<String, Value> = context.unwrap_or_default();
+    let known = run.and_then(|run| serde_json::from_str(run.get("context")?).ok());
+    let mut context: Map<String, Value> = known.unwrap_or_default();
     let mut decisions = context.get(AUDIT).and_then(Value::as_array).cloned().unwrap_or_default();
     decisions.push(clean(json!({
         "by": verdict.by,

@@ -2,6 +2,10 @@
 //! Pure: must not ask a database.
 
 mod facts;
+mod refused;
+mod rights;
+mod source;
+mod triggers;
 
 use super::session::Dialect;
 use super::shape::INTEGERS;
@@ -9,6 +13,7 @@ use super::statement::{fill, section};
 use super::table::{literal, quote};
 
 pub(super) use self::facts::{Check, FactColumn, Facts, RIGHTS};
+pub(super) use self::refused::{Cause, Probe, Refusal, probes, refused_by_strict_types, rows_of};
 
 /// The words that a run writes into `status`.
 pub(super) const WORDS: [&str; 3] = ["training", "completed", "failed"];
@@ -29,7 +34,7 @@ const SAMPLES: [(&str, &str); 8] = [
 const FILLED: [&str; 4] = ["version", "status", "train_start_time", "created_at"];
 
 /// The columns that `--set` may not name, of those that the insertion leaves out.
-const NOT_SETTABLE: [&str; 3] = ["train_end_time", "train_duration", "model_path"];
+const NOT_SETTABLE: [&str; 2] = ["train_end_time", "train_duration"];
 
 /// A reason why the table cannot take the record of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,55 +43,64 @@ pub struct Unfit {
     pub detail: String,
     /// SQL for the owner of the table, or an advice.
     pub repair: String,
-    pub(super) is_sql: bool,
+    pub(super) mending: Mending,
+    pub(super) concern: Concern,
+}
+
+/// How a finding is repaired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mending {
+    Statements,
+    ByHand,
+    /// By the migrations and grants that the printed script has in any case.
+    Migration,
+}
+
+/// The runs that a finding concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Concern {
+    EveryRun,
+    /// Those that give the column no value: by `--set`, or `model_path` by `--model-path`.
+    Without(String),
+    /// Those with a value that others lack or have smaller. Their records do without it.
+    SomeRuns,
+    /// Each has its record, and no curves.
+    Curves,
 }
 
 impl Unfit {
     /// Whether the role lacks a right.
     pub fn is_right(&self) -> bool {
-        self.is_sql && self.repair.starts_with("GRANT ")
+        self.mending == Mending::Statements && self.repair.starts_with("GRANT ")
     }
-}
 
-/// A value that a column does not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub(super) column: String,
-    pub(super) value: &'static str,
-    /// The constraint that refuses it; `None` for the type.
-    pub(super) check: Option<Check>,
-}
+    fn by_hand(detail: String, repair: String) -> Self {
+        Self { detail, repair, mending: Mending::ByHand, concern: Concern::EveryRun }
+    }
 
-/// A value to try, by an expression that is true if the column's type takes it.
-pub(super) struct Probe {
-    pub(super) column: String,
-    pub(super) value: &'static str,
-    pub(super) expression: String,
-}
+    /// The statements would fail: a person must first remove the obstacle.
+    fn hindered(self, obstacle: Option<&str>) -> Self {
+        match obstacle.filter(|_| self.mending == Mending::Statements) {
+            Some(obstacle) => Self::by_hand(self.detail, format!("by hand, since {obstacle}: {}", self.repair)),
+            None => self,
+        }
+    }
 
-/// The values to try on the types of the columns that a run writes.
-pub(super) fn probes(facts: &Facts) -> Vec<Probe> {
-    let writable = |name: &str| facts.column(name).filter(|column| !column.is_computed);
-    let words = WORDS.into_iter().map(|word| ("status", word));
-    let of = |(name, value): (&str, &'static str)| {
-        let column = writable(name).filter(|column| !(name == "created_at" && column.is_filled))?;
-        let value = if name == "version" && INTEGERS.contains(&column.kind.as_str()) { "1" } else { value };
-        let typed = format!("CAST({} AS {})", literal(value), column.kind);
-        // An explicit cast shortens a text without an error.
-        let expression = if name == "status" {
-            format!("CAST({typed} AS text) = {}", literal(value))
-        } else {
-            format!("{typed} IS NOT NULL")
-        };
-        Some(Probe { column: name.to_owned(), value, expression })
-    };
-    words.chain(SAMPLES).filter_map(of).collect()
+    /// Whether it keeps the record of a run away that gives the columns of `set` their values, as far as that is certain.
+    pub(super) fn concerns(&self, set: &[(String, String)]) -> bool {
+        match &self.concern {
+            Concern::EveryRun => true,
+            Concern::Without(column) => column != "model_path" && !set.iter().any(|(name, _)| name == column),
+            Concern::SomeRuns | Concern::Curves => false,
+        }
+    }
 }
 
 /// The columns that each run must fill with `--set`, save those in `set`. If there are any, [`findings`] depends on whether runs use
 /// the table: such a column is none then.
 pub(super) fn left_to_set(facts: &Facts, set: &[String]) -> Vec<String> {
     let needed = facts.columns.iter().filter(|column| !column.is_filled_by_runs() && is_settable(column));
+    let needed = needed.filter(|column| facts.is_as_given(&column.name, false));
     needed.map(|column| column.name.clone()).filter(|name| !set.contains(name)).collect()
 }
 
@@ -99,15 +113,17 @@ pub(super) fn findings(
     in_use: bool,
 ) -> Vec<Unfit> {
     let finder = Finder { dialect, table, facts };
-    let mut found = finder.usage();
+    let mut found = finder.place();
     found.extend(finder.rights_on_own_tables());
     if facts.has_table() {
         found.extend(finder.required());
         found.extend(finder.refused(refusals));
-        found.extend(finder.not_null(in_use));
+        found.extend(finder.left_empty(in_use));
         found.extend(finder.rights_on_columns());
+        found.extend(facts.relation(&facts.table).and_then(|table| finder.policies(table)));
         found.extend(finder.sequences());
         found.extend(finder.view());
+        found.extend(finder.computed_by_view());
         found.extend(finder.triggers());
     }
     found
@@ -118,11 +134,15 @@ fn is_settable(column: &FactColumn) -> bool {
 }
 
 impl FactColumn {
-    /// Whether a new row has a value here, or needs none.
+    /// Whether a new row has a value here, or needs none. A row without an id is no record.
     fn is_filled_by_runs(&self) -> bool {
-        let takes_run_id = self.name == "id"
-            && ["uuid", "text", "character varying", "character"].iter().any(|kind| self.kind.starts_with(kind));
-        !self.is_not_null || self.is_filled || self.is_computed || takes_run_id || FILLED.contains(&self.name.as_str())
+        let needs_value = self.is_not_null || self.name == "id";
+        let is_given = self.takes_run_id || FILLED.contains(&self.name.as_str());
+        !needs_value || is_given || self.is_filled || self.is_computed
+    }
+
+    fn is_integer(&self) -> bool {
+        INTEGERS.contains(&self.base_type.as_str())
     }
 }
 
@@ -139,163 +159,62 @@ impl Finder<'_> {
         let sql = fill(section(self.dialect, name), &[&table, tokens].concat());
         let is_grant = name.starts_with("grant");
         let is_sql = !sql.is_empty() && (is_grant || !self.facts.is_view());
-        Unfit { detail, repair: if is_sql { sql } else { advice.to_owned() }, is_sql }
-    }
-
-    fn usage(&self) -> Vec<Unfit> {
-        let schema = &self.facts.schema;
-        if schema.is_empty() || self.facts.has_usage {
-            return Vec::new();
+        if is_sql {
+            return Unfit { mending: Mending::Statements, ..Unfit::by_hand(detail, sql) };
         }
-        let detail = format!("the role {} has no right USAGE on the schema {schema}", self.facts.role);
-        let tokens = [("{schema}", quote(schema)), ("{role}", quote(&self.facts.role))];
-        vec![self.repaired(detail, "grant_usage", &borrowed(&tokens), "")]
-    }
-
-    fn rights_on_own_tables(&self) -> Vec<Unfit> {
-        let own = ["runwrap_runs", "runwrap_versions"].into_iter().filter_map(|name| self.facts.relation(name));
-        let lacking = own.filter_map(|relation| {
-            let missing: Vec<&str> =
-                RIGHTS.into_iter().filter(|right| !relation.rights.iter().any(|held| held == right)).collect();
-            let object = format!("{}.{}", quote(&self.facts.schema), relation.name);
-            (!missing.is_empty()).then(|| self.right(&missing.join(", "), &object, &relation.name))
-        });
-        lacking.collect()
-    }
-
-    fn right(&self, rights: &str, object: &str, name: &str) -> Unfit {
-        let detail = format!("the role {} has no right {rights} on {name}", self.facts.role);
-        let tokens =
-            [("{rights}", rights.to_owned()), ("{object}", object.to_owned()), ("{role}", quote(&self.facts.role))];
-        self.repaired(detail, "grant", &borrowed(&tokens), "")
+        Unfit::by_hand(detail, advice.to_owned())
     }
 
     fn required(&self) -> Vec<Unfit> {
-        let missing = [("id", "bigint"), ("status", "text")].into_iter().filter_map(|(name, kind)| {
+        let kinds = [("id", "bigint GENERATED BY DEFAULT AS IDENTITY"), ("status", "text")];
+        let missing = kinds.into_iter().filter_map(|(name, kind)| {
             let column = self.facts.column(name);
             let advice = "name another table with --table, or add the column";
             let detail = format!("column {name}: the table {} has no such column", self.table);
             match column {
                 Some(column) if column.is_computed => {
                     let detail = format!("column {name}: the database computes it, and a run cannot write it");
-                    Some(Unfit { detail, repair: advice.to_owned(), is_sql: false })
+                    Some(Unfit::by_hand(detail, advice.to_owned()))
                 }
                 Some(_) => None,
                 None => {
                     let tokens = [("{column}", quote(name)), ("{type}", kind.to_owned())];
-                    Some(self.repaired(detail, "add_column", &borrowed(&tokens), advice))
+                    let unfit = self.repaired(detail, "add_column", &borrowed(&tokens), advice);
+                    Some(unfit.hindered(self.facts.obstacle("", "column")))
                 }
             }
         });
         missing.collect()
     }
 
-    /// Values that a type or a constraint refuses, in one finding per column and cause.
-    fn refused(&self, refusals: &[Refusal]) -> Vec<Unfit> {
-        let mut found = Vec::new();
-        let mut rest = refusals.to_vec();
-        while let Some(Refusal { column, check, .. }) = rest.first().cloned() {
-            let is_same = |refusal: &Refusal| refusal.column == column && refusal.check == check;
-            let values: Vec<&str> =
-                rest.iter().filter(|refusal| is_same(refusal)).map(|refusal| refusal.value).collect();
-            rest.retain(|refusal| !is_same(refusal));
-            let Some(column) = self.facts.column(&column) else { continue };
-            found.push(match check {
-                Some(check) => self.refused_by_check(column, &check, &values),
-                None => self.refused_by_type(column, &values),
-            });
-        }
-        found
-    }
-
-    fn refused_by_type(&self, column: &FactColumn, values: &[&str]) -> Unfit {
-        let FactColumn { name, kind, .. } = column;
-        let detail = format!("column {name}: its type {kind} does not take {}", values.join(", "));
-        let advice = "let the column of the table below the view take it";
-        if let Some(label) = &column.enum_name {
-            let statements = values.iter().map(|word| {
-                fill(section(self.dialect, "add_label"), &[("{enum}", label.as_str()), ("{word}", &literal(word))])
-            });
-            let sql = statements.collect::<Vec<_>>().join("\n");
-            return Unfit { detail, is_sql: !sql.is_empty(), repair: sql };
-        }
-        let counts = name == "train_duration" && (INTEGERS.contains(&kind.as_str()) || kind.starts_with("numeric"));
-        let kind = if counts { "bigint" } else { "text" };
-        let tokens = [("{column}", quote(name)), ("{type}", kind.to_owned())];
-        self.repaired(detail, "change_type", &borrowed(&tokens), advice)
-    }
-
-    fn refused_by_check(&self, column: &FactColumn, check: &Check, values: &[&str]) -> Unfit {
-        let constraint = if check.name.is_empty() { check.expression.clone() } else { check.name.clone() };
-        let detail = format!("column {}: the constraint {constraint} refuses {}", column.name, values.join(", "));
-        let words = values.iter().map(|word| literal(word)).collect::<Vec<_>>().join(", ");
-        let tokens = [
-            ("{constraint}", quote(&check.name)),
-            ("{expression}", check.expression.clone()),
-            ("{column}", quote(&column.name)),
-            ("{words}", words),
-            ("{validity}", if check.is_validated { String::new() } else { " NOT VALID".to_owned() }),
-        ];
-        let advice = format!("make the table again with a constraint that admits {}", values.join(", "));
-        self.repaired(detail, "admit_words", &borrowed(&tokens), &advice)
-    }
-
-    fn not_null(&self, in_use: bool) -> Vec<Unfit> {
+    fn left_empty(&self, in_use: bool) -> Vec<Unfit> {
         let empty = self.facts.columns.iter().filter(|column| !column.is_filled_by_runs());
+        let empty = empty.filter(|column| self.facts.is_as_given(&column.name, false));
         let empty = empty.filter(|column| !(in_use && is_settable(column)));
-        empty.map(|column| self.left_empty(column)).collect()
+        empty.map(|column| self.empty_column(column)).collect()
     }
 
-    fn left_empty(&self, column: &FactColumn) -> Unfit {
+    fn empty_column(&self, column: &FactColumn) -> Unfit {
         let name = &column.name;
-        let detail = format!("column {name}: it is NOT NULL without a default, and a new record has no value for it");
+        let cause = if column.is_not_null { "it is NOT NULL without a default" } else { "it has no default" };
+        let detail = format!("column {name}: {cause}, and a new record has no value for it");
         let tokens =
             [("{column}", quote(name)), ("{table_text}", literal(self.table)), ("{column_text}", literal(name))];
-        let set = format!("give each run --set {name}=VALUE, or let the column be NULL or have a default");
-        let advice = if is_settable(column) { set } else { "let the column be NULL, or give it a default".to_owned() };
-        if name != "id" {
-            return self.repaired(detail, "drop_not_null", &borrowed(&tokens), &advice);
-        }
-        if INTEGERS.contains(&column.kind.as_str()) {
-            return self.repaired(detail, "number_ids", &borrowed(&tokens), &advice);
-        }
-        Unfit { detail, repair: advice, is_sql: false }
-    }
-
-    /// Rights on the columns that a run reads and writes: a grant on the table, if no column has the right.
-    fn rights_on_columns(&self) -> Vec<Unfit> {
-        let Some(relation) = self.facts.relation(&self.facts.table) else { return Vec::new() };
-        let lacking = RIGHTS.into_iter().filter_map(|right| {
-            let used: Vec<&FactColumn> = self.facts.columns.iter().filter(|column| uses(right, column)).collect();
-            let missing: Vec<&str> = used
-                .iter()
-                .filter(|column| !column.rights.iter().any(|held| held == right))
-                .map(|column| column.name.as_str())
-                .collect();
-            if missing.is_empty() || relation.rights.iter().any(|held| held == right) {
-                return None;
+        let concern = if is_settable(column) { Concern::Without(name.clone()) } else { Concern::EveryRun };
+        let advice = match name.as_str() {
+            "id" => "give the column a default, or each run --set id=VALUE".to_owned(),
+            "model_path" => "give each run --model-path PATH, or let the column be NULL or have a default".to_owned(),
+            _ if is_settable(column) => {
+                format!("give each run --set {name}=VALUE, or let the column be NULL or have a default")
             }
-            if missing.len() == used.len() {
-                return Some(self.right(right, self.table, self.table));
-            }
-            let names = missing.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
-            let name = format!("column {} of {}", missing.join(", "), self.table);
-            Some(self.right(&format!("{right} ({names})"), self.table, &name))
-        });
-        lacking.collect()
-    }
-
-    fn sequences(&self) -> Vec<Unfit> {
-        let refused = self.facts.sequences.iter().filter(|sequence| !sequence.has_usage);
-        let found = refused.map(|sequence| {
-            let detail = format!(
-                "column {}: the role {} has no right USAGE on its sequence {}",
-                sequence.column, self.facts.role, sequence.name
-            );
-            let tokens = [("{sequence}", sequence.name.clone()), ("{role}", quote(&self.facts.role))];
-            self.repaired(detail, "grant_sequence", &borrowed(&tokens), "")
-        });
-        found.collect()
+            _ => "let the column be NULL, or give it a default".to_owned(),
+        };
+        if name == "id" && !column.is_integer() {
+            return Unfit { concern, ..Unfit::by_hand(detail, advice) };
+        }
+        let (section, obstacle) = if name == "id" { ("number_ids", "column") } else { ("drop_not_null", "null") };
+        let unfit = self.repaired(detail, section, &borrowed(&tokens), &advice);
+        Unfit { concern, ..unfit.hindered(self.facts.obstacle(name, obstacle)) }
     }
 
     fn view(&self) -> Vec<Unfit> {
@@ -303,38 +222,49 @@ impl Finder<'_> {
         let refused = [(8, "INSERT"), (4, "UPDATE")]
             .into_iter()
             .filter(|(bit, _)| relation.is_some_and(|relation| relation.updatable & bit == 0));
-        let found = refused.map(|(_, verb)| Unfit {
-            detail: format!("the view {} takes no {verb}", self.table),
-            repair: format!("give the view an INSTEAD OF {verb} trigger, or make it a view of one table"),
-            is_sql: false,
+        let is_materialized = relation.is_some_and(|relation| relation.kind == "m");
+        // A view of PostgreSQL passes a change on to its only table.
+        let or = if self.dialect.enforces_lengths { ", or make it a view of one table" } else { "" };
+        let found = refused.map(|(_, verb)| {
+            let detail = format!("the view {} takes no {verb}", self.table);
+            let repair = format!("give the view an INSTEAD OF {verb} trigger{or}");
+            Unfit::by_hand(detail, if is_materialized { "name a table with --table".into() } else { repair })
+        });
+        found.collect()
+    }
+
+    /// Columns that a view computes, and that a run writes.
+    fn computed_by_view(&self) -> Vec<Unfit> {
+        const NOT_OF_EACH_RUN: [&str; 3] = ["train_metrics", "model_path", "error_message"];
+        let written = |name: &str| name == "status" || SAMPLES.iter().any(|(sample, _)| *sample == name);
+        let fixed = self.facts.columns.iter().filter(|column| {
+            let name = column.name.as_str();
+            column.is_fixed && (written(name) || column.takes_run_id) && !NOT_OF_EACH_RUN.contains(&name)
+        });
+        let found = fixed.map(|FactColumn { name, .. }| {
+            let detail = format!("column {name}: the view computes it, and takes no value for it");
+            Unfit::by_hand(detail, format!("let the view have a column of its table as {name}, or leave it out"))
         });
         found.collect()
     }
 
     /// A trigger that can only refuse the row. Others show their result only when they run.
     fn triggers(&self) -> Vec<Unfit> {
-        let refusing = self.facts.triggers.iter().filter(|trigger| trigger.returns_no_row());
-        let found = refusing.map(|trigger| Unfit {
-            detail: format!("column id: the trigger {} returns no row, and a new record gets no id", trigger.name),
-            repair: format!("let the function {} return NEW", trigger.function),
-            is_sql: false,
+        let refusing = self.facts.triggers.iter().filter(|trigger| trigger.refuses_rows());
+        let found = refusing.map(|trigger| {
+            let name = &trigger.name;
+            let detail = if trigger.is_on_insert {
+                format!("column id: the trigger {name} returns no row, and a new record gets no id")
+            } else {
+                format!("the trigger {name} returns no row, and drops each change of a record")
+            };
+            if trigger.function.is_empty() {
+                let detail = format!("the trigger {name} refuses each new or changed row");
+                return Unfit::by_hand(detail, format!("let the trigger {name} admit the rows of runs"));
+            }
+            Unfit::by_hand(detail, format!("let the function {} return NEW", trigger.function))
         });
         found.collect()
-    }
-}
-
-/// Whether a run needs `right` on `column`.
-fn uses(right: &str, column: &FactColumn) -> bool {
-    let name = column.name.as_str();
-    let is_sample = SAMPLES.iter().any(|(sample, _)| *sample == name);
-    let is_own = is_sample || name == "id" || name == "status";
-    match right {
-        "SELECT" => is_own,
-        "INSERT" => {
-            let is_given = FILLED.contains(&name) || name == "model_path" || name == "id";
-            is_given && !column.is_computed && !(column.is_filled && (name == "id" || name == "created_at"))
-        }
-        _ => (is_sample || name == "status") && !column.is_computed && name != "created_at" && name != "version",
     }
 }
 

@@ -1,12 +1,16 @@
 //! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
-use super::fitness::RIGHTS;
+use super::fitness::{Mending, RIGHTS};
 use super::session::{Access, Dialect, Failure, Migration};
+use super::shape::Shape;
 use super::statement::{fill, section};
 use super::table::{literal, quote};
 use super::table_check::Looked;
 use super::transaction::sql;
 use super::{Store, StoreError};
+
+/// Makes `runwrap_series`. Its statements make only what is missing.
+const SERIES_MIGRATION: u32 = 8;
 
 impl Store {
     /// Brings the tables up to date. Returns how many migrations were applied.
@@ -46,6 +50,11 @@ impl Store {
             self.session.script(&recorded(dialect, migration, &tables))?;
             applied += 1;
         }
+        if applied == 0 && self.lacks_series(&shape)? {
+            let tables = [("{schema}", shape.schema.as_str())];
+            self.session.script(&fill(series_statements(dialect), &tables))?;
+            applied += 1;
+        }
         if !shape.has_table() {
             let table = sql(self.session.as_ref(), &shape, "training_records", &[]);
             self.session.script(&table)?;
@@ -53,6 +62,19 @@ impl Store {
         }
         Ok(applied)
     }
+
+    /// Whether `runwrap_series` was dropped.
+    fn lacks_series(&mut self, shape: &Shape) -> Result<bool, Failure> {
+        let table = format!("{}.runwrap_series", shape.schema);
+        let rows = self.session.rows(section(self.session.dialect(), "series_table"), &[Some(&table)])?;
+        Ok(rows.iter().flatten().all(Option::is_none))
+    }
+}
+
+/// The statements that make `runwrap_series`.
+fn series_statements(dialect: &Dialect) -> &'static str {
+    let mut migrations = dialect.migrations.iter();
+    migrations.find(|migration| migration.number == SERIES_MIGRATION).map_or("", |migration| migration.statements)
 }
 
 /// The statements of a migration, and the one that records it.
@@ -89,6 +111,10 @@ fn script(dialect: &Dialect, looked: &Looked) -> String {
                 .map(|name| fill(&format!("{{schema}}.{name}"), &tokens[..2])),
         );
     }
+    if *migrated >= SERIES_MIGRATION && facts.relation("runwrap_series").is_none() {
+        parts.push(fill(series_statements(dialect), &tokens[..2]));
+        made.push(fill("{schema}.runwrap_series", &tokens[..2]));
+    }
     if !facts.has_table() {
         parts.push(filled("training_records", &[]));
         made.push(table.clone());
@@ -98,9 +124,12 @@ fn script(dialect: &Dialect, looked: &Looked) -> String {
         let grant = grant.each_ref().map(|(token, value)| (*token, value.as_str()));
         parts.push(filled("grant", &grant));
     }
-    parts.extend(unfit.iter().map(|unfit| {
-        if unfit.is_sql { unfit.repair.clone() } else { format!("-- By hand: {}: {}", unfit.detail, unfit.repair) }
-    }));
     parts.push("COMMIT;".to_owned());
+    // A repair that fails must not undo the others.
+    parts.extend(unfit.iter().filter_map(|unfit| match unfit.mending {
+        Mending::Statements => Some(format!("{};\n{}\nCOMMIT;", dialect.begin_script, unfit.repair)),
+        Mending::ByHand => Some(format!("-- By hand: {}: {}", unfit.detail, unfit.repair).replace('\n', "\n--   ")),
+        Mending::Migration => None,
+    }));
     parts.join("\n\n") + "\n"
 }

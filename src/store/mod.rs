@@ -7,6 +7,7 @@ mod change;
 mod claim;
 mod examine;
 mod fitness;
+mod fitting;
 mod migrate;
 mod note;
 mod origin;

@@ -21,6 +21,20 @@ const RESERVED_COLUMNS: [(&str, &str); 6] = [
 const WRITTEN: [&str; 6] =
     ["train_start_time", "train_end_time", "train_duration", "train_metrics", "model_path", "error_message"];
 
+/// The columns that runwrap reads or writes by their names.
+const KNOWN: [&str; 10] = [
+    "id",
+    "version",
+    "status",
+    "train_start_time",
+    "train_end_time",
+    "train_duration",
+    "train_metrics",
+    "model_path",
+    "error_message",
+    "created_at",
+];
+
 /// The types of an id, in either dialect, that are integers.
 pub(super) const INTEGERS: [&str; 9] =
     ["int", "integer", "bigint", "smallint", "tinyint", "mediumint", "int2", "int4", "int8"];
@@ -81,7 +95,7 @@ impl Shape {
             });
         };
         let column = |row: &Vec<Option<String>>| {
-            let name = text(row, 4)?.to_owned();
+            let name = known_name(dialect, text(row, 4)?);
             let (base_type, length) = (dialect.base_type)(text(row, 5).unwrap_or_default(), text(row, 6));
             // The length of an id shows the form in which a UUID is meant, also if the database does not enforce it.
             let length = length.filter(|_| dialect.enforces_lengths || name == "id");
@@ -111,6 +125,12 @@ impl Shape {
     pub(super) fn has_table(&self) -> bool {
         !self.columns.0.is_empty()
     }
+}
+
+/// The name of a column. SQLite, which enforces no lengths, ignores the case of names.
+pub(super) fn known_name(dialect: &Dialect, name: &str) -> String {
+    let known = KNOWN.into_iter().find(|known| !dialect.enforces_lengths && known.eq_ignore_ascii_case(name));
+    known.unwrap_or(name).to_owned()
 }
 
 fn text(row: &[Option<String>], at: usize) -> Option<&str> {
@@ -208,14 +228,22 @@ impl Columns {
 
     /// The table gives a new row its id. If it gives none and takes a UUID, the run's id serves.
     fn first_id(&self, run: &Run) -> Option<String> {
+        let digits = run.run_id.0.simple().to_string();
+        Some(if self.length_of_run_id()? == digits.len() { digits } else { run.run_id.to_string() })
+    }
+
+    /// Whether the run's id serves as the id of a new row.
+    pub(super) fn takes_run_id(&self) -> bool {
+        self.length_of_run_id().is_some()
+    }
+
+    /// The characters of a run's id as the column `id` takes it, with hyphens if they fit.
+    fn length_of_run_id(&self) -> Option<usize> {
+        const KINDS: [&str; 7] = ["uuid", "text", "character varying", "varchar", "character", "char", "bpchar"];
         let column = self.get("id").filter(|column| !column.has_default)?;
-        let takes_uuid = ["uuid", "text", "character varying", "varchar", "character", "char"];
-        match column.length {
-            _ if !takes_uuid.contains(&column.base_type.as_str()) => None,
-            Some(32) => Some(run.run_id.0.simple().to_string()),
-            Some(length) if length < 32 => None,
-            Some(_) | None => Some(run.run_id.to_string()),
-        }
+        let takes_uuid = KINDS.contains(&column.base_type.as_str());
+        let lengths = [36, 32].into_iter().filter(|_| takes_uuid);
+        lengths.into_iter().find(|length| column.length.is_none_or(|most| *length <= most))
     }
 
     /// `model_path` and `error_message` as the table takes them. A path that does not fit is left out, and noted in the message of a

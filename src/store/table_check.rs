@@ -1,9 +1,11 @@
 //! Reads the facts for `fitness`: the catalog, and the values that types and constraints refuse. Must not write.
 
-use super::fitness::{Facts, Probe, Refusal, Unfit, WORDS, findings, left_to_set, probes};
+use super::fitness::{
+    Cause, Facts, Probe, Refusal, Unfit, WORDS, findings, left_to_set, probes, refused_by_strict_types, rows_of,
+};
 use super::session::{Access, Class, Failure, Rows, Texts};
 use super::statement::{fill, list, section};
-use super::table::literal;
+use super::table::{literal, quote};
 use super::{Store, StoreError, too_new};
 
 /// The tables as `check` and `migrate` see them.
@@ -21,7 +23,7 @@ pub(super) struct Looked {
 }
 
 impl Store {
-    /// Returns why the user's table cannot take the record of a run. A table that is missing is none: a run makes it.
+    /// Returns why the user's table cannot take the record of a run. A table that is missing is none if a run may make it.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -35,7 +37,9 @@ impl Store {
     /// As there.
     pub fn unfit_for(&mut self, set: &[(String, String)]) -> Result<Vec<Unfit>, StoreError> {
         let names: Vec<String> = set.iter().map(|(name, _)| name.clone()).collect();
-        Ok(self.looked(&names)?.unfit)
+        let mut unfit = self.looked(&names)?.unfit;
+        unfit.retain(|unfit| unfit.concerns(set));
+        Ok(unfit)
     }
 
     /// Looks at the tables in a transaction that can write nothing, for a run that fills the columns `set`.
@@ -58,16 +62,24 @@ impl Store {
         let texts = [Some(self.table.quoted()), self.table.schema.clone(), Some(self.table.name.clone())];
         let texts = texts.each_ref().map(Option::as_deref);
         let rows = self.session.rows(section(dialect, "fitness"), &texts)?;
-        let facts = Facts::new(&self.table.name, &rows);
+        let mut facts = Facts::new(dialect, &self.table.name, &rows);
+        if facts.has_table() && facts.has_usage {
+            facts.fill_in(&self.read_shape(None)?.columns);
+        }
         let known = Some(facts.schema.as_str()).filter(|schema| !schema.is_empty());
         let (table, schema) = (dialect.place)(&self.table, known.or(self.table.schema.as_deref()));
-        let mut refusals = if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { Vec::new() };
-        refusals.extend(self.refused_by_checks(&facts)?);
+        let mut refusals =
+            if dialect.enforces_lengths { self.refused_by_types(&facts)? } else { refused_by_strict_types(&facts) };
+        let of_checks = self.refused_by_checks(&facts, &refusals)?;
+        refusals.extend(of_checks);
+        refusals.extend(self.refused_by_partitions(&facts)?);
+        refusals.extend(self.refused_by_references(&facts)?);
         let left_to_set = left_to_set(&facts, set);
         let in_use =
             left_to_set.is_empty() || (facts.relation("runwrap_runs").is_some() && self.has_runs(&facts, &schema)?);
-        let unfit = findings(dialect, &table, &facts, &refusals, in_use);
         let migrated = self.last_migration(&facts, &schema)?;
+        facts.is_migrated = migrated >= dialect.newest_migration();
+        let unfit = findings(dialect, &table, &facts, &refusals, in_use);
         Ok(Looked { facts, table, schema, unfit, left_to_set, migrated })
     }
 
@@ -117,47 +129,124 @@ impl Store {
                 Err(class) => matches!(class, Class::BadValue | Class::BadText | Class::Refused),
             };
             if is_refused {
-                refused.push(Refusal { column: probe.column.clone(), value: probe.value, check: None });
+                refused.push(Refusal { column: probe.column.clone(), value: probe.value, cause: Cause::Type });
             }
         }
         Ok(refused)
     }
 
-    /// Evaluates each constraint for each word in the database. One that cannot be evaluated alone refuses nothing.
-    fn refused_by_checks(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
-        let Some(status) = facts.column("status") else { return Ok(Vec::new()) };
-        let is_typed = self.session.dialect().enforces_lengths;
+    /// Evaluates each constraint for each word in the database, as the column is after the repair of its type: `of_types` are the
+    /// values that this refuses. A constraint that cannot be evaluated alone refuses nothing.
+    fn refused_by_checks(&mut self, facts: &Facts, of_types: &[Refusal]) -> Result<Vec<Refusal>, Failure> {
+        let Some(status) = facts.column("status").filter(|_| facts.is_as_given("status", true)) else {
+            return Ok(Vec::new());
+        };
         let mut refused = Vec::new();
         for check in &facts.checks {
+            let repaired = check.of_repaired_type(status);
             for word in WORDS {
+                let is_retyped = of_types.iter().any(|refusal| refusal.column == "status" && refusal.value == word);
+                let (kind, expression) = match &repaired {
+                    Some(repaired) if is_retyped => ("text", repaired),
+                    None if is_retyped => continue,
+                    _ => (status.kind.as_str(), &check.expression),
+                };
                 let value = literal(word);
-                let value = if is_typed { format!("CAST({value} AS {})", status.kind) } else { value };
-                let tokens = [("{expression}", check.expression.as_str()), ("{value}", &value)];
-                let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
-                let is_false = |value: &Option<String>| matches!(value.as_deref(), Some("false" | "0"));
-                if self.tried(&select, &[])?.is_ok_and(|rows| rows.iter().flatten().any(is_false)) {
-                    refused.push(Refusal { column: "status".into(), value: word, check: Some(check.clone()) });
+                let is_typed = self.session.dialect().enforces_lengths;
+                let value = if is_typed { format!("CAST({value} AS {kind})") } else { value };
+                let collated = check.collation.iter().map(|collation| format!(" COLLATE {collation}"));
+                let value = collated.fold(value, |value, collation| value + &collation);
+                let Some(mut values) = check.other_values(self.session.dialect(), facts, word) else { break };
+                values.push(("status".to_owned(), vec![value]));
+                match self.evaluated(facts, expression, &values)? {
+                    Some(false) => {
+                        let cause = Cause::Check(check.clone());
+                        refused.push(Refusal { column: "status".into(), value: word, cause });
+                    }
+                    Some(true) => {}
+                    // It may take long for each word.
+                    None => break,
                 }
             }
         }
         Ok(refused)
     }
 
-    /// The rows of a statement, or the class of its error. An error that a later attempt may not meet is returned as such.
-    fn tried(&mut self, statement: &str, texts: Texts<'_>) -> Result<Result<Rows, Class>, Failure> {
-        self.session.script("SAVEPOINT probe")?;
-        let result = self.session.rows(statement, texts);
-        let end = if result.is_ok() {
-            "RELEASE SAVEPOINT probe"
-        } else {
-            "ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"
+    /// The values for which no partition is there. Only a key of one column whose value is known.
+    fn refused_by_partitions(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
+        let Some(partition) = &facts.partition else { return Ok(Vec::new()) };
+        let Some(column) = facts.column(&partition.column).filter(|column| facts.is_as_given(&column.name, true))
+        else {
+            return Ok(Vec::new());
         };
-        match result {
-            Err(failure) if matches!(failure.error, StoreError::Transient { .. }) => Err(failure),
-            other => {
-                self.session.script(end)?;
-                Ok(other.map_err(|failure| failure.class))
+        let (values, written) = match column.name.as_str() {
+            "status" => (&WORDS[..], None),
+            "train_start_time" => (&["the time of the start"][..], Some("now()")),
+            "created_at" if ["", "now()", "CURRENT_TIMESTAMP"].contains(&partition.default.as_str()) => {
+                (&["the time of the start"][..], Some("now()"))
+            }
+            _ => return Ok(Vec::new()),
+        };
+        let mut refused = Vec::new();
+        for value in values {
+            let written = written.map_or_else(|| literal(value), str::to_owned);
+            // A run leaves out a time that is refused.
+            let written = [written, "NULL".to_owned()].map(|value| format!("CAST({value} AS {})", column.kind));
+            let tried = if column.name == "status" { &written[..1] } else { &written[..] };
+            let values = [(column.name.clone(), tried.to_vec())];
+            if self.evaluated(facts, &partition.expression, &values)? == Some(false) {
+                refused.push(Refusal { column: column.name.clone(), value, cause: Cause::Partition });
             }
         }
+        Ok(refused)
     }
+
+    fn refused_by_references(&mut self, facts: &Facts) -> Result<Vec<Refusal>, Failure> {
+        let Some(status) = facts.column("status").filter(|_| facts.is_as_given("status", true)) else {
+            return Ok(Vec::new());
+        };
+        let mut refused = Vec::new();
+        for reference in &facts.references {
+            for word in WORDS {
+                let value = format!("CAST({} AS {})", literal(word), status.kind);
+                let tokens =
+                    [("{parent}", reference.parent.as_str()), ("{column}", &reference.column), ("{value}", &value)];
+                let select = fill(section(self.session.dialect(), "probe_reference"), &tokens);
+                if self.tried(&select, &[])?.is_ok_and(|rows| has_false(&rows)) {
+                    let cause = Cause::Reference(reference.constraint.clone(), reference.parent.clone());
+                    refused.push(Refusal { column: "status".into(), value: word, cause });
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Whether some row with such values passes `expression`; `None` if it cannot be evaluated.
+    fn evaluated(
+        &mut self,
+        facts: &Facts,
+        expression: &str,
+        values: &[(String, Vec<String>)],
+    ) -> Result<Option<bool>, Failure> {
+        // A constraint of SQLite may name its table.
+        let (alias, rows) = (quote(&facts.table), rows_of(self.session.dialect(), values));
+        let tokens = [("{expression}", expression), ("{rows}", &rows), ("{alias}", &alias)];
+        let select = fill(section(self.session.dialect(), "probe_check"), &tokens);
+        Ok(self.tried(&select, &[])?.ok().map(|rows| !has_false(&rows)))
+    }
+
+    /// The rows of a statement, or the class of its error, within a bound of time. A failure of the connection is returned as such.
+    fn tried(&mut self, statement: &str, texts: Texts<'_>) -> Result<Result<Rows, Class>, Failure> {
+        self.session.script(section(self.session.dialect(), "begin_probe"))?;
+        let result = self.session.rows(statement, texts);
+        match (self.session.script("ROLLBACK TO SAVEPOINT probe; RELEASE SAVEPOINT probe"), result) {
+            (Err(_), Err(failure)) | (Err(failure), Ok(_)) => Err(failure),
+            (Ok(()), result) => Ok(result.map_err(|failure| failure.class)),
+        }
+    }
+}
+
+/// Whether a value is false, in either dialect.
+fn has_false(rows: &Rows) -> bool {
+    rows.iter().flatten().any(|value| matches!(value.as_deref(), Some("false" | "0")))
 }

@@ -9,6 +9,18 @@ use super::session::Column;
 use super::shape::Columns;
 use crate::record::{DatabaseClock, read_instant};
 
+/// Keys whose values are ages: they grow without any change of the record.
+pub(super) const AGES: [&str; 2] = ["elapsed_seconds", "last_seen_seconds_ago"];
+
+/// Whether two views show the same record in the same state.
+pub(super) fn is_same(one: &RecordView, other: &RecordView) -> bool {
+    let lasting = |view: &RecordView| {
+        let lasting = view.0.clone().into_iter().filter(|(key, _)| !AGES.contains(&key.as_str()));
+        lasting.collect::<Map<String, Value>>()
+    };
+    lasting(one) == lasting(other)
+}
+
 /// Columns of the user's table that hold an instant whatever their declared type is.
 const TIMES: [&str; 3] = ["train_start_time", "train_end_time", "created_at"];
 

@@ -1,5 +1,7 @@
 //! `runwrap check`: every class of finding and nothing else, in tables of every kind, with the real binary.
 
+mod tables;
+
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -316,54 +318,6 @@ fn check_live_reads_only_live_runs_and_journals() {
         running.end();
         assert_eq!(check(&site, &["--live"]), (0, Vec::new()));
         assert_eq!(check(&site, &[]).1.len(), 9);
-    }
-}
-
-/// Each was found only when the end of a run was refused.
-// Holds: failures/table-unfit
-#[test]
-fn table_that_cannot_work_is_found_and_repaired() {
-    for (table, column) in [
-        ("status varchar(8)", "column status: "),
-        ("status text CHECK (status IN ('training', 'success', 'failed'))", "column status: "),
-        ("status text, train_duration bigint NOT NULL", "column train_duration: "),
-    ] {
-        let site = Site::postgres();
-        let migrated = || output(&mut site.runwrap(&["migrate"]));
-        site.sql(&format!("CREATE TABLE training_records (id serial PRIMARY KEY, {table})"));
-        let stderr = String::from_utf8(migrated().stderr).unwrap();
-        assert!(stderr.starts_with(&format!("runwrap: {column}")) && stderr.contains("hint: ALTER TABLE "), "{stderr}");
-        let (status, found) = check(&site, &[]);
-        assert_eq!((status, kinds(&found)), (1, vec!["null table".to_owned()]));
-        let [detail, repair] = ["detail", "repair"].map(|key| found[0][key].as_str().unwrap());
-        assert!(
-            detail.starts_with(column) && repair.starts_with("ALTER TABLE \"public\".\"training_records\" "),
-            "{found:?}"
-        );
-        let printed = output(&mut site.runwrap(&["migrate", "--print"])).stdout;
-        site.sql(&String::from_utf8(printed).unwrap());
-        assert_eq!(check(&site, &[]), (0, Vec::new()));
-        assert_eq!(output(&mut site.runwrap(&["migrate", "--print"])).stdout, b"BEGIN;\n\nCOMMIT;\n");
-        assert!(migrated().stderr.is_empty());
-    }
-}
-
-/// The records could not be read, which was the exit status 125.
-#[test]
-fn table_without_a_right_to_read_is_a_finding() {
-    let site = Site::postgres();
-    site.sql(
-        "DROP ROLE IF EXISTS reads_nothing; CREATE ROLE reads_nothing LOGIN; CREATE SCHEMA ml;
-         CREATE TABLE ml.training_records (id serial PRIMARY KEY, status text)",
-    );
-    let url = site.url().replace("admin@", "reads_nothing@");
-    for grant in ["SELECT 1", "GRANT USAGE ON SCHEMA ml TO reads_nothing"] {
-        site.sql(grant);
-        let options = ["check", "--json", "--database-url", &url, "--table", "ml.training_records"];
-        let output = output(&mut site.runwrap(&options));
-        let found: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(found.iter().any(|finding| finding["repair"].as_str().unwrap().starts_with("GRANT ")), "{found:?}");
     }
 }
 

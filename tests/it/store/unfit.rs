@@ -1,10 +1,13 @@
 //! A table that cannot take the record of a run: each finding names the column, and the printed repair removes it.
 
+mod postgres;
+
 use runwrap::config::PostgresTarget;
+use runwrap::record::{Change, Progress, Run};
 use runwrap::store::Unfit;
 
 use super::conformance;
-use super::place::{Place, begin, run};
+use super::place::{Place, begin, run, success};
 
 conformance!(
     own_table_is_fit_and_nothing_is_printed_for_it,
@@ -12,6 +15,9 @@ conformance!(
     column_that_stays_empty_must_not_be_not_null,
     settable_column_is_fit_once_runs_fill_it,
     missing_status_is_named,
+    id_is_judged_as_a_run_fills_it,
+    check_is_evaluated_as_the_table_does,
+    dropped_series_are_named_and_made_again,
 );
 
 /// The findings, each as one line.
@@ -86,10 +92,179 @@ fn settable_column_is_fit_once_runs_fill_it(place: &Place) {
     assert_eq!(findings(place), Vec::<String>::new());
 }
 
+/// `migrate` reported that everything was up to date.
+fn dropped_series_are_named_and_made_again(place: &Place) {
+    for makes in [true, false] {
+        place.open().migrate().unwrap();
+        place.sql("DROP VIEW runwrap_points");
+        place.sql("DROP TABLE runwrap_series");
+        let found = findings(place);
+        assert!(found.len() == 1 && found[0].starts_with("the table runwrap_series was dropped"), "{found:?}");
+        // A run has its record.
+        assert_eq!(place.open().unfit_for(&[]).unwrap(), Vec::new());
+        if makes {
+            assert_eq!(place.open().migrate().unwrap(), 1);
+            assert_eq!(place.open().migrate().unwrap(), 0);
+        } else {
+            let script = printed(place);
+            place.sql(&script);
+            place.sql(&script);
+        }
+        assert_eq!(findings(place), Vec::<String>::new());
+        assert_eq!((place.count("runwrap_series"), place.count("runwrap_points")), (0, 0));
+    }
+}
+
 fn missing_status_is_named(place: &Place) {
     place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, state TEXT)");
     let found = findings(place);
     assert!(found.iter().any(|line| line.starts_with("column status: ")), "{found:?}");
+}
+
+/// Asserts that a run begins and ends in `table` exactly if there is no finding about it.
+#[track_caller]
+fn assert_agrees(place: &Place, table: &str, is_fit: bool) {
+    place.open().migrate().unwrap();
+    place.sql("DROP TABLE training_records");
+    place.sql("DELETE FROM runwrap_runs");
+    place.sql(&format!("CREATE TABLE training_records {table}"));
+    assert_verdict(place, table, is_fit);
+}
+
+#[track_caller]
+fn assert_verdict(place: &Place, case: &str, is_fit: bool) {
+    assert_verdict_of(place, &run("cifar"), case, is_fit);
+}
+
+#[track_caller]
+fn assert_verdict_of(place: &Place, run: &Run, case: &str, is_fit: bool) {
+    let found = findings(place);
+    assert_eq!(found.is_empty(), is_fit, "{case}: {found:?}");
+    let end = Change::Finalize(Progress::default(), success());
+    let ended = place.open().begin(run, None).and_then(|_begun| place.open().apply(run.run_id, &end));
+    assert_eq!(ended.is_ok(), is_fit, "{case}: {ended:?}");
+}
+
+/// `check` was wrong about ids in capital letters, and about ids that may be NULL.
+fn id_is_judged_as_a_run_fills_it(place: &Place) {
+    for (id, is_fit) in [
+        ("TEXT NOT NULL PRIMARY KEY", true),
+        ("VARCHAR(36) NOT NULL", true),
+        ("VARCHAR(32)", true),
+        ("CHAR(36) PRIMARY KEY", true),
+        ("CHARACTER(32) NOT NULL", true),
+        ("VARCHAR(20) NOT NULL", false),
+        ("VARCHAR(20)", false),
+        ("INTEGER", false),
+        ("INT PRIMARY KEY", false),
+        ("INTEGER DEFAULT 7", true),
+    ] {
+        assert_agrees(place, &format!("(id {id}, status TEXT)"), is_fit);
+    }
+    let only_in_sqlite = [
+        ("(id INTEGER PRIMARY KEY DESC, status TEXT)", false),
+        ("(id INTEGER PRIMARY KEY, status TEXT) WITHOUT ROWID", false),
+        ("(id INTEGER, status TEXT, PRIMARY KEY (id, status))", false),
+        ("(id INTEGER, status TEXT, PRIMARY KEY (id))", true),
+        ("(id TEXT DEFAULT NULL, status TEXT)", false),
+    ];
+    for (table, is_fit) in only_in_sqlite.into_iter().filter(|_| !place.is_postgres()) {
+        assert_agrees(place, table, is_fit);
+    }
+}
+
+/// A collation, a comment and the name of the table changed the verdict, or hid it.
+fn check_is_evaluated_as_the_table_does(place: &Place) {
+    let id = if place.is_postgres() { "serial PRIMARY KEY" } else { "INTEGER PRIMARY KEY" };
+    for (status, is_fit) in [
+        ("text CHECK (training_records.status IN ('done') -- words\n)", false),
+        ("text CHECK (status <> 'it''s -- no comment')", true),
+        ("text CHECK (status IN ('training') /* only */)", false),
+    ] {
+        assert_agrees(place, &format!("(id {id}, status {status})"), is_fit);
+    }
+    for (check, is_fit) in [
+        ("(train_end_time IS NULL) = (status = 'training')", true),
+        ("(train_end_time IS NULL) = (status = 'running')", false),
+        ("status <> 'completed' OR train_duration > 1000", true),
+        ("status IN ('training', 'done') AND train_start_time IS NOT NULL", false),
+        ("status = 'training' OR train_duration >= 0", true),
+        // A run leaves out the time that is refused.
+        ("train_start_time IS NULL OR status <> 'training'", true),
+        ("note IS NULL OR status <> 'training'", true),
+    ] {
+        let times = "train_start_time TIMESTAMP, train_end_time TIMESTAMP, train_duration INTEGER, note TEXT";
+        assert_agrees(place, &format!("(id {id}, status text, {times}, CHECK ({check}))"), is_fit);
+    }
+    let of_sqlite = [
+        ("TEXT COLLATE NOCASE CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED'))", true),
+        ("TEXT CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED')) COLLATE NOCASE", true),
+        ("TEXT COLLATE NOCASE CHECK (status IN ('TRAINING', 'DONE'))", false),
+        ("TEXT CHECK ([training_records].[status] <> 'completed')", false),
+        ("INT", true),
+        ("TEXT, train_duration REAL CHECK (status = 'training' OR typeof(train_duration) = 'real')", true),
+        ("TEXT, train_duration TEXT CHECK (status = 'training' OR typeof(train_duration) = 'text')", true),
+    ];
+    let of_postgres = [
+        ("text COLLATE folded CHECK (status IN ('TRAINING', 'COMPLETED', 'FAILED'))", true),
+        ("text COLLATE folded CHECK (status IN ('TRAINING', 'DONE', 'FAILED'))", false),
+        ("text COLLATE \"C\" CHECK (status < 'U')", false),
+    ];
+    if place.is_postgres() {
+        place.sql("CREATE COLLATION folded (provider = icu, locale = 'und-u-ks-level2', deterministic = false)");
+    }
+    for (status, is_fit) in if place.is_postgres() { &of_postgres[..] } else { &of_sqlite[..] } {
+        assert_agrees(place, &format!("(id {id}, status {status})"), *is_fit);
+    }
+}
+
+/// Its types refused each word, and its views each row.
+#[test]
+fn strict_table_and_view_of_sqlite_are_judged_as_a_run_meets_them() {
+    let place = Place::sqlite();
+    assert_agrees(&place, "(id INTEGER PRIMARY KEY, status INT) STRICT", false);
+    assert_agrees(&place, "(id INTEGER PRIMARY KEY, status TEXT, version INT, train_duration REAL) STRICT", true);
+    assert_agrees(&place, "(id INTEGER PRIMARY KEY, status ANY, model_path ANY) STRICT", true);
+
+    let instead = |event: &str, action: &str| {
+        format!("CREATE TRIGGER i{event} INSTEAD OF {event} ON training_records BEGIN {action}; END")
+    };
+    assert_agrees(&place, "(ID INTEGER PRIMARY KEY, Status TEXT, Created_At TEXT NOT NULL)", true);
+    assert_eq!(place.text("SELECT status AS x FROM training_records").as_deref(), Some("completed"));
+    assert_agrees(&place, "(ID INTEGER PRIMARY KEY, Status TEXT CHECK (STATUS <> 'completed'))", false);
+    place.sql("CREATE TABLE words (word TEXT PRIMARY KEY); INSERT INTO words VALUES ('training')");
+    let references =
+        ["words (word)", "words"].map(|parent| format!("(id INTEGER PRIMARY KEY, status TEXT REFERENCES {parent})"));
+    for is_fit in [false, true] {
+        for table in &references {
+            assert_agrees(&place, table, is_fit);
+        }
+        place.sql("INSERT OR IGNORE INTO words VALUES ('completed'), ('failed')");
+    }
+    for raise in ["RAISE(ABORT, 'no')", "RAISE(IGNORE)"] {
+        let place = Place::sqlite();
+        place.sql("CREATE TABLE training_records (id INTEGER PRIMARY KEY, status TEXT)");
+        place.sql(&format!("CREATE TRIGGER raises BEFORE INSERT ON training_records BEGIN SELECT {raise}; END"));
+        assert_verdict(&place, raise, false);
+        assert!(findings(&place)[0].starts_with("the trigger raises refuses each"), "{:?}", findings(&place));
+    }
+
+    let insert = instead("INSERT", "INSERT INTO jobs VALUES (NEW.id, NEW.status)");
+    let update = instead("UPDATE", "UPDATE jobs SET status = NEW.status WHERE id = NEW.id");
+    for (kind, triggers, is_fit) in [
+        ("TEXT PRIMARY KEY", &[][..], false),
+        ("TEXT PRIMARY KEY", &[&insert], false),
+        ("TEXT PRIMARY KEY", &[&insert, &update], true),
+        ("INTEGER PRIMARY KEY", &[&insert, &update], false),
+    ] {
+        let place = Place::sqlite();
+        place.sql(&format!("CREATE TABLE jobs (id {kind}, status TEXT)"));
+        place.sql("CREATE VIEW training_records AS SELECT id, status FROM jobs");
+        for trigger in triggers {
+            place.sql(trigger);
+        }
+        assert_verdict(&place, &format!("{kind} {triggers:?}"), is_fit);
+    }
 }
 
 #[test]
@@ -120,6 +295,19 @@ fn printed_repair_makes_each_table_fit() {
             "CREATE DOMAIN word AS TEXT CHECK (VALUE IN ('on', 'off')); {t} ({c}, status word)",
             &["its type word does not take training, completed, failed"],
         ),
+        (
+            "CREATE TYPE st AS ENUM ('TRAINING', 'DONE');
+             {t} (id SERIAL PRIMARY KEY, status st CHECK (status IN ('TRAINING', 'DONE')))",
+            &["its type st does not take training, completed, failed", "refuses training, completed, failed"],
+        ),
+        (
+            "CREATE TYPE st AS ENUM ('training', 'failed'); {t} (id SERIAL PRIMARY KEY, status st CHECK (status <> 'failed'))",
+            &["its type st does not take completed", "refuses failed"],
+        ),
+        (
+            "{t} ({c}, status VARCHAR(8) CHECK (status IN ('training', 'complete', 'failed')))",
+            &["character varying(8) does not take completed", "refuses completed"],
+        ),
         ("{t} ({c}, status INTEGER DEFAULT 0)", &["column status: its type integer does not take training"]),
         ("{t} ({c}, status TEXT, train_duration SMALLINT)", &["column train_duration: its type smallint"]),
         ("{t} (id SERIAL PRIMARY KEY, status TEXT, version UUID NOT NULL)", &["column version: its type uuid"]),
@@ -136,6 +324,11 @@ fn printed_repair_makes_each_table_fit() {
             &["column id: it is NOT NULL without a default"],
         ),
         ("{t} (id SERIAL PRIMARY KEY, state TEXT)", &["column status: the table"]),
+        ("{t} (status TEXT); INSERT INTO training_records VALUES ('failed')", &["column id: the table"]),
+        (
+            "{t} (id INTEGER, status TEXT); INSERT INTO training_records VALUES (7, 'failed')",
+            &["column id: it has no default"],
+        ),
     ] {
         let place = Place::postgres();
         place.open().migrate().unwrap();
@@ -179,6 +372,10 @@ fn missing_rights_are_named_and_granted() {
     assert_repaired(&seen, &owner, &["no right UPDATE (\"error_message\") on column error_message of"]);
     owner.sql("REVOKE ALL ON ml.runwrap_runs FROM right_less; REVOKE SELECT ON ml.runwrap_versions FROM right_less");
     assert_repaired(&seen, &owner, &["SELECT, INSERT, UPDATE on runwrap_runs", "no right SELECT on runwrap_versions"]);
+    owner.sql("REVOKE INSERT ON ml.runwrap_series FROM right_less");
+    // A run has its record, and no curves.
+    assert_eq!(seen.open().unfit_for(&[]).unwrap(), Vec::new());
+    assert_repaired(&seen, &owner, &["no right INSERT on runwrap_series"]);
     owner.sql("DROP TABLE ml.training_records; CREATE TABLE ml.training_records (id SERIAL PRIMARY KEY, status TEXT)");
     owner.sql("GRANT SELECT, INSERT, UPDATE ON ml.training_records TO right_less");
     assert_repaired(&seen, &owner, &["column id: the role right_less has no right USAGE on its sequence"]);
@@ -194,33 +391,4 @@ fn schema_that_is_missing_is_printed() {
     place.sql(&repair);
     begin(&seen, &run("cifar"));
     assert_eq!(printed(&seen), "BEGIN;\n\nCOMMIT;\n");
-}
-
-/// No rehearsal proves it: a trigger may act outside of the transaction.
-#[test]
-fn trigger_that_returns_no_row_is_named() {
-    let place = Place::postgres();
-    place.sql(
-        "CREATE TABLE training_records (id SERIAL PRIMARY KEY, status TEXT); CREATE TABLE part (LIKE training_records);
-         CREATE FUNCTION route() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN INSERT INTO part VALUES (NEW.*); RETURN NULL; END';
-         CREATE TRIGGER routes BEFORE INSERT ON training_records FOR EACH ROW EXECUTE FUNCTION route()",
-    );
-    let found = findings(&place);
-    assert!(found.len() == 1 && found[0].contains("the trigger routes returns no row"), "{found:?}");
-    assert!(found[0].ends_with("let the function public.route return NEW") && printed(&place).contains("-- By hand: "));
-    place.sql("ALTER TABLE training_records DISABLE TRIGGER routes");
-    assert_eq!(findings(&place), Vec::<String>::new());
-}
-
-#[test]
-fn view_that_takes_no_row_is_named() {
-    let place = Place::postgres();
-    place.sql(
-        "CREATE TABLE jobs (id SERIAL PRIMARY KEY, status VARCHAR(4));
-         CREATE VIEW training_records AS SELECT id, status FROM jobs GROUP BY id, status",
-    );
-    let found = findings(&place);
-    assert!(found.iter().any(|line| line.contains("takes no INSERT")), "{found:?}");
-    assert!(found.iter().any(|line| line.contains("column status") && line.contains("below the view")), "{found:?}");
 }
