@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -65,6 +66,34 @@ fn commands_of_crontab(text: &str) -> String {
     let lines = text.lines().filter(|line| !is_assignment(line));
     let commands = lines.map(|line| line.splitn(6, ' ').collect::<Vec<_>>());
     commands.map(|fields| fields.get(5).copied().unwrap().to_owned() + "\n").collect()
+}
+
+/// Without cron and Slurm: their commands, in the environment that they would make.
+#[test]
+fn commands_of_crontab_and_batch_script_run_as_written() {
+    let site = Site::sqlite();
+    let path = path_with_runwrap_and_python(&site);
+    let bin = site.path().join("bin");
+    for directory in [".local", "project/.venv"] {
+        fs::create_dir_all(site.path().join(directory)).unwrap();
+        symlink(&bin, site.path().join(directory).join("bin")).unwrap();
+    }
+    for directory in ["", "project"] {
+        fs::write(site.path().join(directory).join("train.py"), "import sys; sys.exit('out of luck')").unwrap();
+    }
+    let crontab = blocks(RECIPES).into_iter().find(|block| block.language == "cron").unwrap().text;
+    let mut commands = site.program("sh");
+    let done = output(commands.args(["-c", &commands_of_crontab(&crontab)]));
+    assert!(done.status.success() && done.stdout.is_empty() && done.stderr.is_empty(), "{done:?}");
+    let mut script = site.program("bash");
+    script.args(["-c", &block("sbatch")]).env("PATH", path).env("SLURM_JOB_ID", "4711");
+    assert_eq!(output(&mut script).status.code(), Some(1));
+
+    let records = site.records();
+    let found = records.iter().map(|record| (record["name"].as_str().unwrap(), record["job"].as_str()));
+    assert_eq!(found.collect::<Vec<_>>(), [("train", Some("4711")), ("nightly", None)]);
+    // stderr of the second is a regular file.
+    assert_eq!(records[1]["error_message"], "exited with code 1\nout of luck");
 }
 
 #[test]
