@@ -108,7 +108,7 @@ fn blocks_of<'a>(readme: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 /// A `PATH` with the commands `runwrap` and `python`.
-fn path_with_runwrap_and_python(site: &Site) -> String {
+pub(crate) fn path_with_runwrap_and_python(site: &Site) -> String {
     let bin = site.path().join("bin");
     fs::create_dir(&bin).unwrap();
     symlink(env!("CARGO_BIN_EXE_runwrap"), bin.join("runwrap")).unwrap();

@@ -3,6 +3,7 @@
 
 pub(crate) mod building;
 pub(crate) mod container;
+pub(crate) mod page;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod procfs;
@@ -12,6 +13,7 @@ pub(crate) mod site;
 pub(crate) mod terminal;
 pub(crate) mod tmpfs;
 pub(crate) mod wait;
+pub(crate) mod web;
 
 /// Reports a skipped test on the real stderr: the harness hides the output of a test that passes.
 pub(crate) fn skipped(why: &str) {
