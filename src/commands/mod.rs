@@ -28,6 +28,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::config::{self, Layer, Settings, Verbosity};
+use crate::delivery::IN_ON_FINISH;
 use crate::supervisor::EXIT_RUNWRAP;
 use crate::{keeper, logging, output, sys};
 
@@ -121,7 +122,11 @@ fn load(flags: Layer) -> Result<(Settings, io::Result<()>), CommandError> {
     let typed: Vec<_> = flags.all(&config::options::DATABASE_URL).iter().map(|raw| raw.text.clone()).collect();
     // Before anything else: a run may go on for days, and `ps` shows its command line to everybody.
     let covered = if typed.is_empty() { Ok(()) } else { sys::arguments::redact(&typed) };
-    Ok((config::load(flags, &config::user_account, &sys::fs::read_small)?, covered))
+    let mut settings = config::load(flags, &config::user_account, &sys::fs::read_small)?;
+    if std::env::var_os(IN_ON_FINISH).is_some() {
+        settings.on_finish = None;
+    }
+    Ok((settings, covered))
 }
 
 fn open_log(settings: &Settings, covered: io::Result<()>) {

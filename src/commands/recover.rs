@@ -88,7 +88,9 @@ impl Operator for Recovery<'_> {
                 });
             }
             let applied = if delivered.ended { Applied::Written } else { Applied::Kept };
-            Ok((Decided { applied, before, after: store.show(&run_id.to_string())? }, delivered.finished))
+            // The end is claimed: its command must run whatever follows.
+            let after = store.show(&run_id.to_string()).unwrap_or_else(|_| delivered.finished.clone());
+            Ok((Decided { applied, before, after }, delivered.finished))
         });
         match ended {
             Ok((Decided { applied: Applied::Kept, .. }, _)) => Outcome::Alive,

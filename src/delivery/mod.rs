@@ -25,7 +25,7 @@ pub use destination::Destination;
 pub use history::History;
 pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt, heal, journaled};
-pub use on_finish::{ON_FINISH_LIMIT, run_on_finish};
+pub use on_finish::{IN_ON_FINISH, ON_FINISH_LIMIT, run_on_finish};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff, series_are_due};
 
 /// How long a keeper's attempt may take before it is abandoned.

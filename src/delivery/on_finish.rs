@@ -32,12 +32,16 @@ const VARIABLES: [(&str, &str); 15] = [
     ("RUNWRAP_JOB", "job"),
 ];
 
+/// Set for the command: a run inside it has no command of its own, which might begin a run again.
+pub const IN_ON_FINISH: &str = "RUNWRAP_IN_ON_FINISH";
+
 /// The longest value of a variable, in bytes: the kernel takes 128 KiB.
 const VALUE_BYTES_MAX: usize = 32 * 1024;
 
 /// Runs `command` in `directory` with the record: as JSON on its stdin, and in variables. Waits for its end, at most for `limit`.
 pub fn run_on_finish(command: &str, directory: &Path, record: &RecordView, limit: Duration) {
-    let variables = variables(record);
+    let mut variables = variables(record);
+    variables.push((IN_ON_FINISH, "1".to_owned()));
     let input = Value::Object(record.0.clone()).to_string();
     let record_id = record.0.get("id").map(text).unwrap_or_default();
     log::info!(event = "on_finish", record_id; "");

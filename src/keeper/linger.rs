@@ -19,7 +19,7 @@ use crate::store::attempt::{Attempts, Keep};
 use crate::store::{ShapeCache, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::readable_within;
-use crate::sys::{clock, failpoint, process, spawn};
+use crate::sys::{clock, failpoint, process, spawn, wait};
 
 /// How often it takes the lock again because another keeper has left a journal meanwhile.
 const LOCKS_MAX: u32 = 1000;
@@ -32,18 +32,36 @@ struct LingeringKeeper {
     terminate: process::SignalPipe,
 }
 
+/// A lingering keeper that this process has started.
+pub(super) struct Lingering {
+    pid: i32,
+    /// None on a kernel without pidfds.
+    pidfd: Option<PidFd>,
+}
+
+impl Lingering {
+    /// Whether it has ended; then it is reaped.
+    pub(super) fn has_ended(&self) -> bool {
+        wait::reap_ended(self.pid).unwrap_or(true)
+    }
+
+    /// Waits for its end, at most for `limit`.
+    pub(super) fn wait(&self, limit: Duration) -> io::Result<()> {
+        self.pidfd.as_ref().map_or(Ok(()), |pidfd| readable_within(pidfd, limit).map(drop))
+    }
+}
+
 /// Starts a lingering keeper beside a run's own keeper. `None` if it has ended already, or could not be started: the next run tries
 /// again.
-pub(super) fn start(config: &KeeperConfig) -> Option<PidFd> {
+pub(super) fn start(config: &KeeperConfig) -> Option<Lingering> {
     let start = || {
-        process::autoreap_children()?;
         let (written, nothing) = (config.write()?, File::open("/dev/null")?);
         let words = Role { lingers: true, ..Role::default() }.words();
         let pid = spawn::spawn_keeper(&words, &[nothing.as_fd(), written.as_fd()])?;
         log::info!(event = "linger_started", linger_pid = pid; "");
-        PidFd::open(pid)
+        Ok(Some(Lingering { pid, pidfd: PidFd::open(pid).ok().flatten() }))
     };
-    start().unwrap_or_else(|error| {
+    start().unwrap_or_else(|error: io::Error| {
         log::warn!(event = "linger_not_started", error:%; "");
         None
     })

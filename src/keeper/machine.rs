@@ -114,6 +114,8 @@ pub(super) struct KeeperMachine {
     heals_at: Option<Duration>,
     /// This process began the run, and the table was not examined yet.
     examines: bool,
+    /// How often only the series of an ended run could not be written.
+    series_failures: u32,
     /// The command of `--on-finish` runs. The end is in the database.
     has_command: bool,
     /// The last look has not ended. A database that hangs costs one thread.
@@ -235,7 +237,9 @@ impl KeeperMachine {
         match (self.attempt, self.due) {
             // No attempt runs and none is due: a person must act, and the journal stays.
             (None, None) => vec![KeeperAction::Exit],
-            (None, Some(_)) if self.role.failures > 0 && self.on_disk => vec![KeeperAction::Linger],
+            (None, Some(_)) if (self.role.failures > 0 || self.series_failures > 0) && self.on_disk => {
+                vec![KeeperAction::Linger]
+            }
             (Some(_), _) | (None, Some(_)) => Vec::new(),
         }
     }
@@ -285,8 +289,8 @@ impl KeeperMachine {
         let mut actions = vec![KeeperAction::AwaitBacklog, KeeperAction::Close];
         if lacks_series {
             // The supervisor does not wait for them.
-            self.role.failures = 1;
-            self.plan(now + backoff(self.role.failures, random));
+            self.series_failures = self.series_failures.saturating_add(1);
+            self.plan(now + backoff(self.series_failures, random));
         } else {
             actions.insert(0, KeeperAction::Remove);
         }

@@ -14,7 +14,7 @@ use super::family::Family;
 use super::kept_journal::{KeptJournal, Place, place};
 use super::machine::{Healed, KeeperAction, KeeperEvent, KeeperMachine};
 use super::reporting::Reporting;
-use super::{KeeperError, Role, inherit, introduce, options, read_config};
+use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
 use crate::delivery::{Backlog, Delivered, Delivery};
 use crate::journal::{RunState, discard_temporary_report, read_run_state};
@@ -23,7 +23,6 @@ use crate::store::attempt::Attempts;
 use crate::store::{ShapeCache, Store, StoreError};
 use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
-use crate::sys::pidfd::PidFd;
 use crate::sys::poll::{Waker, readable};
 use crate::sys::{clock, failpoint, process, random, spawn};
 
@@ -60,7 +59,9 @@ struct Keeper {
     /// The runs that earlier processes left, once this run has begun.
     backlog: Option<Backlog>,
     /// The process that delivers them.
-    lingering: Option<PidFd>,
+    lingering: Option<linger::Lingering>,
+    /// The commands for the ends of other runs.
+    healed: Vec<Receiver<()>>,
 }
 
 /// Keeps the run of the inherited descriptors until its end is delivered or given up.
@@ -111,6 +112,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         terminate,
         backlog: None,
         lingering: None,
+        healed: Vec::new(),
         config,
     };
     log::info!(event = "keeper_started", failures = role.failures; "");
@@ -187,6 +189,7 @@ impl Keeper {
     }
 
     fn next_event(&mut self) -> Result<KeeperEvent, KeeperError> {
+        self.lingering.take_if(|lingering| lingering.has_ended());
         self.sync_if_due();
         let fds = [(!self.alone).then(|| self.link.as_fd()), Some(self.waker.as_fd()), Some(self.terminate.as_fd())];
         let wake_at = [self.machine.wake_at(), self.journal.sync_at()].into_iter().flatten().min();
@@ -262,6 +265,7 @@ impl Keeper {
             KeeperAction::Close => self.attempts.close(),
             KeeperAction::Exit => {
                 self.attempts.close();
+                self.await_healed();
                 discard_report(&self.config);
                 log::info!(event = "keeper_ended"; "");
                 return Ok(ControlFlow::Break(()));

@@ -8,6 +8,9 @@ use super::printable::printable;
 /// Between two columns.
 const GAP: usize = 2;
 
+/// The widest column, also without a terminal: each row is as wide as the longest one.
+const WIDTH_MAX: usize = 1000;
+
 /// The narrowest width of a column that may be cut.
 const CUT_WIDTH_MIN: usize = 12;
 
@@ -34,7 +37,7 @@ pub(crate) fn fitted(columns: &[Column], rows: &[Vec<String>], width: Option<usi
     let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let natural = |(at, column): (usize, &Column)| {
         let cells = cells.iter().filter_map(|row| row.get(at)).map(|cell| cell.width());
-        cells.chain([printable(&column.heading).width()]).max().unwrap_or_default()
+        cells.chain([printable(&column.heading).width()]).max().unwrap_or_default().min(WIDTH_MAX)
     };
     let natural: Vec<usize> = columns.iter().enumerate().map(natural).collect();
     let widths =

@@ -9,7 +9,7 @@ impl Store {
     /// An error is logged, and the record is nobody's then: a command must not run twice.
     pub fn claim_end(&mut self, run_id: RunId, is_new: bool) -> Option<RecordView> {
         let id = run_id.to_string();
-        let claimed = self.transaction(Access::Write, None, |transaction, _none| {
+        let claimed = self.transaction(Access::Series, None, |transaction, _none| {
             let condition = if is_new { "TRUE" } else { "notified_at IS NULL" };
             let claim = transaction.sql("claim_end", &[("{condition}", condition)]);
             let table = transaction.shape.record_table.clone();

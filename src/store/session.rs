@@ -31,7 +31,7 @@ pub(super) enum Access {
     Write,
     /// Write, and make the user's table if it is missing: a run begins.
     Begin,
-    /// Write series, within [`SERIES_WAIT_MAX`].
+    /// Write what no record needs, series and claims, within [`SERIES_WAIT_MAX`].
     Series,
     /// Write, and roll back at the end.
     Rehearse,

@@ -38,6 +38,22 @@ pub(super) fn close_on_exec_from(first: RawFd) {
     }
 }
 
+/// The same in a child, async-signal-safe: `open` is the result of [`open_descriptors`].
+pub(super) fn close_on_exec_in_child(first: RawFd, open: &[RawFd]) {
+    if close_range(c_uint::try_from(first).unwrap_or(0), libc::CLOSE_RANGE_CLOEXEC).is_ok() {
+        return;
+    }
+    for fd in open.iter().filter(|fd| **fd >= first) {
+        // SAFETY: sets a flag of a descriptor number and touches no memory.
+        unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+/// The open descriptors, for [`close_on_exec_in_child`].
+pub(super) fn listed_descriptors() -> Vec<RawFd> {
+    list()
+}
+
 fn list() -> Vec<RawFd> {
     let names = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten().map(|entry| entry.file_name());
     let listed: Vec<RawFd> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();

@@ -64,11 +64,6 @@ impl AsFd for SignalPipe {
     }
 }
 
-/// Ignores SIGCHLD, so that the kernel reaps children that this process does not wait for.
-pub fn autoreap_children() -> io::Result<()> {
-    Ok(set_action(libc::SIGCHLD, libc::SIG_IGN)?)
-}
-
 /// Ignores SIGXFSZ: a write beyond `ulimit -f` fails with EFBIG, as on a full disk, instead of ending this process. The
 /// trainer gets the inherited action.
 pub fn survive_file_size_limit() {

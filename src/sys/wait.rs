@@ -93,6 +93,12 @@ pub fn any_child_changed() -> io::Result<bool> {
     Ok(wait_id(libc::P_ALL, 0, all)?.is_some())
 }
 
+/// Whether the child has ended, and reaps it then. False while it runs.
+pub fn reap_ended(pid: i32) -> io::Result<bool> {
+    let ended = has_ended(pid)?;
+    if ended { reap(pid).map(|()| true) } else { Ok(false) }
+}
+
 /// Reaps the ended child `pid`.
 pub fn reap(pid: i32) -> io::Result<()> {
     // Not `nix::sys::wait`: it returns an error for a death by a real-time signal.

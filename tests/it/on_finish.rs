@@ -1,6 +1,7 @@
 //! `--on-finish`: one command for each end, by whichever process delivers it, and never at the cost of the run.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -72,6 +73,70 @@ fn keeper_runs_the_command_after_the_supervisor_was_killed() {
         site.quiet();
         assert_eq!(ended(&site).len(), 1);
     }
+}
+
+/// A daemon of the command held the run's lock, and the dead run counted as alive.
+// Holds: failures/on-finish
+#[test]
+fn daemon_of_the_command_holds_nothing_of_the_run() {
+    let site = Site::sqlite();
+    let command = "ls -l /proc/self/fd > descriptors; setsid sleep 600 > /dev/null 2>&1 < /dev/null & echo $! > daemon";
+    assert!(site.run(&["--on-finish", command], "true").status.success());
+    let descriptors = fs::read_to_string(site.path().join("descriptors")).unwrap();
+    for kept in ["socket:", "memfd:runwrap-config", "journal", "lock"] {
+        assert!(!descriptors.contains(kept), "{descriptors}");
+    }
+    let daemon = fs::read_to_string(site.path().join("daemon")).unwrap();
+    kill(daemon.trim().parse().unwrap(), "KILL");
+}
+
+/// The keeper ended with its own run, and the commands of the other ends were never run.
+// Holds: failures/on-finish
+#[test]
+fn every_claimed_end_gets_its_command() {
+    let site = Site::sqlite();
+    for name in ["g1", "g2", "g3"] {
+        assert!(site.run(&["-n", name], "true").status.success());
+    }
+    site.sql(
+        "UPDATE runwrap_runs SET reason = NULL, exit_code = NULL, host = 'elsewhere', heartbeat_at = '2025-01-01 00:00:00';
+         UPDATE training_records SET status = 'training', train_end_time = NULL, train_duration = NULL",
+    );
+    // Each command waits for a line.
+    let fifo = site.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let options = [
+        "--heartbeat",
+        "200ms",
+        "--finish-timeout",
+        "300ms",
+        "--on-finish",
+        "read -r line < fifo; echo > got-$RUNWRAP_RECORD_ID",
+    ];
+    let mut command = site.shell(&options, "read -r line");
+    let mut running = start(command.stdin(Stdio::piped()));
+    wait_until("the claims", || site.sql("SELECT count(*) FROM runwrap_runs WHERE notified_at IS NOT NULL") == "3\n");
+    running.close_stdin();
+    running.end();
+    wait_until("the command for each end", || {
+        // Without a reader there is nothing to open.
+        let opened = fs::OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&fifo);
+        drop(opened);
+        (1..=4).all(|id| site.path().join(format!("got-{id}")).exists())
+    });
+    site.quiet();
+}
+
+// Holds: failures/on-finish
+#[test]
+fn run_inside_the_command_has_none_itself() {
+    let site = Site::sqlite();
+    let nested = format!("{COMMAND}; {} -n inner -- true", env!("CARGO_BIN_EXE_runwrap"));
+    let mut command = site.shell(&["-n", "outer"], "true");
+    assert!(output(command.env("RUNWRAP_ON_FINISH", &nested)).status.success());
+    site.quiet();
+    assert_eq!(site.records().len(), 2);
+    assert_eq!(ended(&site).len(), 1);
 }
 
 /// A run was over after 1 s, and the command takes longer: its end must not be reported as missing.

@@ -1,15 +1,18 @@
 //! What a keeper does beside its own run: the runs of other hosts, the runs left behind, and the command of `--on-finish`.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::time::Duration;
 
 use super::{BACKLOG_WAIT_MAX, INSPECTED_MAX, Keeper};
 use crate::delivery::{Backlog, Destination, ON_FINISH_LIMIT, heal, run_on_finish};
 use crate::keeper::linger;
 use crate::keeper::machine::Healed;
 use crate::store::{RecordView, Store};
-use crate::sys::poll::readable_within;
 use crate::sys::random;
+
+/// The longest wait for the commands of the ends that one look at overdue runs has made: each takes at most a minute.
+const HEALED_WAIT_MAX: Duration = Duration::from_mins(100);
 
 impl Keeper {
     pub(super) fn heal(&mut self, examines: bool) {
@@ -43,6 +46,9 @@ impl Keeper {
         let (sender, receiver) = mpsc::channel();
         if is_own {
             self.command = Some(receiver);
+        } else {
+            self.healed.retain(|earlier| matches!(earlier.try_recv(), Err(TryRecvError::Empty)));
+            self.healed.push(receiver);
         }
         let work = move || {
             for record in &records {
@@ -61,6 +67,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Waits for the commands that run for the ends of other runs: they are claimed.
+    pub(super) fn await_healed(&mut self) {
+        for command in self.healed.drain(..) {
+            // It has sent its end, or is gone, unless it takes too long.
+            let _ended = command.recv_timeout(HEALED_WAIT_MAX);
+        }
+    }
+
     /// Starts a process for the backlog, if there is one: a delivery by this process might hang.
     pub(super) fn deliver_backlog(&mut self) {
         let backlog = Backlog::new(self.config.state_dir.clone(), Destination::of(&self.config.target), false, 0);
@@ -76,6 +90,6 @@ impl Keeper {
         // Before the begin the supervisor waits for the record, then for the end.
         let patience = if self.machine.begun { self.config.finish_timeout } else { self.config.start_timeout };
         let limit = BACKLOG_WAIT_MAX.min(patience / 2);
-        self.lingering.as_ref().map_or(Ok(()), |lingering| readable_within(lingering, limit).map(drop))
+        self.lingering.as_ref().map_or(Ok(()), |lingering| lingering.wait(limit))
     }
 }
