@@ -61,6 +61,8 @@ pub struct Delivery {
     demands_fitness: bool,
     /// The end is claimed for `--on-finish`.
     claims: bool,
+    /// The series lack the rest of the report.
+    is_cut: bool,
     /// The history of the metrics, delivered after the record.
     history: Option<History>,
 }
@@ -104,6 +106,7 @@ impl Delivery {
             lease_decides: false,
             demands_fitness: false,
             claims: false,
+            is_cut: false,
             history: None,
         }
     }
@@ -129,6 +132,12 @@ impl Delivery {
     #[must_use]
     pub fn claiming(self, claims: bool) -> Self {
         Self { claims, ..self }
+    }
+
+    /// The same; if `is_cut`, its series lack the rest of the report.
+    #[must_use]
+    pub fn lacking(self, is_cut: bool) -> Self {
+        Self { is_cut, ..self }
     }
 
     /// The same with the series.
@@ -174,11 +183,11 @@ impl Delivery {
             self.deliver_steps(store)
         }?;
         let finished = if self.claims && delivered.ended { store.claim_end(self.run.run_id, is_new) } else { None };
-        let mut lacks_series = false;
+        let mut lacks_series = self.is_cut && delivered.ended;
         // After the commit of the record: series that cannot be written are none of its errors.
         if let Some(history) = self.history.as_ref().filter(|_| delivered.ended == self.last) {
             failpoint::reached("series");
-            lacks_series = !store.write_series(self.run.run_id, history.revision, &history.series);
+            lacks_series |= !store.write_series(self.run.run_id, history.revision, &history.series);
         }
         Ok(Delivered { notice: delivered.notice.or_else(|| store.take_notice()), lacks_series, finished, ..delivered })
     }

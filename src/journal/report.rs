@@ -102,6 +102,7 @@ pub(crate) struct ReportReader {
     skipped: u64,
     report: Report,
     size: Size,
+    is_cut: bool,
     recorder: Recorder,
 }
 
@@ -121,6 +122,11 @@ impl ReportReader {
     /// The history so far; `None` while an earlier process has seen more of the file.
     pub(crate) fn series(&self) -> Option<&[Series]> {
         Some(self.recorder.series()).filter(|series| !series.is_empty() && !self.is_behind())
+    }
+
+    /// The limit of the last look was too short for the whole file.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     fn is_behind(&self) -> bool {
@@ -164,16 +170,18 @@ impl ReportReader {
         }
         for _ in 0..PIECES_MAX {
             if !self.read_piece(&file, sight)? {
+                self.is_cut = false;
                 return Ok(());
             }
             if clock::boot_time() >= deadline {
                 break;
             }
         }
+        self.is_cut = true;
         if matches!(sight, Sight::Finished { .. }) {
             let (path, read) = (&self.path, self.offset_bytes);
             log::warn!(event = "report_cut", path:?, read;
-                "the report file is too long: of the rest only the last values are recorded, and no curve");
+                "of the rest of the report file only the last values are recorded for now, and no curve");
             self.read_last_lines(&file)?;
         }
         Ok(())

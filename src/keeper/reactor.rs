@@ -286,7 +286,7 @@ impl Keeper {
         let (report, history) = self.reporting.read(state, seen_us, self.alone);
         let delivery = Delivery::of(state, seen_us, report, self.machine.begun).with(history);
         let delivery = if self.config.require_database { delivery.on_fit_table() } else { delivery };
-        let delivery = delivery.claiming(self.config.on_finish.is_some());
+        let delivery = delivery.claiming(self.config.on_finish.is_some()).lacking(self.reporting.is_cut());
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let heals_next = self.machine.heals_next(clock::boot_time());

@@ -46,12 +46,18 @@ impl Reporting {
         (report, self.history(ended, seen_us))
     }
 
+    /// More of the report is to be read: at the end of the run, for the curves.
+    pub(super) fn is_cut(&self) -> bool {
+        self.reader.as_ref().is_some_and(ReportReader::is_cut)
+    }
+
     fn history(&mut self, ended: bool, seen_us: u64) -> Option<History> {
         let elapsed = Duration::from_micros(seen_us);
         if !ended && !series_are_due(elapsed, self.given_at) {
             return None;
         }
-        let history = History::of(self.reader.as_ref()?.series(), seen_us, ended)?;
+        // The whole file gives the last revision.
+        let history = History::of(self.reader.as_ref()?.series(), seen_us, ended && !self.is_cut())?;
         self.given_at = Some(elapsed);
         Some(history)
     }

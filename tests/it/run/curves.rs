@@ -211,3 +211,29 @@ input()
     assert!(running.end().success());
     assert_eq!(site.record()["train_metrics"]["loss"], 59_999);
 }
+
+/// The values that were not read within the limit of the end had no place in the curve, and nothing showed that.
+// Holds: failures/curve-large
+#[test]
+fn curve_of_a_report_that_is_too_long_for_the_end_is_completed_later() {
+    let site = Site::sqlite();
+    let script = site.path().join("burst.py");
+    // A debug build reads some 30,000 lines a second.
+    let text = "import os
+lines = ''.join('{\"metrics\": {\"loss\": %d, \"text\": \"%s\"}}\\n' % (number, 'x' * 90) for number in range(1000))
+with open(os.environ['RUNWRAP_REPORT'], 'a') as file:
+    for _ in range(250):
+        file.write(lines)
+    file.write('{\"metrics\": {\"loss\": -1}}\\n')
+";
+    fs::write(&script, text).unwrap();
+    let ended = site.run(&["--heartbeat", "1h", "--lease", "2h"], &format!("exec python3 {}", script.display()));
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
+    assert_eq!(site.record()["train_metrics"]["loss"], -1);
+    assert!(site.log().contains("event=report_cut"), "the report was too short for this test");
+    wait_until("the whole curve", || {
+        site.sql("SELECT (SELECT total FROM runwrap_series), min(low) FROM runwrap_points") == "250001|-1\n"
+    });
+    site.quiet();
+    assert!(site.run_directories().is_empty());
+}
