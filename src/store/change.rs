@@ -105,10 +105,8 @@ impl Store {
             Ok(made.applied)
         });
         if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
-            let name = self.session.name();
-            let message = format!(
-                "{name}: record {id} stays as it is: its table drops runwrap's update (trigger, rule or policy)"
-            );
+            let cause = "a trigger, a rule or a policy of the table drops runwrap's update";
+            let message = format!("{}: record {id} stays as it is: {cause}", self.session.name());
             log::warn!(event = "update_dropped"; "{message}");
             self.notice = Some(message);
         }
