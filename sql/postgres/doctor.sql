@@ -14,5 +14,5 @@ SELECT
     )
 
 -- name: settle
--- A commit checks what was deferred, and a rehearsal has none.
+-- A commit checks the deferred constraints, and a rehearsal has no commit.
 SET CONSTRAINTS ALL IMMEDIATE

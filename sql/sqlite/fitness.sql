@@ -57,28 +57,16 @@ FROM pragma_table_xinfo($3)
 WHERE hidden <> 1
 UNION ALL
 SELECT
-    'source',
+    iif(type = 'table', 'source', 'source_of_trigger'),
     sql,
-    NULL,
+    iif(type = 'table', NULL, name),
     NULL,
     NULL,
     NULL,
     NULL,
     NULL
 FROM sqlite_schema
-WHERE type = 'table' AND name = $3 COLLATE NOCASE
-UNION ALL
-SELECT
-    'source_of_trigger',
-    sql,
-    name,
-    NULL,
-    NULL,
-    NULL,
-    NULL,
-    NULL
-FROM sqlite_schema
-WHERE type = 'trigger' AND tbl_name = $3 COLLATE NOCASE
+WHERE type IN ('table', 'trigger') AND tbl_name = $3 COLLATE NOCASE
 UNION ALL
 -- The foreign keys of the status alone.
 SELECT

@@ -1,4 +1,4 @@
-//! One record for a person: a headline, then what is known, in groups. Pure. Programs read JSON instead.
+//! One record for a person: a headline, then its values in groups. Pure. Programs read JSON instead.
 
 use anstyle::Style;
 use chrono::{DateTime, Utc};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::Duration;
 
 use super::error::CommandError;
@@ -63,10 +63,14 @@ pub(super) fn watch(
             let _nobody_waits = wake.wake().is_err();
         })?;
         let answer = loop {
-            if let Ok(answer) = receiver.try_recv() {
-                break answer;
+            match receiver.try_recv() {
+                Ok(answer) => break answer,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Err(io::Error::other("the drawing failed").into()),
             }
-            if readable([Some(ending.as_fd()), Some(waker.as_fd())], None)?[0] {
+            // A thread that panicked does not wake this one.
+            let deadline = boot_time() + INTERVAL;
+            if readable([Some(ending.as_fd()), Some(waker.as_fd())], Some(deadline))?[0] {
                 return Ok(());
             }
         };

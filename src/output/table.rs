@@ -105,7 +105,7 @@ fn widths(columns: &[Column], natural: &[usize], width: usize) -> Vec<Option<usi
     }
 }
 
-/// `text` in at most `width` columns; `…` for what is cut off.
+/// `text` in at most `width` columns; `…` marks a cut.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();

@@ -6,7 +6,7 @@ use crate::record::RunId;
 
 impl Store {
     /// The record of a run that has ended, if no process has had it for this end. `is_new`: this process has just written the end.
-    /// An error is logged, and the record is nobody's then: a command must not run twice.
+    /// An error is logged, and no process gets the record: a command must not run twice.
     pub fn claim_end(&mut self, run_id: RunId, is_new: bool) -> Option<RecordView> {
         let id = run_id.to_string();
         let claimed = self.transaction(Access::Series, None, |transaction, _none| {

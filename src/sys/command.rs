@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, pipe2};
 
 use super::clock::boot_time;
-use super::descriptors::{close_on_exec_in_child, listed_descriptors};
+use super::descriptors::{close_on_exec_in_child, unmarked_descriptors};
 use super::memory_file::memory_file;
 use super::pidfd::PidFd;
 use super::poll::readable;
@@ -61,7 +61,7 @@ pub fn run_shell(
     if directory.is_dir() {
         command.current_dir(directory);
     }
-    let open = listed_descriptors();
+    let open = unmarked_descriptors();
     let prepare = move || {
         // A keeper's link, journal and lock outlive an exec, and mean that the keeper lives.
         close_on_exec_in_child(3, &open);

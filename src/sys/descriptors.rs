@@ -27,18 +27,18 @@ pub(super) fn close_from(first: RawFd, open: &[RawFd]) {
     }
 }
 
-/// Marks every descriptor from `first` on close-on-exec.
-pub(super) fn close_on_exec_from(first: RawFd) {
-    if close_range(c_uint::try_from(first).unwrap_or(0), libc::CLOSE_RANGE_CLOEXEC).is_ok() {
-        return;
-    }
-    for fd in list().iter().filter(|fd| **fd >= first) {
-        // SAFETY: sets a flag of a descriptor number and touches no memory.
-        unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
+/// The open descriptors, for [`close_on_exec_in_child`]. Empty if the kernel marks a range at once.
+pub(super) fn unmarked_descriptors() -> Vec<RawFd> {
+    // No descriptor has the highest number.
+    if close_range(c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC).is_ok() { Vec::new() } else { list() }
 }
 
-/// The same in a child, async-signal-safe: `open` is the result of [`open_descriptors`].
+/// Marks every descriptor from `first` on close-on-exec.
+pub(super) fn close_on_exec_from(first: RawFd) {
+    close_on_exec_in_child(first, &unmarked_descriptors());
+}
+
+/// The same. `open` is the result of [`unmarked_descriptors`]. Async-signal-safe.
 pub(super) fn close_on_exec_in_child(first: RawFd, open: &[RawFd]) {
     if close_range(c_uint::try_from(first).unwrap_or(0), libc::CLOSE_RANGE_CLOEXEC).is_ok() {
         return;
@@ -47,11 +47,6 @@ pub(super) fn close_on_exec_in_child(first: RawFd, open: &[RawFd]) {
         // SAFETY: sets a flag of a descriptor number and touches no memory.
         unsafe { libc::fcntl(*fd, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
-}
-
-/// The open descriptors, for [`close_on_exec_in_child`].
-pub(super) fn listed_descriptors() -> Vec<RawFd> {
-    list()
 }
 
 fn list() -> Vec<RawFd> {

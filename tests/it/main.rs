@@ -33,6 +33,5 @@ mod signals;
 mod state_directory;
 mod store;
 mod support;
-mod unfit;
 mod verbs;
 mod version;

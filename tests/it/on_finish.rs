@@ -127,6 +127,22 @@ fn every_claimed_end_gets_its_command() {
     site.quiet();
 }
 
+/// The keeper dies after the claim: the next keeper delivers the end again, and does not run the command again.
+// Holds: failures/on-finish
+#[test]
+fn command_does_not_run_again_after_the_death_of_its_keeper() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+        let ran = site.run(&["--on-finish", &format!("{COMMAND}; kill -9 $PPID")], "exit 3");
+        assert_eq!(ran.status.code(), Some(3));
+        assert!(ran.stderr.is_empty(), "{ran:?}");
+        site.quiet();
+        assert!(output(&mut site.runwrap(&["recover", "--on-finish", COMMAND])).status.success());
+        assert_eq!((ended(&site).len(), site.record()["exit_code"].as_i64()), (1, Some(3)));
+        assert!(site.run_directories().is_empty());
+    }
+}
+
 // Holds: failures/on-finish
 #[test]
 fn run_inside_the_command_has_none_itself() {

@@ -152,7 +152,7 @@ pub(super) const VERBS: &[Manual] = &[
             FAILED,
         ],
         examples: &[(
-            "runwrap finalize 30 --status completed --ended-at 2025-11-27T01:20:52Z --reason \"its log says so\"",
+            "runwrap finalize 30 --status completed --ended-at 2025-11-27T01:20:52Z --reason \"read from its log\"",
             "",
         )],
         see_also: &["show", "check", "recover"],

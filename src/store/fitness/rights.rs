@@ -1,4 +1,4 @@
-//! The rights of the role: on the schema, on the tables and their columns and sequences, by policies, and to make what is missing.
+//! The rights of the role: on the schema, on the tables and their columns and sequences, by policies, and to make missing tables.
 
 use super::super::table::quote;
 use super::facts::Relation;
@@ -9,7 +9,7 @@ const OWN_TABLES: [(&str, Concern); 3] =
     [("runwrap_runs", Concern::EveryRun), ("runwrap_versions", Concern::EveryRun), ("runwrap_series", Concern::Curves)];
 
 impl Finder<'_> {
-    /// The schema, and what is missing in it.
+    /// The schema, and the missing tables in it.
     pub(super) fn place(&self) -> Vec<Unfit> {
         let facts = self.facts;
         let made = |detail: String| {

@@ -43,7 +43,7 @@ fn database_without_tables_gets_none() {
         site.sql("CREATE TABLE other (id INTEGER PRIMARY KEY)");
         let (status, lines) = doctor(&site, &[]);
         assert_eq!((status, failures(&lines)), (0, Vec::new()));
-        assert!(detail(&lines, "schema").contains("the next run makes what is missing"), "{lines:#?}");
+        assert!(detail(&lines, "schema").contains("the next run makes the missing tables"), "{lines:#?}");
         let (status, lines) = doctor(&site, &["--no-migrate"]);
         assert_eq!(status, 1);
         assert_fails(&lines, &["schema: migration 0 of 9", "--no-migrate", "runwrap migrate --print"]);

@@ -137,10 +137,10 @@ fn schema(tables: &TableFacts, reached: &Reached, migrates: bool) -> Line {
     let repair = "run `runwrap migrate`, or let an administrator run the output of `runwrap migrate --print`";
     match (is_ready && migrated >= newest, migrates) {
         (true, _) => Line::ok(CHECK, format!("{detail}, table {table}")),
-        (false, true) if is_rehearsed => Line::ok(CHECK, format!("{detail}: the next run makes what is missing")),
+        (false, true) if is_rehearsed => Line::ok(CHECK, format!("{detail}: the next run makes the missing tables")),
         (false, _) if is_ready => Line::warning(CHECK, format!("{detail}: runs keep no curves"), repair),
         // The rehearsal has the cause.
-        (false, true) => Line::warning(CHECK, format!("{detail}: no run has made what is missing"), repair),
+        (false, true) => Line::warning(CHECK, format!("{detail}: no run has made the missing tables"), repair),
         (false, false) => Line::failure(CHECK, format!("{detail}, and --no-migrate forbids to make it"), repair),
     }
 }

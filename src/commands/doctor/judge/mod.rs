@@ -1,4 +1,4 @@
-//! Judges the facts: what is well, what deserves attention, and what would lose a promise, each with the next step. Pure.
+//! Judges the facts: a line for each check, with its state (ok, warning, failure) and the next step. Pure.
 
 mod database;
 mod state;
