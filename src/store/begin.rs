@@ -373,10 +373,6 @@ impl Beginning<'_, '_> {
         if self.transaction.session.dialect().is_exclusive {
             values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));
         }
-        if self.transaction.insert_run(&values)? == 0 {
-            let message = format!("run {run_id} is begun by another process");
-            return Err(Failure { class: Class::Raced, error: StoreError::Transient { message } });
-        }
-        Ok(())
+        self.transaction.insert_run(&values)
     }
 }

@@ -105,6 +105,15 @@ pub(super) trait Session: Send {
 
     /// Runs one statement and returns the number of rows that it changed.
     fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure>;
+
+    /// Runs one statement, at the latest with the end of the transaction: there it costs no round trip of its own, and the end has its
+    /// failure.
+    fn defer(&mut self, statement: &str, texts: Texts<'_>) -> Result<(), Failure> {
+        self.execute(statement, texts).map(drop)
+    }
+
+    /// Drops the statements that are deferred: the transaction is about to be rolled back.
+    fn forget_deferred(&mut self) {}
 }
 
 /// A column of the user's table, from the database's catalog.

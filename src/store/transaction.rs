@@ -252,16 +252,15 @@ impl Store {
                 ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             }
         };
-        match result {
-            Ok(value) => self.session.script(commit).map(|()| value),
-            Err(failure) => {
-                // The first error is the cause. A connection that cannot roll back is rolled back by its end.
-                if let Err(Failure { error, .. }) = self.session.script(roll_back) {
-                    log::debug!(event = "rollback_failed", error:%; "");
-                }
-                Err(failure)
+        let ended = result.and_then(|value| self.session.script(commit).map(|()| value));
+        if ended.is_err() {
+            self.session.forget_deferred();
+            // The first error is the cause. A connection that cannot roll back is rolled back by its end.
+            if let Err(Failure { error, .. }) = self.session.script(roll_back) {
+                log::debug!(event = "rollback_failed", error:%; "");
             }
         }
+        ended
     }
 }
 

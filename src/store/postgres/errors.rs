@@ -22,6 +22,7 @@ pub(super) fn class(error: &postgres::Error) -> Class {
     let Some(answer) = error.as_db_error() else { return Class::Other };
     let is_id = || answer.detail().is_some_and(|detail| detail.contains("(id)="));
     match answer.code().code() {
+        "23505" if answer.table() == Some("runwrap_runs") => Class::Raced,
         "23505" if is_id() => Class::IdTaken,
         "22P05" | "22021" => Class::BadText,
         "55P03" => Class::Locked,

@@ -139,6 +139,8 @@ pub(super) struct PostgresSession {
     client: Client,
     server: Server,
     timeout_ms: u128,
+    /// Statements for the next script, each with a semicolon behind it.
+    deferred: String,
     /// The protocol and the cipher of TLS.
     encryption: Option<String>,
 }
@@ -153,14 +155,20 @@ impl PostgresSession {
     ) -> Result<Self, StoreError> {
         let (client, server, encryption) = connect::connect(target, attempt, answer_bytes_max)?;
         let timeout_ms = statement_timeout.as_millis().clamp(2, i32::MAX as u128);
-        Ok(Self { client, server, timeout_ms, encryption })
+        Ok(Self { client, server, timeout_ms, deferred: String::new(), encryption })
     }
 
     fn failure(&self, error: &postgres::Error) -> Failure {
         Failure { class: errors::class(error), error: self.server.sort(error) }
     }
 
+    /// Runs the deferred statements now: another one may depend on them.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        if self.deferred.is_empty() { Ok(()) } else { self.script("") }
+    }
+
     fn query(&mut self, statement: &str, texts: Texts<'_>) -> Result<Vec<Row>, Failure> {
+        self.catch_up()?;
         let texts: Vec<Text<'_>> = texts.iter().copied().map(Text).collect();
         let bound: Vec<(&(dyn ToSql + Sync), Type)> =
             texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
@@ -219,7 +227,8 @@ impl Session for PostgresSession {
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
-        self.client.script(statements).map(drop).map_err(|error| self.failure(&error))
+        let statements = std::mem::take(&mut self.deferred) + statements;
+        self.client.script(&statements).map(drop).map_err(|error| self.failure(&error))
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
@@ -238,10 +247,21 @@ impl Session for PostgresSession {
     }
 
     fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure> {
+        self.catch_up()?;
         let texts: Vec<Text<'_>> = texts.iter().copied().map(Text).collect();
         let bound: Vec<(&(dyn ToSql + Sync), Type)> =
             texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
         self.client.execute(statement, &bound).map_err(|error| self.failure(&error))
+    }
+
+    fn defer(&mut self, statement: &str, texts: Texts<'_>) -> Result<(), Failure> {
+        self.deferred += &inlined(statement, texts);
+        self.deferred += ";\n";
+        Ok(())
+    }
+
+    fn forget_deferred(&mut self) {
+        self.deferred.clear();
     }
 }
 
