@@ -239,7 +239,7 @@ impl Beginning<'_, '_> {
         let version = self.run.version.as_deref().filter(|_| self.has_version() && !reduction.omits("version"))?;
         let version = columns.version(&reduction.encoded(&without_nul(version), ""))?;
         if version != *self.run.version.as_deref()? {
-            log::info!(event = "version_does_not_fit", run_id:% = self.run.run_id, version; "");
+            log::info!(event = "version_does_not_fit", run_id:% = self.run.run_id, version; "the version is recorded as {version}, which fits its column");
         }
         Some(version)
     }

@@ -160,7 +160,7 @@ impl Store {
             let made = match self.make_tables() {
                 // A record does without the missing tables, and a person must make them.
                 Err(Failure { error: error @ StoreError::Permanent { .. }, .. }) if is_ready => {
-                    log::info!(event = "not_migrated", error:%; "");
+                    log::info!(event = "not_migrated", error:%; "the newest tables are missing: {error}");
                     0
                 }
                 made => made?,

@@ -96,7 +96,7 @@ fn log_tells_the_whole_story_of_a_record() {
         "event=attempt ",
         "event=attempt_done ",
         "event=signal name=SIGTERM ",
-        "change=\"exit 7\"",
+        "change=\"exit 7\" ",
         "what=finalize",
         "ended=true",
     ] {
