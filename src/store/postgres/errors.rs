@@ -142,8 +142,14 @@ impl Server {
 
 /// A pooler's refusal of a setting, which time does not change, under SQLSTATE 08P01.
 fn pooler_hint(answer: &DbError) -> Option<&'static str> {
-    let is_option = answer.message().contains("unsupported startup parameter");
-    is_option.then_some("leave options out of the URL, or name it in ignore_startup_parameters of the pooler")
+    const HINTS: [(&str, &str); 2] = [
+        (
+            "unsupported startup parameter",
+            "leave options out of the URL, or name it in ignore_startup_parameters of the pooler",
+        ),
+        ("statement pooling", "set pool_mode=transaction in the pooler for this database or user"),
+    ];
+    HINTS.into_iter().find_map(|(words, hint)| answer.message().contains(words).then_some(hint))
 }
 
 fn hint_for_tls(error: &postgres::Error) -> Option<&'static str> {
