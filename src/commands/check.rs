@@ -120,7 +120,8 @@ impl Check<'_> {
         if fixed {
             let [before, after] = [decided.before, decided.after]
                 .map(|entry| ["train_end_time", "train_duration"].map(|name| shown(&column(entry.as_ref(), name))));
-            log::info!(event = "fixed", record_id = id, before = before.join(" "), after = after.join(" "); "record {id} is repaired");
+            log::info!(event = "fixed", record_id = id, before = before.join(" "), after = after.join(" ");
+                "record {id} is repaired");
         }
         Ok(fixed)
     }

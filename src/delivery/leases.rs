@@ -75,7 +75,8 @@ pub fn heal(
     }
     let mut lost = Vec::new();
     let journaled = journaled(state_dir, destination, &overdue).unwrap_or_else(|error| {
-        log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%; "the state directory cannot be read: {error}");
+        log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%;
+            "the state directory cannot be read: {error}");
         HashSet::new()
     });
     overdue.retain(|run_id| !journaled.contains(run_id));
@@ -91,7 +92,8 @@ pub fn heal(
             Ok(Applied::Kept | Applied::Missing | Applied::Renewed) => {}
             Err(error @ StoreError::Transient { .. }) => return Err(error),
             Err(error) => {
-                log::warn!(event = "refused", what = format!("run {run_id}"), error:%; "run {run_id} cannot be presumed lost: {error}")
+                log::warn!(event = "refused", what = format!("run {run_id}"), error:%;
+                    "run {run_id} cannot be presumed lost: {error}");
             }
         }
     }

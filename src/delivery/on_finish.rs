@@ -52,10 +52,12 @@ pub fn run_on_finish(command: &str, directory: &Path, record: &RecordView, limit
             let (took_ms, output) = (boot_time().saturating_sub(begun).as_millis(), end.output);
             let level =
                 if end.status.is_some_and(|status| status.success()) { log::Level::Info } else { log::Level::Warn };
-            log::log!(level, event = "on_finish_ended", record_id, status, took_ms, output; "the command of --on-finish ended for record {record_id}: {status}");
+            log::log!(level, event = "on_finish_ended", record_id, status, took_ms, output;
+                "the command of --on-finish ended for record {record_id}: {status}");
         }
         Err(error) => {
-            log::warn!(event = "on_finish_failed", record_id, error:%; "the command of --on-finish could not run for record {record_id}: {error}")
+            log::warn!(event = "on_finish_failed", record_id, error:%;
+                "the command of --on-finish could not run for record {record_id}: {error}");
         }
     }
 }

@@ -36,9 +36,9 @@ impl StderrTail {
         let claim = home.and_then(|home| {
             let claimed = StderrClaim::take(home, &metadata, outer_run);
             claimed
-                .inspect_err(
-                    |error| log::info!(event = "stderr_not_claimed", error:%; "the end of stderr is not kept: {error}"),
-                )
+                .inspect_err(|error| {
+                    log::info!(event = "stderr_not_claimed", error:%; "the end of stderr is not kept: {error}");
+                })
                 .ok()
         });
         Some(Self { from_bytes: metadata.len(), limit_bytes, claim })

@@ -131,7 +131,9 @@ impl Store {
             let result = self.with(reduction, &mut work);
             match &result {
                 Ok(_) => {
-                    log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe(); "the database refuses a part of the record, which is left out ({}): {}", reduction.describe(), first.error)
+                    log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe();
+                        "the database refuses a part of the record, which is left out ({}): {}",
+                        reduction.describe(), first.error);
                 }
                 // The values are taken now, and the run is refused for another reason.
                 Err(Failure { error: StoreError::Running { .. } | StoreError::BadInput { .. }, .. }) => {}

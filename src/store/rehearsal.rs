@@ -34,7 +34,8 @@ impl Store {
         // The tables that it made are gone.
         self.options.shape.set(None);
         if has_begun && let Err(failure) = self.session.script("ROLLBACK") {
-            log::info!(event = "rollback_failed", error:% = failure.error; "the rehearsal cannot be rolled back: {}", failure.error);
+            log::info!(event = "rollback_failed", error:% = failure.error;
+                "the rehearsal cannot be rolled back: {}", failure.error);
         }
         recorded
     }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::StoreError;
+use super::statement::Statements;
 use super::table::TableName;
 
 /// The end of a transaction.
@@ -132,8 +133,8 @@ pub(super) struct Column {
 
 /// The constant differences between the databases.
 pub(super) struct Dialect {
-    /// The files of `sql/DIALECT`.
-    pub(super) statements: &'static [&'static str],
+    /// Those of `sql/DIALECT`.
+    pub(super) statements: &'static Statements,
     pub(super) migrations: &'static [Migration],
     /// Begins a script that a person runs.
     pub(super) begin_script: &'static str,

@@ -76,7 +76,7 @@ impl Guard {
         match self.writer.medium() {
             Medium::Memory => warn_memory_journal(&error),
             Medium::Disk => {
-                log::info!(event = "journal_moved", error:%; "the journal goes on in another file: {error}")
+                log::info!(event = "journal_moved", error:%; "the journal goes on in another file: {error}");
             }
         }
         replaced
@@ -196,7 +196,8 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.finished {
-            log::error!(event = "guard_fired", run_id:% = self.writer.state().begin.run.run_id; "runwrap ends unexpectedly, and records a failure");
+            log::error!(event = "guard_fired", run_id:% = self.writer.state().begin.run.run_id;
+                "runwrap ends unexpectedly, and records a failure");
             if let Err(error) = self.fail() {
                 let directory = self.place.as_ref().map(|(_, run)| run.path());
                 log::error!(event = "guard_failed", directory:?; "cannot finalize the run: {error}");

@@ -36,8 +36,11 @@ impl SignalInbox {
     /// Without a witness, signals from processes are relayed and signals from the terminal are not.
     pub(super) fn start_witness(&mut self) {
         let witness = Witness::start(&self.signals);
-        self.witness =
-            witness.inspect_err(|error| log::info!(event = "no_witness", error:%; "there is no witness: {error}")).ok();
+        self.witness = witness
+            .inspect_err(|error| {
+                log::info!(event = "no_witness", error:%; "there is no witness: {error}");
+            })
+            .ok();
     }
 
     /// Kills the witness once the trainer has ended: nothing is relayed any more.

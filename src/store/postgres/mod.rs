@@ -20,21 +20,23 @@ use super::session::{
     Access, BINARY_BYTES_MAX, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX, Session,
     TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
-use super::statement::{fill, section};
+use super::statement::{Statements, fill, section};
 use super::table::{TableName, literal, quote};
 use crate::config::PostgresTarget;
 
-pub(super) const DIALECT: Dialect = Dialect {
-    statements: &[
-        include_str!("../../../sql/postgres/transaction.sql"),
-        include_str!("../../../sql/postgres/change.sql"),
-        include_str!("../../../sql/postgres/read.sql"),
-        include_str!("../../../sql/postgres/migrate.sql"),
-        include_str!("../../../sql/postgres/series.sql"),
-        include_str!("../../../sql/postgres/fitness.sql"),
-        include_str!("../../../sql/postgres/doctor.sql"),
-        include_str!("../../../sql/postgres/repair.sql"),
-    ],
+static STATEMENTS: Statements = Statements::of(&[
+    include_str!("../../../sql/postgres/transaction.sql"),
+    include_str!("../../../sql/postgres/change.sql"),
+    include_str!("../../../sql/postgres/read.sql"),
+    include_str!("../../../sql/postgres/migrate.sql"),
+    include_str!("../../../sql/postgres/series.sql"),
+    include_str!("../../../sql/postgres/fitness.sql"),
+    include_str!("../../../sql/postgres/doctor.sql"),
+    include_str!("../../../sql/postgres/repair.sql"),
+]);
+
+pub(super) static DIALECT: Dialect = Dialect {
+    statements: &STATEMENTS,
     migrations: &[
         migration(1, true, include_str!("../../../sql/postgres/0001_runs.sql")),
         migration(2, false, include_str!("../../../sql/postgres/0002_decided.sql")),
