@@ -91,7 +91,7 @@ impl Server {
             ("28000", _) if mentions("role ") => {
                 format!("create the role {}, or correct the user in the URL", self.user)
             }
-            (_, "28") if mentions("no encryption") => {
+            (_, "28") if mentions("no encryption") || mentions("SSL off") => {
                 "set sslmode=require, or let pg_hba.conf on the server admit this user, host and database without TLS"
                     .into()
             }
