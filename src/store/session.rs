@@ -1,13 +1,13 @@
 //! The narrow view of a database that the store needs, and what the two dialects differ in. Owns the trait; a session knows how to
 //! connect, run a statement and classify an error, and no rule.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::StoreError;
-use super::statement::Statements;
 use super::table::TableName;
 
 /// The end of a transaction.
@@ -133,8 +133,8 @@ pub(super) struct Column {
 
 /// The constant differences between the databases.
 pub(super) struct Dialect {
-    /// Those of `sql/DIALECT`.
-    pub(super) statements: &'static Statements,
+    /// The statements of `sql/DIALECT` and of `sql/shared`, by their names.
+    pub(super) sections: fn() -> &'static HashMap<&'static str, &'static str>,
     pub(super) migrations: &'static [Migration],
     /// Begins a script that a person runs.
     pub(super) begin_script: &'static str,

@@ -30,6 +30,10 @@ impl Statements {
         Self { files, sections: OnceLock::new() }
     }
 
+    pub(super) fn sections(&self) -> &HashMap<&'static str, &'static str> {
+        self.sections.get_or_init(|| self.read())
+    }
+
     fn read(&self) -> HashMap<&'static str, &'static str> {
         let files = self.files.iter().chain(&SHARED);
         let sections = files.flat_map(|file| file.split(NAME).skip(1));
@@ -39,8 +43,7 @@ impl Statements {
 
 /// The section `name` of a dialect, or of the shared files; empty if there is none.
 pub(super) fn section(dialect: &Dialect, name: &str) -> &'static str {
-    let sections = dialect.statements.sections.get_or_init(|| dialect.statements.read());
-    sections.get(name).copied().unwrap_or_default()
+    (dialect.sections)().get(name).copied().unwrap_or_default()
 }
 
 /// `text` with each token, `{name}`, replaced once: a token within a name that is put in stays.

@@ -35,8 +35,8 @@ static STATEMENTS: Statements = Statements::of(&[
     include_str!("../../../sql/postgres/repair.sql"),
 ]);
 
-pub(super) static DIALECT: Dialect = Dialect {
-    statements: &STATEMENTS,
+pub(super) const DIALECT: Dialect = Dialect {
+    sections: || STATEMENTS.sections(),
     migrations: &[
         migration(1, true, include_str!("../../../sql/postgres/0001_runs.sql")),
         migration(2, false, include_str!("../../../sql/postgres/0002_decided.sql")),

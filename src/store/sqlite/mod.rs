@@ -32,8 +32,8 @@ static STATEMENTS: Statements = Statements::of(&[
     include_str!("../../../sql/sqlite/doctor.sql"),
 ]);
 
-pub(super) static DIALECT: Dialect = Dialect {
-    statements: &STATEMENTS,
+pub(super) const DIALECT: Dialect = Dialect {
+    sections: || STATEMENTS.sections(),
     migrations: &[
         migration(1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
         migration(2, false, include_str!("../../../sql/sqlite/0002_decided.sql")),
