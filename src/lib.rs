@@ -33,3 +33,4 @@ pub mod record;
 pub mod store;
 pub mod supervisor;
 pub mod sys;
+mod web;

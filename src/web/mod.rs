@@ -1,0 +1,3 @@
+//! The pages of `runwrap serve`.
+
+pub(crate) mod pages;
