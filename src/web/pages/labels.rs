@@ -36,6 +36,13 @@ impl Language {
         best.1
     }
 
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::English => Self::Chinese,
+            Self::Chinese => Self::English,
+        }
+    }
+
     pub(super) const fn labels(self) -> &'static Labels {
         match self {
             Self::English => &ENGLISH,
@@ -66,6 +73,7 @@ labels! {
     runs: "Runs", "训练任务";
     health: "Health", "健康状况";
     other_language: "中文", "English";
+    utc: "All times are UTC.", "所有时间均为 UTC。";
     still: "Without JavaScript this page does not update itself.", "未启用 JavaScript，页面不会自动更新。";
     reload: "Reload", "刷新";
     lost_contact: "runwrap serve does not answer; the page shows an earlier state.", "runwrap serve 无响应，页面显示的是较早的状态。";
