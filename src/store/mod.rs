@@ -16,6 +16,7 @@ mod read;
 mod record_row;
 mod reduction;
 mod rehearsal;
+mod related;
 mod run_row;
 mod series;
 mod server;
