@@ -6,7 +6,7 @@ use super::scale::{Kind, LENGTH, Scale};
 use crate::record::{Buckets, Series};
 
 /// The points of a sparkline at most.
-const SPARK_POINTS: usize = 48;
+const SPARK_POINTS: usize = 32;
 /// The size of a sparkline.
 pub(super) const SPARK: (u32, u32) = (96, 24);
 
@@ -101,9 +101,8 @@ impl Axes {
     }
 }
 
-/// The last values of a series in few points, as the path of a drawing of [`SPARK`]; empty without a value.
-pub(super) fn sparkline(series: &Series) -> String {
-    let values = &series.buckets.value;
+/// Equally spaced values in few points, as the path of a drawing of [`SPARK`]; empty without a value.
+pub(super) fn sparkline(values: &[Option<f64>]) -> String {
     let width = values.len().div_ceil(SPARK_POINTS).max(1);
     let thinned: Vec<Option<f64>> =
         values.chunks(width).map(|chunk| chunk.iter().copied().flatten().next_back()).collect();
@@ -151,23 +150,33 @@ fn parts(view: View, buckets: &Buckets) -> Vec<Vec<Point>> {
     parts
 }
 
-/// Appends a line to a path: the first point, then the distance to each next one. A single point becomes a dot.
+/// Appends a line to a path: the first point, then the distance to each corner. A single point becomes a dot.
 fn push_line(path: &mut String, points: &[(u32, u32)]) {
     let Some((first, rest)) = points.split_first() else { return };
-    let distance = |to: u32, from: u32| i64::from(to) - i64::from(from);
-    let mut at = *first;
-    let mut text = format!("M{} {}", at.0, at.1);
-    if rest.iter().all(|point| *point == at) {
+    let distance =
+        |to: &(u32, u32), from: &(u32, u32)| (i64::from(to.0) - i64::from(from.0), i64::from(to.1) - i64::from(from.1));
+    let mut text = format!("M{} {}", first.0, first.1);
+    let mut at = first;
+    let mut command = 'l';
+    for (number, point) in rest.iter().enumerate() {
+        let (x, y) = distance(point, at);
+        // A point between two others on a straight line is left out.
+        let is_between = rest.get(number + 1).is_some_and(|next| {
+            let (further_x, further_y) = distance(next, point);
+            x * further_y == y * further_x && x * further_x >= 0 && y * further_y >= 0
+        });
+        if !is_between && (x, y) != (0, 0) {
+            text += &format!("{command}{x}{}{y}", if y < 0 { "" } else { " " });
+            command = ' ';
+        }
+        if !is_between {
+            at = point;
+        }
+    }
+    if command == 'l' {
         text.push_str("h0");
     }
-    for point in rest.iter().filter(|point| *point != first || rest.len() > 1) {
-        let (x, y) = (distance(point.0, at.0), distance(point.1, at.1));
-        if (x, y) != (0, 0) {
-            text += &format!("l{x}{}{y}", if y < 0 { "" } else { " " });
-        }
-        at = *point;
-    }
-    path.push_str(&text);
+    path.push_str(&text.replace(" -", "-"));
 }
 
 #[cfg(test)]
@@ -216,7 +225,12 @@ mod tests {
             let last = places.last().copied();
             match (command, numbers[..].iter().as_slice()) {
                 ("M", [x, y]) => places.push((*x, *y)),
-                ("l", [x, y]) => places.push((last.unwrap().0 + x, last.unwrap().1 + y)),
+                ("l", steps) if steps.len() % 2 == 0 => {
+                    for step in steps.chunks(2) {
+                        let last = places.last().unwrap();
+                        places.push((last.0 + step[0], last.1 + step[1]));
+                    }
+                }
                 ("v", [y]) => places.push((last.unwrap().0, last.unwrap().1 + y)),
                 ("h", [0]) | ("z", []) => {}
                 other => panic!("{other:?} in {path}"),
@@ -229,11 +243,11 @@ mod tests {
     fn line_and_band_go_from_left_to_right() {
         let points = [(0.0, Some(1.0)), (5.0, Some(0.0)), (10.0, Some(0.5))];
         let paths = drawn(LINEAR, &series(&points)).unwrap();
-        assert_eq!(paths.line, "M0 0l500 1000l500-500");
+        assert_eq!(paths.line, "M0 0l500 1000 500-500");
         assert_eq!((paths.band.as_str(), paths.end), ("", Some((1000, 500))));
         let [low, high] = [[0.5, 0.0, 0.0], [1.0, 0.5, 1.0]].map(|values| values.map(Some));
         let paths = drawn(LINEAR, &banded(&points, &low, &high)).unwrap();
-        assert_eq!(paths.band, "M0 0l500 500l500-500l0 1000l-500 0l-500-500z");
+        assert_eq!(paths.band, "M0 0l500 500 500-500 0 1000-500 0-500-500z");
     }
 
     #[test]
@@ -259,18 +273,18 @@ mod tests {
         let low = [Some(-1.0), Some(-5.0), Some(10.0), Some(0.0)];
         let high = points.map(|(_, value)| value);
         let paths = drawn(LOGARITHMIC, &banded(&points, &low, &high)).unwrap();
-        assert_eq!(paths.band, "M0 1000l1000-1000l0 500l-1000 500z");
+        assert_eq!(paths.band, "M0 1000l1000-1000 0 500-1000 500z");
         assert_eq!(drawn(LOGARITHMIC, &series(&[(0.0, Some(-1.0))])), None);
     }
 
     #[test]
     fn sparkline_has_few_points_and_gaps() {
-        assert_eq!(sparkline(&series(&[(0.0, Some(1.0)), (1.0, Some(0.0))])), "M0 0l96 24");
-        assert_eq!(sparkline(&series(&[(0.0, Some(1.0))])), "M48 12h0");
-        assert_eq!(sparkline(&series(&[])), "");
-        let many: Vec<(f64, Option<f64>)> =
-            (0..256).map(|x| (f64::from(x), Some(f64::from(x % 7)).filter(|_| !(100..120).contains(&x)))).collect();
-        let path = sparkline(&series(&many));
+        assert_eq!(sparkline(&[Some(1.0), Some(0.0)]), "M0 0l96 24");
+        assert_eq!(sparkline(&[Some(1.0)]), "M48 12h0");
+        assert_eq!(sparkline(&[]), "");
+        let many: Vec<Option<f64>> =
+            (0..256).map(|at| Some(f64::from(at % 7)).filter(|_| !(100..120).contains(&at))).collect();
+        let path = sparkline(&many);
         assert!(path.matches('M').count() == 2 && path.len() < 400, "{path}");
         assert!(places(&path).iter().all(|(x, y)| (0..=96).contains(x) && (0..=24).contains(y)), "{path}");
     }
@@ -304,7 +318,7 @@ mod tests {
                 }
                 prop_assert!(!paths.line.is_empty());
             }
-            prop_assert!(inside(&sparkline(&series), (96, 24)));
+            prop_assert!(inside(&sparkline(&series.buckets.value), (96, 24)));
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::frame::Frame;
+use super::frame::{Frame, encoded};
 use super::labels::Labels;
 use super::time::{Moment, ago, span};
 use crate::output;
 use crate::record::{Reason, Status, number_of};
 use crate::store::RecordView;
-use crate::web::look::{encoded, value};
+use crate::web::look::value;
 
 /// A status as a word and a sign.
 pub(super) struct Outcome {
@@ -66,7 +66,9 @@ pub(super) fn shown(value: &Value) -> String {
 /// As [`shown`], a number with five significant digits.
 pub(super) fn brief(value: &Value) -> String {
     match value {
-        Value::Number(_) => number_of(value).filter(|number| number.is_finite()).map_or_else(|| shown(value), output::number),
+        Value::Number(_) => {
+            number_of(value).filter(|number| number.is_finite()).map_or_else(|| shown(value), output::number)
+        }
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => shown(value),
     }
 }

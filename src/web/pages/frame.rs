@@ -1,6 +1,7 @@
 //! What all pages share: the language, the clock, the address, its links, and the notice of a database that is away. Pure.
 
 use chrono::{DateTime, Utc};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::drawing::View;
 use super::labels::{Labels, Language, filled};
@@ -35,17 +36,15 @@ impl Frame {
     pub(crate) fn new(path: &str, query: &str, accepted: &str, now: DateTime<Utc>) -> Self {
         let parsed = Query::parse(query).unwrap_or_default();
         let chosen = parsed.get("lang").and_then(Language::parse);
-        let others: Vec<&str> = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("lang=")).collect();
+        let others: Vec<&str> =
+            query.split('&').filter(|part| !part.is_empty() && !part.starts_with("lang=")).collect();
         Self {
             language: chosen.unwrap_or_else(|| Language::accepted(accepted)),
             has_language: chosen.is_some(),
             now,
             path: path.to_owned(),
             query: others.join("&"),
-            view: View {
-                by_time: parsed.get("axis") == Some("time"),
-                logarithmic: parsed.get("scale") == Some("log"),
-            },
+            view: View { by_time: parsed.get("axis") == Some("time"), logarithmic: parsed.get("scale") == Some("log") },
         }
     }
 
@@ -109,6 +108,11 @@ impl Frame {
         let relative = moment.relative.map(|relative| format!(" ({relative})")).unwrap_or_default();
         format!("{} UTC{relative}", moment.absolute)
     }
+}
+
+/// A text as a part of an address.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 fn address(path: &str, queries: &[&str]) -> String {

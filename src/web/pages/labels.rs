@@ -91,14 +91,13 @@ labels! {
     newest: "Newest runs", "最新的任务";
     compare: "Compare", "对比";
     compare_selected: "Compare the selected runs", "对比选中的任务";
-    select: "Select for a comparison:", "选择以对比：";
+    select: "Select to compare", "选择以对比";
     // The columns of a record.
     record: "Record", "记录";
     run: "Run", "任务";
     name: "Name", "名称";
     version: "Version", "版本";
     status: "Status", "状态";
-    reason: "Reason", "原因";
     tag: "Tag", "标签";
     tags: "Tags", "标签";
     started: "Started", "开始时间";
@@ -112,7 +111,6 @@ labels! {
     stop_signal: "Asked to stop by", "停止请求信号";
     presumed: "Presumed", "推定";
     yes: "yes", "是";
-    no: "no", "否";
     error: "Error message", "错误信息";
     model: "Model", "模型";
     model_bytes: "Size of the model", "模型大小";
@@ -130,10 +128,12 @@ labels! {
     attempt: "Attempt", "尝试";
     parent: "Started by run", "父任务";
     heartbeat: "Last heartbeat", "最近心跳";
+    last_seen_at: "Last sign of life", "最近动静";
     lease: "Lease", "租约";
     run_id: "Run id", "任务 ID";
     created: "Created", "创建时间";
     // The parts of a record's page.
+    result: "Result", "结果";
     metrics: "Metrics", "指标";
     process: "Process", "进程";
     resources: "Resources", "资源";
@@ -161,13 +161,14 @@ labels! {
     lowest: "Lowest", "最小值";
     highest: "Highest", "最大值";
     summary: "last {}, lowest {}, highest {}", "最新 {}，最小 {}，最大 {}";
+    overlay: "{} runs", "{} 个任务";
+    range: "from {} to {}", "从 {} 到 {}";
     values: "{} values", "{} 个值";
     not_numbers: "{} of them {}", "其中 {} 个为 {}";
     not_positive: "{} points at or below 0 have no place on a logarithmic axis", "{} 个点不大于 0，无法在对数轴上显示";
     no_point: "no value to draw", "没有可绘制的值";
     points: "Points", "数据点";
     points_some: "{} of {} points", "{} / {} 个数据点";
-    all_points: "All points", "全部数据点";
     // The comparison.
     comparison: "Comparison", "对比";
     differences: "Differences", "差异";
@@ -177,16 +178,26 @@ labels! {
     // Health.
     living: "Living runs", "存活任务";
     overdue: "Overdue", "超期";
+    overdue_run: "the lease has run out", "租约已到期";
     stuck: "Stuck", "停滞";
     undelivered: "Undelivered journals", "未投递的日志";
     recovery: "Recovery", "恢复";
     last_recovery: "Last recovery", "最近一次恢复";
     recovery_off: "off (--recover starts it)", "未启用（用 --recover 启用）";
     database: "Database", "数据库";
-    database_up: "answers", "正常";
-    database_away: "away", "无响应";
     errors: "Errors of the database", "数据库错误";
     checks: "Checks", "检查";
+    table: "Table", "表";
+    service_since: "Serving since", "服务启动于";
+    oldest_heartbeat: "oldest heartbeat {}", "最旧心跳 {}";
+    stuck_after: "no sign of life for {}", "超过 {} 没有动静";
+    on_this_host: "on this host", "在本机";
+    every: "every {}", "每 {}";
+    recovered: "Ended since the start", "启动以来结束的记录";
+    recovery_error: "Error of the last round", "上一轮的错误";
+    ok: "ok", "正常";
+    warning: "warning", "警告";
+    fault: "failure", "故障";
     none: "none", "无";
     // The statuses, and the reasons in the order of their names.
     training: "training", "训练中";
@@ -203,6 +214,7 @@ labels! {
     supervisor_killed: "supervisor killed", "监督进程被杀";
     supervisor_error: "supervisor failed", "监督进程出错";
     lost: "lost", "失联";
+    stuck_record: "stuck", "停滞";
     manual: "set by an operator", "人工标记";
     // Time.
     days: "d", " 天";
@@ -215,7 +227,6 @@ labels! {
     not_found_page: "There is no such page.", "没有这个页面。";
     not_found_record: "There is no record {}.", "没有记录 {}。";
     bad_request: "This address cannot be read", "无法识别的网址";
-    unavailable: "The database does not answer", "数据库无响应";
     failure: "The page cannot be shown", "无法显示页面";
     to_runs: "To the runs", "返回任务列表";
 }

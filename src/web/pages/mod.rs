@@ -13,6 +13,8 @@ mod message;
 mod run;
 mod runs;
 mod scale;
+#[cfg(test)]
+mod tests;
 mod time;
 
 pub(crate) use comparison::comparison;

@@ -4,15 +4,17 @@ use askama::Template;
 use serde_json::{Map, Value};
 
 use super::chart::Chart;
-use super::fields::{Fact, Outcome, brief, duration, flat, id, last_seen, moment, outcome, page_of, shown, tags, text, title};
-use super::frame::{Frame, Notice};
+use super::fields::{
+    Fact, Outcome, brief, duration, flat, id, last_seen, moment, outcome, page_of, shown, tags, text, title,
+};
+use super::frame::{Frame, Notice, encoded};
 use super::labels::{Labels, filled};
 use super::message::rendered;
 use super::time::{Moment, span};
 use crate::output;
 use crate::record::{Series, number_of};
 use crate::store::RecordView;
-use crate::web::look::{Looked, RunPage, encoded, value};
+use crate::web::look::{Looked, RunPage, value};
 
 /// So many curves are drawn, unless one is chosen.
 const CURVES_MAX: usize = 6;
@@ -42,8 +44,7 @@ struct Shown {
     metrics: Vec<Metric>,
     groups: Vec<(&'static str, Vec<Fact>)>,
     related: Vec<(&'static str, Vec<Related>)>,
-    notes: Vec<Remark>,
-    decisions: Vec<Remark>,
+    remarks: Vec<(&'static str, Vec<Remark>)>,
     json: String,
 }
 
@@ -97,9 +98,7 @@ fn shown_page(frame: &Frame, page: &RunPage, chosen: Option<&str>) -> Shown {
     let (labels, record) = (frame.labels(), &page.record);
     let charts = drawn(page, chosen);
     let others = page.series.iter().filter(|series| charts.iter().all(|drawn| drawn.name != series.name));
-    let link = |series: &Series| {
-        Fact::link("", series.name.clone(), frame.with("curve", Some(&encoded(&series.name))))
-    };
+    let link = |series: &Series| Fact::link("", series.name.clone(), frame.with("curve", Some(&encoded(&series.name))));
     let is_alone = chosen.is_some();
     let chart = |(number, series): (usize, &&Series)| Chart {
         href: Some(frame.with("curve", Some(&encoded(&series.name)))).filter(|_| !is_alone),
@@ -122,8 +121,13 @@ fn shown_page(frame: &Frame, page: &RunPage, chosen: Option<&str>) -> Shown {
             .into_iter()
             .filter(|(_, runs)| !runs.is_empty())
             .collect(),
-        notes: remarks(frame, record, "notes", |note| part(note, "text")),
-        decisions: decisions(frame, record),
+        remarks: [
+            (labels.notes, remarks(frame, record, "notes", |note| part(note, "text"))),
+            (labels.decisions, decisions(frame, record)),
+        ]
+        .into_iter()
+        .filter(|(_, remarks)| !remarks.is_empty())
+        .collect(),
         json: format!("/api/runs/{}", encoded(&id(record))),
         charts: charts.iter().enumerate().map(chart).collect(),
     }
@@ -154,9 +158,8 @@ impl Choices {
 fn headline(frame: &Frame, record: &RecordView) -> Vec<Fact> {
     let labels = frame.labels();
     let length = duration(labels, record, 4);
-    let length = length.map(|(text, is_elapsed)| {
-        Fact::text(if is_elapsed { labels.elapsed } else { labels.duration }, text)
-    });
+    let length =
+        length.map(|(text, is_elapsed)| Fact::text(if is_elapsed { labels.elapsed } else { labels.duration }, text));
     let time = |label: &str, key: &str| moment(frame, record, key).map(|moment| Fact::moment(label, moment));
     let seen = last_seen(labels, record).map(|seen| Fact::text(labels.last_seen, seen.ago));
     let facts = [
@@ -313,7 +316,9 @@ fn facts(frame: &Frame, label: &str, kind: Kind, value: &Value, key: &str) -> Ve
         (Kind::Code, value) => Fact::code(label, shown(value)),
         (Kind::Words, Value::Array(words)) => Fact::code(label, words.iter().map(word).collect::<Vec<_>>().join(" ")),
         (Kind::Time, value) => Fact::moment(label, Moment::of(labels, &shown(value), frame.now)),
-        (Kind::Seconds, value) => value.as_f64().map_or_else(plain, |number| Fact::text(label, seconds(labels, number))),
+        (Kind::Seconds, value) => {
+            value.as_f64().map_or_else(plain, |number| Fact::text(label, seconds(labels, number)))
+        }
         (Kind::Bytes, value) => value.as_u64().map_or_else(plain, |size| Fact::text(label, output::bytes(size))),
         (Kind::Filter, value) => {
             let text = shown(value);
@@ -393,7 +398,8 @@ fn decisions(frame: &Frame, record: &RecordView) -> Vec<Remark> {
 fn changes(made: &Value) -> String {
     let columns = |key: &str| made.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
     let (before, after) = (columns("before"), columns("after"));
-    let dash = |value: Option<&Value>| value.map(shown).filter(|text| !text.is_empty()).unwrap_or_else(|| "–".to_owned());
+    let dash =
+        |value: Option<&Value>| value.map(shown).filter(|text| !text.is_empty()).unwrap_or_else(|| "–".to_owned());
     let change = |(key, value): (&String, &Value)| format!("{key}: {} → {}", dash(before.get(key)), dash(Some(value)));
     let changes = after.iter().map(change).collect::<Vec<_>>().join(", ");
     let explanation = part(made, "explanation");

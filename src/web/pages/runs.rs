@@ -9,7 +9,7 @@ use super::labels::{Labels, filled};
 use super::message::rendered;
 use super::time::Moment;
 use crate::output;
-use crate::web::look::{ListedRun, Looked, RunsPage, RunsQuery, Sparkline, encoded};
+use crate::web::look::{ListedRun, Looked, RunsPage, RunsQuery, Sparkline};
 
 #[derive(Template)]
 #[template(path = "runs.html", config = "src/web/pages/askama.toml")]
@@ -108,6 +108,6 @@ fn drawn(labels: &Labels, curve: &Sparkline) -> Option<Curve> {
     let values = || curve.values.iter().copied().flatten();
     let last = output::number(values().next_back()?);
     let [low, high] = [f64::min, f64::max].map(|pick| values().reduce(pick).map(output::number).unwrap_or_default());
-    let about = format!("{}: {}", curve.name, filled(labels.summary, &[&last, &low, &high]));
+    let about = filled(labels.range, &[&low, &high]);
     Some(Curve { name: curve.name.clone(), last, about, path: sparkline(&curve.values) })
 }

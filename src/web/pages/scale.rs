@@ -141,7 +141,8 @@ fn multiples(low: f64, high: f64, step: f64) -> Vec<f64> {
     }
     let first = (low / step).ceil();
     let multiples = (0_u32..).take(TICKS_MAX).map(|number| (first + f64::from(number)) * step);
-    let mut multiples: Vec<f64> = multiples.take_while(|value| *value <= high && value.is_finite()).collect();
+    let mut multiples: Vec<f64> =
+        multiples.take_while(|value| *value <= high + step * 1e-9 && value.is_finite()).collect();
     // A step below the precision of the numbers repeats them.
     multiples.dedup();
     multiples
