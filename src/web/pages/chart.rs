@@ -131,7 +131,10 @@ fn summary(labels: &Labels, series: &Series, drawn: Option<&Drawn>) -> String {
     if last.is_some() {
         facts.push(filled(labels.summary, &numbers.each_ref().map(String::as_str)));
     }
-    facts.push(filled(labels.values, &[&series.total.to_string()]));
+    facts.push(match series.total {
+        1 => labels.one_value.to_owned(),
+        total => filled(labels.values, &[&total.to_string()]),
+    });
     for (count, word) in [(series.nan, "NaN"), (series.infinite, "Infinity"), (series.negative_infinite, "-Infinity")] {
         if count > 0 {
             facts.push(filled(labels.not_numbers, &[&count.to_string(), word]));
@@ -197,16 +200,16 @@ mod tests {
         let chart = Chart::single(&frame(""), 1, &series, false);
         assert_eq!(chart.summary, "last 0.5, lowest -1, highest 2 · 4 values · 1 of them NaN");
         let chart = Chart::single(&frame("scale=log"), 1, &series, false);
-        assert!(chart.summary.ends_with("· 1 points at or below 0 have no place on a logarithmic axis"));
+        assert!(chart.summary.ends_with("· at or below 0 and not on this scale: 1"));
         let none = Chart::single(&frame(""), 1, &self::series(&[None]), false);
-        assert_eq!((none.summary.as_str(), none.curves.len()), ("1 values · 1 of them NaN", 0));
+        assert_eq!((none.summary.as_str(), none.curves.len()), ("1 value · 1 of them NaN", 0));
     }
 
     #[test]
     fn table_has_the_first_and_the_last_point() {
         let values: Vec<Option<f64>> = (0..256).map(|value| Some(f64::from(value))).collect();
         let chart = Chart::single(&frame(""), 1, &series(&values), false);
-        assert_eq!((chart.rows.len(), chart.rows_note.as_str()), (ROWS_MAX, "32 of 256 points"));
+        assert_eq!((chart.rows.len(), chart.rows_note.as_str()), (ROWS_MAX, "32 of 256"));
         assert_eq!((chart.rows[0][0].as_str(), chart.rows[31][0].as_str()), ("0", "2550"));
         assert_eq!(chart.rows[31][1], "42m 30s");
         let alone = Chart::single(&frame(""), 1, &series(&values), true);

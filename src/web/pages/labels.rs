@@ -163,12 +163,14 @@ labels! {
     summary: "last {}, lowest {}, highest {}", "最新 {}，最小 {}，最大 {}";
     overlay: "{} runs", "{} 个任务";
     range: "from {} to {}", "从 {} 到 {}";
+    so_far: "so far", "进行中";
+    one_value: "1 value", "1 个值";
     values: "{} values", "{} 个值";
     not_numbers: "{} of them {}", "其中 {} 个为 {}";
-    not_positive: "{} points at or below 0 have no place on a logarithmic axis", "{} 个点不大于 0，无法在对数轴上显示";
+    not_positive: "at or below 0 and not on this scale: {}", "不大于 0、对数轴上无法显示：{}";
     no_point: "no value to draw", "没有可绘制的值";
     points: "Points", "数据点";
-    points_some: "{} of {} points", "{} / {} 个数据点";
+    points_some: "{} of {}", "{} / {}";
     // The comparison.
     comparison: "Comparison", "对比";
     differences: "Differences", "差异";

@@ -193,7 +193,7 @@ fn list_of_fifty_runs_is_small_and_complete() {
         "<a href=\"/runs/100\">resnet50-imagenet</a> v12",
         "<a class=\"tag\" href=\"/?tag=team%3Dvision\">team=vision</a>",
         "<time datetime=\"2026-08-01T08:12:00Z\">2026-08-01 08:12:00</time> <small>1h ago</small>",
-        "1h 48m <small>Elapsed</small>",
+        "1h 48m <small>so far</small>",
         "9s ago",
         "href=\"/?name=res%2A&#38;before=51\" rel=\"next\"",
         "<b class=\"training\"><i aria-hidden=\"true\">●</i> training</b>",
