@@ -21,7 +21,6 @@ mod report;
 mod run;
 mod service;
 mod show;
-mod undelivered;
 mod watch;
 
 use std::io;

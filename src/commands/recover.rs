@@ -125,7 +125,7 @@ impl Operator for Recovery<'_> {
     fn complete(&mut self, round: io::Result<RoundEnd>) -> Result<RoundEnd, CommandError> {
         let end = *round.as_ref().unwrap_or(&RoundEnd::Unavailable);
         let result = self.complete_round(round);
-        self.database.attempts.close();
+        self.database.close();
         let done = std::mem::take(&mut self.round).done;
         // The records are printed even if another part of the round failed.
         if self.service.is_none() || !done.is_empty() {

@@ -74,7 +74,7 @@ fn is_here(host: &PostgresHost) -> bool {
 fn answer(settings: &Settings) -> Answer {
     let mut asked = Asked { settings, database: Database::of(settings) };
     let answer = asked.reached().map_or_else(Answer::None, |reached| Answer::Server(Box::new(reached)));
-    asked.database.attempts.close();
+    asked.database.close();
     answer
 }
 

@@ -9,7 +9,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use self::query::{BadQuery, CompareQuery, Query, RunsQuery};
+pub use crate::record::Difference;
 use crate::record::Series;
+pub use crate::store::Pulse;
 use crate::store::RecordView;
 
 /// A value as the last successful look at the database found it.
@@ -81,19 +83,6 @@ pub struct Comparison {
     pub missing: Vec<String>,
     /// The values in which the records differ, as `runwrap diff` shows them.
     pub differences: Vec<Difference>,
-}
-
-pub use crate::record::Difference;
-
-/// The numbers of the runs that have no end.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pulse {
-    /// Watched runs without an end.
-    pub live: u64,
-    /// Those of them whose lease has run out.
-    pub overdue: u64,
-    /// The age of the oldest last heartbeat among them, by the database's clock.
-    pub oldest_heartbeat_seconds: Option<f64>,
 }
 
 /// The state of the service and of what it serves.
