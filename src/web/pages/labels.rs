@@ -161,7 +161,7 @@ labels! {
     lowest: "Lowest", "最小值";
     highest: "Highest", "最大值";
     summary: "last {}, lowest {}, highest {}", "最新 {}，最小 {}，最大 {}";
-    overlay: "{} runs", "{} 个任务";
+    overlay: "runs: {}", "任务数：{}";
     range: "from {} to {}", "从 {} 到 {}";
     so_far: "so far", "进行中";
     one_value: "1 value", "1 个值";

@@ -48,11 +48,12 @@ async function update() {
   try {
     const headers = etag ? { "If-None-Match": etag } : {};
     const answer = await fetch(location.href, { headers, signal: AbortSignal.timeout(LIMIT) });
-    if (answer.status === 200) {
+    if (answer.status !== 304) {
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       merge(main, document.adoptNode(page.querySelector("main")));
+      document.title = page.title;
       etag = answer.headers.get("ETag") || "";
-    } else if (answer.status !== 304) throw new Error(answer.statusText);
+    }
     failures = 0;
   } catch {
     failures += 1;
@@ -69,6 +70,7 @@ function plan() {
 }
 
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !busy) update();
+  if (document.hidden) clearTimeout(timer);
+  else if (!busy) update();
 });
 plan();
