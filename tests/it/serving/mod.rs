@@ -1,0 +1,3 @@
+//! `runwrap serve`.
+
+mod browser;
