@@ -29,6 +29,7 @@ pub mod process;
 pub mod random;
 mod shared_number;
 pub mod signals;
+pub mod socket;
 pub mod spawn;
 pub mod threads;
 pub mod wait;

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use self::query::{BadQuery, CompareQuery, Query, RunsQuery};
+pub(crate) use self::query::{decoded, encoded};
 pub use crate::record::Difference;
 use crate::record::Series;
 pub use crate::store::Pulse;

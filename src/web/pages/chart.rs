@@ -59,7 +59,7 @@ impl Chart {
     /// Of one series, `number` on its page. `is_alone`: with all its points in the table.
     pub(super) fn single(frame: &Frame, number: usize, series: &Series, is_alone: bool) -> Self {
         let labels = frame.labels();
-        let axes = Axes::of(frame.view, std::iter::once(series));
+        let axes = Axes::of(frame.view, &[series]);
         let mut chart = Self { id: format!("c{number}"), title: series.name.clone(), ..Self::default() };
         if let Some(axes) = &axes {
             chart.set_ticks(labels, axes);
@@ -75,26 +75,21 @@ impl Chart {
         chart
     }
 
-    /// Of the series with the name `title` of some runs, each with its class, its name and its address.
-    pub(super) fn overlay(
-        frame: &Frame,
-        number: usize,
-        title: &str,
-        all: &[(&'static str, &str, &str, &Series)],
-    ) -> Self {
+    /// Of the series with the name `title` of some runs. The summary of an entry is filled in.
+    pub(super) fn overlay(frame: &Frame, number: usize, title: &str, all: Vec<(Entry, &Series)>) -> Self {
         let labels = frame.labels();
-        let axes = Axes::of(frame.view, all.iter().map(|(.., series)| *series));
+        let shown: Vec<&Series> = all.iter().map(|(_, series)| *series).collect();
+        let axes = Axes::of(frame.view, &shown);
         let mut chart = Self { id: format!("c{number}"), title: title.to_owned(), ..Self::default() };
+        chart.summary = filled(labels.overlay, &[&all.len().to_string()]);
         if let Some(axes) = &axes {
             chart.set_ticks(labels, axes);
         }
-        for (class, name, href, series) in all {
-            let drawn = axes.as_ref().map(|axes| Drawn { class, paths: axes.paths(series) });
-            let summary = summary(labels, series, drawn.as_ref());
-            chart.legend.push(Entry { class, name: (*name).to_owned(), href: (*href).to_owned(), summary });
+        for (entry, series) in all {
+            let drawn = axes.as_ref().map(|axes| Drawn { class: entry.class, paths: axes.paths(series) });
+            chart.legend.push(Entry { summary: summary(labels, series, drawn.as_ref()), ..entry });
             chart.curves.extend(drawn);
         }
-        chart.summary = filled(labels.overlay, &[&all.len().to_string()]);
         chart
     }
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::chart::{CLASSES, Chart};
+use super::chart::{CLASSES, Chart, Entry};
 use super::fields::{Outcome, brief, duration, id, outcome, page_of, title};
 use super::frame::{Frame, Notice};
 use super::labels::{Labels, filled};
@@ -91,18 +91,17 @@ fn charts(frame: &Frame, pages: &[RunPage], runs: &[Compared]) -> Vec<Chart> {
     }
     names.sort_by_key(|(_, count)| *count < 2);
     names.truncate(CHARTS_MAX);
-    let labels: Vec<String> = runs.iter().map(|run| format!("{} #{}", run.title, run.id)).collect();
+    let entry = |run: &Compared| Entry {
+        class: run.class,
+        name: format!("{} #{}", run.title, run.id),
+        href: run.href.clone(),
+        summary: String::new(),
+    };
     let chart = |(number, (name, _)): (usize, &(&str, usize))| {
-        let of = |((page, run), label)| Some((entry(page, run, label), find(page, name)?));
-        let all: Vec<_> = pages.iter().zip(runs).zip(&labels).filter_map(of).collect();
-        let all: Vec<_> = all.iter().map(|((class, label, href), series)| (*class, *label, *href, *series)).collect();
-        Chart::overlay(frame, number, name, &all)
+        let all = pages.iter().zip(runs).filter_map(|(page, run)| Some((entry(run), find(page, name)?)));
+        Chart::overlay(frame, number, name, all.collect())
     };
     names.iter().enumerate().map(chart).collect()
-}
-
-fn entry<'a>(_page: &RunPage, run: &'a Compared, label: &'a String) -> (&'static str, &'a str, &'a str) {
-    (run.class, label, &run.href)
 }
 
 fn find<'a>(page: &'a RunPage, name: &str) -> Option<&'a Series> {

@@ -57,10 +57,10 @@ impl View {
 
 impl Axes {
     /// `None` if there is nothing to draw.
-    pub(super) fn of<'a>(view: View, all: impl Iterator<Item = &'a Series> + Clone) -> Option<Self> {
+    pub(super) fn of(view: View, all: &[&Series]) -> Option<Self> {
         let kind = if view.logarithmic { Kind::Logarithmic } else { Kind::Linear };
         let is_drawn = |point: &Point| !view.logarithmic || point.value > 0.0;
-        let points = || all.clone().flat_map(|series| points(view, &series.buckets).flatten()).filter(is_drawn);
+        let points = || all.iter().flat_map(|series| points(view, &series.buckets).flatten()).filter(is_drawn);
         let y = Scale::of(kind, points().flat_map(|point| [point.low, point.value, point.high]))?;
         let along = if view.by_time { Kind::Time } else { Kind::Linear };
         let x = Scale::of(along, points().map(|point| point.x))?;
@@ -166,7 +166,8 @@ fn push_line(path: &mut String, points: &[(u32, u32)]) {
             x * further_y == y * further_x && x * further_x >= 0 && y * further_y >= 0
         });
         if !is_between && (x, y) != (0, 0) {
-            text += &format!("{command}{x}{}{y}", if y < 0 { "" } else { " " });
+            // Writing into a string never fails.
+            let _never_fails = write!(text, "{command}{x} {y}").is_ok();
             command = ' ';
         }
         if !is_between {
@@ -205,7 +206,7 @@ mod tests {
     }
 
     fn drawn(view: View, series: &Series) -> Option<Paths> {
-        Axes::of(view, std::iter::once(series)).map(|axes| axes.paths(series))
+        Axes::of(view, &[series]).map(|axes| axes.paths(series))
     }
 
     const LINEAR: View = View { by_time: false, logarithmic: false };

@@ -167,9 +167,9 @@ pub(super) fn tags(frame: &Frame, record: &RecordView) -> Vec<Fact> {
 pub(super) fn flat<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
     let mut all = Vec::new();
     for (key, value) in object {
-        match value {
-            Value::Object(nested) if !nested.is_empty() => all.extend(flat(&format!("{prefix}{key}/"), nested)),
-            value => all.push((format!("{prefix}{key}"), value)),
+        match value.as_object().filter(|nested| !nested.is_empty()) {
+            Some(nested) => all.extend(flat(&format!("{prefix}{key}/"), nested)),
+            None => all.push((format!("{prefix}{key}"), value)),
         }
     }
     all

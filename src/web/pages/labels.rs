@@ -83,23 +83,19 @@ labels! {
     // The list.
     filter: "Filter", "筛选";
     filters: "Filters", "筛选条件";
-    any: "any", "全部";
     clear: "Clear", "清除";
     no_record: "There is no record yet. This command makes one:", "还没有记录。运行以下命令即可产生一条：";
     no_match: "No record fits these filters.", "没有符合条件的记录。";
     older: "Older runs", "更早的任务";
     newest: "Newest runs", "最新的任务";
-    compare: "Compare", "对比";
     compare_selected: "Compare the selected runs", "对比选中的任务";
     select: "Select to compare", "选择以对比";
     // The columns of a record.
     record: "Record", "记录";
     run: "Run", "任务";
     name: "Name", "名称";
-    version: "Version", "版本";
     status: "Status", "状态";
     tag: "Tag", "标签";
-    tags: "Tags", "标签";
     started: "Started", "开始时间";
     ended: "Ended", "结束时间";
     duration: "Duration", "时长";
@@ -206,7 +202,6 @@ labels! {
     completed: "completed", "已完成";
     failed: "failed", "失败";
     unknown: "unknown", "未知";
-    success: "success", "成功";
     exit: "exit code", "非零退出码";
     by_signal: "signal", "被信号终止";
     cancelled: "cancelled", "已取消";

@@ -7,6 +7,7 @@ mod drawing;
 mod escape;
 mod fields;
 mod frame;
+mod groups;
 mod health;
 mod labels;
 mod message;
@@ -18,10 +19,8 @@ mod tests;
 mod time;
 
 pub(crate) use comparison::comparison;
-pub(crate) use drawing::View;
 pub(crate) use frame::Frame;
 pub(crate) use health::health;
-pub(crate) use labels::Language;
 pub(crate) use message::{Problem, message};
 pub(crate) use run::run;
 pub(crate) use runs::runs;

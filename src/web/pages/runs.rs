@@ -9,7 +9,7 @@ use super::labels::{Labels, filled};
 use super::message::rendered;
 use super::time::Moment;
 use crate::output;
-use crate::web::look::{ListedRun, Looked, RunsPage, RunsQuery, Sparkline};
+use crate::web::look::{BadQuery, ListedRun, Looked, RunsPage, RunsQuery, Sparkline};
 
 #[derive(Template)]
 #[template(path = "runs.html", config = "src/web/pages/askama.toml")]
@@ -50,10 +50,11 @@ struct Curve {
     path: String,
 }
 
-/// The page of `looked`, the runs that fit `query`.
-pub(crate) fn runs(frame: &Frame, query: &RunsQuery, looked: &Looked<RunsPage>) -> String {
+/// The page of `looked`, the runs that fit `query`. A query without such a page has a page of its own.
+pub(crate) fn runs(frame: &Frame, query: &RunsQuery, looked: &Looked<Result<RunsPage, BadQuery>>) -> String {
     let labels = frame.labels();
     let (page, away) = frame.seen(looked);
+    let page = page.and_then(|page| page.as_ref().ok());
     let filter = RunsQuery { before: None, ..query.clone() };
     let unfiltered = RunsQuery { limit: query.limit, ..RunsQuery::default() };
     let next = page.and_then(|page| page.next.as_ref());

@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(labels(Kind::Linear, 0.0, 39.0), ["0", "10", "20", "30"]);
         assert_eq!(labels(Kind::Linear, -1.0, 1.0), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
         assert_eq!(labels(Kind::Linear, 0.0, 1e7), ["0", "5e6", "1e7"]);
-        assert_eq!(labels(Kind::Linear, 0.693_147, 0.693_149), ["0.693147", "0.693148", "0.693149"]);
+        assert_eq!(labels(Kind::Linear, 0.723_147, 0.723_149), ["0.723147", "0.723148", "0.723149"]);
         assert_eq!(labels(Kind::Linear, 0.0, 3e-9), ["0", "1e-9", "2e-9", "3e-9"]);
         assert_eq!(ticks(Kind::Linear, 5.0, 5.0), [(500, "5".to_owned())]);
     }

@@ -21,6 +21,7 @@ fn frame(path: &str, query: &str) -> Frame {
     Frame::new(path, query, "en", now())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the pages take a look that may have failed")]
 fn seen<T>(value: T) -> Looked<T> {
     Ok(Seen { value: Arc::new(value), at: now(), away: None })
 }
@@ -172,7 +173,7 @@ fn no_text_of_a_record_becomes_markup() {
         ..RunsQuery::default()
     };
     let page = RunsPage { runs: vec![listed], next: Some(HOSTILE.to_owned()) };
-    assert_harmless(&runs(&frame("/", ""), &query, &seen(page)));
+    assert_harmless(&runs(&frame("/", ""), &query, &seen(Ok(page))));
     let differences = vec![Difference { key: HOSTILE.to_owned(), values: vec![json!(HOSTILE), json!([HOSTILE])] }];
     let compared = Comparison { runs: vec![run.clone(), run], missing: vec![HOSTILE.to_owned()], differences };
     assert_harmless(&comparison(&frame("/compare", "ids=1,2"), &seen(compared)));
@@ -185,7 +186,7 @@ fn list_of_fifty_runs_is_small_and_complete() {
     let page = runs(
         &frame("/", "name=res*"),
         &RunsQuery { name: Some("res*".into()), ..RunsQuery::default() },
-        &seen(list(50)),
+        &seen(Ok(list(50))),
     );
     assert!(page.len() < 40_000, "{} bytes", page.len());
     assert_eq!(page.matches("<tr id=\"run-").count(), 50);
@@ -222,7 +223,7 @@ fn page_of_a_run_is_in_the_wanted_language() {
 
 #[test]
 fn database_that_is_away_is_named_with_the_age_of_what_is_shown() {
-    let old = Ok(Seen { value: Arc::new(list(1)), at: now() - TimeDelta::minutes(4), away: Some(away()) });
+    let old = Ok(Seen { value: Arc::new(Ok(list(1))), at: now() - TimeDelta::minutes(4), away: Some(away()) });
     let page = runs(&frame("/", ""), &RunsQuery::default(), &old);
     for part in [
         "The database has not answered since 2026-08-01 09:57:00 UTC (3m ago).",
@@ -238,10 +239,10 @@ fn database_that_is_away_is_named_with_the_age_of_what_is_shown() {
 
 #[test]
 fn empty_list_names_the_next_step() {
-    let none = runs(&frame("/", ""), &RunsQuery::default(), &seen(RunsPage::default()));
+    let none = runs(&frame("/", ""), &RunsQuery::default(), &seen(Ok(RunsPage::default())));
     assert!(none.contains("runwrap -- python train.py"), "{none}");
     let filter = RunsQuery { statuses: vec!["failed".to_owned()], ..RunsQuery::default() };
-    let unfit = runs(&frame("/", "status=failed"), &filter, &seen(RunsPage::default()));
+    let unfit = runs(&frame("/", "status=failed"), &filter, &seen(Ok(RunsPage::default())));
     assert!(unfit.contains("No record fits these filters.") && unfit.contains("value=\"failed\" checked"), "{unfit}");
 }
 
