@@ -27,6 +27,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod random;
+pub mod replace;
 mod shared_number;
 pub mod signals;
 pub mod socket;

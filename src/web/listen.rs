@@ -21,6 +21,12 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Default for Listen {
+    fn default() -> Self {
+        Self::Tcp(SocketAddr::from(([127, 0, 0, 1], 8477)))
+    }
+}
+
 const FORMS: &str = "write 127.0.0.1:8477, [::1]:8477, localhost:8477 or unix:/run/user/1000/runwrap.sock";
 
 impl Listen {

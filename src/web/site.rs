@@ -130,9 +130,8 @@ impl Site {
     pub(super) async fn figures(&self) -> Figures {
         let gauges = self.gauges.look(&GaugesLook).await.ok().filter(|seen| seen.away.is_none());
         let undelivered = self.undelivered().await.ok().map(|all| all.len());
-        let recovered = self.events.recovery().map(|recovery| recovery.ended).unwrap_or_default();
         let gauges = gauges.map(|seen| (*seen.value).clone());
-        Figures { gauges, undelivered, recovered, errors: self.events.counts() }
+        Figures { undelivered, ..self.events.figures(gauges) }
     }
 
     /// The journals that wait. The recovery counts them itself: two processes that look at once would hinder each other.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::look::{Away, DatabaseError, ErrorClass, Recovery, WaitingJournal};
-use crate::store::StoreError;
+use super::metrics::Figures;
+use crate::store::{Gauges, StoreError};
 use crate::sys::clock::wall_time;
 
 /// So many different errors are remembered.
@@ -63,30 +64,36 @@ impl Events {
         state.away_since = None;
     }
 
-    /// The database has not answered a question, or refused it.
+    /// The database has not answered a question of a viewer, or refused it.
     pub(super) fn failed(&self, error: &StoreError) -> Away {
-        let now = wall_time();
-        let (class, hint) = match error {
-            StoreError::Transient { .. } | StoreError::Running { .. } => (ErrorClass::Transient, None),
-            StoreError::Permanent { hint, .. } | StoreError::BadInput { hint, .. } => {
-                (ErrorClass::Permanent, Some(hint.clone()))
-            }
+        let message = self.count(error);
+        let mut state = self.state();
+        state.is_up = Some(false);
+        let since = *state.away_since.get_or_insert(wall_time());
+        drop(state);
+        let hint = match error {
+            StoreError::Transient { .. } | StoreError::Running { .. } => None,
+            StoreError::Permanent { hint, .. } | StoreError::BadInput { hint, .. } => Some(hint.clone()),
+        };
+        Away { since, error: message, hint }
+    }
+
+    /// Counts and remembers an error, and returns its message.
+    pub fn count(&self, error: &StoreError) -> String {
+        let class = match error {
+            StoreError::Transient { .. } | StoreError::Running { .. } => ErrorClass::Transient,
+            StoreError::Permanent { .. } | StoreError::BadInput { .. } => ErrorClass::Permanent,
         };
         let message: String = error.to_string().chars().take(MESSAGE_CHARACTERS_MAX).collect();
         let mut state = self.state();
-        state.is_up = Some(false);
-        let since = *state.away_since.get_or_insert(now);
         *state.counts.entry(class).or_default() += 1;
         let known = state.errors.iter().position(|known| known.message == message);
         let count = known.map_or(0, |at| state.errors.remove(at).count);
         if state.errors.len() >= ERRORS_MAX {
             state.errors.remove(0);
         }
-        if count == 0 {
-            log::warn!(event = "look_failed", error = message; "");
-        }
-        state.errors.push(DatabaseError { at: now, class, message: message.clone(), count: count + 1 });
-        Away { since, error: message, hint }
+        state.errors.push(DatabaseError { at: wall_time(), class, message: message.clone(), count: count + 1 });
+        message
     }
 
     /// The recovery has completed a round.
@@ -112,8 +119,12 @@ impl Events {
         self.state().errors.iter().rev().cloned().collect()
     }
 
-    pub(super) fn counts(&self) -> BTreeMap<ErrorClass, u64> {
-        self.state().counts.clone()
+    /// The numbers of the metrics, with those of the database.
+    pub fn figures(&self, gauges: Option<Gauges>) -> Figures {
+        let state = self.state();
+        let journals = state.journals.as_ref().and_then(|journals| journals.as_ref().ok());
+        let recovered = state.recovery.as_ref().map(|recovery| recovery.ended.clone()).unwrap_or_default();
+        Figures { gauges, undelivered: journals.map(Vec::len), recovered, errors: state.counts.clone() }
     }
 
     pub(super) fn recovery(&self) -> Option<Recovery> {

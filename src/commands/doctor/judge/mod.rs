@@ -73,6 +73,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Line> {
     lines
 }
 
+/// The lines about the database alone.
+pub(super) fn judge_database(facts: &super::facts::DatabaseFacts) -> Vec<Line> {
+    database::judge(facts)
+}
+
 fn configuration(facts: &Configuration) -> Vec<Line> {
     const CHECK: &str = "configuration";
     let place =
