@@ -1,6 +1,7 @@
 //! `runwrap serve` as a person sees it, in a real browser. Pictures are kept in the directory of the tests' artefacts.
 
 mod driver;
+mod pictures;
 
 use std::process::Stdio;
 
@@ -211,65 +212,6 @@ fn older_runs_follow_page_by_page() {
     assert!(browser.text("main").contains("Newest runs") && !browser.text("main").contains("Older runs"));
     browser.follow(".pager a");
     assert_eq!(browser.address(), service.url("/?limit=2"));
-}
-
-/// The texts whose contrast to their background is below 4.5, and those that leave the window. For `run`.
-const FLAWS: &str = r"
-    const channel = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
-    const numbers = color => color.match(/[\d.]+/g).map(Number);
-    const behind = element => {
-        for (; element; element = element.parentElement) {
-            const color = numbers(getComputedStyle(element).backgroundColor);
-            if (color.length === 3 || color[3] === 1) return color;
-        }
-    };
-    const flaws = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-        const element = walker.currentNode.parentElement, text = walker.currentNode.data.trim();
-        if (!text || ['SCRIPT', 'NOSCRIPT', 'TITLE', 'title', 'desc'].includes(element.nodeName)) continue;
-        if (!element.getClientRects().length || element.closest('.unseen, .skip')) continue;
-        const style = getComputedStyle(element), isSvg = element.namespaceURI.endsWith('svg');
-        const tones = [light(numbers(isSvg ? style.fill : style.color)), light(behind(element))].sort();
-        const contrast = (Math.max(...tones) + 0.05) / (Math.min(...tones) + 0.05);
-        if (contrast < 4.5) flaws.push(`${contrast.toFixed(2)}: ${text}`);
-    }
-    if (document.documentElement.scrollWidth > innerWidth) flaws.push(`${document.documentElement.scrollWidth} pixels wide`);
-    for (const element of document.querySelectorAll('a[href], button, input:not([type=hidden]), summary')) {
-        const name = element.getAttribute('aria-label') || element.textContent || element.closest('label')?.textContent;
-        if (!name?.trim()) flaws.push(`no name: ${element.outerHTML}`);
-    }
-    return flaws;
-";
-
-#[test]
-fn pages_are_readable_narrow_and_wide_dark_and_light() {
-    let site = Site::sqlite();
-    some_runs(&site);
-    let service = Service::start(&site);
-    let mut browser = Browser::take(DESK);
-    for (width, dark) in [(1200, false), (1200, true), (360, false), (360, true)] {
-        browser.set_up(Circumstances { width, dark, ..DESK });
-        for (name, path) in [
-            ("list", "/"),
-            ("run", "/runs/1"),
-            ("curve", "/runs/1?curve=loss&axis=time&scale=log"),
-            ("failed", "/runs/3"),
-            ("compare", "/compare?ids=1,2,3,99"),
-            ("health", "/health"),
-            ("missing", "/runs/99"),
-            ("mistake", "/?status=running"),
-            ("list-zh", "/?lang=zh"),
-            ("run-zh", "/runs/1?lang=zh&axis=time"),
-        ] {
-            browser.open(&service.url(path));
-            assert_eq!(browser.run(FLAWS), serde_json::json!([]), "{path} at {width}, dark: {dark}");
-            let dark = if dark { "dark" } else { "light" };
-            browser.picture(&format!("{name}-{width}-{dark}"), 0);
-        }
-        let paper = browser.run("return getComputedStyle(document.body).backgroundColor");
-        assert_eq!(paper, if dark { "rgb(21, 24, 28)" } else { "rgb(251, 251, 250)" });
-    }
 }
 
 #[test]
