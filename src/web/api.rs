@@ -35,7 +35,8 @@ pub(super) async fn answer(site: &Site, asked: &Asked<'_>) -> Result<Answer, Ref
 
 /// The refusal as JSON.
 pub(super) fn refusal(refusal: &Refusal) -> Answer {
-    Answer::new(refusal.status, JSON, output::json(&json!({"error": refusal.sentence})))
+    let answer = Answer::new(refusal.status, JSON, output::json(&json!({"error": refusal.sentence})));
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE { answer.retrying() } else { answer }
 }
 
 async fn runs(site: &Site, asked: &Asked<'_>) -> Result<Answer, Refusal> {

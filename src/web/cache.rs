@@ -202,7 +202,12 @@ fn settle<Q: Question>(
                 entry.weight = weight;
                 entry.failure = None;
             }
-            Err(error) => entry.failure = Some(events.failed(&error)),
+            Err(error) => {
+                if entry.failure.is_none() {
+                    log::warn!(event = "look_failed", error:%; "");
+                }
+                entry.failure = Some(events.failed(&error));
+            }
         }
     }
     while entries.values().map(|entry| entry.weight).sum::<usize>() > BYTES_MAX {
@@ -226,3 +231,6 @@ fn forget_one<Q: Question>(entries: &mut HashMap<Q, Entry<Q::Answer>>, kept: &Q)
     let oldest = candidates.min_by_key(|(_, entry)| entry.used_at).map(|(question, _)| question.clone());
     oldest.is_some_and(|oldest| entries.remove(&oldest).is_some())
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,6 +138,8 @@ impl Connections {
                 .header_read_timeout(HEAD_MAX)
                 .max_buf_size(HEAD_BYTES_MAX)
                 .max_headers(64)
+                // A script that has sent its request may close its side.
+                .half_close(true)
                 .serve_connection(TokioIo::new(Guard::new(stream)), service)
         );
         let ended = match timeout(LIFE_MAX, connection.as_mut()).await {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::answer::Answer;
 
 /// So long a viewer may take for one answer.
-const WRITE_MAX: Duration = Duration::from_secs(20);
+const WRITE_MAX: Duration = Duration::from_secs(10);
 
 /// hyper's own refusals are a head without a body, shorter than this. Ours have a policy.
 const REFUSAL_BYTES_MAX: usize = 256;
