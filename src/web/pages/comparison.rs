@@ -1,6 +1,7 @@
 //! The page of a comparison.
 
 use askama::Template;
+use serde_json::Value;
 
 use super::chart::{CLASSES, Chart, Entry};
 use super::fields::{Outcome, brief, duration, id, outcome, page_of, title};
@@ -12,7 +13,7 @@ use crate::record::Series;
 use crate::web::look::{Comparison, Looked, RunPage};
 
 /// So many charts are drawn.
-const CHARTS_MAX: usize = 12;
+const CHARTS_MAX: usize = 8;
 
 /// A value in the table has at most so many characters.
 const CHARACTERS_MAX: usize = 200;
@@ -47,7 +48,7 @@ pub(crate) fn comparison(frame: &Frame, looked: &Looked<Comparison>) -> String {
     let (found, away) = frame.seen(looked);
     let runs: Vec<Compared> = found.into_iter().flat_map(|found| compared(frame, &found.runs)).collect();
     let differences = found.into_iter().flat_map(|found| &found.differences);
-    let cell = |value| cut(&brief(value));
+    let cell = |value: &Value| if value.is_null() { "–".to_owned() } else { cut(&brief(value)) };
     rendered(&Page {
         frame,
         l: labels,

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::frame::{Frame, encoded};
+use super::frame::Frame;
 use super::labels::Labels;
 use super::time::{Moment, ago, span};
 use crate::output;
 use crate::record::{Reason, Status, number_of};
 use crate::store::RecordView;
-use crate::web::look::value;
+use crate::web::look::{encoded, value};
 
 /// A status as a word and a sign.
 pub(super) struct Outcome {

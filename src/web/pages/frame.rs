@@ -1,7 +1,6 @@
 //! What all pages share: the language, the clock, the address, its links, and the notice of a database that is away. Pure.
 
 use chrono::{DateTime, Utc};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::drawing::View;
 use super::labels::{Labels, Language, filled};
@@ -108,11 +107,6 @@ impl Frame {
         let relative = moment.relative.map(|relative| format!(" ({relative})")).unwrap_or_default();
         format!("{} UTC{relative}", moment.absolute)
     }
-}
-
-/// A text as a part of an address.
-pub(super) fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 fn address(path: &str, queries: &[&str]) -> String {

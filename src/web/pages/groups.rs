@@ -3,12 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::fields::{Fact, brief, flat, page_of, shown};
-use super::frame::{Frame, encoded};
+use super::frame::Frame;
 use super::labels::Labels;
 use super::time::{Moment, span};
 use crate::output;
 use crate::store::RecordView;
-use crate::web::look::value;
+use crate::web::look::{encoded, value};
 
 /// How a value is shown.
 #[derive(Clone, Copy)]

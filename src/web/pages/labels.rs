@@ -101,6 +101,7 @@ labels! {
     duration: "Duration", "时长";
     elapsed: "Elapsed", "已运行";
     last_seen: "Last sign of life", "最近心跳";
+    seen: "Last seen", "最近心跳";
     curve: "Curve", "曲线";
     exit_code: "Exit code", "退出码";
     signal: "Signal", "信号";

@@ -7,7 +7,7 @@ use super::chart::Chart;
 use super::fields::{
     Fact, Outcome, brief, duration, flat, id, last_seen, moment, outcome, page_of, shown, tags, text, title,
 };
-use super::frame::{Frame, Notice, encoded};
+use super::frame::{Frame, Notice};
 use super::groups::groups;
 use super::labels::{Labels, filled};
 use super::message::rendered;
@@ -15,10 +15,10 @@ use super::time::Moment;
 use crate::output;
 use crate::record::{Series, number_of};
 use crate::store::RecordView;
-use crate::web::look::{Looked, RunPage, value};
+use crate::web::look::{Looked, RunPage, encoded, value};
 
 /// So many curves are drawn, unless one is chosen.
-const CURVES_MAX: usize = 6;
+const CURVES_MAX: usize = 4;
 
 #[derive(Template)]
 #[template(path = "run.html", config = "src/web/pages/askama.toml")]

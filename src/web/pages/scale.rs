@@ -7,8 +7,8 @@ use crate::output;
 /// The length of an axis, in the units of a drawing.
 pub(super) const LENGTH: u32 = 1000;
 
-/// About so many parts between the ticks.
-const PARTS: f64 = 4.0;
+/// At most so many parts between the ticks.
+const PARTS: f64 = 5.0;
 const TICKS_MAX: usize = 8;
 
 /// The steps of an axis of time, in seconds; beyond them whole days.

@@ -213,7 +213,10 @@ fn page_of_a_run_is_in_the_wanted_language() {
     }
     let english = super::run(&frame("/runs/7", ""), "7", None, &seen(Some(page)));
     assert!(english.contains("hreflang=\"zh\"") && english.contains("3 of them NaN"), "{english}");
-    assert!(english.len() < 20_000, "{} bytes", english.len());
+    let all: Vec<Series> = (0..9).map(|number| series(&format!("metric {number}"), 256)).collect();
+    let full = super::run(&frame("/runs/7", ""), "7", None, &seen(Some(RunPage { record: running(7), series: all })));
+    assert!(full.len() < 50_000, "{} bytes", full.len());
+    assert!(full.contains("href=\"/runs/7?curve=metric%208\""), "{full}");
     // The next look at an overdue run.
     let mut late = running(7);
     late.0.insert("last_seen_seconds_ago".to_owned(), json!(301));

@@ -16,6 +16,8 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
 
 # Without a sandbox: the tests may run as root. Without the requests that a browser makes for itself.
 FLAGS = [
@@ -94,6 +96,18 @@ class Browser:
 
     def click(self, selector):
         self.find(selector).click()
+
+    def follow(self, selector):
+        """Clicks on a link or on the button of a form, and waits for the next page."""
+        root = self.find("html")
+        self.find(selector).click()
+        WebDriverWait(self.driver, 20, 0.02).until(staleness_of(root))
+
+    def submit(self):
+        """Presses Enter in a field, and waits for the next page."""
+        root = self.find("html")
+        self.press("ENTER")
+        WebDriverWait(self.driver, 20, 0.02).until(staleness_of(root))
 
     def type(self, selector, text):
         self.find(selector).send_keys(text)

@@ -92,6 +92,18 @@ impl Browser {
         self.call(&json!(["click", selector]));
     }
 
+    /// Clicks on a link or a button that leads to another page, and waits for it.
+    #[track_caller]
+    pub(super) fn follow(&mut self, selector: &str) {
+        self.call(&json!(["follow", selector]));
+    }
+
+    /// Enter in a field of a form; waits for the next page.
+    #[track_caller]
+    pub(super) fn submit(&mut self) {
+        self.call(&json!(["submit"]));
+    }
+
     #[track_caller]
     pub(super) fn enter(&mut self, selector: &str, text: &str) {
         self.call(&json!(["type", selector, text]));
