@@ -59,7 +59,7 @@ pub(super) fn serve(settings: &Settings, args: &ServeArgs) -> Result<(), Command
     let listen = opened.listen().clone();
     output::print(&format!("{}\n", address(&listen)))?;
     log::info!(event = "serving", listen:%; "");
-    let own = settings.clone();
+    let (own, writes) = (settings.clone(), args.recover.is_some());
     let options = Options {
         database: settings.database.clone(),
         table: settings.table.clone(),
@@ -67,7 +67,7 @@ pub(super) fn serve(settings: &Settings, args: &ServeArgs) -> Result<(), Command
         look_limit: settings.start_timeout,
         state_dir: settings.state_dir.clone(),
         stuck_after: args.stuck_after.unwrap_or(STUCK_AFTER),
-        checks: Arc::new(move || database_lines(&own)),
+        checks: Arc::new(move || database_lines(&own, writes)),
     };
     let result = web::serve(opened, options, &events, || {
         manager.notify("READY=1");

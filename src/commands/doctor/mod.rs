@@ -65,9 +65,11 @@ fn configuration(settings: &Settings) -> Configuration {
     }
 }
 
-/// The lines about the database alone, without a rehearsal: a role that may only read gets the same ones.
-pub(super) fn database_lines(settings: &Settings) -> Vec<Check> {
-    let lines = judge::judge_database(&database::database(settings, false));
+/// The lines about the database alone, without a rehearsal. Without `writes` the rights of a run are not judged: a role that may only
+/// read is enough.
+pub(super) fn database_lines(settings: &Settings, writes: bool) -> Vec<Check> {
+    let mut lines = judge::judge_database(&database::database(settings, false));
+    lines.retain(|line| writes || line.check != judge::RIGHTS);
     let line = |Line { check, state, detail, repair }: Line| Check {
         check: check.to_owned(),
         state: state.as_str().to_owned(),

@@ -122,6 +122,7 @@ fn empty_database_stays_as_it_is() {
     }
 }
 
+// Holds: failures/serve-outage
 #[test]
 fn service_outlives_its_database_and_marks_what_is_old() {
     let database = Postgres::private();
@@ -157,6 +158,7 @@ fn service_outlives_its_database_and_marks_what_is_old() {
 }
 
 /// A database that takes connections and never answers must not hang a viewer.
+// Holds: failures/serve-silent
 #[test]
 fn silent_database_delays_an_answer_within_a_bound() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -190,6 +192,8 @@ fn role_that_may_only_read_is_enough() {
         assert_eq!(served.get(target).status, 200, "{target}");
     }
     assert!(served.get("/metrics").body.contains("runwrap_last_duration_seconds{name=\"a\"}"));
+    let health = served.get("/health").body;
+    assert!(health.contains("clock") && !health.contains("INSERT"), "{health}");
     assert!(!site.log().contains("event=look_failed"), "{}", site.log());
     served.end("TERM");
 }

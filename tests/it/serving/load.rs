@@ -39,6 +39,7 @@ fn memory_kib(served: &Served) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+// Holds: failures/serve-flood
 #[test]
 fn half_open_connections_delay_no_viewer_and_are_closed() {
     let (site, served) = served(&["--recover", "1s", "--stuck-after", "24h"]);
@@ -64,6 +65,7 @@ fn half_open_connections_delay_no_viewer_and_are_closed() {
     served.end("TERM");
 }
 
+// Holds: failures/serve-slow-viewer
 #[test]
 fn viewer_that_reads_nothing_is_cut_off() {
     let (site, served) = served(&[]);

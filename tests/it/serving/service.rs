@@ -18,6 +18,7 @@ fn next_message(manager: &UnixDatagram) -> String {
     String::from_utf8(bytes[..length].to_vec()).unwrap()
 }
 
+// Holds: failures/serve-sigterm
 #[test]
 fn service_reports_ready_once_it_answers_and_ends_at_a_signal() {
     for signal in ["TERM", "INT"] {
@@ -58,6 +59,7 @@ fn recovery_beside_the_pages_delivers_and_ends() {
     }
 }
 
+// Holds: failures/serve-misconfigured
 #[test]
 fn error_for_an_operator_ends_a_recovering_service() {
     let site = Site::sqlite();

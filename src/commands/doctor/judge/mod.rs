@@ -17,6 +17,9 @@ const ROOM_BYTES_MIN: u64 = 1 << 20;
 const ROOM_BYTES_LOW: u64 = 64 << 20;
 const ROOM_FILES_LOW: u64 = 1000;
 
+/// The check of the rights in the database.
+pub(super) const RIGHTS: &str = "rights";
+
 /// One examined fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
