@@ -33,6 +33,13 @@ const RECOVERY_END_PAUSE: Duration = Duration::from_millis(20);
 /// The result of the recovery beside the pages.
 type Recovered = Result<(), CommandError>;
 
+/// A recovery beside the pages; nothing without `--recover`.
+#[derive(Default)]
+struct Beside {
+    thread: Option<JoinHandle<()>>,
+    result: Option<oneshot::Receiver<Recovered>>,
+}
+
 /// Serves until a signal ends it.
 ///
 /// # Errors
@@ -48,7 +55,7 @@ pub(super) fn serve(settings: &Settings, args: &ServeArgs) -> Result<(), Command
     let opened = Opened::at(&args.listen).map_err(cannot_listen)?;
     let manager = ServiceManager::find().map_err(CommandError::Service)?;
     let events = Events::new(args.recover);
-    let (recovery, recovered) = start_recovery(settings, args, &events)?;
+    let recovery = start_recovery(settings, args, &events)?;
     let listen = opened.listen().clone();
     output::print(&format!("{}\n", address(&listen)))?;
     log::info!(event = "serving", listen:%; "");
@@ -64,13 +71,13 @@ pub(super) fn serve(settings: &Settings, args: &ServeArgs) -> Result<(), Command
     };
     let result = web::serve(opened, options, &events, || {
         manager.notify("READY=1");
-        until_the_end(signals, &manager, recovered)
+        until_the_end(signals, &manager, recovery.result)
     });
     manager.notify("STOPPING=1");
     log::info!(event = "serve_ended"; "");
     let failure = result.map_err(CommandError::Serve)?;
     if failure.is_ok() {
-        end(recovery.as_ref());
+        end(recovery.thread.as_ref());
     }
     failure
 }
@@ -83,13 +90,9 @@ fn address(listen: &Listen) -> String {
     }
 }
 
-/// Starts the recovery on a thread of its own, and returns the channel of its result, which stays silent without one.
-fn start_recovery(
-    settings: &Settings,
-    args: &ServeArgs,
-    events: &Events,
-) -> Result<(Option<JoinHandle<()>>, Option<oneshot::Receiver<Recovered>>), CommandError> {
-    let Some(every) = args.recover else { return Ok((None, None)) };
+/// Starts the recovery on a thread of its own.
+fn start_recovery(settings: &Settings, args: &ServeArgs, events: &Events) -> Result<Beside, CommandError> {
+    let Some(every) = args.recover else { return Ok(Beside::default()) };
     let recover = RecoverArgs {
         json: false,
         dry_run: false,
@@ -106,7 +109,7 @@ fn start_recovery(
         sender.send(recover_beside(&settings, &recover, events)).ok();
     };
     let thread = thread::Builder::new().name("recovery".to_owned()).spawn(work).map_err(CommandError::Service)?;
-    Ok((Some(thread), Some(receiver)))
+    Ok(Beside { thread: Some(thread), result: Some(receiver) })
 }
 
 /// Waits for a signal, or for the failure of the recovery, and notifies the watchdog meanwhile.

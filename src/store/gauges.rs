@@ -56,13 +56,24 @@ pub struct LastSuccess {
     pub duration_seconds: Option<f64>,
 }
 
+/// The values of a run's first metric, without their positions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstCurve {
+    pub run_id: String,
+    /// The metric.
+    pub name: String,
+    /// Of each bucket the last number; `None` if it has none.
+    pub values: Vec<Option<f64>>,
+}
+
 impl Store {
     /// The runs without an end.
     ///
     /// # Errors
     /// See [`StoreError`].
     pub fn pulse(&mut self) -> Result<Pulse, StoreError> {
-        self.read(|transaction| transaction.pulse())
+        let read = |transaction: &mut Transaction<'_>| transaction.pulse();
+        self.read(read)
     }
 
     /// The numbers behind the metrics.
@@ -77,12 +88,12 @@ impl Store {
         })
     }
 
-    /// Of each run the values of its first metric, in the order of [`curve_rank`]: run id, name, values. Without the right to read the
+    /// Of each run the values of its first metric, in the order of [`curve_rank`]. Without the right to read the
     /// series there are none.
     ///
     /// # Errors
     /// Those that have nothing to do with the series.
-    pub fn first_curves(&mut self, run_ids: &[String]) -> Result<Vec<(String, String, Vec<Option<f64>>)>, StoreError> {
+    pub fn first_curves(&mut self, run_ids: &[String]) -> Result<Vec<FirstCurve>, StoreError> {
         if run_ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -178,7 +189,7 @@ impl Transaction<'_> {
         Ok(all)
     }
 
-    fn first_curves(&mut self, run_ids: &[String]) -> Result<Vec<(String, String, Vec<Option<f64>>)>, Failure> {
+    fn first_curves(&mut self, run_ids: &[String]) -> Result<Vec<FirstCurve>, Failure> {
         let places = super::statement::places(1, run_ids.len());
         let select = self.sql("series_names", &[("{values}", &places)]);
         let texts: Vec<Option<&str>> = run_ids.iter().map(|run_id| Some(run_id.as_str())).collect();
@@ -199,7 +210,7 @@ impl Transaction<'_> {
             let number = number.to_string();
             let values = self.text(&select, &[Some(&run_id), Some(&number)])?;
             let values = values.and_then(|values| serde_json::from_str(&values).ok());
-            curves.extend(values.map(|values| (run_id, name, values)));
+            curves.extend(values.map(|values| FirstCurve { run_id, name, values }));
         }
         Ok(curves)
     }

@@ -42,7 +42,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use self::fitness::Unfit;
-pub use self::gauges::{Gauges, LastSuccess, Pulse};
+pub use self::gauges::{FirstCurve, Gauges, LastSuccess, Pulse};
 pub use self::hosts::Hosts;
 use self::reduction::Reduction;
 pub use self::rehearsal::{Rehearsal, RehearsedRun};

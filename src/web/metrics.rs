@@ -59,10 +59,10 @@ pub fn render(figures: &Figures, format: MetricsFormat) -> Result<String, fmt::E
         successes(&mut registry, gauges);
     }
     let up = gauge(&mut registry, "database_up", "Whether the database has answered");
-    set(&up, vec![], if figures.gauges.is_some() { 1.0 } else { 0.0 });
+    set(&up, &vec![], if figures.gauges.is_some() { 1.0 } else { 0.0 });
     if let Some(count) = figures.undelivered {
         let help = "Journals in the state directory of this host that wait for their delivery";
-        set(&gauge(&mut registry, "undelivered_journals", help), vec![], number(count as u64));
+        set(&gauge(&mut registry, "undelivered_journals", help), &vec![], number(count as u64));
     }
     let recovered = Counted::default();
     let help = "Records that the recovery of this process has ended, by reason";
@@ -83,7 +83,7 @@ pub fn render(figures: &Figures, format: MetricsFormat) -> Result<String, fmt::E
     }
     let build = gauge(&mut registry, "build_info", "The version of runwrap; always 1");
     let version = ("version", env!("CARGO_PKG_VERSION").to_owned());
-    set(&build, vec![version, ("commit", env!("RUNWRAP_BUILD_COMMIT").to_owned())], 1.0);
+    set(&build, &vec![version, ("commit", env!("RUNWRAP_BUILD_COMMIT").to_owned())], 1.0);
 
     let mut rendered = String::new();
     match format {
@@ -98,18 +98,18 @@ fn runs(registry: &mut Registry, gauges: &Gauges) {
         within 24 hours, among the newest 10000 runs";
     let runs = gauge(registry, "runs", help);
     let labels = |status: &str, reason: &str| vec![("status", status.to_owned()), ("reason", reason.to_owned())];
-    set(&runs, labels(Status::Training.as_str(), ""), number(gauges.pulse.live));
+    set(&runs, &labels(Status::Training.as_str(), ""), number(gauges.pulse.live));
     for ((status, reason), count) in &gauges.ended {
-        set(&runs, labels(status, reason), number(*count));
+        set(&runs, &labels(status, reason), number(*count));
     }
 }
 
 fn pulse(registry: &mut Registry, pulse: &Pulse) {
     let help = "The age of the oldest last heartbeat among the runs in training; 0 without such runs";
     let age = gauge(registry, "oldest_heartbeat_age_seconds", help);
-    set(&age, vec![], pulse.oldest_heartbeat_seconds.unwrap_or_default());
+    set(&age, &vec![], pulse.oldest_heartbeat_seconds.unwrap_or_default());
     let overdue = gauge(registry, "overdue_runs", "Runs in training whose lease has run out: a recovery ends them");
-    set(&overdue, vec![], number(pulse.overdue));
+    set(&overdue, &vec![], number(pulse.overdue));
 }
 
 fn successes(registry: &mut Registry, gauges: &Gauges) {
@@ -121,10 +121,10 @@ fn successes(registry: &mut Registry, gauges: &Gauges) {
         if let Some(ended_at) = last.ended_at {
             #[expect(clippy::cast_precision_loss, reason = "microseconds since 1970 are exact in 53 bits")]
             let seconds = ended_at.timestamp_micros() as f64 / 1e6;
-            set(&ends, labels(), seconds);
+            set(&ends, &labels(), seconds);
         }
         if let Some(duration) = last.duration_seconds {
-            set(&durations, labels(), duration);
+            set(&durations, &labels(), duration);
         }
     }
 }
@@ -135,8 +135,8 @@ fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauged {
     family
 }
 
-fn set(family: &Gauged, labels: Labels, value: f64) {
-    family.get_or_create(&labels).set(value);
+fn set(family: &Gauged, labels: &Labels, value: f64) {
+    family.get_or_create(labels).set(value);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no count is so large")]

@@ -16,7 +16,7 @@ use crate::config::DatabaseTarget;
 use crate::delivery::{Destination, undelivered};
 use crate::record::{Series, curve_rank, differences, extremes};
 use crate::store::attempt::Keep;
-use crate::store::{Gauges, Hosts, RecordView, Store, StoreError};
+use crate::store::{FirstCurve, Gauges, Hosts, RecordView, Store, StoreError};
 
 /// One page of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,8 +60,9 @@ impl RunsLook {
         let run_ids = records.iter().filter_map(run_id).collect::<Vec<_>>();
         let mut curves = if self.is_whole { Vec::new() } else { store.first_curves(&run_ids)? };
         let runs = records.into_iter().map(|record| {
-            let own = run_id(&record).and_then(|own| curves.iter().position(|(run_id, ..)| *run_id == own));
-            let curve = own.map(|at| curves.swap_remove(at)).map(|(_, name, values)| Sparkline { name, values });
+            let own = run_id(&record).and_then(|own| curves.iter().position(|curve| curve.run_id == own));
+            let curve =
+                own.map(|at| curves.swap_remove(at)).map(|FirstCurve { name, values, .. }| Sparkline { name, values });
             ListedRun { record, curve }
         });
         Ok(RunsPage { runs: runs.collect(), next })

@@ -35,7 +35,7 @@ async fn answer(site: &Site, request: &Parts) -> Answer {
         (Err(bad), _) | (_, Err(bad)) => return page::refusal(&bad.into(), request),
     };
     let asked = Asked { path, query, headers: &request.headers, target };
-    let key = site.key(&asked);
+    let key = asked.key();
     if let Some(answer) = site.rendered(&key) {
         return answer.tagged(&request.headers);
     }

@@ -66,6 +66,12 @@ impl Asked<'_> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The key of an answer that was rendered: all that it depends on.
+    pub(super) fn key(&self) -> String {
+        let header = |name| self.header(name).unwrap_or_default();
+        format!("{}\n{}\n{}", self.target, header(ACCEPT_LANGUAGE), header(ACCEPT))
+    }
+
     /// Whether a program asks, which gets its errors as JSON.
     pub(super) fn is_of_api(&self) -> bool {
         self.path.first().is_some_and(|part| part == "api")
@@ -162,12 +168,6 @@ impl Site {
             errors: self.events.errors(),
             started_at: self.started_at,
         }
-    }
-
-    /// The key of an answer that was rendered: all that it depends on.
-    pub(super) fn key(&self, asked: &Asked<'_>) -> String {
-        let header = |name| asked.header(name).unwrap_or_default();
-        format!("{}\n{}\n{}", asked.target, header(ACCEPT_LANGUAGE), header(ACCEPT))
     }
 
     pub(super) fn rendered(&self, key: &str) -> Option<Answer> {

@@ -1,3 +1,5 @@
+//! The sharing, the ageing and the bounds of answers, with questions that need no database.
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Mutex;

@@ -160,6 +160,7 @@ impl RunsQuery {
             job: self.job.clone(),
             host: self.host.clone(),
             tags: self.tags.clone(),
+            before: self.before.clone(),
             limit: self.limit.unwrap_or(LIMIT),
             summary,
             ..Filter::default()

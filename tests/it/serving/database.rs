@@ -124,10 +124,10 @@ fn empty_database_stays_as_it_is() {
 
 #[test]
 fn service_outlives_its_database_and_marks_what_is_old() {
-    let server = Postgres::private();
-    let site = Site::on(&server);
+    let database = Postgres::private();
+    let site = Site::on(&database);
     assert!(site.run(&[], "true").status.success());
-    server.stop();
+    database.stop();
     let served = Served::start(&site, &["--start-timeout", "2s", "--recover", "1s"]);
     let away = served.get("/api/runs");
     assert_eq!((away.status, away.header("retry-after")), (503, Some("5")), "{away:?}");
@@ -138,17 +138,17 @@ fn service_outlives_its_database_and_marks_what_is_old() {
     assert!(up(false));
     assert_eq!(served.json("/healthz")["serving"], true);
 
-    server.start();
+    database.start();
     wait_until("the database", || served.get("/api/runs").status == 200 && up(true));
     assert_eq!(served.get("/api/runs").header("runwrap-away-since"), None);
-    server.stop();
+    database.stop();
     wait_until("an old answer", || served.get("/api/runs").header("runwrap-away-since").is_some());
     let old = served.get("/api/runs");
     assert_eq!((old.status, ids(&serde_json::from_str(&old.body).unwrap())), (200, vec![1]));
     wait_until("no old numbers", || up(false));
     let metrics = served.get("/metrics").body;
     assert!(!metrics.contains("runwrap_runs{") && metrics.contains("class=\"transient\"}"), "{metrics}");
-    server.start();
+    database.start();
     wait_until("a new answer", || {
         let reply = served.get("/api/runs");
         reply.status == 200 && reply.header("runwrap-away-since").is_none()
