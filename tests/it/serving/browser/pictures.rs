@@ -70,10 +70,10 @@ fn pages_are_readable_narrow_and_wide_dark_and_light() {
 /// A report of 2,000 lines: a loss that falls with noise, and an accuracy that rises, over `hours`.
 fn long_report(site: &Site, name: &str, speed: f64, hours: f64) -> String {
     let begin = chrono::Utc::now().timestamp();
-    let mut seed = 12_345_u32;
-    let line = |step: u32| {
-        seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345);
-        let noise = f64::from(seed >> 16) / 65_536.0 - 0.5;
+    let mut random = 12_345_u32;
+    let reported = |step: u32| {
+        random = random.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        let noise = f64::from(random >> 16) / 65_536.0 - 0.5;
         let share = f64::from(step) / 2000.0;
         let loss = 0.35 + 2.1 * (-speed * share).exp() + 0.16 * noise * (1.2 - share);
         let accuracy = 0.93 - 0.8 * (-speed * share * 1.3).exp() + 0.03 * noise;
@@ -85,7 +85,7 @@ fn long_report(site: &Site, name: &str, speed: f64, hours: f64) -> String {
         )
     };
     let path = site.path().join(name);
-    std::fs::write(&path, (0..2000).map(line).collect::<String>()).unwrap();
+    std::fs::write(&path, (0..2000).map(reported).collect::<String>()).unwrap();
     format!("cat '{}' >> $RUNWRAP_REPORT", path.display())
 }
 
