@@ -11,6 +11,10 @@ use crate::record::{Buckets, Series};
 /// The table has so many points, unless the page has only this curve.
 const ROWS_MAX: usize = 32;
 
+/// A chart has about so many parts between its ticks. Labels of times are long.
+const COLUMNS: f64 = 4.0;
+const ROWS: f64 = 5.0;
+
 /// A tick nearer to an end of the axis has its label beside it, not below it.
 const NEAR: u32 = LENGTH / 20;
 
@@ -94,7 +98,7 @@ impl Chart {
     }
 
     fn set_ticks(&mut self, labels: &Labels, axes: &Axes) {
-        let ticks = |scale: &Scale, turn: fn(u32) -> u32| {
+        let ticks = |scale: &Scale, parts: f64, turn: fn(u32) -> u32| {
             let tick = |tick: Tick| AxisTick {
                 percent: percent(turn(tick.place)),
                 anchor: match tick.place {
@@ -104,10 +108,10 @@ impl Chart {
                 },
                 label: tick.label,
             };
-            scale.ticks(labels).into_iter().map(tick).collect()
+            scale.ticks(labels, parts).into_iter().map(tick).collect()
         };
-        self.x_ticks = ticks(&axes.x, |place| place);
-        self.y_ticks = ticks(&axes.y, |place| LENGTH - place);
+        self.x_ticks = ticks(&axes.x, COLUMNS, |place| place);
+        self.y_ticks = ticks(&axes.y, ROWS, |place| LENGTH - place);
     }
 }
 

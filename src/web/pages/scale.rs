@@ -7,8 +7,6 @@ use crate::output;
 /// The length of an axis, in the units of a drawing.
 pub(super) const LENGTH: u32 = 1000;
 
-/// At most so many parts between the ticks.
-const PARTS: f64 = 5.0;
 const TICKS_MAX: usize = 8;
 
 /// The steps of an axis of time, in seconds; beyond them whole days.
@@ -66,11 +64,12 @@ impl Scale {
         Some(place)
     }
 
-    /// At round values, from the least to the largest.
-    pub(super) fn ticks(&self, labels: &Labels) -> Vec<Tick> {
+    /// At round values, from the least to the largest, the axis in at most about `parts` parts.
+    pub(super) fn ticks(&self, labels: &Labels, parts: f64) -> Vec<Tick> {
+        let least = self.high / parts - self.low / parts;
         let mut values = match self.kind {
-            Kind::Linear => multiples(self.low, self.high, round_step(self.parts())),
-            Kind::Time => multiples(self.low, self.high, time_step(self.parts())),
+            Kind::Linear => multiples(self.low, self.high, round_step(least)),
+            Kind::Time => multiples(self.low, self.high, time_step(least)),
             Kind::Logarithmic => self.powers(),
         };
         if values.len() < 2 {
@@ -84,11 +83,6 @@ impl Scale {
         };
         let tick = |value: f64| Some(Tick { place: self.place(value)?, label: label(value) });
         values.into_iter().take(TICKS_MAX).filter_map(tick).collect()
-    }
-
-    /// The distance of two ticks, before it is rounded.
-    fn parts(&self) -> f64 {
-        self.high / PARTS - self.low / PARTS
     }
 
     /// Powers of ten, at most [`TICKS_MAX`]; between two of them their double and fivefold.
@@ -188,7 +182,7 @@ mod tests {
 
     fn ticks(kind: Kind, low: f64, high: f64) -> Vec<(u32, String)> {
         let scale = Scale::of(kind, [low, high].into_iter()).unwrap();
-        scale.ticks(Language::English.labels()).into_iter().map(|tick| (tick.place, tick.label)).collect()
+        scale.ticks(Language::English.labels(), 4.0).into_iter().map(|tick| (tick.place, tick.label)).collect()
     }
 
     fn labels(kind: Kind, low: f64, high: f64) -> Vec<String> {
@@ -246,7 +240,7 @@ mod tests {
                 prop_assert_eq!(scale.place(*value).is_some(), has_place(kind, *value));
                 prop_assert!(scale.place(*value).unwrap_or(0) <= LENGTH);
             }
-            let ticks = scale.ticks(Language::English.labels());
+            let ticks = scale.ticks(Language::English.labels(), 4.0);
             prop_assert!(!ticks.is_empty() && ticks.len() <= TICKS_MAX, "{:?}", ticks);
             prop_assert!(ticks.windows(2).all(|pair| pair[0].place <= pair[1].place), "{:?}", ticks);
             for tick in &ticks {

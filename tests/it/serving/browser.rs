@@ -7,8 +7,9 @@ use std::process::Stdio;
 
 use driver::{Browser, Circumstances, DESK};
 
+use super::client::Served;
 use crate::support::postgres::Postgres;
-use crate::support::site::{Running, Site, start};
+use crate::support::site::{Site, start};
 use crate::support::wait::wait_until;
 
 /// Markup, script, quotes, a mark that reorders text and a control character.
@@ -18,25 +19,8 @@ const HOSTILE_SHOWN: &str = "<script>window.hacked=1</script><img src=x onerror=
 /// Reports each number that it reads as a loss at the same step.
 const REPORTING: &str = r#"while read n; do echo "{\"metrics\": {\"loss\": $n, \"val\": {\"acc\": 0.5}}, \"step\": $n}" >> $RUNWRAP_REPORT; done"#;
 
-struct Service {
-    running: Running,
-    address: String,
-}
-
-impl Service {
-    #[track_caller]
-    fn start(site: &Site) -> Self {
-        let mut command = site.runwrap(&["serve", "--listen", "127.0.0.1:0"]);
-        let mut running = start(command.stdout(Stdio::piped()));
-        let line = running.line();
-        let address = line.split_whitespace().find(|word| word.starts_with("http://")).expect("prints its address");
-        let address = address.trim_end_matches('/').to_owned();
-        Self { running, address }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.address)
-    }
+fn url(service: &Served, path: &str) -> String {
+    format!("http://{}{path}", service.address)
 }
 
 /// Some ended runs: `resnet-a` and `resnet-b` with curves, and `vit`, which fails.
@@ -53,9 +37,9 @@ fn some_runs(site: &Site) {
 #[test]
 fn list_fills_a_curve_grows_and_a_run_ends_while_a_person_looks() {
     for site in [Site::sqlite(), Site::postgres()] {
-        let service = Service::start(&site);
+        let service = Served::start(&site, &[]);
         let mut browser = Browser::take(DESK);
-        browser.open(&service.url("/"));
+        browser.open(&url(&service, "/"));
         assert!(browser.text("main").contains("There is no record yet"));
         let options = ["-n", "resnet", "--heartbeat", "1s", "--tag", "team=vision"];
         let mut run = start(site.shell(&options, REPORTING).stdin(Stdio::piped()));
@@ -64,7 +48,7 @@ fn list_fills_a_curve_grows_and_a_run_ends_while_a_person_looks() {
         run.say("90");
         browser.ticks_until("loss 90");
         browser.follow("td a");
-        assert_eq!(browser.address(), service.url("/runs/1"));
+        assert_eq!(browser.address(), url(&service, "/runs/1"));
         run.say("70");
         browser.ticks_until("last 70, lowest 70, highest 90 · 2 values");
         let path = "return document.querySelector('#c0 path.line').getAttribute('d')";
@@ -84,9 +68,9 @@ fn list_fills_a_curve_grows_and_a_run_ends_while_a_person_looks() {
 fn update_keeps_scroll_selection_focus_boxes_and_details() {
     let site = Site::sqlite();
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(DESK);
-    browser.open(&service.url("/runs/1"));
+    browser.open(&url(&service, "/runs/1"));
     browser.click("#c0 summary");
     browser.run(
         "document.querySelector('#c0 h3 a').focus(); scrollTo(0, 120); \
@@ -101,7 +85,7 @@ fn update_keeps_scroll_selection_focus_boxes_and_details() {
     assert_eq!(browser.run(state), before);
 
     // A new row comes in above the focus and the checked box.
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     browser.click("#run-2 input");
     browser.run("document.querySelector('#run-2 a').focus()");
     assert!(site.run(&["-n", "later"], "true").status.success());
@@ -116,9 +100,9 @@ fn update_keeps_scroll_selection_focus_boxes_and_details() {
 #[test]
 fn updates_stop_while_hidden_and_slow_down_after_errors() {
     let site = Site::sqlite();
-    let mut service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(DESK);
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     let pause = "return window.planned && window.planned.pause";
     assert_eq!(browser.run(pause), 5000);
     let turn = |hidden: bool| {
@@ -136,8 +120,7 @@ fn updates_stop_while_hidden_and_slow_down_after_errors() {
     browser.ticks_until("meanwhile");
     browser.was_quiet(&service.address);
 
-    service.running.signal("TERM");
-    assert!(service.running.end().success());
+    service.end("TERM");
     for expected in [10_000, 20_000, 40_000, 60_000, 60_000] {
         browser.tick();
         assert_eq!(browser.run(pause), expected);
@@ -150,9 +133,9 @@ fn updates_stop_while_hidden_and_slow_down_after_errors() {
 fn filters_and_comparison_work_by_keyboard_and_mouse() {
     let site = Site::sqlite();
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(DESK);
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     // The first key leads past the header.
     browser.press("TAB");
     browser.press("ENTER");
@@ -163,10 +146,10 @@ fn filters_and_comparison_work_by_keyboard_and_mouse() {
         ("tag", "team=vision", "/?name=&tag=team%3Dvision&host=&job=", vec!["run-1"]),
         ("job", "none", "/?name=&tag=&host=&job=none", vec![]),
     ] {
-        browser.open(&service.url("/"));
+        browser.open(&url(&service, "/"));
         browser.enter(&format!("input[name={field}]"), text);
         browser.submit();
-        assert_eq!(browser.address(), service.url(address));
+        assert_eq!(browser.address(), url(&service, address));
         assert_eq!(browser.run(rows), serde_json::json!(expected), "{field}");
         assert_eq!(browser.run(&format!("return document.querySelector('input[name={field}]').value")), text);
     }
@@ -176,16 +159,16 @@ fn filters_and_comparison_work_by_keyboard_and_mouse() {
     browser.follow("form.filters button");
     assert_eq!(browser.run(rows), serde_json::json!(["run-3"]));
     assert!(browser.text("main").contains("✕ failed exit code 3"), "{}", browser.text("main"));
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     browser.follow("a.tag");
     assert_eq!(browser.run(rows), serde_json::json!(["run-2"]));
-    assert_eq!(browser.address(), service.url("/?tag=nightly"));
+    assert_eq!(browser.address(), url(&service, "/?tag=nightly"));
 
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     browser.click("#run-2 input");
     browser.click("#run-1 input");
     browser.follow("main form button");
-    assert_eq!(browser.address(), service.url("/compare?ids=2&ids=1"));
+    assert_eq!(browser.address(), url(&service, "/compare?ids=2&ids=1"));
     let text = browser.text("main");
     for part in ["resnet-b v1 #2", "resnet-a v1 #1", "loss", "train_metrics"] {
         assert!(text.contains(part), "{part}: {text}");
@@ -193,7 +176,7 @@ fn filters_and_comparison_work_by_keyboard_and_mouse() {
     let drawn = "return document.querySelectorAll('#c0 path.line').length";
     assert_eq!(browser.run(drawn), 2);
     browser.follow(".choices a[href*='scale=log']");
-    assert_eq!(browser.address(), service.url("/compare?ids=2&ids=1&scale=log"));
+    assert_eq!(browser.address(), url(&service, "/compare?ids=2&ids=1&scale=log"));
     assert_eq!(browser.run(drawn), 2);
     browser.was_quiet(&service.address);
 }
@@ -202,36 +185,36 @@ fn filters_and_comparison_work_by_keyboard_and_mouse() {
 fn older_runs_follow_page_by_page() {
     let site = Site::sqlite();
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(DESK);
     let rows = "return [...document.querySelectorAll('tbody tr')].map(row => row.id)";
-    browser.open(&service.url("/?limit=2"));
+    browser.open(&url(&service, "/?limit=2"));
     assert_eq!(browser.run(rows), serde_json::json!(["run-3", "run-2"]));
     browser.follow("a[rel=next]");
     assert_eq!(browser.run(rows), serde_json::json!(["run-1"]));
     assert!(browser.text("main").contains("Newest runs") && !browser.text("main").contains("Older runs"));
     browser.follow(".pager a");
-    assert_eq!(browser.address(), service.url("/?limit=2"));
+    assert_eq!(browser.address(), url(&service, "/?limit=2"));
 }
 
 #[test]
 fn language_follows_the_browser_or_the_address() {
     let site = Site::sqlite();
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(Circumstances { languages: "zh-CN,zh;q=0.9,en;q=0.5", ..DESK });
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     assert_eq!(browser.run("return document.documentElement.lang"), "zh");
     let text = browser.text("body");
     assert!(text.contains("训练任务") && text.contains("已完成") && text.contains("筛选"), "{text}");
     browser.follow("#run-3 a");
     assert!(browser.text("main").contains("非零退出码 3"), "{}", browser.text("main"));
     browser.follow("header a[lang=en]");
-    assert_eq!(browser.address(), service.url("/runs/3?lang=en"));
+    assert_eq!(browser.address(), url(&service, "/runs/3?lang=en"));
     assert!(browser.text("main").contains("exit code 3"));
     // The choice stays.
     browser.follow("nav a");
-    assert_eq!(browser.address(), service.url("/?lang=en"));
+    assert_eq!(browser.address(), url(&service, "/?lang=en"));
     browser.enter("input[name=name]", "vit");
     browser.submit();
     assert!(browser.address().contains("lang=en"), "{}", browser.address());
@@ -243,9 +226,9 @@ fn language_follows_the_browser_or_the_address() {
 fn pages_are_whole_without_javascript() {
     let site = Site::sqlite();
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(Circumstances { scripts: false, ..DESK });
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     let text = browser.text("body");
     assert!(text.contains("resnet-a v1 #1") && text.contains("does not update itself. Reload"), "{text}");
     assert!(site.run(&["-n", "later"], "true").status.success());
@@ -275,10 +258,10 @@ fn hostile_texts_are_shown_as_text() {
             &format!("UPDATE training_records SET error_message = '{text}' || chr(27) || '[31m'")
                 .replace("chr(", if site.url().starts_with("sqlite") { "char(" } else { "chr(" }),
         );
-        let service = Service::start(&site);
+        let service = Served::start(&site, &[]);
         let mut browser = Browser::take(DESK);
         for path in ["/", "/runs/1", "/compare?ids=1", "/?lang=zh", "/runs/1?lang=zh"] {
-            browser.open(&service.url(path));
+            browser.open(&url(&service, path));
             let text = browser.text("main");
             assert!(text.contains(HOSTILE_SHOWN), "{path}: {text}");
             assert_eq!(browser.run("return [window.hacked, document.images.length]"), serde_json::json!([null, 0]));
@@ -288,11 +271,11 @@ fn hostile_texts_are_shown_as_text() {
         assert!(browser.text("pre").contains("\\u{1b}[31m") || browser.address().contains("zh"));
         browser.picture("hostile", 0);
         // Its links lead to its runs.
-        browser.open(&service.url("/"));
+        browser.open(&url(&service, "/"));
         browser.follow("a.tag");
         assert!(browser.text("main").contains(HOSTILE_SHOWN));
         for path in ["/<script>window.hacked=1</script>", "/runs/%3Cimg%20src=x%20onerror=window.hacked=1%3E"] {
-            browser.open(&service.url(path));
+            browser.open(&url(&service, path));
             assert_eq!(browser.run("return [window.hacked, document.images.length]"), serde_json::json!([null, 0]));
         }
     }
@@ -303,9 +286,9 @@ fn page_names_a_database_that_is_away_and_recovers_with_it() {
     let server = Postgres::private();
     let site = Site::on(&server);
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(DESK);
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     assert!(browser.text("main").contains("resnet-a"));
     server.stop();
     browser.ticks_until("The database has not answered since");

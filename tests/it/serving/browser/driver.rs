@@ -143,11 +143,11 @@ impl Browser {
         assert_eq!(self.run("return window.same"), true, "the page was loaded anew");
     }
 
-    /// No message in the console, and no request to another host than `address` since the set-up.
+    /// No message in the console, and no request to another place than `address` since the set-up.
     #[track_caller]
     pub(super) fn was_quiet(&mut self, address: &str) {
         assert_eq!(self.call(&json!(["messages"])), json!([]));
-        assert_eq!(self.call(&json!(["hosts"])), json!([address]));
+        assert_eq!(self.call(&json!(["hosts"])), json!([format!("http://{address}")]));
     }
 
     /// Keeps a picture of the page with the artefacts of the tests; of its whole height, if `height` is 0.

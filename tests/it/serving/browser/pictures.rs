@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::driver::{Browser, Circumstances, DESK};
-use super::{Service, some_runs};
+use super::{some_runs, url};
+use crate::serving::client::Served;
 use crate::support::site::{Site, start};
 use crate::support::wait::wait_until;
 
@@ -40,7 +41,7 @@ const FLAWS: &str = r"
 fn pages_are_readable_narrow_and_wide_dark_and_light() {
     let site = Site::sqlite();
     some_runs(&site);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(DESK);
     for (width, dark) in [(1200, false), (1200, true), (360, false), (360, true)] {
         browser.set_up(Circumstances { width, dark, ..DESK });
@@ -56,7 +57,7 @@ fn pages_are_readable_narrow_and_wide_dark_and_light() {
             ("list-zh", "/?lang=zh"),
             ("run-zh", "/runs/1?lang=zh&axis=time"),
         ] {
-            browser.open(&service.url(path));
+            browser.open(&url(&service, path));
             assert_eq!(browser.run(FLAWS), json!([]), "{path} at {width}, dark: {dark}");
             let dark = if dark { "dark" } else { "light" };
             browser.picture(&format!("{name}-{width}-{dark}"), 0);
@@ -69,10 +70,10 @@ fn pages_are_readable_narrow_and_wide_dark_and_light() {
 /// A report of 2,000 lines: a loss that falls with noise, and an accuracy that rises, over `hours`.
 fn long_report(site: &Site, name: &str, speed: f64, hours: f64) -> String {
     let begin = chrono::Utc::now().timestamp();
-    let mut seed = 12_345_u32;
-    let line = |step: u32| {
-        seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345);
-        let noise = f64::from(seed >> 16) / 65_536.0 - 0.5;
+    let mut random = 12_345_u32;
+    let reported = |step: u32| {
+        random = random.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        let noise = f64::from(random >> 16) / 65_536.0 - 0.5;
         let share = f64::from(step) / 2000.0;
         let loss = 0.35 + 2.1 * (-speed * share).exp() + 0.16 * noise * (1.2 - share);
         let accuracy = 0.93 - 0.8 * (-speed * share * 1.3).exp() + 0.03 * noise;
@@ -84,7 +85,7 @@ fn long_report(site: &Site, name: &str, speed: f64, hours: f64) -> String {
         )
     };
     let path = site.path().join(name);
-    std::fs::write(&path, (0..2000).map(line).collect::<String>()).unwrap();
+    std::fs::write(&path, (0..2000).map(reported).collect::<String>()).unwrap();
     format!("cat '{}' >> $RUNWRAP_REPORT", path.display())
 }
 
@@ -115,9 +116,9 @@ fn pictures_of_the_documentation_are_made() {
         &format!("{live}; exec tail -f /dev/null"),
     ));
     wait_until("the run is recorded", || site.records().len() == 5);
-    let service = Service::start(&site);
+    let service = Served::start(&site, &[]);
     let mut browser = Browser::take(Circumstances { width: 880, ..DESK });
-    browser.open(&service.url("/"));
+    browser.open(&url(&service, "/"));
     browser.ticks_until("loss");
     site.sql("UPDATE training_records SET train_start_time = datetime('now', '-6130 seconds') WHERE id = 5");
     browser.ticks_until("1h 42m");
@@ -127,7 +128,7 @@ fn pictures_of_the_documentation_are_made() {
         ("phone", "/runs/2", 640, 360, true, "zh"),
     ] {
         browser.set_up(Circumstances { width, dark, languages, ..DESK });
-        browser.open(&service.url(path));
+        browser.open(&url(&service, path));
         let picture = browser.picture(&format!("docs-{name}"), height);
         let bytes = std::fs::metadata(&picture).unwrap().len();
         assert!((1000..120_000).contains(&bytes), "{name}: {bytes} bytes");
