@@ -51,3 +51,19 @@ WHERE run_id IN ({values})
     AND {condition}
     AND revision = (SELECT max(latest.revision) FROM {schema}.runwrap_series AS latest WHERE latest.run_id = series.run_id)
 ORDER BY run_id, number
+
+-- name: series_names
+SELECT
+    CAST(series.run_id AS text),
+    CAST(series.number AS text),
+    series.name
+FROM {schema}.runwrap_series AS series
+WHERE series.run_id IN ({values})
+    AND series.revision = (SELECT max(latest.revision) FROM {schema}.runwrap_series AS latest WHERE latest.run_id = series.run_id)
+ORDER BY series.run_id, series.number
+
+-- name: series_value
+-- The values of one series, as a JSON array.
+SELECT CAST(to_json(value) AS text)
+FROM {schema}.runwrap_series
+WHERE run_id = $1 AND number = CAST($2 AS integer)

@@ -61,3 +61,54 @@ WHERE recent.version GLOB 'v[0-9]*'
             AND runs.record_id = recent.record_id
             AND +runs.name IS NOT NULL
     )
+
+-- name: pulse
+-- The watched runs without an end: how many, how many overdue, and the age of the oldest last heartbeat in seconds.
+SELECT
+    CAST(count(*) AS text),
+    CAST(coalesce(sum(
+        strftime('%Y-%m-%d %H:%M:%f', 'now')
+        > strftime('%Y-%m-%d %H:%M:%f', heartbeat_at, '+' || lease_seconds || ' seconds')
+    ), 0) AS text),
+    CAST((julianday('now') - julianday(min(heartbeat_at))) * 86400.0 AS text)
+FROM {schema}.runwrap_runs INDEXED BY runwrap_runs_live
+WHERE record_table = $1
+    AND reason IS NULL
+    AND heartbeat_at IS NOT NULL
+
+-- name: last_successes
+-- Of the first names: the last success among the newest runs of each.
+SELECT
+    latest.name,
+    runs.record_id
+FROM (
+    SELECT
+        versions.name,
+        (
+            SELECT newest.run_id
+            FROM (
+                SELECT
+                    named.run_id,
+                    named.reason
+                FROM {schema}.runwrap_runs AS named INDEXED BY runwrap_runs_named
+                WHERE named.record_table = $1
+                    AND named.name = versions.name
+                ORDER BY named.run_id DESC
+                LIMIT {newest}
+            ) AS newest
+            WHERE newest.reason = 'success'
+            ORDER BY newest.run_id DESC
+            LIMIT 1
+        ) AS run_id
+    FROM (
+        SELECT counters.name
+        FROM {schema}.runwrap_versions AS counters
+        WHERE counters.record_table = $1
+            AND counters.name <> ''
+        ORDER BY counters.name
+        LIMIT {limit}
+    ) AS versions
+) AS latest
+INNER JOIN {schema}.runwrap_runs AS runs ON runs.run_id = latest.run_id
+WHERE runs.record_id IS NOT NULL
+ORDER BY latest.name

@@ -59,3 +59,19 @@ WHERE run_id IN ({values})
     AND {condition}
     AND revision = (SELECT max(latest.revision) FROM runwrap_series AS latest WHERE latest.run_id = series.run_id)
 ORDER BY run_id, number
+
+-- name: series_names
+SELECT
+    series.run_id,
+    CAST(series.number AS text),
+    series.name
+FROM runwrap_series AS series
+WHERE series.run_id IN ({values})
+    AND series.revision = (SELECT max(latest.revision) FROM runwrap_series AS latest WHERE latest.run_id = series.run_id)
+ORDER BY series.run_id, series.number
+
+-- name: series_value
+-- The values of one series, as a JSON array.
+SELECT value
+FROM runwrap_series
+WHERE run_id = $1 AND number = CAST($2 AS INTEGER)

@@ -1,24 +1,24 @@
 //! The command line for clap: the verbs, and one flag for each row of the table of options. Reads the values of the verbs'
 //! own arguments; `config` reads those of options. Must not touch the system.
 
-use std::ffi::{OsStr, OsString};
-use std::time::Duration;
+use std::ffi::OsString;
 
-use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgGroup, Command, ValueHint, value_parser};
-use serde_json::{Map, Number, Value};
 
-use crate::commands::Since;
 use crate::commands::{ColorChoice, Format};
 use crate::config::options::{self, OPTIONS, OptionKind, OptionRow};
-use crate::config::{read_duration, read_tags};
-use crate::libpq::{InvalidValue, refuse};
-use crate::record::{Reason, Status, parse_metrics, read_instant};
+use crate::config::read_duration;
+use crate::libpq::InvalidValue;
+use crate::record::Status;
 
 use super::help;
+use super::values::{
+    allowed_host, former_database, instant, listen, metric, metrics, new_tag, note_text, pause, reason, since, step,
+    tag,
+};
 
-const DATABASE_VERBS: [&str; 8] = ["list", "show", "diff", "note", "check", "recover", "finalize", "migrate"];
+const DATABASE_VERBS: [&str; 9] = ["list", "show", "diff", "note", "check", "recover", "serve", "finalize", "migrate"];
 
 /// For `--version`; `-V` prints the first line.
 const VERSION: &str = concat!(
@@ -33,7 +33,7 @@ const VERSION: &str = concat!(
 
 /// `doctor` takes every option: it examines what a run with these options would meet.
 pub(super) fn takes(verb: &str, row: &OptionRow) -> bool {
-    let ends = verb == "recover" && row.key == options::ON_FINISH.key;
+    let ends = ["recover", "serve"].contains(&verb) && row.key == options::ON_FINISH.key;
     verb == "doctor" || ends || (row.in_verbs && DATABASE_VERBS.contains(&verb))
 }
 
@@ -74,6 +74,7 @@ pub(super) fn without_trainer() -> Command {
                 database(verb).arg(json())
             }),
             verb("recover", "Deliver the journals in the state directory, and end the records of lost runs", recover),
+            verb("serve", "Show the records in a browser, with an API and metrics; with --recover also recover", serve),
             verb("finalize", "End a record by hand, and keep who did it, when, and its previous values", finalize),
             verb("report", "Inside a run: append a line to the file $RUNWRAP_REPORT", report),
             verb("migrate", "Create or upgrade the tables", |verb| {
@@ -140,10 +141,26 @@ fn recover(verb: Command) -> Command {
     let every = value("every", "DUR", "Repeat with this pause until SIGTERM, and notify systemd's watchdog")
         .value_parser(parsed(pause))
         .conflicts_with("dry-run");
+    let textfile = value("textfile", "PATH", "After each round write metrics to this file, for node_exporter")
+        .value_parser(value_parser!(std::path::PathBuf));
     let from =
         value("from", "DATABASE", "Also deliver the journals for this database, as recover names it: its new address")
             .value_parser(parsed(former_database));
-    database(verb).args([dry_run, stuck_after, assume_end, from, every, json()])
+    database(verb).args([dry_run, stuck_after, assume_end, from, every, textfile.conflicts_with("dry-run"), json()])
+}
+
+fn serve(verb: Command) -> Command {
+    let listen = value("listen", "ADDRESS", "Where to listen: an address with a port, or unix:PATH")
+        .default_value("127.0.0.1:8477")
+        .value_parser(parsed(listen));
+    let allow_host = value("allow-host", "NAME", "Answer to this host name too; may be repeated")
+        .action(ArgAction::Append)
+        .value_parser(parsed(allowed_host));
+    let recover = value("recover", "DUR", "Also recover with this pause, as `runwrap recover --every` does")
+        .value_parser(parsed(pause));
+    let stuck_after = stuck_after("Also end unwatched records in training after this time without a sign of life: 24h")
+        .requires("recover");
+    database(verb).args([listen, allow_host, recover, stuck_after])
 }
 
 fn finalize(verb: Command) -> Command {
@@ -277,106 +294,10 @@ fn parsed<T: Clone + Send + Sync + 'static>(
     OsStringValueParser::new().try_map(move |text| read(&text.to_string_lossy()))
 }
 
-/// The pause of `recover --every`.
-fn pause(text: &str) -> Result<Duration, InvalidValue> {
-    let pause = read_duration(text)?;
-    if pause < Duration::from_secs(1) { refuse("it is too short", "write at least 1s") } else { Ok(pause) }
-}
-
-/// A database as `recover` names it: it is compared with the names in the journals.
-fn former_database(text: &str) -> Result<String, InvalidValue> {
-    if text.starts_with("sqlite:/") || text.starts_with("postgres://") {
-        return Ok(text.to_owned());
-    }
-    refuse("it is no database as recover names it", "copy it from the output of `runwrap recover`")
-}
-
-/// The time of `--since`: a duration ago, or a time.
-fn since(text: &str) -> Result<Since, InvalidValue> {
-    let ago = read_duration(text).ok().and_then(|ago| Some(Since::Ago(TimeDelta::from_std(ago).ok()?)));
-    let hint = "write a duration (24h, 7days), a date (2025-11-27) or a time (2025-11-27T01:20:52Z)";
-    let time = || instant(text).or_else(|_| instant(&format!("{text}T00:00:00Z"))).ok().map(Since::Time);
-    ago.or_else(time).ok_or_else(|| InvalidValue::new("it is neither a duration nor a time", hint))
-}
-
-fn instant(text: &str) -> Result<DateTime<Utc>, InvalidValue> {
-    let hint = "write 2025-11-27T01:20:52Z, \"2025-11-27 02:20:52 +0100\" or 1764206452; without a zone it is UTC";
-    read_instant(text).or_else(|| epoch(text)).ok_or_else(|| InvalidValue::new("it is not a time", hint))
-}
-
-/// Seconds since 1970, as `date +%s` prints them. At least nine digits (1973): `2025` may be a year.
-fn epoch(text: &str) -> Option<DateTime<Utc>> {
-    let seconds = text.strip_prefix('@').unwrap_or(text);
-    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, ""));
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if !(9..=11).contains(&whole.len()) || !is_digits(whole) || !is_digits(fraction) {
-        return None;
-    }
-    let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    DateTime::from_timestamp(whole.parse().ok()?, nanoseconds)
-}
-
-fn reason(text: &str) -> Result<Reason, InvalidValue> {
-    Reason::parse(text).ok_or_else(|| {
-        let known = Reason::ALL.map(|reason| reason.to_string()).join(", ");
-        InvalidValue::new("it is not a reason", format!("write one of {known}"))
-    })
-}
-
-/// A tag to find: with any value if none is given.
-fn tag(text: &str) -> Result<(String, Option<String>), InvalidValue> {
-    match text.split_once('=') {
-        Some(("", _)) => refuse("the tag has no key", "write KEY or KEY=VALUE"),
-        Some((key, value)) => Ok((key.to_owned(), Some(value.to_owned()))),
-        None => Ok((text.to_owned(), None)),
-    }
-}
-
-fn new_tag(text: &str) -> Result<(String, String), InvalidValue> {
-    read_tags(OsStr::new(text), false)?.pop().ok_or_else(|| InvalidValue::new("it is empty", "write KEY or KEY=VALUE"))
-}
-
-fn note_text(text: &str) -> Result<String, InvalidValue> {
-    const CHARACTERS_MAX: usize = 10_000;
-    match text.chars().count() {
-        0 => refuse("it is empty", "write a remark"),
-        count if count > CHARACTERS_MAX => refuse("it is longer than 10,000 characters", "write a shorter remark"),
-        _ => Ok(text.to_owned()),
-    }
-}
-
-fn metrics(text: &str) -> Result<Map<String, Value>, InvalidValue> {
-    parse_metrics(text.as_bytes()).or_else(|error| refuse(error.to_string(), "write a JSON object: '{\"loss\": 0.12}'"))
-}
-
-fn metric(text: &str) -> Result<(String, String), InvalidValue> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        Some(_) | None => refuse("it is not KEY=VALUE", "write --metric loss=0.12"),
-    }
-}
-
-fn step(text: &str) -> Result<Number, InvalidValue> {
-    let finite = text.trim().parse::<Number>().ok().filter(|number| number.as_f64().is_some_and(f64::is_finite));
-    finite.map_or_else(|| refuse("it is no number", "write --step 120"), Ok)
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
     fn clap_accepts_the_definition() {
         super::command().debug_assert();
-    }
-
-    #[test]
-    fn time_may_be_in_seconds_since_1970() {
-        let read = |text: &str| super::instant(text).ok().map(|time| time.timestamp_micros());
-        for text in ["1764206452", "@1764206452", "1764206452.0", "2025-11-27T02:20:52+0100"] {
-            assert_eq!(read(text), Some(1_764_206_452_000_000), "{text}");
-        }
-        assert_eq!(read("1764206452.5000001"), Some(1_764_206_452_500_000));
-        for text in ["2025", "20251127", "1764206452000", "-1764206452", "1764206452.x", "1e9", ""] {
-            assert_eq!(read(text), None, "{text}");
-        }
     }
 }

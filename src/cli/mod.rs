@@ -7,19 +7,22 @@ mod definition;
 mod help;
 mod man;
 mod usage;
+mod values;
 
 use std::ffi::OsString;
 
 use clap::ArgMatches;
 
 use crate::commands::{
-    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ShowArgs, sort_key,
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ServeArgs, ShowArgs,
+    sort_key,
 };
 use crate::commands::{ColorChoice, Format};
 use crate::config::options::{OPTIONS, OptionKind, OptionRow};
 use crate::config::{Layer, Origin};
 use crate::record::Status;
 use crate::store::Filter;
+use crate::web::Listen;
 
 /// The program ends without an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +177,13 @@ fn action(verb: &str, own: &ArgMatches) -> Result<Action, EarlyExit> {
             assume_now: own.get_one("assume-end").copied().unwrap_or(false),
             from: text("from"),
             every: own.get_one("every").copied(),
+            textfile: own.get_one("textfile").cloned(),
+        }),
+        "serve" => Action::Serve(ServeArgs {
+            listen: own.get_one::<Listen>("listen").cloned().unwrap_or_default(),
+            allowed_hosts: own.get_many("allow-host").into_iter().flatten().cloned().collect(),
+            recover: own.get_one("recover").copied(),
+            stuck_after: own.get_one("stuck-after").copied(),
         }),
         "finalize" => Action::Finalize(FinalizeArgs {
             id: id(),

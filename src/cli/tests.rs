@@ -136,13 +136,28 @@ fn finalize_parses_and_checks_its_arguments() {
 #[test]
 fn recover_parses_and_checks_its_arguments() {
     let day = Some(Duration::from_hours(24));
-    let args = RecoverArgs { json: true, dry_run: true, stuck_after: day, assume_now: true, from: None, every: None };
+    let args = RecoverArgs {
+        json: true,
+        dry_run: true,
+        stuck_after: day,
+        assume_now: true,
+        from: None,
+        every: None,
+        textfile: None,
+    };
     assert_eq!(
         parsed("runwrap recover --json --dry-run --stuck-after 24h --assume-end now").action,
         Action::Recover(args)
     );
-    let args =
-        RecoverArgs { json: false, dry_run: false, stuck_after: None, assume_now: false, from: None, every: None };
+    let args = RecoverArgs {
+        json: false,
+        dry_run: false,
+        stuck_after: None,
+        assume_now: false,
+        from: None,
+        every: None,
+        textfile: None,
+    };
     assert_eq!(parsed("runwrap recover").action, Action::Recover(args));
     for line in [
         "--stuck-after 24",

@@ -10,8 +10,8 @@ use super::ask::ask;
 use super::error::{CommandError, EXIT_NEGATIVE};
 use super::invocation::CheckArgs;
 use super::repaired::{column, shown};
-use super::undelivered::undelivered;
 use crate::config::{Settings, Verbosity};
+use crate::delivery::{Destination, undelivered};
 use crate::output::{self, JsonArray, ProgressBar};
 use crate::record::{Applied, Decision, Finding, FindingKind, RecordId, Repair, findings};
 use crate::store::{Scope, Store, Suspicious, Unfit};
@@ -51,7 +51,9 @@ pub(super) fn check(settings: &Settings, args: &CheckArgs) -> Result<ExitCode, C
 
 impl Check<'_> {
     fn run(&mut self) -> Result<(), CommandError> {
-        for waiting in undelivered(self.settings)? {
+        let unusable = |cause| CommandError::StateDirectory { path: self.settings.state_dir.clone(), cause };
+        let destination = Destination::of(&self.settings.database);
+        for waiting in undelivered(&self.settings.state_dir, &destination).map_err(unusable)? {
             self.report(&waiting.record_id, &waiting.finding(), false)?;
         }
         let unfit = ask(self.settings, "check the table", Store::unfit)?;

@@ -1,10 +1,9 @@
-//! The curves of a record for a person: which ones, and how. Pure, but for reading them.
+//! The curves of a record for a person: which ones, and how. Pure.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::output::{self, PlotPoint};
-use crate::record::{Buckets, Series, counts_steps, number_of};
-use crate::store::{Store, StoreError};
+use crate::record::{Buckets, Series, curve_rank, number_of};
 
 /// So many curves are drawn, unless they are named.
 const DRAWN_MAX: usize = 4;
@@ -14,19 +13,6 @@ const NAMES_MAX: usize = 20;
 
 const ROWS: u32 = 6;
 const COLUMNS_MAX: u32 = 100;
-
-/// The series of one run. Without the right to read them, or without their table, a record has none.
-///
-/// # Errors
-/// Those that have nothing to do with the series.
-pub(super) fn series_of(store: &mut Store, run_id: &str) -> Result<Vec<Series>, StoreError> {
-    let refused = |error| match error {
-        StoreError::Permanent { .. } | StoreError::BadInput { .. } => Ok(Vec::new()),
-        StoreError::Transient { .. } | StoreError::Running { .. } => Err(error),
-    };
-    let found = store.series(&[run_id.to_owned()], &[]).or_else(refused)?;
-    Ok(found.into_iter().map(|(_, series)| series).collect())
-}
 
 /// Each curve as a line, and its drawing if `columns` is the width of a terminal; then the further names. `wanted` are names to draw.
 pub(super) fn curves(all: &[Series], wanted: &[String], metrics: &Value, columns: Option<u32>) -> String {
@@ -52,19 +38,6 @@ pub(super) fn curves(all: &[Series], wanted: &[String], metrics: &Value, columns
     text
 }
 
-/// The points of a series, as `runwrap_points` has them.
-pub(super) fn points(series: &Series) -> Vec<Map<String, Value>> {
-    let Buckets { x, seconds, value, low, high, .. } = &series.buckets;
-    let at = |index: usize| {
-        let point = json!({
-            "x": x.get(index)?, "seconds": seconds.get(index)?, "value": value.get(index).copied().flatten()?,
-            "low": low.get(index)?, "high": high.get(index)?,
-        });
-        point.as_object().cloned()
-    };
-    (0..x.len()).filter_map(at).collect()
-}
-
 /// The names, as many as fit into a line or two.
 pub(super) fn listed(names: &[&str]) -> String {
     let shown: Vec<String> = names.iter().take(NAMES_MAX).map(|name| output::printable(name)).collect();
@@ -80,22 +53,9 @@ fn chosen<'a>(all: &'a [Series], wanted: &[String]) -> Vec<&'a Series> {
         return wanted.iter().filter_map(|name| all.iter().find(|series| series.name == *name)).collect();
     }
     let mut sorted: Vec<&Series> = all.iter().collect();
-    sorted.sort_by_key(|series| rank(&series.name));
+    sorted.sort_by_key(|series| curve_rank(&series.name));
     sorted.truncate(DRAWN_MAX);
     sorted
-}
-
-fn rank(name: &str) -> u8 {
-    let name = name.to_lowercase();
-    if counts_steps(&name) {
-        3
-    } else if name.contains("loss") {
-        0
-    } else if name.contains("acc") {
-        1
-    } else {
-        2
-    }
 }
 
 /// `loss: last 0.12, lowest 0.1, highest 2.4, 10000 values, 3 of them NaN`
@@ -158,7 +118,10 @@ fn number_names(names: &mut Vec<String>, prefix: &str, metrics: &Map<String, Val
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::record::points;
 
     fn series(name: &str, values: &[f64]) -> Series {
         let x: Vec<f64> = (0_u32..).zip(values).map(|(x, _)| f64::from(x)).collect();

@@ -10,6 +10,7 @@ use crate::config::ConfigError;
 use crate::keeper::KeeperError;
 use crate::store::StoreError;
 use crate::supervisor::EXIT_RUNWRAP;
+use crate::web::Listen;
 
 /// Exit status: there is no such record, or `check` has findings.
 pub(super) const EXIT_NEGATIVE: u8 = 1;
@@ -39,6 +40,14 @@ pub enum CommandError {
     Refused { records: usize },
     #[error("cannot run as a service: {0}")]
     Service(io::Error),
+    #[error("cannot listen on {listen}: {cause}")]
+    Listen { listen: Listen, cause: io::Error },
+    #[error("--listen {listen} is reachable from other hosts, and no --allow-host is given")]
+    NotLocal { listen: Listen },
+    #[error("cannot serve: {0}")]
+    Serve(io::Error),
+    #[error("cannot write the metrics to {}: {cause}", path.display())]
+    Textfile { path: PathBuf, cause: io::Error },
     #[error("cannot report: {0}")]
     Report(#[from] ReportError),
     #[error("cannot write to stdout: {0}")]
@@ -67,8 +76,13 @@ impl CommandError {
             Self::Refused { .. } => Some("repair the causes above, then recover again"),
             Self::Config(error) => Some(&error.hint),
             Self::Service(_) => Some("unset NOTIFY_SOCKET, which only a service manager may set"),
+            Self::Listen { .. } => Some("name another place with --listen: an address of this host, or unix:PATH"),
+            Self::NotLocal { .. } => Some(
+                "name each host name by which it is called with --allow-host; there is no password, so put a proxy with one in front",
+            ),
+            Self::Textfile { .. } => Some("name a file in a directory that this user may write with --textfile"),
             Self::NoTerminal => Some("leave out --watch, or call runwrap on a terminal"),
-            Self::Keeper(_) | Self::Stdout(_) => None,
+            Self::Keeper(_) | Self::Stdout(_) | Self::Serve(_) => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -10,6 +11,7 @@ use serde_json::{Map, Value};
 use crate::config::Layer;
 use crate::output::{ColorChoice, Format};
 use crate::store::Filter;
+use crate::web::Listen;
 
 /// One call of runwrap.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub enum Action {
         json: bool,
     },
     Recover(RecoverArgs),
+    Serve(ServeArgs),
     Finalize(FinalizeArgs),
     Note(NoteArgs),
     Report(ReportArgs),
@@ -107,6 +110,19 @@ pub struct RecoverArgs {
     pub from: Option<String>,
     /// Repeat with this pause until SIGTERM.
     pub every: Option<Duration>,
+    /// Write metrics to this file after each round.
+    pub textfile: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServeArgs {
+    pub listen: Listen,
+    /// Names besides those of loopback that a Host header may have.
+    pub allowed_hosts: Vec<String>,
+    /// Recover with this pause.
+    pub recover: Option<Duration>,
+    /// The recovery also ends unwatched records after this time without a sign of life.
+    pub stuck_after: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,9 +6,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 
-use super::undelivered::{Deliverer, deliverer, label};
 use crate::config::SslMode;
-use crate::delivery::{Destination, Inspection, inspect};
+use crate::delivery::{Deliverer, Destination, Inspection, deliverer, inspect, label};
 use crate::journal::Home;
 use crate::record::shell_quoted;
 

@@ -19,9 +19,9 @@ mod recover;
 mod repaired;
 mod report;
 mod run;
+mod serve;
 mod service;
 mod show;
-mod undelivered;
 mod watch;
 
 use std::io;
@@ -34,7 +34,8 @@ use crate::{keeper, logging, output, sys};
 
 pub use error::CommandError;
 pub use invocation::{
-    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ShowArgs, Since,
+    Action, CheckArgs, FinalizeArgs, Invocation, ListArgs, NoteArgs, RecoverArgs, ReportArgs, ServeArgs, ShowArgs,
+    Since,
 };
 pub use list::sort_key;
 
@@ -89,6 +90,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CommandError> {
         Action::Check(args) => return check::check(&settings(flags)?, &args),
         Action::Doctor { json } => return doctor::doctor(&settings_without_log(flags)?, json),
         Action::Recover(args) => recover::recover(&settings(flags)?, &args)?,
+        Action::Serve(args) => serve::serve(&settings(flags)?, &args)?,
         Action::Finalize(args) => finalize::finalize(&settings(flags)?, &args)?,
         Action::Diff { ids, json } => diff::diff(&settings(flags)?, &ids, json)?,
         Action::Show(args) => show::show(&settings(flags)?, &args)?,

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::ask::Database;
 use super::left::left;
+use super::repaired::column;
 use super::service::Service;
 use crate::commands::{CommandError, RecoverArgs};
 use crate::config::Settings;
@@ -21,6 +22,8 @@ use crate::output;
 use crate::record::{Applied, RunId};
 use crate::store::attempt::Keep;
 use crate::store::{Decided, RecordView, Store, StoreError};
+use crate::sys::replace::replace_file;
+use crate::web::{self, Events, MetricsFormat, render, waiting_journals};
 
 /// The number of messages about journals that a service remembers, so that none is repeated at every round.
 const NAMED_MAX: usize = 1000;
@@ -30,8 +33,12 @@ struct Recovery<'a> {
     settings: &'a Settings,
     args: &'a RecoverArgs,
     database: Database<'a>,
-    /// With `--every`.
+    /// With `--every`, and beside the pages of `serve`.
     service: Option<Service>,
+    /// For metrics, and for the pages.
+    events: Events,
+    /// Beside pages, which show the result, nothing is printed.
+    is_beside: bool,
     is_first: bool,
     round: Round,
     destination: Destination,
@@ -59,15 +66,37 @@ struct Round {
 /// with the error of its first round only, if retrying would not help.
 pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), CommandError> {
     let service = args.every.map(|_pause| Service::start()).transpose().map_err(CommandError::Service)?;
-    let (database, round) = (Database::of(settings), Round::default());
-    let destination = Destination::of(&settings.database).and_from(args.from.as_deref());
-    let mut backlog = Backlog::new(settings.state_dir.clone(), destination.clone(), args.dry_run, 0);
-    let named = HashSet::new();
-    backlog.work(&mut Recovery { settings, args, database, service, is_first: true, round, destination, named })?;
+    let events = Events::new(Some(args.every.unwrap_or_default()));
+    work(settings, args, service, events, false)?;
     if args.every.is_some() {
         log::info!(event = "recover_ended"; "recover ends");
     }
     Ok(())
+}
+
+/// Recovers beside the pages of `serve` until a signal ends both, and reports each round to `events`.
+///
+/// # Errors
+/// Those of the first round, as of a service.
+pub(super) fn recover_beside(settings: &Settings, args: &RecoverArgs, events: Events) -> Result<(), CommandError> {
+    let service = Service::beside().map_err(CommandError::Service)?;
+    work(settings, args, Some(service), events, true)
+}
+
+fn work(
+    settings: &Settings,
+    args: &RecoverArgs,
+    service: Option<Service>,
+    events: Events,
+    is_beside: bool,
+) -> Result<(), CommandError> {
+    let (database, round) = (Database::of(settings), Round::default());
+    let destination = Destination::of(&settings.database).and_from(args.from.as_deref());
+    let mut backlog = Backlog::new(settings.state_dir.clone(), destination.clone(), args.dry_run, 0);
+    let named = HashSet::new();
+    let mut recovery =
+        Recovery { settings, args, database, service, events, is_beside, is_first: true, round, destination, named };
+    backlog.work(&mut recovery).map(drop)
 }
 
 impl Operator for Recovery<'_> {
@@ -124,11 +153,14 @@ impl Operator for Recovery<'_> {
 
     fn complete(&mut self, round: io::Result<RoundEnd>) -> Result<RoundEnd, CommandError> {
         let end = *round.as_ref().unwrap_or(&RoundEnd::Unavailable);
-        let result = self.complete_round(round);
-        self.database.attempts.close();
+        let mut result = self.complete_round(round);
         let done = std::mem::take(&mut self.round).done;
+        if let Err(error) = self.report(&done, result.as_ref().err()) {
+            result = result.and(Err(error));
+        }
+        self.database.close();
         // The records are printed even if another part of the round failed.
-        if self.service.is_none() || !done.is_empty() {
+        if !self.is_beside && (self.service.is_none() || !done.is_empty()) {
             output::print(&if self.args.json {
                 output::json(&Value::Array(done.iter().map(Decided::as_json).collect()))
             } else {
@@ -164,6 +196,22 @@ impl Operator for Recovery<'_> {
 }
 
 impl Recovery<'_> {
+    /// Reports a round to the pages and writes the metrics.
+    fn report(&mut self, done: &[Decided], error: Option<&CommandError>) -> Result<(), CommandError> {
+        if !self.is_beside && self.args.textfile.is_none() {
+            return Ok(());
+        }
+        let reason = |decided: &Decided| column(decided.after.as_ref(), "reason").as_str().map(str::to_owned);
+        let journals = waiting_journals(&self.settings.state_dir, &self.settings.database);
+        let ended = done.iter().filter_map(reason).collect();
+        self.events.recovered(web::Round { ended, error: error.map(ToString::to_string), journals: Some(journals) });
+        let Some(path) = self.args.textfile.clone() else { return Ok(()) };
+        let gauges = self.ask(&self.settings.table, "read the numbers of the metrics", Store::gauges).ok();
+        let text = render(&self.events.figures(gauges), MetricsFormat::Prometheus);
+        let written = text.map_err(io::Error::other).and_then(|text| replace_file(&path, text.as_bytes()));
+        written.map_err(|cause| CommandError::Textfile { path, cause })
+    }
+
     /// Names the journals that are left to other processes and databases; a service names each once.
     fn name_left(&mut self) {
         // If the directory cannot be read, the round has reported it.
@@ -281,12 +329,16 @@ impl Recovery<'_> {
     ) -> Result<T, CommandError> {
         let rehearses = self.args.dry_run;
         let keep = if rehearses { Keep::Closed } else { Keep::Open };
-        self.database.ask(table, keep, purpose, move |store| {
+        let answer = self.database.ask(table, keep, purpose, move |store| {
             if rehearses {
                 store.rehearse();
             }
             work(store)
-        })
+        });
+        if let Err(CommandError::Database { source, .. }) = &answer {
+            self.events.count(source);
+        }
+        answer
     }
 }
 

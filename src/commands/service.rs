@@ -1,5 +1,5 @@
-//! The service side of `recover --every`: SIGTERM, the pauses, the notifications to the service manager that started this
-//! process (systemd's `NOTIFY_SOCKET` protocol), and errors reported once. Must not recover anything.
+//! The service side of `recover --every` and `serve`: SIGTERM, the pauses, the notifications to the service manager that started this
+//! process (systemd's `NOTIFY_SOCKET` protocol), and errors reported once. Must not recover or serve anything.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -12,16 +12,42 @@ use std::{env, io, process};
 
 use crate::sys::clock::boot_time;
 use crate::sys::poll::readable_within;
-use crate::sys::process::{SignalPipe, TERMINATION};
+use crate::sys::process::{ENDING, SignalPipe, TERMINATION};
 
 /// The number of different errors that are remembered, so that none is reported at every round.
 const ERRORS_MAX: usize = 1000;
 
-pub(super) struct Service {
-    /// The service manager, if there is one.
-    manager: Option<(UnixDatagram, SocketAddr)>,
+/// The service manager that has started this process, if there is one.
+#[derive(Default)]
+pub(super) struct ServiceManager {
+    socket: Option<(UnixDatagram, SocketAddr)>,
     /// How often to notify the watchdog.
-    watchdog_interval: Duration,
+    watchdog_interval: Option<Duration>,
+}
+
+impl ServiceManager {
+    /// # Errors
+    /// `NOTIFY_SOCKET` is no valid address, or the kernel refuses a socket.
+    pub(super) fn find() -> io::Result<Self> {
+        Ok(Self { socket: service_manager()?, watchdog_interval: watchdog_interval() })
+    }
+
+    /// Sends `state`. A failure is only logged.
+    pub(super) fn notify(&self, state: &str) {
+        if let Some((socket, address)) = &self.socket
+            && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
+        {
+            log::debug!(event = "service_manager_unreachable", error:%; "");
+        }
+    }
+
+    pub(super) fn watchdog_interval(&self) -> Duration {
+        self.watchdog_interval.unwrap_or(Duration::MAX)
+    }
+}
+
+pub(super) struct Service {
+    manager: ServiceManager,
     termination: SignalPipe,
     reported: HashSet<String>,
 }
@@ -32,20 +58,23 @@ impl Service {
     /// # Errors
     /// `NOTIFY_SOCKET` is no valid address, or the kernel refuses a socket.
     pub(super) fn start() -> io::Result<Self> {
-        let (manager, watchdog_interval) = (service_manager()?, watchdog_interval().unwrap_or(Duration::MAX));
-        let service =
-            Self { manager, watchdog_interval, termination: SignalPipe::new(&TERMINATION)?, reported: HashSet::new() };
+        let manager = ServiceManager::find()?;
+        let service = Self { manager, termination: SignalPipe::new(&TERMINATION)?, reported: HashSet::new() };
         service.notify("READY=1");
         Ok(service)
     }
 
-    /// Sends `state` to the service manager. A failure is only logged.
+    /// Within a service that notifies its manager itself, and that any of `ENDING` ends.
+    ///
+    /// # Errors
+    /// The kernel refuses a pipe.
+    pub(super) fn beside() -> io::Result<Self> {
+        let (manager, termination) = (ServiceManager::default(), SignalPipe::new(&ENDING)?);
+        Ok(Self { manager, termination, reported: HashSet::new() })
+    }
+
     fn notify(&self, state: &str) {
-        if let Some((socket, address)) = &self.manager
-            && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
-        {
-            log::debug!(event = "service_manager_unreachable", error:%; "");
-        }
+        self.manager.notify(state);
     }
 
     /// Reports to the watchdog. False after SIGTERM.
@@ -75,7 +104,7 @@ impl Service {
             if left.is_zero() && self.goes_on() {
                 return true;
             }
-            if left.is_zero() || self.ends_within(left.min(self.watchdog_interval)) {
+            if left.is_zero() || self.ends_within(left.min(self.manager.watchdog_interval())) {
                 self.notify("STOPPING=1");
                 return false;
             }

@@ -4,25 +4,18 @@ use serde_json::Value;
 
 use super::ShowArgs;
 use super::ask::ask;
-use super::curves::{curves, listed, points, series_of};
+use super::curves::{curves, listed};
 use super::error::CommandError;
 use super::portrait::portrait;
 use super::repaired::column;
 use crate::config::Settings;
 use crate::output::{self, formatted};
-use crate::record::{RunId, Series};
-use crate::store::{Filter, RecordView, Store, StoreError};
+use crate::record::{Series, points};
+use crate::store::{RecordView, Store, StoreError};
 use crate::sys::clock::wall_time;
-
-/// So many attempts and children are shown, the newest.
-const RELATED_MAX: u32 = 100;
 
 /// The columns of a point.
 const POINT: [&str; 5] = ["x", "seconds", "value", "low", "high"];
-
-/// The columns of a related record that are shown.
-const BRIEF: [&str; 9] =
-    ["id", "run_id", "attempt", "name", "status", "reason", "exit_code", "train_start_time", "train_duration"];
 
 /// Prints the record that `args.id` names: its own id, or its run's. Or the points of one of its curves.
 ///
@@ -50,28 +43,17 @@ pub(super) fn show(settings: &Settings, args: &ShowArgs) -> Result<(), CommandEr
 
 /// The record with its related ones, and its series unless JSON is wanted.
 fn found(store: &mut Store, args: &ShowArgs) -> Result<Option<(RecordView, Vec<Series>)>, StoreError> {
-    let Some(mut entry) = store.show(&args.id)? else { return Ok(None) };
+    let Some(entry) = store.show_with_related(&args.id)? else { return Ok(None) };
     let run_id = column(Some(&entry), "run_id");
     let series = match run_id.as_str().filter(|_| !args.json) {
         // These must be there.
         Some(run_id) if args.points.is_some() => {
-            store.series(&[run_id.to_owned()], &[])?.into_iter().map(second).collect()
+            store.series(&[run_id.to_owned()], &[])?.into_iter().map(|(_, series)| series).collect()
         }
-        Some(run_id) => series_of(store, run_id)?,
+        Some(run_id) => store.readable_series(run_id)?,
         None => Vec::new(),
     };
-    for (key, related) in [("attempts", attempts_of(&entry)), ("children", children_of(&entry))] {
-        let Some(filter) = related else { continue };
-        let runs: Vec<Value> = store.list(&filter)?.iter().rev().map(brief).collect();
-        if !runs.is_empty() {
-            entry.0.insert(key.to_owned(), Value::Array(runs));
-        }
-    }
     Ok(Some((entry, series)))
-}
-
-fn second((_, series): (String, Series)) -> Series {
-    series
 }
 
 fn has(all: &[Series], name: &str) -> bool {
@@ -82,22 +64,4 @@ fn no_such_series(args: &ShowArgs, name: &str, all: &[Series]) -> CommandError {
     let names: Vec<&str> = all.iter().map(|series| series.name.as_str()).collect();
     let hint = if names.is_empty() { "it has none".to_owned() } else { format!("it has {}", listed(&names)) };
     CommandError::NoSuchSeries { id: args.id.clone(), name: name.to_owned(), hint }
-}
-
-/// The newest runs of the record's job.
-fn attempts_of(entry: &RecordView) -> Option<Filter> {
-    let job = entry.0.get("job")?.as_str()?.to_owned();
-    Some(Filter { job: Some(job), limit: RELATED_MAX, summary: true, ..Filter::default() })
-}
-
-/// The newest runs that the record's trainer has started.
-fn children_of(entry: &RecordView) -> Option<Filter> {
-    let run_id = uuid::Uuid::try_parse(entry.0.get("run_id")?.as_str()?).ok()?;
-    Some(Filter { parent: Some(RunId(run_id)), limit: RELATED_MAX, summary: true, ..Filter::default() })
-}
-
-/// The facts of a related record that a person compares.
-fn brief(entry: &RecordView) -> Value {
-    let part = |key: &&str| Some(((*key).to_owned(), entry.0.get(*key)?.clone()));
-    Value::Object(BRIEF.iter().filter_map(part).collect())
 }

@@ -9,6 +9,7 @@ mod inspection;
 mod leases;
 mod on_finish;
 mod policy;
+mod undelivered;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -27,6 +28,8 @@ pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt, heal, journaled};
 pub use on_finish::{IN_ON_FINISH, ON_FINISH_LIMIT, run_on_finish};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff, series_are_due};
+pub(crate) use undelivered::{Deliverer, deliverer, label};
+pub use undelivered::{Waiting, undelivered};
 
 /// How long a keeper's attempt may take before it is abandoned.
 pub const ATTEMPT_DEADLINE: Duration = Duration::from_secs(10);

@@ -16,7 +16,7 @@ pub(crate) use format::formatted;
 pub(crate) use human::{ago, bytes, duration, utc};
 pub(crate) use json::{JsonArray, json};
 pub(crate) use plot::{PlotPoint, number, plot, sparkline};
-pub(crate) use printable::{printable, shortened};
+pub(crate) use printable::{printable, printable_lines, shortened};
 pub(crate) use progress::ProgressBar;
 pub(crate) use streams::{format_message, print, print_data, report_error, styled, terminal_columns, terminal_size};
 pub(crate) use table::{Column, cut, fitted, key_values, table};

@@ -6,7 +6,7 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// As [`printable`]; line feeds and tabs stay.
-pub(super) fn printable_lines(text: &str) -> String {
+pub(crate) fn printable_lines(text: &str) -> String {
     escaped(text, |character| match character {
         '\n' | '\t' => character.to_string(),
         _ => character.escape_default().collect(),

@@ -2,7 +2,9 @@
 //! Pure: no I/O, no clock, no log.
 
 mod consistency;
+mod curve;
 mod decide;
+mod difference;
 mod ending;
 mod instant;
 mod json;
@@ -19,8 +21,11 @@ mod version;
 
 pub use consistency::{Cell, Examined, Finding, FindingKind, Repair, Watched};
 pub(crate) use consistency::{findings, shell_quoted};
+pub(crate) use curve::{curve_rank, extremes, points};
 pub(crate) use decide::may_be_stuck;
 pub use decide::{Decision, Doubt, Verdict, decide};
+pub use difference::Difference;
+pub(crate) use difference::differences;
 pub(crate) use ending::elapsed_seconds;
 pub use ending::{Ending, TrainerExit, Usage, ending_of};
 pub(crate) use instant::read_instant;
@@ -33,7 +38,7 @@ pub use row::{Row, Watch};
 pub use run::{Begun, Circumstances, Progress, RecordId, Run, RunId};
 pub use secret::redact_command;
 pub use series::{BUCKETS_MAX, Buckets, Series};
-pub(crate) use series::{Recorder, Reported, counts_steps, number as number_of};
+pub(crate) use series::{Recorder, Reported, number as number_of};
 pub(crate) use size::Size;
 pub use status::{Reason, Status};
 pub(crate) use tail::readable_tail;

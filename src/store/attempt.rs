@@ -21,6 +21,9 @@ pub const KEPT_MAX: Duration = Duration::from_secs(2);
 /// few connections.
 const KEPT_BRIEFLY: Duration = Duration::from_millis(50);
 
+/// How long a connection waits for the next look of a page.
+const KEPT_POLLED: Duration = Duration::from_secs(15);
+
 /// How long closing a file may take at the end. Closing checkpoints SQLite's log; a log that is left makes the next opening
 /// slower, and more with each run.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
@@ -33,6 +36,8 @@ pub enum Keep {
     Briefly,
     /// For at most [`KEPT_MAX`]: the next attempt follows soon.
     Open,
+    /// For at most 15 s: a page asks again every 5 s while a person looks.
+    Polled,
 }
 
 impl Keep {
@@ -41,6 +46,7 @@ impl Keep {
             Self::Closed => None,
             Self::Briefly => Some(KEPT_BRIEFLY),
             Self::Open => Some(KEPT_MAX),
+            Self::Polled => Some(KEPT_POLLED),
         }
     }
 }

@@ -8,6 +8,8 @@ mod claim;
 mod examine;
 mod fitness;
 mod fitting;
+mod gauges;
+mod hosts;
 mod migrate;
 mod note;
 mod origin;
@@ -16,6 +18,7 @@ mod read;
 mod record_row;
 mod reduction;
 mod rehearsal;
+mod related;
 mod run_row;
 mod series;
 mod server;
@@ -39,6 +42,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 pub use self::fitness::Unfit;
+pub use self::gauges::{FirstCurve, Gauges, LastSuccess, Pulse};
+pub use self::hosts::Hosts;
 use self::reduction::Reduction;
 pub use self::rehearsal::{Rehearsal, RehearsedRun};
 pub use self::server::{ServerFacts, TableFacts};
@@ -151,6 +156,8 @@ pub struct Filter {
     pub tags: Vec<(String, Option<String>)>,
     /// Only the runs that this run's trainer started.
     pub parent: Option<RunId>,
+    /// Only the records behind this one in the order of the list: a key of [`Store::list_page`].
+    pub before: Option<String>,
     /// At most this many.
     pub limit: u32,
     /// Read only the columns of the user's table that a printed table has.

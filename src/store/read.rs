@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::origin::{Mark, Origin};
 use super::run_row;
-use super::session::{Column, Dialect, Failure};
+use super::session::{Class, Column, Dialect, Failure};
 use super::shape::{Columns, without_nul};
 use super::statement::{list, places};
 use super::transaction::Transaction;
@@ -35,13 +35,28 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn list(&mut self, filter: &Filter) -> Result<Vec<RecordView>, StoreError> {
-        self.read(|transaction| {
-            let conditions = RunConditions::of(filter, transaction.session.dialect());
-            match conditions.parts[..] {
-                [] => transaction.list_all(filter),
-                _ => transaction.list_by_runs(filter, &conditions),
-            }
-        })
+        let listed = self.read(|transaction| transaction.list(filter))?;
+        Ok(listed.into_iter().map(|described| described.view).collect())
+    }
+
+    /// Returns one page of [`Store::list`], and the key of the next one: [`Filter::before`] of the same filter.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; [`StoreError::BadInput`] if the key is no key of this filter.
+    pub fn list_page(&mut self, filter: &Filter) -> Result<(Vec<RecordView>, Option<String>), StoreError> {
+        let limit = filter.limit as usize;
+        // One more shows whether there is a next page.
+        let wanted = Filter { limit: filter.limit.saturating_add(1), ..filter.clone() };
+        let (is_by_runs, mut listed) = self.read(|transaction| {
+            let is_by_runs = !RunConditions::of(filter, transaction.session.dialect()).parts.is_empty();
+            Ok((is_by_runs, transaction.list(&wanted)?))
+        })?;
+        let is_last = listed.len() <= limit;
+        listed.truncate(limit);
+        let key =
+            |described: &Described| if is_by_runs { described.run_id.clone() } else { Some(described.id.clone()) };
+        let next = listed.last().filter(|_| !is_last).and_then(key);
+        Ok((listed.into_iter().map(|described| described.view).collect(), next))
     }
 
     /// Returns everything known of one record, by its `id` or by its run's id; `None` if neither exists.
@@ -115,17 +130,52 @@ impl RunConditions {
     }
 }
 
+/// The key of a page does not fit its filter: an address that a person has changed.
+fn no_such_page(key: &str) -> Failure {
+    StoreError::BadInput {
+        message: format!("there is no page behind {key:?}"),
+        hint: "begin with the first page".to_owned(),
+    }
+    .into()
+}
+
 impl Transaction<'_> {
-    fn list_all(&mut self, filter: &Filter) -> Result<Vec<RecordView>, Failure> {
+    fn list(&mut self, filter: &Filter) -> Result<Vec<Described>, Failure> {
+        let conditions = RunConditions::of(filter, self.session.dialect());
+        match conditions.parts[..] {
+            [] => self.list_all(filter),
+            _ => self.list_by_runs(filter, &conditions),
+        }
+    }
+
+    /// The condition of the rows behind the one that `key` names, in the order of the list. The place of the key is `$number`.
+    fn behind(&mut self, key: &str, is_ordered: bool, number: usize) -> Result<String, Failure> {
+        let key = RecordId(key.to_owned());
+        let is_found = match self.find(&key) {
+            Err(Failure { class: Class::NoSuchId, .. }) => false,
+            found => found?.is_some(),
+        };
+        if !is_found {
+            return Err(no_such_page(&key.0));
+        }
+        let section = if is_ordered { "behind_id" } else { "behind_start" };
+        Ok(self.sql(section, &[("{key}", &format!("${number}"))]))
+    }
+
+    fn list_all(&mut self, filter: &Filter) -> Result<Vec<Described>, Failure> {
         let columns = self.columns(filter);
         let has_status = self.session.dialect().has_status;
-        let statuses = filter.statuses.iter().map(|status| Some(status.as_str())).collect::<Vec<_>>();
-        let conditions = (1..=statuses.len()).map(|number| has_status.replace("{}", &format!("${number}")));
+        let mut texts = filter.statuses.iter().map(|status| Some(status.as_str())).collect::<Vec<_>>();
+        let conditions = (1..=texts.len()).map(|number| has_status.replace("{}", &format!("${number}")));
         let conditions: Vec<String> = conditions.collect();
-        let condition =
+        let mut condition =
             if conditions.is_empty() { "TRUE".to_owned() } else { format!("({})", conditions.join(" OR ")) };
         let is_ordered = self.shape.columns.id_is_integer() || !self.shape.columns.has("train_start_time");
         let order = if is_ordered { "id DESC" } else { "train_start_time DESC NULLS LAST, id DESC" };
+        if let Some(key) = &filter.before {
+            texts.push(Some(key));
+            condition = format!("{condition} AND ({})", self.behind(key, is_ordered, texts.len())?);
+        }
         let limit = filter.limit as usize;
         // Among the newest rows one may have started earlier.
         let page_rows = if filter.since.is_some() { limit.max(*RUNS_PAGE.end() as usize) } else { limit };
@@ -139,14 +189,13 @@ impl Transaction<'_> {
             ];
             let lists = lists.each_ref().map(|(token, text)| (*token, text.as_str()));
             let select = self.sql("list", &lists);
-            let rows = self.values(&select, &statuses)?;
+            let rows = self.values(&select, &texts)?;
             let is_last = rows.len() < page_rows || filter.since.is_none();
-            let views: Vec<RecordView> =
-                self.views(&columns, rows)?.into_iter().map(|described| described.view).collect();
+            let views = self.views(&columns, rows)?;
             // The next rows are older still.
-            let all_are_older =
-                views.iter().filter_map(started_at).all(|start| filter.since.is_some_and(|since| start < since));
-            listed.extend(views.into_iter().filter(|view| is_since(view, filter.since)));
+            let mut starts = views.iter().filter_map(|described| started_at(&described.view));
+            let all_are_older = starts.all(|start| filter.since.is_some_and(|since| start < since));
+            listed.extend(views.into_iter().filter(|described| is_since(&described.view, filter.since)));
             if is_last || all_are_older || listed.len() >= limit {
                 break;
             }
@@ -156,7 +205,7 @@ impl Transaction<'_> {
     }
 
     /// By the runs that fit, the newest first, until there are enough records that they describe last.
-    fn list_by_runs(&mut self, filter: &Filter, conditions: &RunConditions) -> Result<Vec<RecordView>, Failure> {
+    fn list_by_runs(&mut self, filter: &Filter, conditions: &RunConditions) -> Result<Vec<Described>, Failure> {
         let columns = self.columns(filter);
         let oldest = filter.since.and_then(|since| since.checked_sub_signed(START_DELAY_MAX)).map(first_run_id);
         let page = filter.limit.clamp(*RUNS_PAGE.start(), *RUNS_PAGE.end());
@@ -164,7 +213,11 @@ impl Transaction<'_> {
         let select = self.sql("list_runs", &[("{condition}", &condition), ("{limit}", &page.to_string())]);
         let table = self.shape.record_table.clone();
         let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
-        let (mut listed, mut before) = (Vec::new(), LAST_RUN_ID.to_owned());
+        let first = filter.before.clone().map(|key| match uuid::Uuid::try_parse(&key) {
+            Ok(run_id) => Ok(run_id.to_string()),
+            Err(_) => Err(no_such_page(&key)),
+        });
+        let (mut listed, mut before) = (Vec::new(), first.transpose()?.unwrap_or_else(|| LAST_RUN_ID.to_owned()));
         for _ in 0..RUNS_PAGES_MAX {
             let texts = [&table, &before].into_iter().chain(&conditions.texts).map(|text| Some(text.as_str()));
             let runs = self.rows(&select, &texts.collect::<Vec<_>>())?;
@@ -181,7 +234,6 @@ impl Transaction<'_> {
             };
             let found =
                 runs.iter().filter_map(|(run_id, id)| views.remove(id).filter(|described| fits(run_id, described)));
-            let found = found.map(|described| described.view);
             listed.extend(found.take(most - listed.len()));
             let rest_is_older = oldest.as_ref().is_some_and(|oldest| before < *oldest);
             if listed.len() >= most || runs.len() < page as usize || rest_is_older {
@@ -220,7 +272,7 @@ impl Transaction<'_> {
         list(columns.0.iter().map(self.session.dialect().shown))
     }
 
-    fn records(&mut self, columns: &Columns, ids: &[String]) -> Result<Vec<Vec<Value>>, Failure> {
+    pub(super) fn records(&mut self, columns: &Columns, ids: &[String]) -> Result<Vec<Vec<Value>>, Failure> {
         let ids = self.held(ids);
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -259,7 +311,7 @@ impl Transaction<'_> {
 }
 
 /// The lowest id of a run that began then.
-fn first_run_id(begun: DateTime<Utc>) -> String {
+pub(super) fn first_run_id(begun: DateTime<Utc>) -> String {
     let milliseconds = u64::try_from(begun.timestamp_millis()).unwrap_or_default();
     let digits = format!("{milliseconds:012x}");
     let (high, low) = digits.split_at(8);
@@ -286,6 +338,6 @@ fn origin(columns: &Columns, row: &[Value]) -> Origin {
 }
 
 /// An id as `runwrap_runs` keeps it.
-fn id_of(id: &Value) -> String {
+pub(super) fn id_of(id: &Value) -> String {
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }

@@ -87,6 +87,7 @@ mod tests {
             include_str!("begin.rs"),
             include_str!("change.rs"),
             include_str!("examine.rs"),
+            include_str!("gauges.rs"),
             include_str!("migrate.rs"),
             include_str!("read.rs"),
             include_str!("series.rs"),

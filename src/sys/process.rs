@@ -52,6 +52,11 @@ impl SignalPipe {
         Ok(Self(readable))
     }
 
+    /// The descriptor alone, for a loop that waits for it in its own way.
+    pub fn into_stream(self) -> UnixStream {
+        self.0
+    }
+
     /// Discards the signals received so far. Call it when the descriptor is readable.
     pub fn clear(&self) -> io::Result<()> {
         (&self.0).read(&mut [0; 16]).map(drop)

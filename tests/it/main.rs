@@ -29,6 +29,7 @@ mod readme;
 mod recipes;
 mod refusing;
 mod run;
+mod serving;
 mod signals;
 mod state_directory;
 mod store;

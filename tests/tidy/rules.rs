@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 9] = [
     &["main"],
     &["cli"],
     &["commands"],
-    &["supervisor", "keeper"],
+    &["web", "supervisor", "keeper"],
     &["delivery"],
     &["journal", "store", "link"],
     &["logging"],
@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// The parts that may print. All others use `log`.
-const MAY_USE_OUTPUT: [&str; 4] = ["main", "cli", "commands", "logging"];
+const MAY_USE_OUTPUT: [&str; 5] = ["main", "cli", "commands", "web", "logging"];
 
 const LINES_MAX: usize = 600;
 /// A file beyond this is named in `LONG_FILES`, so that its growth is a decision.

@@ -29,6 +29,7 @@ const HELD: &[&str] = &[
     "src/output/",
     "src/record/",
     "src/supervisor/",
+    "src/web/",
     "tests/",
 ];
 

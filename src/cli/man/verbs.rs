@@ -120,6 +120,8 @@ pub(super) const VERBS: &[Manual] = &[
              time: failed, with the reason stuck.",
             "Any number of recoveries at once repair each record once. A journal is delivered only to its own database; if only \
              the address of the database has changed, --from names the former one.",
+            "--textfile writes the metrics of `serve` in Prometheus' text format after each round, for the textfile collector of \
+             node_exporter. The file is replaced as a whole.",
         ],
         statuses: &[
             ("0", "All that could be delivered or ended was; with --every, also after SIGTERM."),
@@ -132,10 +134,37 @@ pub(super) const VERBS: &[Manual] = &[
             ("runwrap recover --stuck-after 24h --dry-run", "Prints the changes and makes none."),
             ("runwrap recover --every 1m --stuck-after 24h", "As a service: repeats until SIGTERM."),
         ],
-        see_also: &["check", "finalize"],
+        see_also: &["check", "finalize", "serve"],
         variables: &[(
             "NOTIFY_SOCKET, WATCHDOG_USEC",
             "Set by systemd. With --every, readiness and each round are reported to it.",
+        )],
+        ..UNKNOWN
+    },
+    Manual {
+        verb: "serve",
+        description: &[
+            "Prints its address and serves until SIGTERM or SIGINT: the records as pages for a browser, as JSON below /api, and metrics \
+             for Prometheus at /metrics. No request changes a record. A role with the right to SELECT is enough.",
+            "It listens on loopback. There is no password: for other hosts put a proxy with one in front, or use a tunnel of ssh. A \
+             request must name an allowed host: localhost, 127.0.0.1, [::1], the address of --listen or an --allow-host, with any port. \
+             An address that other hosts reach needs --allow-host. unix:PATH makes a socket that only this user may connect to.",
+            "With --recover it also does what `runwrap recover --every` does, with the same rights and options; viewers never delay it.",
+            "While the database is away it shows what it last saw, marked as old. It starts without the database too.",
+        ],
+        statuses: &[
+            ("0", "SIGTERM or SIGINT ended it."),
+            ("125", "It cannot listen, the first round of the recovery failed for good, or the usage was wrong."),
+        ],
+        examples: &[
+            ("runwrap serve", "On http://127.0.0.1:8477/."),
+            ("runwrap serve --recover 1m --stuck-after 24h", "With the recovery in the same service."),
+            ("runwrap serve --listen unix:$XDG_RUNTIME_DIR/runwrap.sock", "On a login node that many users share."),
+        ],
+        see_also: &["list", "show", "recover"],
+        variables: &[(
+            "NOTIFY_SOCKET, WATCHDOG_USEC",
+            "Set by systemd. Readiness and the watchdog are reported to it.",
         )],
         ..UNKNOWN
     },

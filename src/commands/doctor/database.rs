@@ -26,16 +26,16 @@ const NAME: &str = "runwrap doctor";
 /// The duration of the rehearsed runs.
 const LASTED_SECONDS: i64 = 60;
 
-/// The facts of the database of `settings`.
-pub(super) fn database(settings: &Settings) -> DatabaseFacts {
+/// The facts of the database of `settings`. `rehearses`: a run is rehearsed, which takes the rights of a run.
+pub(super) fn database(settings: &Settings, rehearses: bool) -> DatabaseFacts {
     let wire = match &settings.database {
         DatabaseTarget::Sqlite(_) => Wire::File,
         DatabaseTarget::Postgres(target) if target.hosts.iter().all(is_here) => Wire::Local,
         DatabaseTarget::Postgres(target) => Wire::Network(target.protection()),
     };
     let (file_system, answer) = match &settings.database {
-        DatabaseTarget::Sqlite(path) => of_file(settings, path),
-        DatabaseTarget::Postgres(_) => (None, answer(settings)),
+        DatabaseTarget::Sqlite(path) => of_file(settings, path, rehearses),
+        DatabaseTarget::Postgres(_) => (None, answer(settings, rehearses)),
     };
     DatabaseFacts {
         name: settings.database.identity(),
@@ -48,14 +48,14 @@ pub(super) fn database(settings: &Settings) -> DatabaseFacts {
 }
 
 /// The file system of SQLite's file, and its answer. A file that is missing cannot be asked.
-fn of_file(settings: &Settings, path: &Path) -> (Option<FileSystem>, Answer) {
+fn of_file(settings: &Settings, path: &Path, rehearses: bool) -> (Option<FileSystem>, Answer) {
     let (limit, path) = (settings.start_timeout, path.to_owned());
     let looked = within(limit, move || {
         let missing = (!path.exists()).then(|| Answer::NoFile(host::cannot_make(&path)));
         (FileSystem::of(&host::nearest_directory(&path)).ok(), missing)
     });
     if let Some((file_system, missing)) = looked {
-        return (file_system, missing.unwrap_or_else(|| answer(settings)));
+        return (file_system, missing.unwrap_or_else(|| answer(settings, rehearses)));
     }
     let (name, limit) = (settings.database.identity(), humantime::format_duration(limit));
     let detail = format!("the file system of {name} did not answer within {limit}");
@@ -71,10 +71,10 @@ fn is_here(host: &PostgresHost) -> bool {
             .map_or_else(|| host.host == "localhost" || is_loopback(&host.host), |address| address.is_loopback())
 }
 
-fn answer(settings: &Settings) -> Answer {
+fn answer(settings: &Settings, rehearses: bool) -> Answer {
     let mut asked = Asked { settings, database: Database::of(settings) };
-    let answer = asked.reached().map_or_else(Answer::None, |reached| Answer::Server(Box::new(reached)));
-    asked.database.attempts.close();
+    let answer = asked.reached(rehearses).map_or_else(Answer::None, |reached| Answer::Server(Box::new(reached)));
+    asked.database.close();
     answer
 }
 
@@ -94,7 +94,7 @@ impl Asked<'_> {
     }
 
     /// The facts of a database that answers the first question.
-    fn reached(&mut self) -> Result<Reached, Trouble> {
+    fn reached(&mut self, rehearses: bool) -> Result<Reached, Trouble> {
         let start = boot_time();
         let (opened, ahead, uncertainty, server) = self.ask("reach the database", |store| {
             let (opened, before) = (boot_time(), wall_time());
@@ -106,7 +106,7 @@ impl Asked<'_> {
         let set: Vec<String> = self.settings.set.iter().map(|(column, _)| column.clone()).collect();
         let tables = self.ask("check the table", move |store| store.tables(&set));
         let may_begin = tables.as_ref().is_ok_and(|tables| may_begin(tables, self.settings.migrate));
-        let rehearsal = (may_begin && !server.is_standby).then(|| self.rehearse());
+        let rehearsal = (rehearses && may_begin && !server.is_standby).then(|| self.rehearse());
         Ok(Reached { took: opened.saturating_sub(start), server, ahead, uncertainty, tables, rehearsal })
     }
 

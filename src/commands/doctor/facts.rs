@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::commands::error::CommandError;
-use crate::commands::undelivered::Waiting;
 use crate::config::SslMode;
+use crate::delivery::Waiting;
 use crate::store::{Rehearsal, ServerFacts, TableFacts};
 use crate::sys::file_system::FileSystem;
 use crate::sys::kernel::Kernel;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::bounded::within;
 use super::facts::{Locks, StateFacts, SystemFacts, Trial, Trouble};
+use crate::commands::CommandError;
 use crate::commands::run::KEEPER_DESCRIPTORS;
-use crate::commands::undelivered::undelivered;
 use crate::config::{DatabaseTarget, Settings};
+use crate::delivery::{Destination, Waiting, undelivered};
 use crate::journal::Home;
 use crate::sys::clock::boot_time;
 use crate::sys::file_system::{FileSystem, check_writable, refuses_locks, unnamed_file};
@@ -59,9 +60,8 @@ pub(super) fn state(settings: &Settings) -> StateFacts {
     });
     let (trial, log_error) = tried.unzip();
     let own = settings.clone();
-    let waiting = trial
-        .as_ref()
-        .and_then(|_answered| within(limit, move || undelivered(&own).map_err(|error| Trouble::of(&error))));
+    let waiting =
+        trial.as_ref().and_then(|_answered| within(limit, move || waiting(&own).map_err(|error| Trouble::of(&error))));
     StateFacts {
         path: settings.state_dir.clone(),
         limit,
@@ -123,6 +123,11 @@ fn cannot_write(path: &Path) -> Option<String> {
         Ok(_) => check_writable(path).err().map(|error| error.to_string()),
         Err(_) => cannot_make(path),
     }
+}
+
+fn waiting(settings: &Settings) -> Result<Vec<Waiting>, CommandError> {
+    let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
+    undelivered(&settings.state_dir, &Destination::of(&settings.database)).map_err(unusable)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use self::judge::{Line, State, judge};
 use super::error::{CommandError, EXIT_NEGATIVE};
 use crate::config::{DatabaseTarget, Origin, Settings, options};
 use crate::output;
+use crate::web::look::Check;
 
 /// Examines and prints. The exit status is that of a failure.
 ///
@@ -25,7 +26,8 @@ pub(super) fn doctor(settings: &Settings, as_json: bool) -> Result<ExitCode, Com
     let system = host::system(settings);
     // Before the database: the trial of the locks forks.
     let state = host::state(settings);
-    let facts = Facts { configuration: configuration(settings), database: database::database(settings), state, system };
+    let facts =
+        Facts { configuration: configuration(settings), database: database::database(settings, true), state, system };
     let lines = judge(&facts);
     output::print(&if as_json {
         output::json(&Value::Array(lines.iter().map(as_object).collect()))
@@ -61,6 +63,20 @@ fn configuration(settings: &Settings) -> Configuration {
         given: others.map(|(_, value)| value.clone()).collect(),
         homeless: settings.homeless.clone(),
     }
+}
+
+/// The lines about the database alone, without a rehearsal. Without `writes` the rights of a run are not judged: a role that may only
+/// read is enough.
+pub(super) fn database_lines(settings: &Settings, writes: bool) -> Vec<Check> {
+    let mut lines = judge::judge_database(&database::database(settings, false));
+    lines.retain(|line| writes || line.check != judge::RIGHTS);
+    let line = |Line { check, state, detail, repair }: Line| Check {
+        check: check.to_owned(),
+        state: state.as_str().to_owned(),
+        detail,
+        repair,
+    };
+    lines.into_iter().map(line).collect()
 }
 
 fn as_object(line: &Line) -> Value {

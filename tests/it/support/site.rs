@@ -174,6 +174,14 @@ impl Site {
         self.record()
     }
 
+    /// Waits until the newest record is in training.
+    #[track_caller]
+    pub(crate) fn record_that_trains(&self) {
+        wait_until("a record in training", || {
+            self.records().first().is_some_and(|record| record["status"] == "training")
+        });
+    }
+
     /// The processes whose environment names this site: supervisors, keepers, trainers and their descendants.
     pub(crate) fn processes(&self) -> Vec<Process> {
         let marker = format!("SITE={}", self.path().display());

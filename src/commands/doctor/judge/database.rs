@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Line, milliseconds, room};
+use super::{Line, RIGHTS, milliseconds, room};
 use crate::commands::doctor::facts::{Answer, DatabaseFacts, Reached, Trouble, Wire};
 use crate::config::SslMode;
 use crate::store::{Rehearsal, ServerFacts, TableFacts};
@@ -109,11 +109,11 @@ fn tls(wire: Wire, encryption: Option<&str>) -> Option<Line> {
 fn table(tables: &TableFacts, reached: &Reached, migrates: bool) -> Vec<Line> {
     let mut lines = vec![schema(tables, reached, migrates)];
     let (rights, others): (Vec<_>, Vec<_>) = tables.unfit.iter().partition(|unfit| unfit.is_right());
-    for (check, found) in [("rights", &rights), ("table", &others)] {
+    for (check, found) in [(RIGHTS, &rights), ("table", &others)] {
         lines.extend(found.iter().map(|unfit| Line::failure(check, &unfit.detail, &unfit.repair)));
     }
     if let Some(role) = reached.server.role.as_ref().filter(|_| rights.is_empty() && tables.has_table) {
-        lines.push(Line::ok("rights", format!("the role {role} may read and write the tables")));
+        lines.push(Line::ok(RIGHTS, format!("the role {role} may read and write the tables")));
     }
     if tables.has_table && others.is_empty() {
         lines.push(Line::ok("table", format!("{} can take the record of a run", tables.table)));

@@ -17,6 +17,9 @@ const ROOM_BYTES_MIN: u64 = 1 << 20;
 const ROOM_BYTES_LOW: u64 = 64 << 20;
 const ROOM_FILES_LOW: u64 = 1000;
 
+/// The check of the rights in the database.
+pub(super) const RIGHTS: &str = "rights";
+
 /// One examined fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
@@ -71,6 +74,11 @@ pub(super) fn judge(facts: &Facts) -> Vec<Line> {
     lines.extend(state::judge(&facts.state));
     lines.extend(system::judge(&facts.system));
     lines
+}
+
+/// The lines about the database alone.
+pub(super) fn judge_database(facts: &super::facts::DatabaseFacts) -> Vec<Line> {
+    database::judge(facts)
 }
 
 fn configuration(facts: &Configuration) -> Vec<Line> {

@@ -111,7 +111,7 @@ fn waiting(facts: &StateFacts) -> Vec<Line> {
     let mut sorted: Vec<_> = waiting.iter().collect();
     // Those that need a person first: they decide the exit status.
     sorted.sort_by_key(|journal| !journal.needs_a_person);
-    let line = |journal: &&crate::commands::undelivered::Waiting| {
+    let line = |journal: &&crate::delivery::Waiting| {
         let line = if journal.needs_a_person { Line::failure } else { Line::warning };
         line(CHECK, journal.detail.clone(), journal.repair.clone())
     };

@@ -8,8 +8,8 @@ use super::{Line, State, judge, milliseconds, size};
 use crate::commands::doctor::facts::{
     Answer, Configuration, DatabaseFacts, Facts, Locks, Place, Reached, StateFacts, SystemFacts, Trial, Trouble, Wire,
 };
-use crate::commands::undelivered::Waiting;
 use crate::config::SslMode;
+use crate::delivery::Waiting;
 use crate::store::{Rehearsal, ServerFacts, TableFacts};
 use crate::sys::file_system::FileSystem;
 use crate::sys::kernel::Kernel;

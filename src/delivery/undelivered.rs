@@ -1,44 +1,41 @@
-//! The journals that wait for their delivery, for `check` and `doctor`. Must not change the state directory.
+//! The journals that wait for their delivery, for a person. Must not change the state directory.
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::commands::CommandError;
-use crate::config::Settings;
-use crate::delivery::{Destination, Inspection, inspect};
+use super::{Destination, Inspection, inspect};
 use crate::journal::{Home, RunDirectory, RunState, run_id_of};
 use crate::record::{Finding, FindingKind, Repair};
 
 /// A journal that waits.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Waiting {
+pub struct Waiting {
     /// The record's id, if the journal knows it.
-    pub(super) record_id: Value,
-    pub(super) detail: String,
-    pub(super) repair: String,
+    pub record_id: Value,
+    pub detail: String,
+    pub repair: String,
     /// Neither the next run nor another process delivers it: a person must act.
-    pub(super) needs_a_person: bool,
+    pub needs_a_person: bool,
 }
 
-/// The journals that wait.
+/// The journals in `state_dir` that wait, for a delivery to `destination`.
 ///
 /// # Errors
 /// The state directory cannot be used.
-pub(super) fn undelivered(settings: &Settings) -> Result<Vec<Waiting>, CommandError> {
-    let unusable = |cause| CommandError::StateDirectory { path: settings.state_dir.clone(), cause };
-    let Some(home) = Home::open_existing(&settings.state_dir).map_err(unusable)? else { return Ok(Vec::new()) };
-    let destination = Destination::of(&settings.database);
+pub fn undelivered(state_dir: &Path, destination: &Destination) -> io::Result<Vec<Waiting>> {
+    let Some(home) = Home::open_existing(state_dir)? else { return Ok(Vec::new()) };
     let mut waiting = Vec::new();
-    for name in home.names().map_err(unusable)?.runs {
-        waiting.extend(waits(&home, &name, &destination).unwrap_or_else(|cause| {
-            let path = settings.state_dir.join("runs").join(&name);
+    for name in home.names()?.runs {
+        waiting.extend(waits(&home, &name, destination).unwrap_or_else(|cause| {
+            let path = state_dir.join("runs").join(&name);
             let detail = format!("the journal of run {} cannot be read: {cause}", label(&name));
             Some(by_hand(detail, format!("make {} your own again", path.display())))
         }));
     }
-    for path in home.quarantined().map_err(unusable)? {
+    for path in home.quarantined()? {
         let detail = format!("a damaged journal was put aside: {}", path.display());
         waiting.push(by_hand(detail, "read it, end its record with runwrap finalize, then remove it".to_owned()));
     }
@@ -51,7 +48,7 @@ fn by_hand(detail: String, repair: String) -> Waiting {
 
 impl Waiting {
     /// As `check` reports it.
-    pub(super) fn finding(&self) -> Finding {
+    pub(crate) fn finding(&self) -> Finding {
         let repair = Repair::Do(self.repair.clone());
         Finding { kind: FindingKind::Undelivered, detail: self.detail.clone(), repair }
     }
@@ -96,13 +93,13 @@ fn waits(home: &Home, name: &OsStr, destination: &Destination) -> io::Result<Opt
 }
 
 /// The run's id, or the directory's name if that has none.
-pub(super) fn label(name: &OsStr) -> String {
+pub(crate) fn label(name: &OsStr) -> String {
     run_id_of(name).map_or_else(|| name.display().to_string(), |run_id| run_id.to_string())
 }
 
 /// The process that holds a run's locks to deliver its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Deliverer {
+pub(crate) enum Deliverer {
     Keeper {
         is_supervised: bool,
     },
@@ -111,7 +108,7 @@ pub(super) enum Deliverer {
 }
 
 /// The process that delivers the end of a run whose locks are held, and the run's state. `None` for a living run.
-pub(super) fn deliverer(directory: &RunDirectory) -> io::Result<Option<(Deliverer, RunState)>> {
+pub(crate) fn deliverer(directory: &RunDirectory) -> io::Result<Option<(Deliverer, RunState)>> {
     let (is_recovered, is_supervised) = (directory.is_recovered()?, directory.is_written()?);
     let Ok((state, _, _)) = directory.read()? else { return Ok(None) };
     Ok(match (is_recovered, &state.ended) {

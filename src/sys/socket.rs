@@ -1,0 +1,16 @@
+//! Unix sockets of the file system that only their owner may use. Must not remove one that a process listens on.
+
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use nix::sys::stat::{Mode, umask};
+
+/// Listens on a new socket at `path`, which only this user may connect to. Call it while the process has one thread: the umask is the
+/// process's.
+pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = UnixListener::bind(path);
+    umask(before);
+    bound
+}

@@ -1,0 +1,122 @@
+//! The metrics: what they count, and that Prometheus' own tool reads them.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use super::client::Served;
+use crate::support::site::{Site, output, start};
+use crate::support::wait::wait_until;
+
+const STUCK: &str = "INSERT INTO training_records (status, train_start_time, created_at)
+    VALUES ('training', '2025-11-26 18:00:00', '2025-11-26 18:00:00')";
+
+/// Lets promtool check a text in Prometheus' format.
+#[track_caller]
+fn checked(text: &str) {
+    let mut promtool = Command::new("promtool");
+    let mut checking =
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    checking.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = checking.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[track_caller]
+fn has(text: &str, line: &str) {
+    assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+}
+
+fn some_runs(site: &Site) {
+    assert!(site.run(&["-n", "cifar"], "true").status.success());
+    assert!(!site.run(&["-n", "cifar"], "exit 3").status.success());
+    assert!(!site.run(&["-n", "never"], "kill -9 $$").status.success());
+    assert!(site.run(&["-n", "a\"b\\c\u{202e}<script>"], "true").status.success());
+    assert!(output(&mut site.runwrap(&["finalize", "2", "--status", "completed", "--force"])).status.success());
+}
+
+#[test]
+fn metrics_count_runs_and_are_valid() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        some_runs(&site);
+        let mut running = start(site.shell(&["-n", "cifar", "--heartbeat", "1s"], "read line").stdin(Stdio::piped()));
+        site.record_that_trains();
+        let served = Served::start(&site, &[]);
+        let open = served.get("/metrics");
+        assert_eq!(
+            open.header("content-type"),
+            Some("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            "{open:?}"
+        );
+        let text = &open.body;
+        for line in [
+            "runwrap_runs{status=\"training\",reason=\"\"} 1.0",
+            "runwrap_runs{status=\"completed\",reason=\"success\"} 2.0",
+            "runwrap_runs{status=\"completed\",reason=\"manual\"} 1.0",
+            "runwrap_runs{status=\"failed\",reason=\"signal\"} 1.0",
+            "runwrap_overdue_runs 0.0",
+            "runwrap_last_duration_seconds{name=\"cifar\"} 0.0",
+            "runwrap_last_duration_seconds{name=\"a\\\"b\\\\c\u{202e}<script>\"} 0.0",
+            "runwrap_undelivered_journals 0.0",
+            "runwrap_database_up 1.0",
+            "runwrap_database_errors_total{class=\"permanent\"} 0",
+            "# EOF",
+        ] {
+            has(text, line);
+        }
+        assert!(!text.contains("name=\"never\""), "{text}");
+        let age = text.lines().find_map(|line| line.strip_prefix("runwrap_oldest_heartbeat_age_seconds "));
+        assert!(age.unwrap().parse::<f64>().unwrap() < 60.0, "{text}");
+        let plain = served.get_with("/metrics", "Accept: text/plain\r\n");
+        assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+        checked(&plain.body);
+        running.say("end");
+        assert!(running.end().success());
+        served.end("TERM");
+    }
+}
+
+#[test]
+fn recovery_counts_what_it_ends_and_what_is_left() {
+    let site = Site::sqlite();
+    assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+    site.sql(STUCK);
+    let served = Served::start(&site, &["--recover", "1s", "--stuck-after", "24h"]);
+    let has_line = |line: &str| served.get("/metrics").body.lines().any(|known| known == line);
+    wait_until("a recovered record", || has_line("runwrap_recovered_total{reason=\"stuck\"} 1"));
+    wait_until("the journals", || has_line("runwrap_undelivered_journals 0.0"));
+    std::fs::create_dir(site.state_dir().join("quarantine")).ok();
+    std::fs::create_dir_all(site.state_dir().join("quarantine/x")).unwrap();
+    wait_until("a journal that was put aside", || has_line("runwrap_undelivered_journals 1.0"));
+    served.end("TERM");
+}
+
+#[test]
+fn textfile_is_for_node_exporter() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        some_runs(&site);
+        let path = site.path().join("runwrap.prom");
+        let textfile = ["recover", "--textfile", path.to_str().unwrap()];
+        assert!(output(&mut site.runwrap(&textfile)).status.success());
+        let text = std::fs::read_to_string(&path).unwrap();
+        checked(&text);
+        has(&text, "runwrap_database_up 1.0");
+        has(&text, "runwrap_last_duration_seconds{name=\"cifar\"} 0.0");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o644);
+        let before = text.len();
+        site.sql(STUCK);
+        let mut service = start(
+            site.runwrap(&[&textfile[..], &["--every", "1s", "--stuck-after", "24h"]].concat()).stdout(Stdio::null()),
+        );
+        wait_until("the next round", || {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.len() > before / 2, "a reader never sees a part: {text}");
+            text.contains("runwrap_recovered_total{reason=\"stuck\"} 1")
+        });
+        service.signal("TERM");
+        assert!(service.end().success());
+        let output = output(&mut site.runwrap(&["recover", "--textfile", "/nowhere/x.prom"]));
+        assert_eq!(output.status.code(), Some(125));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the metrics to /nowhere/x.prom"));
+    }
+}
