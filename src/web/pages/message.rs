@@ -41,7 +41,7 @@ pub(crate) fn message(frame: &Frame, problem: Problem, detail: &str) -> String {
 /// The text of a page. A template fails only if a value in it cannot be formatted, which no value here does.
 pub(super) fn rendered(page: &impl Template) -> String {
     page.render().unwrap_or_else(|error| {
-        log::error!(event = "page_not_rendered", error:%; "");
+        log::error!(event = "page_not_rendered", error:%; "a page cannot be made: {error}");
         String::new()
     })
 }
