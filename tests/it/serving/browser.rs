@@ -290,6 +290,8 @@ fn page_names_a_database_that_is_away_and_recovers_with_it() {
     let mut browser = Browser::take(DESK);
     browser.open(&url(&service, "/"));
     assert!(browser.text("main").contains("resnet-a"));
+    browser.click("#run-2 input");
+    browser.run("document.querySelector('#run-1 a').focus()");
     server.stop();
     browser.ticks_until("The database has not answered since");
     let text = browser.text("main");
@@ -300,5 +302,8 @@ fn page_names_a_database_that_is_away_and_recovers_with_it() {
         browser.tick();
         !browser.text("main").contains("not answered")
     });
+    // The notice came and went above the list.
+    let kept = "return [document.querySelector('#run-2 input').checked, document.activeElement.getAttribute('href')]";
+    assert_eq!(browser.run(kept), serde_json::json!([true, "/runs/1"]));
     browser.was_quiet(&service.address);
 }
