@@ -287,3 +287,24 @@ fn huge_records_make_bounded_pages() {
         super::run(&frame("/runs/1", ""), "1", None, &seen(Some(RunPage { record: object, series: Vec::new() })));
     assert!(page.len() < 250_000, "{} bytes", page.len());
 }
+
+#[test]
+fn templates_escape_every_value_and_hold_no_inline_code() {
+    let templates = [
+        include_str!("comparison.html"),
+        include_str!("frame.html"),
+        include_str!("health.html"),
+        include_str!("message.html"),
+        include_str!("parts.html"),
+        include_str!("run.html"),
+        include_str!("runs.html"),
+    ];
+    for template in templates {
+        for bad in ["safe", "escape", "style=", "<style", "onclick", "onload", "javascript:"] {
+            assert!(!template.contains(bad), "{bad}: {template}");
+        }
+    }
+    let own = SCRIPT.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(own <= 80, "{own} lines of script");
+    assert!(SCRIPT.len() < 4000 && STYLE.len() < 12_000, "{} {}", SCRIPT.len(), STYLE.len());
+}
