@@ -160,8 +160,12 @@ impl<Q: Question> Cache<Q> {
         let (sender, receiver) = oneshot::channel();
         let (asked, table) = (question.clone(), self.table.clone());
         let lane = if question.is_slow() { &self.slow } else { &self.quick };
+        let queued_at = boot_time();
         let is_sent = lane.send(move |hosts| {
-            let answer = asked.ask(hosts, &table);
+            // Behind slow questions: the viewer has been answered without it.
+            let is_late = boot_time().saturating_sub(queued_at) >= WAIT_MAX;
+            let overtaken = || StoreError::Transient { message: "other questions took too long".to_owned() };
+            let answer = if is_late { Err(overtaken()) } else { asked.ask(hosts, &table) };
             let weight = answer.as_ref().map_or(0, Q::weight);
             // The viewer may have gone.
             sender.send((answer, weight)).ok();
@@ -202,12 +206,7 @@ fn settle<Q: Question>(
                 entry.weight = weight;
                 entry.failure = None;
             }
-            Err(error) => {
-                if entry.failure.is_none() {
-                    log::warn!(event = "look_failed", error:%; "the database does not answer: {error}");
-                }
-                entry.failure = Some(events.failed(&error));
-            }
+            Err(error) => entry.failure = Some(events.failed(&error)),
         }
     }
     while entries.values().map(|entry| entry.weight).sum::<usize>() > BYTES_MAX {

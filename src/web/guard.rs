@@ -12,8 +12,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::Answer;
 
-/// So long a viewer may take for one answer.
+/// So long a viewer may take for one answer, and longer for each byte that it reads.
 const WRITE_MAX: Duration = Duration::from_secs(10);
+const TIME_PER_BYTE: Duration = Duration::from_micros(30);
 
 /// hyper's own refusals are a head without a body, shorter than this. Ours have a policy.
 const REFUSAL_BYTES_MAX: usize = 256;
@@ -36,6 +37,16 @@ impl<S> Guard<S> {
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_MAX)));
         ready!(deadline.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the viewer does not read its answer")))
+    }
+}
+
+impl<S> Guard<S> {
+    fn extend_deadline(&mut self, written: usize) {
+        if let Some(deadline) = &mut self.deadline {
+            let later = TIME_PER_BYTE.saturating_mul(u32::try_from(written).unwrap_or(u32::MAX));
+            let at = deadline.deadline() + later;
+            deadline.as_mut().reset(at);
+        }
     }
 }
 
@@ -66,7 +77,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let Some((mut rest, length)) = self.refusal.take() else {
             return match Pin::new(&mut self.stream).poll_write(context, bytes) {
                 Poll::Pending => self.poll_deadline(context),
-                done @ Poll::Ready(_) => done,
+                done @ Poll::Ready(_) => {
+                    self.extend_deadline(if let Poll::Ready(Ok(written)) = done { written } else { 0 });
+                    done
+                }
             };
         };
         while !rest.is_empty() {

@@ -1,6 +1,7 @@
 //! A thread with a connection of its own, which answers one question after the other. Several keep slow questions from delaying quick
 //! ones. The loop that serves viewers never waits for it without a bound.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use std::{io, thread};
@@ -41,6 +42,9 @@ fn work(target: &DatabaseTarget, limit: Duration, given: &Receiver<Job>) {
     // A look changes nothing: it makes and upgrades no table.
     let mut hosts = Hosts::of(target, false, limit, ANSWER_BYTES_MAX);
     while let Ok(job) = given.recv() {
-        job(&mut hosts);
+        // A question that fails unexpectedly must not end the lane; its answer is lost.
+        if catch_unwind(AssertUnwindSafe(|| job(&mut hosts))).is_err() {
+            log::error!(event = "look_panicked"; "a question to the database failed unexpectedly");
+        }
     }
 }

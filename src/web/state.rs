@@ -10,13 +10,16 @@ use chrono::{DateTime, Utc};
 use super::look::{Away, DatabaseError, ErrorClass, Recovery, WaitingJournal};
 use super::metrics::Figures;
 use crate::store::{Gauges, StoreError};
-use crate::sys::clock::wall_time;
+use crate::sys::clock::{boot_time, wall_time};
 
 /// So many different errors are remembered.
 const ERRORS_MAX: usize = 20;
 
 /// An error of a server may have megabytes.
 const MESSAGE_CHARACTERS_MAX: usize = 1000;
+
+/// A failure in the log is followed by no other for so long.
+const LOG_PAUSE: Duration = Duration::from_mins(1);
 
 /// The events so far.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,8 @@ struct State {
     errors: Vec<DatabaseError>,
     recovery: Option<Recovery>,
     journals: Option<Result<Vec<WaitingJournal>, String>>,
+    /// The boot time of the last failure in the log.
+    logged_at: Option<Duration>,
 }
 
 /// The result of one round of the recovery.
@@ -69,6 +74,12 @@ impl Events {
         let message = self.count(error);
         let mut state = self.state();
         state.is_up = Some(false);
+        // Viewers decide how often it fails.
+        let now = boot_time();
+        if state.logged_at.is_none_or(|logged| now.saturating_sub(logged) >= LOG_PAUSE) {
+            state.logged_at = Some(now);
+            log::warn!(event = "look_failed", error = message; "");
+        }
         let since = *state.away_since.get_or_insert(wall_time());
         drop(state);
         let hint = match error {

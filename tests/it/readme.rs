@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::building::building;
-use crate::support::site::{Site, output};
+use crate::support::site::{Site, output, start};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -215,16 +215,25 @@ fn every_verb_example_is_accepted() {
     let verbs: Vec<&str> = lines.filter(|line| !line.starts_with("--")).collect();
     assert!(verbs.len() >= 5, "{verbs:?}");
     for line in verbs {
-        let output = Command::new("sh")
-            .args(["-c", &format!("\"$RUNWRAP\" {line}")])
+        let is_service = line.starts_with("serve");
+        let more = if is_service { " --listen 127.0.0.1:0" } else { "" };
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("exec \"$RUNWRAP\" {line}{more}")])
             .env("RUNWRAP", env!("CARGO_BIN_EXE_runwrap"))
             .envs(
                 ["HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"].map(|variable| (variable, home.path())),
             )
             .env_remove("RUNWRAP_DATABASE_URL")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        if is_service {
+            let mut service = start(command.stdout(Stdio::piped()));
+            assert!(service.line().starts_with("http://127.0.0.1:"), "{line}");
+            service.signal("TERM");
+            assert_eq!(service.end().code(), Some(0), "{line}");
+            continue;
+        }
+        let output = output(&mut command);
         // 1 is "there is no such record"; misuse is 125.
         assert!(matches!(output.status.code(), Some(0 | 1)), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }

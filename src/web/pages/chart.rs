@@ -33,6 +33,8 @@ pub(super) struct Chart {
     /// Step, time, value, lowest, highest.
     pub(super) rows: Vec<[String; 5]>,
     pub(super) rows_note: String,
+    /// All points, in the API.
+    pub(super) json: Option<String>,
 }
 
 pub(super) struct AxisTick {

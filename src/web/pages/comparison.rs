@@ -4,16 +4,19 @@ use askama::Template;
 use serde_json::Value;
 
 use super::chart::{CLASSES, Chart, Entry};
-use super::fields::{Outcome, brief, duration, id, outcome, page_of, title};
+use super::fields::{Outcome, brief, cut, duration, id, outcome, page_of, shell_words, title};
 use super::frame::{Frame, Notice};
 use super::labels::{Labels, filled};
 use super::message::rendered;
 use super::run::Choices;
 use crate::record::Series;
-use crate::web::look::{Comparison, Looked, RunPage};
+use crate::web::look::{Comparison, Difference, Looked, RunPage};
 
 /// So many charts are drawn.
 const CHARTS_MAX: usize = 8;
+
+/// So many differences are shown.
+const DIFFERENCES_MAX: usize = 300;
 
 /// A value in the table has at most so many characters.
 const CHARACTERS_MAX: usize = 200;
@@ -48,7 +51,17 @@ pub(crate) fn comparison(frame: &Frame, looked: &Looked<Comparison>) -> String {
     let (found, away) = frame.seen(looked);
     let runs: Vec<Compared> = found.into_iter().flat_map(|found| compared(frame, &found.runs)).collect();
     let differences = found.into_iter().flat_map(|found| &found.differences);
-    let cell = |value: &Value| if value.is_null() { "–".to_owned() } else { cut(&brief(value)) };
+    let cell = |key: &str, value: &Value| match value {
+        Value::Null => "–".to_owned(),
+        Value::Array(words) if key == "command" => cut(&shell_words(words), CHARACTERS_MAX),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            cut(&brief(value), CHARACTERS_MAX)
+        }
+    };
+    let row = |difference: &Difference| {
+        let cells = difference.values.iter().map(|value| cell(&difference.key, value));
+        (difference.key.clone(), cells.collect())
+    };
     rendered(&Page {
         frame,
         l: labels,
@@ -58,9 +71,7 @@ pub(crate) fn comparison(frame: &Frame, looked: &Looked<Comparison>) -> String {
         missing: found.into_iter().flat_map(|found| &found.missing).map(|id| filled(labels.missing, &[id])).collect(),
         choices: Choices::of(frame),
         charts: found.map(|found| charts(frame, &found.runs, &runs)).unwrap_or_default(),
-        differences: differences
-            .map(|difference| (difference.key.clone(), difference.values.iter().map(cell).collect()))
-            .collect(),
+        differences: differences.take(DIFFERENCES_MAX).map(row).collect(),
         runs,
     })
 }
@@ -107,11 +118,4 @@ fn charts(frame: &Frame, pages: &[RunPage], runs: &[Compared]) -> Vec<Chart> {
 
 fn find<'a>(page: &'a RunPage, name: &str) -> Option<&'a Series> {
     page.series.iter().find(|series| series.name == name)
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }

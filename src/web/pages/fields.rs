@@ -10,6 +10,16 @@ use crate::record::{Reason, Status, number_of};
 use crate::store::RecordView;
 use crate::web::look::{encoded, value};
 
+/// So many tags of a record are shown, each with so many characters. Its JSON has them all.
+const TAGS_MAX: usize = 8;
+const TAG_CHARACTERS_MAX: usize = 80;
+
+/// The bytes of a value to filter by at most, as a query may have them.
+const FILTER_BYTES_MAX: usize = 1000;
+
+/// The characters of a name or a version at most.
+const NAME_CHARACTERS_MAX: usize = 160;
+
 /// A status as a word and a sign.
 pub(super) struct Outcome {
     /// The class of the style sheet.
@@ -83,9 +93,14 @@ pub(super) fn id(record: &RecordView) -> String {
     text(record, "id").or_else(|| text(record, "run_id")).unwrap_or_default()
 }
 
+/// A name or a version.
+pub(super) fn name(record: &RecordView, key: &str) -> Option<String> {
+    text(record, key).map(|text| cut(&text, NAME_CHARACTERS_MAX))
+}
+
 /// Name and version, or the number of the record.
 pub(super) fn title(labels: &Labels, record: &RecordView) -> String {
-    let called: Vec<String> = ["name", "version"].into_iter().filter_map(|key| text(record, key)).collect();
+    let called: Vec<String> = ["name", "version"].into_iter().filter_map(|key| name(record, key)).collect();
     if called.is_empty() { format!("{} {}", labels.record, id(record)) } else { called.join(" ") }
 }
 
@@ -157,10 +172,18 @@ pub(super) fn tags(frame: &Frame, record: &RecordView) -> Vec<Fact> {
     let tags = value(record, "tags").as_object().into_iter().flatten();
     let fact = |(key, value): (&String, &Value)| {
         let text = if value.is_null() || value == "" { key.clone() } else { format!("{key}={}", shown(value)) };
-        let href = frame.link("/", &format!("tag={}", encoded(&text)));
-        Fact::link("", text, href)
+        Fact { text: cut(&text, TAG_CHARACTERS_MAX), ..runs_with(frame, "", "tag", text) }
     };
-    tags.map(fact).collect()
+    tags.take(TAGS_MAX).map(fact).collect()
+}
+
+/// A value, and the address of the runs that have it. An address has no room for a long one.
+pub(super) fn runs_with(frame: &Frame, label: &str, key: &str, text: String) -> Fact {
+    if text.len() > FILTER_BYTES_MAX {
+        return Fact::text(label, text);
+    }
+    let href = frame.link("/", &format!("{key}={}", encoded(&text)));
+    Fact::link(label, text, href)
 }
 
 /// The values of nested objects, their names joined by `/`.
@@ -173,4 +196,24 @@ pub(super) fn flat<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(Str
         }
     }
     all
+}
+
+/// A command as a person types it.
+pub(super) fn shell_words(words: &[Value]) -> String {
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell reads it.
+fn word(word: &Value) -> String {
+    let text = shown(word);
+    let is_safe = |character: char| character.is_alphanumeric() || "-_./=:,@%+".contains(character);
+    if !text.is_empty() && text.chars().all(is_safe) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// The beginning of a text.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Frame {
 pub(super) struct Notice {
     pub(super) since: String,
     pub(super) shown: String,
+    /// How long ago it began: apart, since it changes while the text does not.
+    pub(super) age: String,
     pub(super) error: String,
     pub(super) hint: Option<String>,
 }
@@ -99,13 +101,12 @@ impl Frame {
 
     fn notice(&self, away: &Away, shown: String) -> Notice {
         let since = filled(self.labels().away, &[&self.in_words(away.since)]);
-        Notice { since, shown, error: away.error.clone(), hint: away.hint.clone() }
+        let age = self.moment(away.since).relative.unwrap_or_default();
+        Notice { since, shown, age, error: away.error.clone(), hint: away.hint.clone() }
     }
 
     fn in_words(&self, instant: DateTime<Utc>) -> String {
-        let moment = self.moment(instant);
-        let relative = moment.relative.map(|relative| format!(" ({relative})")).unwrap_or_default();
-        format!("{} UTC{relative}", moment.absolute)
+        format!("{} UTC", self.moment(instant).absolute)
     }
 }
 

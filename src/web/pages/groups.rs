@@ -2,13 +2,16 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fact, brief, flat, page_of, shown};
+use super::fields::{Fact, brief, flat, page_of, runs_with, shell_words, shown};
 use super::frame::Frame;
 use super::labels::Labels;
 use super::time::{Moment, span};
 use crate::output;
 use crate::store::RecordView;
-use crate::web::look::{encoded, value};
+use crate::web::look::value;
+
+/// So many members of the context, and columns of the user's own, are shown. The API has them all.
+const MEMBERS_MAX: usize = 200;
 
 /// How a value is shown.
 #[derive(Clone, Copy)]
@@ -112,7 +115,7 @@ pub(super) fn groups(frame: &Frame, record: &RecordView) -> Vec<(&'static str, V
         !ELSEWHERE.contains(&key) && all.iter().all(|(_, keys)| keys.iter().all(|(known, ..)| *known != key))
     };
     let own = record.0.iter().filter(|(key, value)| !value.is_null() && is_own(key));
-    let own = own.map(|(key, value)| Fact::text(key, shown(value))).collect();
+    let own = own.take(MEMBERS_MAX).map(|(key, value)| Fact::text(key, shown(value))).collect();
     let groups = all.iter().map(|(heading, keys)| {
         let facts = keys.iter().flat_map(|(key, label, kind)| facts(frame, label, *kind, value(record, key), key));
         (*heading, facts.collect::<Vec<_>>())
@@ -130,16 +133,13 @@ fn facts(frame: &Frame, label: &str, kind: Kind, value: &Value, key: &str) -> Ve
         (Kind::Truth, Value::Bool(false)) => return Vec::new(),
         (Kind::Truth, Value::Bool(true)) => Fact::text(label, labels.yes.to_owned()),
         (Kind::Code, value) => Fact::code(label, shown(value)),
-        (Kind::Words, Value::Array(words)) => Fact::code(label, words.iter().map(word).collect::<Vec<_>>().join(" ")),
+        (Kind::Words, Value::Array(words)) => Fact::code(label, shell_words(words)),
         (Kind::Time, value) => Fact::moment(label, Moment::of(labels, &shown(value), frame.now)),
         (Kind::Seconds, value) => {
             value.as_f64().map_or_else(plain, |number| Fact::text(label, seconds(labels, number)))
         }
         (Kind::Bytes, value) => value.as_u64().map_or_else(plain, |size| Fact::text(label, output::bytes(size))),
-        (Kind::Filter, value) => {
-            let text = shown(value);
-            Fact::link(label, text.clone(), frame.link("/", &format!("{key}={}", encoded(&text))))
-        }
+        (Kind::Filter, value) => runs_with(frame, label, key, shown(value)),
         (Kind::Run, value) => Fact::link(label, shown(value), page_of(frame, &shown(value))),
         (Kind::Plain | Kind::Truth | Kind::Words | Kind::Object, _) => plain(),
     };
@@ -150,18 +150,11 @@ fn facts(frame: &Frame, label: &str, kind: Kind, value: &Value, key: &str) -> Ve
 fn members(object: &Map<String, Value>) -> Vec<Fact> {
     let members = flat("", object).into_iter();
     let members = members.filter(|(key, _)| key != "notes" && key != "finalized");
-    members.map(|(key, value)| Fact::text(&key.replace('_', " "), brief(value))).collect()
+    members.take(MEMBERS_MAX).map(|(key, value)| Fact::text(&key.replace('_', " "), brief(value))).collect()
 }
 
 fn seconds(labels: &Labels, seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
     let whole = seconds.max(0.0) as u64;
     if whole < 60 { format!("{}{}", output::number(seconds), labels.seconds) } else { span(labels, whole, 4) }
-}
-
-/// A word as a shell reads it.
-fn word(word: &Value) -> String {
-    let text = shown(word);
-    let is_safe = |character: char| character.is_alphanumeric() || "-_./=:,@%+".contains(character);
-    if !text.is_empty() && text.chars().all(is_safe) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

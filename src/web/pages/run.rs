@@ -20,6 +20,10 @@ use crate::web::look::{Looked, RunPage, encoded, value};
 /// So many curves are drawn, unless one is chosen.
 const CURVES_MAX: usize = 4;
 
+/// So many metrics, and entries of any other list, are shown. The API has them all.
+const METRICS_MAX: usize = 500;
+const ENTRIES_MAX: usize = 100;
+
 #[derive(Template)]
 #[template(path = "run.html", config = "src/web/pages/askama.toml")]
 struct Page<'a> {
@@ -101,7 +105,9 @@ fn shown_page(frame: &Frame, page: &RunPage, chosen: Option<&str>) -> Shown {
     let others = page.series.iter().filter(|series| charts.iter().all(|drawn| drawn.name != series.name));
     let link = |series: &Series| Fact::link("", series.name.clone(), frame.with("curve", Some(&encoded(&series.name))));
     let is_alone = chosen.is_some();
+    let json = format!("/api/runs/{}", encoded(&id(record)));
     let chart = |(number, series): (usize, &&Series)| Chart {
+        json: Some(format!("{json}/points?metric={}", encoded(&series.name))),
         href: Some(frame.with("curve", Some(&encoded(&series.name)))).filter(|_| !is_alone),
         ..Chart::single(frame, number, series, is_alone)
     };
@@ -129,8 +135,8 @@ fn shown_page(frame: &Frame, page: &RunPage, chosen: Option<&str>) -> Shown {
         .into_iter()
         .filter(|(_, remarks)| !remarks.is_empty())
         .collect(),
-        json: format!("/api/runs/{}", encoded(&id(record))),
         charts: charts.iter().enumerate().map(chart).collect(),
+        json,
     }
 }
 
@@ -190,7 +196,7 @@ fn metrics(record: &RecordView, all: &[Series]) -> Vec<Metric> {
     };
     let value = value(record, "train_metrics");
     match value.as_object() {
-        Some(object) => flat("", object).into_iter().map(metric).collect(),
+        Some(object) => flat("", object).into_iter().take(METRICS_MAX).map(metric).collect(),
         None if value.is_null() => Vec::new(),
         None => vec![metric((String::new(), value))],
     }
@@ -228,7 +234,7 @@ fn remarks(frame: &Frame, record: &RecordView, key: &str, text: fn(&Value) -> St
         by: part(entry, "by"),
         text: text(entry),
     };
-    entries.map(remark).collect()
+    entries.take(ENTRIES_MAX).map(remark).collect()
 }
 
 /// What ended the record in place of its run, and the changes of operators.

@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::drawing::{SPARK, sparkline};
-use super::fields::{Fact, LastSeen, Outcome, duration, id, last_seen, moment, outcome, page_of, tags, text};
+use super::fields::{Fact, LastSeen, Outcome, duration, id, last_seen, moment, name, outcome, page_of, tags, text};
 use super::frame::{Frame, Notice};
 use super::labels::{Labels, filled};
 use super::message::rendered;
@@ -91,8 +91,8 @@ fn row(frame: &Frame, run: &ListedRun) -> Row {
     let id = id(record);
     Row {
         href: page_of(frame, &id),
-        name: text(record, "name").unwrap_or_else(|| format!("{} {id}", labels.record)),
-        version: text(record, "version"),
+        name: name(record, "name").unwrap_or_else(|| format!("{} {id}", labels.record)),
+        version: name(record, "version"),
         status: outcome(labels, record),
         tags: tags(frame, record),
         is_inner: text(record, "parent_run_id").is_some(),

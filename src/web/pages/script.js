@@ -14,12 +14,13 @@ function merge(old, next) {
   for (const { name, value } of [...next.attributes]) {
     if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
-  const wanted = new Set([...next.children].map(child => child.id));
+  const wanted = new Set([...next.children].map(child => child.id).filter(id => id));
   let at = old.firstChild;
   for (const child of [...next.childNodes]) {
-    // Nodes that are gone are removed first: a moved element would lose its focus.
+    // Nodes that are gone, and those before a node that stays, are removed: a moved element would lose its focus.
     while (at && at.id && !wanted.has(at.id)) at = removed(at);
     const kept = child.id ? [...old.children].find(one => one.id === child.id) : at;
+    while (child.id && kept && at && at !== kept && !wanted.has(at.id)) at = removed(at);
     if (!kept || !fits(kept, child)) {
       old.insertBefore(child, at);
       continue;

@@ -49,12 +49,10 @@ fn list_fills_a_curve_grows_and_a_run_ends_while_a_person_looks() {
         browser.ticks_until("loss 90");
         browser.follow("td a");
         assert_eq!(browser.address(), url(&service, "/runs/1"));
-        run.say("70");
-        browser.ticks_until("last 70, lowest 70, highest 90 · 2 values");
         let path = "return document.querySelector('#c0 path.line').getAttribute('d')";
         let before = browser.run(path);
-        run.say("80");
-        browser.ticks_until("3 values");
+        run.say("70");
+        browser.ticks_until("last 70, lowest 70, highest 90 · 2 values");
         assert_ne!(browser.run(path), before);
         run.close_stdin();
         assert!(run.end().success());
@@ -290,15 +288,17 @@ fn page_names_a_database_that_is_away_and_recovers_with_it() {
     let mut browser = Browser::take(DESK);
     browser.open(&url(&service, "/"));
     assert!(browser.text("main").contains("resnet-a"));
+    browser.click("#run-2 input");
+    browser.run("document.querySelector('#run-1 a').focus()");
     server.stop();
     browser.ticks_until("The database has not answered since");
     let text = browser.text("main");
     assert!(text.contains("Shown is the state of") && text.contains("resnet-a"), "{text}");
     browser.picture("away", 0);
     server.start();
-    wait_until("the notice is gone", || {
-        browser.tick();
-        !browser.text("main").contains("not answered")
-    });
+    browser.ticks_while("not answered");
+    // The notice came and went above the list.
+    let kept = "return [document.querySelector('#run-2 input').checked, document.activeElement.getAttribute('href')]";
+    assert_eq!(browser.run(kept), serde_json::json!([true, "/runs/1"]));
     browser.was_quiet(&service.address);
 }

@@ -120,3 +120,58 @@ fn textfile_is_for_node_exporter() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("cannot write the metrics to /nowhere/x.prom"));
     }
 }
+
+/// Inserts ended runs of names, each with its record.
+fn insert(site: &Site, runs: &[(usize, String, &str)]) {
+    for runs in runs.chunks(500) {
+        let list = |row: &dyn Fn(&(usize, String, &str)) -> String| runs.iter().map(row).collect::<Vec<_>>().join(",");
+        let records = list(&|(id, _, reason)| {
+            let status = if *reason == "success" { "completed" } else { "failed" };
+            format!("({id},'{status}','2026-01-01 00:00:00','2026-01-01 00:00:05',5)")
+        });
+        let of_runs = list(&|(id, name, reason)| {
+            format!("('00000000-0000-7000-8000-{id:012}','training_records','{id}','{name}','{reason}','0')")
+        });
+        site.sql(&format!(
+            "INSERT INTO training_records (id,status,train_start_time,train_end_time,train_duration) VALUES {records};
+            INSERT INTO runwrap_runs (run_id,record_table,record_id,name,reason,runwrap_version) VALUES {of_runs}"
+        ));
+    }
+}
+
+#[test]
+fn names_and_the_search_for_a_success_are_bounded() {
+    for site in [Site::sqlite(), Site::postgres()] {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+        let names: Vec<(usize, String, &str)> =
+            (1..=3100).map(|number| (number, format!("n{number:04}"), "success")).collect();
+        insert(&site, &names);
+        site.sql("INSERT INTO runwrap_versions SELECT 'training_records', name, 1 FROM runwrap_runs");
+        let failures: Vec<(usize, String, &str)> =
+            (4000..4400).map(|id| (id, if id < 4200 { "n0001" } else { "n0002" }.to_owned(), "exit")).collect();
+        insert(&site, &failures[..399]);
+        let served = Served::start(&site, &[]);
+        let text = served.get("/metrics").body;
+        let has_name =
+            |name: &str| text.contains(&format!("runwrap_last_success_timestamp_seconds{{name=\"{name}\"}} 17672256"));
+        // 200 failures in a row hide the success before them, 199 do not.
+        assert_eq!(["n0001", "n0002", "n0003", "n3000", "n3001"].map(has_name), [false, true, true, true, false]);
+        assert_eq!(text.matches("runwrap_last_duration_seconds{").count(), 2999);
+        served.end("TERM");
+    }
+}
+
+/// The rules of the documentation, by Prometheus' own tool.
+#[test]
+fn documented_rules_are_valid() {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let blocks: Vec<&str> = document.split("```yaml\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+    let directory = tempfile::tempdir().unwrap();
+    for (what, block) in ["config", "rules"].into_iter().zip(&blocks) {
+        let path = directory.path().join(what);
+        std::fs::write(&path, block).unwrap();
+        let output = output(Command::new("promtool").args(["check", what]).arg(&path));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    assert_eq!(blocks.len(), 2);
+}

@@ -115,6 +115,19 @@ class Browser:
     def press(self, key):
         self.driver.switch_to.active_element.send_keys(getattr(Keys, key))
 
+    def tick(self):
+        """Fires the held timer of the page, and waits for the end of its work."""
+        self.run("const { work } = window.planned; window.planned = null; return work();")
+
+    def ticks_until(self, text, is_there):
+        """Fires the timer again and again until the page has the text, or no longer has it."""
+
+        def holds(_driver):
+            self.tick()
+            return (text in self.text("body")) == is_there
+
+        WebDriverWait(self.driver, 30, 0.1).until(holds)
+
     def text(self, selector):
         return self.find(selector).text
 
@@ -155,7 +168,7 @@ def main():
                 try:
                     answer = {"ok": getattr(browser, command)(*arguments)}
                 except WebDriverException as error:
-                    answer = {"error": error.msg}
+                    answer = {"error": f"{type(error).__name__}: {error.msg}"}
                 print(json.dumps(answer), flush=True)
         finally:
             driver.quit()

@@ -1,21 +1,59 @@
-//! The real browser that all tests share, one test at a time. Must not know the pages.
+//! The real browsers that the tests share, each of one test at a time. Must not know the pages.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
 use serde_json::{Value, json};
-
-use crate::support::wait::wait_until;
 
 /// Debian's interpreter, for which Debian's selenium is installed.
 const PYTHON: &str = "/usr/bin/python3";
 
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/serving/browser/driver.py");
 
-/// Ends with this process: its input is closed then.
+/// Most of a test is waiting for a page: two browsers halve it.
+const BROWSERS_MAX: usize = 2;
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { free: Vec::new(), started: 0 });
+static RETURNED: Condvar = Condvar::new();
+
+struct Pool {
+    free: Vec<Browser>,
+    started: usize,
+}
+
+/// A browser until the end of a test. That of a test that fails ends with it.
+pub(super) struct Lease(Option<Browser>);
+
+impl Deref for Lease {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut Browser {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.0.take().filter(|_| !std::thread::panicking()) {
+            Some(browser) => pool.free.push(browser),
+            None => pool.started -= 1,
+        }
+        RETURNED.notify_one();
+    }
+}
+
+/// Ends with this value or with this process: its input is closed then.
 pub(super) struct Browser {
     _process: Child,
     commands: ChildStdin,
@@ -38,15 +76,22 @@ pub(super) const DESK: Circumstances =
     Circumstances { width: 1200, dark: false, scripts: true, languages: "en", hold: true };
 
 impl Browser {
-    /// The shared browser, for the test that asks.
+    /// A browser for one test: one that another test has returned, or a new one. Waits if there are [`BROWSERS_MAX`].
     #[track_caller]
-    pub(super) fn take(circumstances: Circumstances) -> MutexGuard<'static, Self> {
-        static SHARED: OnceLock<Mutex<Browser>> = OnceLock::new();
-        // A test that failed leaves a browser that works.
-        let mut browser =
-            SHARED.get_or_init(|| Mutex::new(Self::start())).lock().unwrap_or_else(PoisonError::into_inner);
-        browser.set_up(circumstances);
-        browser
+    pub(super) fn take(circumstances: Circumstances) -> Lease {
+        let mut pool = POOL.lock().unwrap();
+        while pool.free.is_empty() && pool.started == BROWSERS_MAX {
+            pool = RETURNED.wait(pool).unwrap();
+        }
+        let free = pool.free.pop();
+        pool.started += usize::from(free.is_none());
+        drop(pool);
+        let mut lease = Lease(free);
+        if lease.0.is_none() {
+            lease.0 = Some(Self::start());
+        }
+        lease.set_up(circumstances);
+        lease
     }
 
     fn start() -> Self {
@@ -129,17 +174,25 @@ impl Browser {
     /// Lets the time until the next update pass, and waits for its end.
     #[track_caller]
     pub(super) fn tick(&mut self) {
-        self.run("const { work } = window.planned; window.planned = null; return work();");
+        self.call(&json!(["tick"]));
     }
 
     /// Updates the page until its content has `text`. Never loads it anew.
     #[track_caller]
     pub(super) fn ticks_until(&mut self, text: &str) {
+        self.ticks(text, true);
+    }
+
+    /// Updates the page until its content has no `text`. Never loads it anew.
+    #[track_caller]
+    pub(super) fn ticks_while(&mut self, text: &str) {
+        self.ticks(text, false);
+    }
+
+    #[track_caller]
+    fn ticks(&mut self, text: &str, is_there: bool) {
         self.run("window.same = true");
-        wait_until(&format!("{text:?} on the page"), || {
-            self.tick();
-            self.text("body").contains(text)
-        });
+        self.call(&json!(["ticks_until", text, is_there]));
         assert_eq!(self.run("return window.same"), true, "the page was loaded anew");
     }
 
