@@ -109,11 +109,11 @@ fn flags(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_and_the_help_name_the_same_options() {
-    let Some(readme) = document("README.md") else { return };
+fn the_reference_and_the_help_name_the_same_options() {
+    let reference = document("docs/reference.md").unwrap();
     let help = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").output().unwrap();
     assert!(help.status.success());
-    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `-")).collect();
+    let rows: Vec<&str> = reference.lines().filter(|line| line.starts_with("| `-")).collect();
     let help = String::from_utf8(help.stdout).unwrap();
     // The line of an option begins with a dash; its explanation may name other options.
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
