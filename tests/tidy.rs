@@ -12,6 +12,8 @@ use std::process::Command;
 mod circles;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/messages.rs"]
+mod messages;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
@@ -97,6 +99,12 @@ fn the_documents_are_short_and_true() {
 fn every_row_of_the_tables_has_its_test() {
     let tables = ["signals", "failures"].map(|name| (name, document(&format!("docs/{name}.md")).unwrap()));
     let wrong = tables::unheld(&tables.each_ref().map(|(name, text)| (*name, text.as_str())), &sources());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_messages_of_the_program_are_explained() {
+    let wrong = messages::untrue(&document("docs/troubleshooting.md").unwrap(), &sources());
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
