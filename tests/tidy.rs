@@ -90,7 +90,9 @@ fn the_documents_are_short_and_true() {
     let mut wrong = documents::map_is_short_and_whole(&document("ARCHITECTURE.md").unwrap(), &parts);
     let files = sources.iter().chain(&documents).map(|source| source.path.clone()).collect();
     for source in &documents {
-        wrong.extend(documents::dead_paths(source, &files).iter().map(|finding| format!("{}: {finding}", source.path)));
+        let mut dead = documents::dead_paths(source, &files);
+        dead.extend(documents::dead_links(source, &documents, &files));
+        wrong.extend(dead.iter().map(|finding| format!("{}: {finding}", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }

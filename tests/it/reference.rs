@@ -8,8 +8,10 @@ use runwrap::config::options::{OPTIONS, OptionRow};
 use runwrap::record::Reason;
 use serde_json::{Value, json};
 
+use crate::readme::path_with_runwrap_and_python;
 use crate::support::page::blocks;
-use crate::support::site::{Site, output};
+use crate::support::site::{Site, output, start};
+use crate::support::web::Web;
 
 pub(crate) const REFERENCE: &str = "docs/reference.md";
 
@@ -121,6 +123,11 @@ fn reasons_findings_and_statuses_are_those_of_the_program() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     let line = readme.split_once("`reason` has the details: ").unwrap().1.split_once(". `version`").unwrap().0;
     assert_eq!(quoted(line).map(str::to_owned).collect::<BTreeSet<_>>(), reasons);
+    let chinese = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.zh-CN.md")).unwrap();
+    let lines = chinese.split_once("| reason |").unwrap().1.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let named: BTreeSet<String> =
+        lines.flat_map(|row| quoted(row.split(" | ").next().unwrap()).map(str::to_owned)).collect();
+    assert_eq!(named, reasons);
 
     let source = include_str!("../../src/record/consistency.rs");
     let variants = source.split_once("pub enum FindingKind {").unwrap().1.split_once('}').unwrap().0;
@@ -238,6 +245,22 @@ fn statements_of_the_page_are_valid() {
         }
     }
     assert_eq!(site.sql("SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'records\\_by\\_%'"), "3\n");
+}
+
+#[test]
+fn example_of_on_finish_sends_the_record() {
+    let (site, web) = (Site::sqlite(), Web::start());
+    fs::write(site.path().join("train.py"), "").unwrap();
+    let path = path_with_runwrap_and_python(&site);
+    let example =
+        blocks(REFERENCE).into_iter().find(|block| block.text.starts_with("export RUNWRAP_ON_FINISH=")).unwrap();
+    let example = example.text.replace("https://hooks.example.org", &format!("http://{}", web.address()));
+    let mut running = start(site.program("sh").args(["-euc", &example]).env("PATH", &path));
+    let mut request = web.request();
+    request.reply("{}");
+    assert!(running.end().success());
+    let record: Value = serde_json::from_str(&request.body).unwrap();
+    assert_eq!((&*request.method, &*request.path, &record["status"]), ("POST", "/runs", &json!("completed")));
 }
 
 /// The tables of a run are those of the page.
