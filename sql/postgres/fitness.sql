@@ -241,10 +241,14 @@ CROSS JOIN LATERAL (
     WHERE refclassid = CAST('pg_catalog.pg_class' AS regclass)
         AND refobjid = relation
         AND refobjsubid = attnum
-        AND classid NOT IN (
-            CAST('pg_catalog.pg_class' AS regclass),
-            CAST('pg_catalog.pg_constraint' AS regclass),
-            CAST('pg_catalog.pg_statistic_ext' AS regclass)
+        AND (
+            classid NOT IN (
+                CAST('pg_catalog.pg_class' AS regclass),
+                CAST('pg_catalog.pg_constraint' AS regclass),
+                CAST('pg_catalog.pg_statistic_ext' AS regclass)
+            )
+            -- A generated column, before PostgreSQL 15.
+            OR (classid = CAST('pg_catalog.pg_class' AS regclass) AND objid = relation AND objsubid > 0)
         )
         AND (adrelid, adnum) IS DISTINCT FROM (relation, attnum)
 ) AS obstacles

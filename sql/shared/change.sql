@@ -8,14 +8,13 @@ SET
 WHERE run_id = $1
 
 -- name: insert_run
--- Nought rows: another process has begun or decided the same run meanwhile.
+-- Without ON CONFLICT: a row that another process has inserted meanwhile fails the transaction.
 INSERT INTO {schema}.runwrap_runs (
     {columns}
 )
 VALUES (
     {values}
 )
-ON CONFLICT (run_id) DO NOTHING
 
 -- name: next_attempt
 -- Under lock_text for the job.

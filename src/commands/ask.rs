@@ -59,7 +59,7 @@ impl<'a> Database<'a> {
             }
             return answer.map_err(|source| {
                 let database = self.settings.database.identity();
-                log::info!(event = "command_failed", database, purpose, error:% = source; "");
+                log::info!(event = "command_failed", database, purpose, error:% = source; "cannot {purpose}: {source}");
                 CommandError::Database { purpose, source }
             });
         }

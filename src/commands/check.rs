@@ -61,7 +61,7 @@ impl Check<'_> {
         }
         match self.records() {
             Err(error) if !unfit.is_empty() && error.needs_a_person() => {
-                log::info!(event = "records_not_checked", error:%; "");
+                log::info!(event = "records_not_checked", error:%; "the records cannot be checked: {error}");
                 Ok(())
             }
             other => other,
@@ -120,7 +120,8 @@ impl Check<'_> {
         if fixed {
             let [before, after] = [decided.before, decided.after]
                 .map(|entry| ["train_end_time", "train_duration"].map(|name| shown(&column(entry.as_ref(), name))));
-            log::info!(event = "fixed", record_id = id, before = before.join(" "), after = after.join(" "); "");
+            log::info!(event = "fixed", record_id = id, before = before.join(" "), after = after.join(" ");
+                "record {id} is repaired");
         }
         Ok(fixed)
     }

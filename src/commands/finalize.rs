@@ -36,7 +36,7 @@ pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), C
         Applied::Kept | Applied::Renewed => Err(refusal(args, decided.before.as_ref())),
         Applied::Written => {
             warn_of_life(&args.id, decided.before.as_ref());
-            log::info!(event = "finalized", id = args.id, forced = args.force; "");
+            log::info!(event = "finalized", id = args.id, forced = args.force; "record {} is finalized", args.id);
             Ok(output::print(&decided.as_line())?)
         }
     }

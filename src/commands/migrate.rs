@@ -19,7 +19,7 @@ pub(super) fn migrate(settings: &Settings, print_only: bool) -> Result<(), Comma
         let settings = Settings { migrate: true, ..settings.clone() };
         let applied = ask(&settings, "migrate the database", Store::migrate)?;
         let database = settings.database.identity();
-        log::info!(event = "migrated", database:% = database, applied; "");
+        log::info!(event = "migrated", database:% = database, applied; "{applied} migrations applied");
         for unfit in ask(&settings, "check the table", Store::unfit)? {
             log::warn!(event = "table_unfit", hint = unfit.repair; "{}", unfit.detail);
         }

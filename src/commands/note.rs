@@ -25,7 +25,7 @@ pub(super) fn note(settings: &Settings, args: &NoteArgs) -> Result<(), CommandEr
     })?;
     match noted {
         Some(noted) if noted.applied != Applied::Missing => {
-            log::info!(event = "noted", id = args.id; "");
+            log::info!(event = "noted", id = args.id; "record {} has the note", args.id);
             Ok(())
         }
         Some(_) | None => {

@@ -65,7 +65,7 @@ pub(super) fn recover(settings: &Settings, args: &RecoverArgs) -> Result<(), Com
     let named = HashSet::new();
     backlog.work(&mut Recovery { settings, args, database, service, is_first: true, round, destination, named })?;
     if args.every.is_some() {
-        log::info!(event = "recover_ended"; "");
+        log::info!(event = "recover_ended"; "recover ends");
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ impl Operator for Recovery<'_> {
             Ok((repaired, finished)) => {
                 self.on_finish(finished);
                 if !self.args.dry_run {
-                    log::info!(event = "recovered", run_id:%; "");
+                    log::info!(event = "recovered", run_id:%; "run {run_id} is delivered");
                 }
                 self.round.done.push(repaired);
                 Outcome::Delivered
@@ -146,7 +146,7 @@ impl Operator for Recovery<'_> {
                 if service.is_new(&message) {
                     log::error!(event = "round_failed", hint = error.hint(); "{message}");
                 } else {
-                    log::info!(event = "round_failed", error = message; "");
+                    log::info!(event = "round_failed", error = message; "this round failed: {message}");
                 }
             }
             (Err(error), _) => return Err(error),
@@ -254,7 +254,7 @@ impl Recovery<'_> {
                 Ok((ended, finished)) if ended.applied == Applied::Written => {
                     self.on_finish(finished);
                     if !self.args.dry_run {
-                        log::info!(event, what; "");
+                        log::info!(event, what; "{what} is {}", event.replace('_', " "));
                     }
                     self.round.done.push(ended);
                 }

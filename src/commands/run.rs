@@ -59,7 +59,8 @@ pub(super) fn run(settings: &Settings, command: &[OsString]) -> EndAs {
     let run_id = RunId(Uuid::now_v7());
     logging::set_run_id(&run_id);
     let name = settings.name.clone().unwrap_or_else(|| default_name(command));
-    log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table; "");
+    log::info!(event = "run", run_id:%, name, database = settings.database.identity(), table = settings.table;
+        "run {run_id} of {name:?} begins; database {}", settings.database.identity());
     warn_homeless(settings);
     let room = Room::of(process::free_descriptors(KEEPER_DESCRIPTORS));
     room.warn();
@@ -113,7 +114,8 @@ fn warn_homeless(settings: &Settings) {
     let places: Vec<String> = settings.homeless.iter().map(|path| path.display().to_string()).collect();
     if !places.is_empty() {
         let hint = "set HOME, or --state-dir and --database-url, to a place that is kept";
-        log::warn!(event = "no_home", hint; "there is no home directory: the run is kept in {}", places.join(" and in "));
+        log::warn!(event = "no_home", hint;
+            "there is no home directory: the run is kept in {}", places.join(" and in "));
     }
 }
 
@@ -128,7 +130,7 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
     let delivered = ask(&settings, "deliver the run", move |store| {
         // On the thread of the attempt, which has a deadline.
         if let Some(Err(error)) = file.as_deref().map(|file| sync(file, None)) {
-            log::warn!(event = "not_synced", run_id:%, error:%; "");
+            log::warn!(event = "not_synced", run_id:%, error:%; "the journal is not synced: {error}");
         }
         delivery.deliver(store)
     });
@@ -147,7 +149,8 @@ fn deliver_alone(settings: &Settings, undelivered: &Undelivered, report_path: Op
     match place {
         Some((home, run)) if delivered.is_ok() => {
             if let Err(error) = home.remove_run(run) {
-                log::warn!(event = "remove_failed", run_id:%, error:%; "");
+                log::warn!(event = "remove_failed", run_id:%, error:%;
+                    "the directory of the run cannot be removed: {error}");
             }
         }
         Some(_) => {}

@@ -157,7 +157,8 @@ impl Backlog {
             work(self, &home, name, claimed)
         });
         if self.foreign > 0 {
-            log::info!(event = "foreign_runs_left", runs = self.foreign, database = self.destination.place(); "");
+            log::info!(event = "foreign_runs_left", runs = self.foreign, database = self.destination.place();
+                "{} journals in the state directory are of other databases", self.foreign);
         }
         Ok(end)
     }
@@ -169,8 +170,14 @@ impl Backlog {
             Inspection::Dead(run) => return Ok(Some(run)),
             Inspection::Held(_) => self.held.push(name.to_owned()),
             Inspection::Foreign(_) => self.foreign += 1,
-            Inspection::Unprotected(demanded) => log::info!(event = "run_left", run:? = name, demanded:%; ""),
-            Inspection::Elsewhere(host) => log::info!(event = "run_left", run:? = name, host; ""),
+            Inspection::Unprotected(demanded) => {
+                log::info!(event = "run_left", run:? = name, demanded:%;
+                    "the journal of run {} demands {demanded}, which the connection is not", name.display());
+            }
+            Inspection::Elsewhere(host) => {
+                log::info!(event = "run_left", run:? = name, host;
+                    "the journal of run {} is of host {host}", name.display());
+            }
             Inspection::NeverBegun(directory) if !self.dry_run => home.remove_run(&directory)?,
             Inspection::Emptied if !self.dry_run => home.remove_emptied(name)?,
             Inspection::Gone | Inspection::NeverBegun(_) | Inspection::Emptied => {}
@@ -185,7 +192,8 @@ impl Backlog {
                     "a damaged journal ({damage}) was moved to {path}");
             }
             Inspection::Newer(damage) => {
-                log::info!(event = "run_left", run:? = name, cause:% = damage; "");
+                log::info!(event = "run_left", run:? = name, cause:% = damage;
+                    "the journal of run {} is of a newer runwrap: {damage}", name.display());
             }
         }
         Ok(None)
@@ -194,8 +202,10 @@ impl Backlog {
     /// Scans for a dead run, for a process that then starts or ends a loop. Inspects at most `limit` directories.
     pub fn has_dead(&mut self, limit: usize) -> bool {
         let scanned = self.claim_each(limit, |_backlog, _home, name, claimed| readable(&name, claimed));
-        let unreadable =
-            |error: &io::Error| log::warn!(event = "state_directory_unreadable", path:? = self.state_dir, error:%; "");
+        let unreadable = |error: &io::Error| {
+            log::warn!(event = "state_directory_unreadable", path:? = self.state_dir, error:%;
+            "the state directory cannot be read: {error}");
+        };
         scanned.inspect_err(unreadable).is_ok_and(|found| found.is_some())
     }
 
@@ -214,13 +224,19 @@ impl Backlog {
 
 /// The claim on a run directory, unless it cannot be read: then a later run inspects it again.
 fn readable<T>(name: &OsStr, claimed: io::Result<T>) -> Option<T> {
-    claimed.inspect_err(|error| log::warn!(event = "run_unreadable", run:? = name, error:%; "")).ok()
+    claimed
+        .inspect_err(|error| {
+            log::warn!(event = "run_unreadable", run:? = name, error:%;
+        "the journal of run {} cannot be read: {error}", name.display());
+        })
+        .ok()
 }
 
 /// Removes a dead unborn run. One that stays is logged and stops no other.
 fn is_removed(home: &Home, name: &OsStr) -> bool {
     home.remove_unborn(name).unwrap_or_else(|error| {
-        log::info!(event = "remains_left", run:? = name, error:%; "");
+        log::info!(event = "remains_left", run:? = name, error:%;
+            "the remains of run {} cannot be removed: {error}", name.display());
         true
     })
 }

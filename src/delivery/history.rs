@@ -20,7 +20,11 @@ impl History {
     pub(crate) fn of(series: Option<&[Series]>, seen_us: u64, ended: bool) -> Option<Self> {
         let series = series.filter(|series| !series.is_empty())?;
         let text = serde_json::to_string(series);
-        let text = text.inspect_err(|error| log::warn!(event = "series_not_written", error:%; "")).ok()?;
+        let text = text
+            .inspect_err(
+                |error| log::warn!(event = "series_not_written", error:%; "the curves are not written: {error}"),
+            )
+            .ok()?;
         let revision = i64::try_from(seen_us).unwrap_or(FINAL).min(FINAL - 1);
         Some(Self { revision: if ended { FINAL } else { revision }, series: text })
     }

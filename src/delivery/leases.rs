@@ -75,7 +75,8 @@ pub fn heal(
     }
     let mut lost = Vec::new();
     let journaled = journaled(state_dir, destination, &overdue).unwrap_or_else(|error| {
-        log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%; "");
+        log::warn!(event = "state_directory_unreadable", path:? = state_dir, error:%;
+            "the state directory cannot be read: {error}");
         HashSet::new()
     });
     overdue.retain(|run_id| !journaled.contains(run_id));
@@ -85,12 +86,15 @@ pub fn heal(
     for run_id in from.iter().chain(before).copied().take(HEALED_MAX) {
         match presume(store, run_id) {
             Ok(Applied::Written) => {
-                log::info!(event = "presumed_lost", what = format!("run {run_id}"); "");
+                log::info!(event = "presumed_lost", what = format!("run {run_id}"); "run {run_id} is presumed lost");
                 lost.push(run_id);
             }
             Ok(Applied::Kept | Applied::Missing | Applied::Renewed) => {}
             Err(error @ StoreError::Transient { .. }) => return Err(error),
-            Err(error) => log::warn!(event = "refused", what = format!("run {run_id}"), error:%; ""),
+            Err(error) => {
+                log::warn!(event = "refused", what = format!("run {run_id}"), error:%;
+                    "run {run_id} cannot be presumed lost: {error}");
+            }
         }
     }
     Ok((!journaled.is_empty(), lost))

@@ -115,7 +115,8 @@ impl Delivery {
     pub fn of_ended(state: &RunState, report_path: Option<&Path>) -> Self {
         let mut reader = ReportReader::new(report_path.unwrap_or(Path::new("")), &state.begin);
         if let Err(error) = reader.read_on(state.finished(), REPORT_WAIT_MAX) {
-            log::warn!(event = "report_unreadable", run_id:% = state.begin.run.run_id, error:%; "");
+            log::warn!(event = "report_unreadable", run_id:% = state.begin.run.run_id, error:%;
+                "the report file of the run cannot be read: {error}");
         }
         let history = History::of(reader.series(), 0, true);
         Self::of(state, state.last_elapsed_us, reader.report().cloned().unwrap_or_default(), false).with(history)

@@ -44,7 +44,7 @@ pub fn run_on_finish(command: &str, directory: &Path, record: &RecordView, limit
     variables.push((IN_ON_FINISH, "1".to_owned()));
     let input = Value::Object(record.0.clone()).to_string();
     let record_id = record.0.get("id").map(text).unwrap_or_default();
-    log::info!(event = "on_finish", record_id; "");
+    log::info!(event = "on_finish", record_id; "the command of --on-finish starts for record {record_id}");
     let begun = boot_time();
     match run_shell(OsStr::new(command), directory, &variables, input.as_bytes(), limit) {
         Ok(end) => {
@@ -52,9 +52,13 @@ pub fn run_on_finish(command: &str, directory: &Path, record: &RecordView, limit
             let (took_ms, output) = (boot_time().saturating_sub(begun).as_millis(), end.output);
             let level =
                 if end.status.is_some_and(|status| status.success()) { log::Level::Info } else { log::Level::Warn };
-            log::log!(level, event = "on_finish_ended", record_id, status, took_ms, output; "");
+            log::log!(level, event = "on_finish_ended", record_id, status, took_ms, output;
+                "the command of --on-finish ended for record {record_id}: {status}");
         }
-        Err(error) => log::warn!(event = "on_finish_failed", record_id, error:%; ""),
+        Err(error) => {
+            log::warn!(event = "on_finish_failed", record_id, error:%;
+                "the command of --on-finish could not run for record {record_id}: {error}");
+        }
     }
 }
 

@@ -126,7 +126,10 @@ impl Home {
         // Closed before the lock is taken: a network file system shows a write to other hosts after the close.
         let named = directory.create(LOCK)?.write_all(&serde_json::to_vec(&Holder::here(lease))?);
         // Without it, the journal names the host.
-        named.unwrap_or_else(|error| log::info!(event = "holder_not_named", run_id:%, error:%; ""));
+        named.unwrap_or_else(|error| {
+            log::info!(event = "holder_not_named", run_id:%, error:%;
+            "the lock of run {run_id} names no holder: {error}");
+        });
         let lock = directory.open_file(LOCK)?;
         if !try_lock(&lock, &WRITER)? {
             return Err(io::Error::other("another process holds the lock of a run that has just been made"));
@@ -232,7 +235,8 @@ impl Home {
     fn now(&self) -> SystemTime {
         *self.scanned_at.get_or_init(|| {
             self.root.clock().unwrap_or_else(|error| {
-                log::info!(event = "no_clock_of_file_system", error:%; "");
+                log::info!(event = "no_clock_of_file_system", error:%;
+                    "the clock of the file system cannot be read: {error}");
                 clock::wall_time().into()
             })
         })
@@ -296,7 +300,7 @@ impl RunDirectory {
     /// A sign of life for other hosts, which may not see the locks.
     pub fn show_life(&self) {
         if let Err(error) = fs::touch(&self.lock) {
-            log::info!(event = "no_sign_of_life", error:%; "");
+            log::info!(event = "no_sign_of_life", error:%; "no sign of life can be written: {error}");
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn discard_temporary_report(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        log::info!(event = "report_not_removed", path:?, error:%; "");
+        log::info!(event = "report_not_removed", path:?, error:%; "{} cannot be removed: {error}", path.display());
     }
 }
 

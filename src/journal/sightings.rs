@@ -41,7 +41,8 @@ impl Sightings {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
-                log::info!(event = "sightings_unreadable", path:?, error:%; "");
+                log::info!(event = "sightings_unreadable", path:?, error:%;
+                    "{} cannot be read: {error}", path.display());
                 return;
             }
         };
@@ -94,7 +95,8 @@ impl Sightings {
     fn write(&self, work: impl FnOnce(File) -> io::Result<()>) {
         let Some(path) = &self.path else { return };
         if let Err(error) = open_to_append(path).and_then(work) {
-            log::info!(event = "sighting_not_written", path:?, error:%; "");
+            log::info!(event = "sighting_not_written", path:?, error:%;
+                "{} cannot be written: {error}", path.display());
         }
     }
 

@@ -35,7 +35,11 @@ impl StderrTail {
         logging::forget_own_lines();
         let claim = home.and_then(|home| {
             let claimed = StderrClaim::take(home, &metadata, outer_run);
-            claimed.inspect_err(|error| log::info!(event = "stderr_not_claimed", error:%; "")).ok()
+            claimed
+                .inspect_err(|error| {
+                    log::info!(event = "stderr_not_claimed", error:%; "the end of stderr is not kept: {error}");
+                })
+                .ok()
         });
         Some(Self { from_bytes: metadata.len(), limit_bytes, claim })
     }

@@ -60,8 +60,9 @@ impl JournalFile {
         match directory.map(|directory| new_file(directory, number, bytes)) {
             Some(Ok(file)) => (Self { file: Some(Arc::new(file)), medium: Medium::Disk, number }, None),
             failed => {
-                let file = memory_file(c"runwrap-journal", bytes)
-                    .inspect_err(|error| log::info!(event = "no_memory_file", error:%; ""));
+                let file = memory_file(c"runwrap-journal", bytes).inspect_err(|error| {
+                    log::info!(event = "no_memory_file", error:%; "no journal can be made in memory: {error}");
+                });
                 let file = file.ok().map(Arc::new);
                 (Self { file, medium: Medium::Memory, number }, failed.and_then(Result::err))
             }

@@ -27,7 +27,8 @@ pub fn password(
 ) -> io::Result<Option<Secret>> {
     let (None, Some(path)) = (&target.password, &target.passfile) else { return Ok(target.password.clone()) };
     let ignored = |cause: &str| {
-        log::warn!(event = "passfile_ignored", path:% = path.display(), cause; "");
+        log::warn!(event = "passfile_ignored", path:% = path.display(), cause;
+            "the password file {} is not used: {cause}", path.display());
         Ok(None)
     };
     let file = match read(path) {

@@ -58,7 +58,7 @@ fn csv(keys: &[&str], objects: &[Map<String, Value>]) -> String {
     for row in std::iter::once(heading).chain(rows) {
         if let Err(error) = writer.write_record(&row) {
             // Rows of the same length are written into memory.
-            log::error!(event = "csv", error:%; "");
+            log::error!(event = "csv", error:%; "the records cannot be written as CSV: {error}");
         }
     }
     writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()

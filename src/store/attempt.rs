@@ -212,7 +212,7 @@ impl Attempts {
         let Some(Thread { jobs, ended, .. }) = self.thread.take() else { return };
         drop(jobs);
         if ended.recv_timeout(CLOSE_MAX) == Err(RecvTimeoutError::Timeout) {
-            log::info!(event = "not_closed"; "");
+            log::info!(event = "not_closed"; "the database is not closed in time");
         }
     }
 }

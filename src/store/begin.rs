@@ -103,7 +103,8 @@ impl Beginning<'_, '_> {
         };
         if let Some(known) = known.filter(|known| known.record_id != begun.record_id) {
             let (run_id, old, new) = (self.run.run_id, &known.record_id, &begun.record_id);
-            log::warn!(event = "record_replaced", run_id:%; "record {old} is not this run's any more: it goes on as record {new}");
+            log::warn!(event = "record_replaced", run_id:%;
+                "record {old} is not this run's any more: it goes on as record {new}");
         }
         self.tie(&begun)?;
         let table = (shape.table != typed).then(|| shape.table.clone());
@@ -239,7 +240,8 @@ impl Beginning<'_, '_> {
         let version = self.run.version.as_deref().filter(|_| self.has_version() && !reduction.omits("version"))?;
         let version = columns.version(&reduction.encoded(&without_nul(version), ""))?;
         if version != *self.run.version.as_deref()? {
-            log::info!(event = "version_does_not_fit", run_id:% = self.run.run_id, version; "");
+            log::info!(event = "version_does_not_fit", run_id:% = self.run.run_id, version;
+                "the version is recorded as {version}, which fits its column");
         }
         Some(version)
     }
@@ -373,10 +375,6 @@ impl Beginning<'_, '_> {
         if self.transaction.session.dialect().is_exclusive {
             values.push(("tied_at", Some(run_row::instant_text(self.transaction.clock()?.now))));
         }
-        if self.transaction.insert_run(&values)? == 0 {
-            let message = format!("run {run_id} is begun by another process");
-            return Err(Failure { class: Class::Raced, error: StoreError::Transient { message } });
-        }
-        Ok(())
+        self.transaction.insert_run(&values)
     }
 }

@@ -130,7 +130,11 @@ impl Store {
         for reduction in Reduction::after(first.class) {
             let result = self.with(reduction, &mut work);
             match &result {
-                Ok(_) => log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe(); ""),
+                Ok(_) => {
+                    log::warn!(event = "reduced", cause:% = first.error, left_out = reduction.describe();
+                        "the database refuses a part of the record, which is left out ({}): {}",
+                        reduction.describe(), first.error);
+                }
                 // The values are taken now, and the run is refused for another reason.
                 Err(Failure { error: StoreError::Running { .. } | StoreError::BadInput { .. }, .. }) => {}
                 Err(_) => continue,
@@ -256,16 +260,16 @@ impl Transaction<'_> {
         let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> =
             std::iter::once(Some(run_id)).chain(clean.iter().map(Option::as_deref)).collect();
-        self.session.execute(&update, &texts).map(|_count| ())
+        self.session.defer(&update, &texts)
     }
 
-    /// Inserts a run's row; 0 if there is one.
-    pub(super) fn insert_run(&mut self, values: &[Assignment]) -> Result<u64, Failure> {
+    /// Inserts a run's row. If there is one, the transaction fails with [`Class::Raced`].
+    pub(super) fn insert_run(&mut self, values: &[Assignment]) -> Result<(), Failure> {
         let names = list(values.iter().map(|(name, _)| quote(name)));
         let insert = self.sql("insert_run", &[("{columns}", &names), ("{values}", &places(1, values.len()))]);
         let clean = self.run_texts(values);
         let texts: Vec<Option<&str>> = clean.iter().map(Option::as_deref).collect();
-        self.session.execute(&insert, &texts)
+        self.session.defer(&insert, &texts)
     }
 
     /// Texts of `runwrap_runs` without NUL, which in JSON is an escape.
@@ -344,7 +348,7 @@ impl Transaction<'_> {
         if !values.iter().any(|(name, _)| *name == "heartbeat_at") {
             values.push(("heartbeat_at", None));
         }
-        self.insert_run(&values).map(|_one| ())
+        self.insert_run(&values)
     }
 }
 

@@ -25,7 +25,8 @@ impl Store {
                 let advice = "run `runwrap migrate`, or leave out --on-finish";
                 self.notice = Some(format!("the command of --on-finish does not run ({advice}): {message}"));
             }
-            log::warn!(event = "end_not_claimed", run_id:%, error:%; "");
+            log::warn!(event = "end_not_claimed", run_id:%, error:%;
+                "the end of run {run_id} cannot be claimed for --on-finish: {error}");
             None
         })
     }

@@ -34,7 +34,8 @@ impl Store {
         // The tables that it made are gone.
         self.options.shape.set(None);
         if has_begun && let Err(failure) = self.session.script("ROLLBACK") {
-            log::info!(event = "rollback_failed", error:% = failure.error; "");
+            log::info!(event = "rollback_failed", error:% = failure.error;
+                "the rehearsal cannot be rolled back: {}", failure.error);
         }
         recorded
     }
@@ -49,7 +50,7 @@ impl Store {
                 }
             }
             if !self.write_series(run.run_id, 1, "[]") {
-                log::info!(event = "series_not_rehearsed"; "");
+                log::info!(event = "series_not_rehearsed"; "the curves are not rehearsed");
             }
             let record = self.show(&run.run_id.to_string())?;
             let record = record.ok_or_else(|| self.odd(run.run_id, "it cannot be read"))?;

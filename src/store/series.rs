@@ -28,7 +28,8 @@ impl Store {
             written => written,
         };
         let Err(Failure { error, .. }) = written else { return true };
-        log::warn!(event = "series_not_written", run_id, error:%; "");
+        log::warn!(event = "series_not_written", run_id, error:%;
+            "the curves of run {run_id} are not written: {error}");
         let (StoreError::Permanent { message, .. } | StoreError::BadInput { message, .. }) = error else {
             return false;
         };

@@ -1,6 +1,7 @@
 //! The narrow view of a database that the store needs, and what the two dialects differ in. Owns the trait; a session knows how to
 //! connect, run a statement and classify an error, and no rule.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -105,6 +106,15 @@ pub(super) trait Session: Send {
 
     /// Runs one statement and returns the number of rows that it changed.
     fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure>;
+
+    /// Runs one statement, at the latest with the end of the transaction: there it costs no round trip of its own, and the end has its
+    /// failure.
+    fn defer(&mut self, statement: &str, texts: Texts<'_>) -> Result<(), Failure> {
+        self.execute(statement, texts).map(drop)
+    }
+
+    /// Drops the statements that are deferred: the transaction is about to be rolled back.
+    fn forget_deferred(&mut self) {}
 }
 
 /// A column of the user's table, from the database's catalog.
@@ -123,8 +133,8 @@ pub(super) struct Column {
 
 /// The constant differences between the databases.
 pub(super) struct Dialect {
-    /// The files of `sql/DIALECT`.
-    pub(super) statements: &'static [&'static str],
+    /// The statements of `sql/DIALECT` and of `sql/shared`, by their names.
+    pub(super) sections: fn() -> &'static HashMap<&'static str, &'static str>,
     pub(super) migrations: &'static [Migration],
     /// Begins a script that a person runs.
     pub(super) begin_script: &'static str,

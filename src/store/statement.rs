@@ -1,6 +1,9 @@
 //! The statements of `sql/`: named sections of its files, and the tokens in them. Owns that notation: `{schema}` and `{table}` name
 //! the tables, the others are lists of columns, places and conditions that depend on the user's table.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 use super::session::Dialect;
 use super::table::quote;
 
@@ -16,11 +19,31 @@ const SHARED: [&str; 5] = [
     include_str!("../../sql/shared/fitness.sql"),
 ];
 
+/// The sections of some files and of the shared ones, read once.
+pub(super) struct Statements {
+    files: &'static [&'static str],
+    sections: OnceLock<HashMap<&'static str, &'static str>>,
+}
+
+impl Statements {
+    pub(super) const fn of(files: &'static [&'static str]) -> Self {
+        Self { files, sections: OnceLock::new() }
+    }
+
+    pub(super) fn sections(&self) -> &HashMap<&'static str, &'static str> {
+        self.sections.get_or_init(|| self.read())
+    }
+
+    fn read(&self) -> HashMap<&'static str, &'static str> {
+        let files = self.files.iter().chain(&SHARED);
+        let sections = files.flat_map(|file| file.split(NAME).skip(1));
+        sections.filter_map(|section| section.split_once('\n')).map(|(name, text)| (name, text.trim_end())).collect()
+    }
+}
+
 /// The section `name` of a dialect, or of the shared files; empty if there is none.
 pub(super) fn section(dialect: &Dialect, name: &str) -> &'static str {
-    let files = dialect.statements.iter().chain(&SHARED);
-    let mut sections = files.flat_map(|file| file.split(NAME).skip(1));
-    sections.find_map(|section| section.strip_prefix(name)?.strip_prefix('\n')).unwrap_or_default().trim_end()
+    (dialect.sections)().get(name).copied().unwrap_or_default()
 }
 
 /// `text` with each token, `{name}`, replaced once: a token within a name that is put in stays.

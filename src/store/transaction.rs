@@ -160,7 +160,7 @@ impl Store {
             let made = match self.make_tables() {
                 // A record does without the missing tables, and a person must make them.
                 Err(Failure { error: error @ StoreError::Permanent { .. }, .. }) if is_ready => {
-                    log::info!(event = "not_migrated", error:%; "");
+                    log::info!(event = "not_migrated", error:%; "the newest tables are missing: {error}");
                     0
                 }
                 made => made?,
@@ -252,16 +252,15 @@ impl Store {
                 ("RELEASE SAVEPOINT step", "ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             }
         };
-        match result {
-            Ok(value) => self.session.script(commit).map(|()| value),
-            Err(failure) => {
-                // The first error is the cause. A connection that cannot roll back is rolled back by its end.
-                if let Err(Failure { error, .. }) = self.session.script(roll_back) {
-                    log::debug!(event = "rollback_failed", error:%; "");
-                }
-                Err(failure)
+        let ended = result.and_then(|value| self.session.script(commit).map(|()| value));
+        if ended.is_err() {
+            self.session.forget_deferred();
+            // The first error is the cause. A connection that cannot roll back is rolled back by its end.
+            if let Err(Failure { error, .. }) = self.session.script(roll_back) {
+                log::debug!(event = "rollback_failed", error:%; "");
             }
         }
+        ended
     }
 }
 

@@ -70,12 +70,14 @@ impl Guard {
     fn follow_journal(&mut self, appended: Appended, present: io::Result<()>) -> io::Result<()> {
         let Appended::Moved(error) = appended else { return present };
         if let Err(error) = present {
-            log::info!(event = "no_keeper", error:%; "");
+            log::info!(event = "no_keeper", error:%; "there is no keeper: {error}");
         }
         let replaced = self.keeper.kill().and_then(|()| self.spawn_keeper());
         match self.writer.medium() {
             Medium::Memory => warn_memory_journal(&error),
-            Medium::Disk => log::info!(event = "journal_moved", error:%; ""),
+            Medium::Disk => {
+                log::info!(event = "journal_moved", error:%; "the journal goes on in another file: {error}");
+            }
         }
         replaced
     }
@@ -194,7 +196,8 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.finished {
-            log::error!(event = "guard_fired", run_id:% = self.writer.state().begin.run.run_id; "");
+            log::error!(event = "guard_fired", run_id:% = self.writer.state().begin.run.run_id;
+                "runwrap ends unexpectedly, and records a failure");
             if let Err(error) = self.fail() {
                 let directory = self.place.as_ref().map(|(_, run)| run.path());
                 log::error!(event = "guard_failed", directory:?; "cannot finalize the run: {error}");

@@ -49,7 +49,8 @@ impl KeeperProcess {
         let mut fds = vec![keepers.as_fd(), config.as_fd(), file.as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
         let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &fds)?;
-        log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid; "");
+        log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid;
+            "the keeper is process {pid}");
         self.present = Some((pid, own));
         Ok(())
     }
@@ -76,7 +77,7 @@ impl KeeperProcess {
         if wait::ends_within(*pid, END_WAIT)? {
             return wait::reap(*pid);
         }
-        log::info!(event = "keeper_not_reaped", keeper_pid = pid; "");
+        log::info!(event = "keeper_not_reaped", keeper_pid = pid; "the keeper, process {pid}, has not ended in time");
         Ok(())
     }
 

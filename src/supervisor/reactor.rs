@@ -175,7 +175,8 @@ impl Supervisor {
     fn take_signals(&mut self, before_fork: SignalSet) -> io::Result<()> {
         let Found { settled, signals } = self.signal_inbox.take()?;
         for (signal, scope) in settled {
-            log::info!(event = "settled", name = signals::name(signal.number), scope:?; "");
+            log::info!(event = "settled", name = signals::name(signal.number), scope:?;
+                "signal {} was sent {}", signals::name(signal.number), scope.describe());
             self.pending.push(SupervisorEvent::Settled { signal, scope });
         }
         // A stop or continue precedes the signals that were taken: the machine must know whether the trainer is
@@ -188,7 +189,8 @@ impl Supervisor {
             if has_left || before_fork.contains(signal.number) {
                 scope = SignalScope::SupervisorOnly;
             }
-            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?; "");
+            log::info!(event = "signal", name = signals::name(signal.number), sender:? = signal.sender, scope:?;
+                "signal {} arrived, sent {}", signals::name(signal.number), scope.describe());
             self.pending.push(SupervisorEvent::Signal { signal, scope });
         }
         self.pending.extend(end);
@@ -203,7 +205,8 @@ impl Supervisor {
         // The kernel keeps at most a stop, a continue and an end per child.
         for _ in 0..3 {
             let Some(change) = wait::next_change(pid)? else { break };
-            log::info!(event = "trainer", pid, change = change.describe(); "");
+            log::info!(event = "trainer", pid, change = change.describe();
+                "the command, process {pid}: {}", change.describe());
             match change {
                 ChildChange::Stopped { signal } => {
                     let in_foreground = process::group(pid).is_some_and(process::is_foreground_job);
@@ -291,7 +294,7 @@ impl Supervisor {
         let foreground = process::foreground_group().filter(|group| *group != own_group);
         let trainer_group = foreground.filter(|group| trainer.and_then(process::group) == Some(*group));
         if let Some(Err(error)) = trainer.map(|pid| self.signal_inbox.watch(pid)) {
-            log::info!(event = "witness_not_watching", error:%; "");
+            log::info!(event = "witness_not_watching", error:%; "the witness does not watch the command: {error}");
         }
         self.signal_inbox.forget_unproven();
         process::stop_self(signal, || trainer.map_or(Ok(true), |pid| Ok(!wait::has_resumed_or_ended(pid)?)))?;
@@ -299,7 +302,8 @@ impl Supervisor {
             && let Err(error) = process::set_foreground_group(group)
         {
             // The trainer has ended.
-            log::info!(event = "terminal_not_handed_over", error:%; "");
+            log::info!(event = "terminal_not_handed_over", error:%;
+                "the terminal cannot be given to the command: {error}");
         }
         self.signal_inbox.query_witness();
         self.pending.push(SupervisorEvent::Resumed);
@@ -319,7 +323,7 @@ impl Supervisor {
 
     fn note_keeper_result(&mut self, result: io::Result<()>) {
         if let Err(error) = result {
-            log::info!(event = "no_keeper", error:%; "");
+            log::info!(event = "no_keeper", error:%; "there is no keeper: {error}");
             self.pending.push(SupervisorEvent::KeeperGone);
         }
     }
@@ -356,7 +360,8 @@ impl Supervisor {
                 self.guard.trainer_pid = Some(pid);
                 // `pkill -f train.py` must find the trainer alone.
                 if let Err(error) = arguments::hide_command(self.command.len(), pid) {
-                    log::info!(event = "command_shown", error:%; "");
+                    log::info!(event = "command_shown", error:%;
+                        "the command stays in the arguments of runwrap: {error}");
                 }
                 self.exec_result = Some(exec_result);
                 self.machine.spawned(clock::boot_time());

@@ -25,6 +25,17 @@ pub(super) enum SignalScope {
     Unknown,
 }
 
+impl SignalScope {
+    pub(super) const fn describe(self) -> &'static str {
+        match self {
+            Self::Group => "to the process group",
+            Self::SupervisorOnly => "to runwrap alone",
+            Self::Unproven => "to runwrap, and perhaps to each process of the job",
+            Self::Unknown => "to unknown processes",
+        }
+    }
+}
+
 /// The kind of a signal. SIGCHLD from the kernel is not classified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SignalClass {

@@ -36,7 +36,11 @@ impl SignalInbox {
     /// Without a witness, signals from processes are relayed and signals from the terminal are not.
     pub(super) fn start_witness(&mut self) {
         let witness = Witness::start(&self.signals);
-        self.witness = witness.inspect_err(|error| log::info!(event = "no_witness", error:%; "")).ok();
+        self.witness = witness
+            .inspect_err(|error| {
+                log::info!(event = "no_witness", error:%; "there is no witness: {error}");
+            })
+            .ok();
     }
 
     /// Kills the witness once the trainer has ended: nothing is relayed any more.
@@ -118,7 +122,7 @@ impl SignalInbox {
                 let is_slow = error.kind() == io::ErrorKind::TimedOut;
                 // The witness ends with the run.
                 let level = if is_slow { log::Level::Info } else { log::Level::Debug };
-                log::log!(level, event = "witness_silent", error:%; "");
+                log::log!(level, event = "witness_silent", error:%; "the witness does not answer: {error}");
                 if !is_slow || witness.wake().is_err() {
                     self.witness = None;
                 }

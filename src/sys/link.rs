@@ -38,7 +38,8 @@ impl Link {
     pub fn send(&self, message: &impl Serialize) -> io::Result<bool> {
         let bytes = serde_json::to_vec(message)?;
         if bytes.len() > MESSAGE_BYTES_MAX {
-            log::warn!(event = "message_too_long", bytes = bytes.len(); "");
+            log::warn!(event = "message_too_long", bytes = bytes.len();
+                "a message of {} bytes is too long for the link", bytes.len());
             return Ok(false);
         }
         match socket::send(self.0.as_raw_fd(), &bytes, MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT) {

@@ -181,7 +181,8 @@ pub fn end_as(end: EndAs) -> ExitCode {
         EndAs::Signal(number) => {
             if !host::is_first_process() {
                 let result = kill_self(number);
-                log::warn!(event = "signal_end_failed", signal = signals::name(number), result:?; "");
+                log::warn!(event = "signal_end_failed", signal = signals::name(number), result:?;
+                    "runwrap cannot end by {}: {result:?}", signals::name(number));
             }
             ExitCode::from(u8::try_from(128 + number).unwrap_or(u8::MAX))
         }

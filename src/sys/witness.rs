@@ -145,7 +145,7 @@ impl Drop for Witness {
     fn drop(&mut self) {
         let killed = if wait::is_child(self.pid) { wait::kill(self.pid, DEATH_WAIT) } else { Ok(()) };
         if let Err(error) = killed.and_then(|()| wait::reap(self.pid)) {
-            log::warn!(event = "witness_not_reaped", error:%; "");
+            log::warn!(event = "witness_not_reaped", error:%; "the witness is not reaped: {error}");
         }
     }
 }

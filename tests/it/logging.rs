@@ -96,7 +96,7 @@ fn log_tells_the_whole_story_of_a_record() {
         "event=attempt ",
         "event=attempt_done ",
         "event=signal name=SIGTERM ",
-        "change=\"exit 7\"",
+        "change=\"exit 7\" ",
         "what=finalize",
         "ended=true",
     ] {
@@ -154,5 +154,7 @@ fn quiet_and_verbose_set_what_stderr_shows() {
     assert!(normal.lines().all(|line| line.starts_with("runwrap: ")) && normal.contains("cannot keep a journal"));
     assert!(!normal.contains("event="), "{normal}");
     let verbose = said(&["-v"]);
-    assert!(verbose.contains("cannot keep a journal") && verbose.contains("change=\"exit 0\""), "{verbose}");
+    for sentence in ["of \"sh\" begins", "cannot keep a journal", "the keeper is process ", ": exit 0\n"] {
+        assert!(verbose.contains(sentence) && !verbose.contains("event="), "{verbose}");
+    }
 }

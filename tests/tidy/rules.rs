@@ -34,7 +34,7 @@ fn layer(module: &str) -> Option<usize> {
 /// Returns the findings about a file.
 pub(crate) type Rule = fn(&Source) -> Vec<String>;
 
-pub(crate) const RULES: [Rule; 13] = [
+pub(crate) const RULES: [Rule; 14] = [
     imports_run_downwards,
     supervisor_has_no_database,
     kernel_only_under_sys,
@@ -45,6 +45,7 @@ pub(crate) const RULES: [Rule; 13] = [
     names_say_what_is_inside,
     nothing_is_left_for_later,
     sql_lives_in_files,
+    messages_are_sentences,
     tests_do_not_sleep,
     test_names_are_short,
     prose_names_its_subject,
@@ -161,6 +162,17 @@ fn sql_lives_in_files(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// What may reach stderr is a sentence beside its fields. A keeper writes to the log alone.
+fn messages_are_sentences(source: &Source) -> Vec<String> {
+    let shown = source.is_in("src/") && !source.is_in("src/keeper/");
+    let calls = source.code.split("log::").skip(1).filter(|_| shown);
+    let empty = calls.filter(|call| {
+        let is_shown = ["info!(", "warn!(", "error!(", "log!("].iter().any(|level| call.starts_with(level));
+        is_shown && call.split_once(';').is_some_and(|(_, message)| message.trim_start().starts_with("\"\")"))
+    });
+    empty.map(|call| format!("`log::{}…` has no sentence", call.chars().take(30).collect::<String>())).collect()
+}
+
 fn tests_do_not_sleep(source: &Source) -> Vec<String> {
     let sleeps = source.is_in("tests/") && names(&source.code, "sleep");
     sleeps.then(|| "sleeps: wait for a condition with a deadline".to_owned()).into_iter().collect()
@@ -216,6 +228,12 @@ fn each_rule_finds_what_breaks_it() {
         "src/store/x.rs",
         "#[cfg(test)] const X: &str = \"SELECT 1\";",
         "f(r#\"\n  DELETE FROM x\"#);",
+    );
+    check(
+        messages_are_sentences,
+        "src/store/x.rs",
+        "log::debug!(event = \"x\"; \"\"); log::info!(event = \"x\"; \"it began\");",
+        "log::warn!(event = \"x\"; \"\");",
     );
     let test = |length| format!("#[test]\n#[ignore]\nfn {}() {{}}", "x".repeat(length));
     check(test_names_are_short, "src/x.rs", &test(TEST_NAME_LEN_MAX), &test(TEST_NAME_LEN_MAX + 1));

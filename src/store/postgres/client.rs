@@ -120,17 +120,24 @@ impl Client {
         self.block_on(async |client| client.simple_query(statements).await)
     }
 
-    /// Also drives the connection: its error is the cause of the error of `work`, and comes first.
+    /// Also drives the connection. Its error comes before that of `work`, which it causes, but not before an answer of the server: a
+    /// pooler sends its reason and closes the connection.
     fn block_on<T>(&mut self, work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, Error>) -> Result<T, Error> {
         let Driver { runtime, connection, is_over } = &mut self.driver;
         runtime.block_on(async {
             let mut work = pin!(work(&self.client));
             poll_fn(|cx| {
-                if !*is_over && let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                    *is_over = true;
-                    ended?;
+                let ended = (!*is_over).then(|| connection.as_mut().poll(cx));
+                let done = work.as_mut().poll(cx);
+                let Some(Poll::Ready(ended)) = ended else { return done };
+                *is_over = true;
+                match done {
+                    Poll::Ready(Err(error)) if error.as_db_error().is_none() => {
+                        Poll::Ready(Err(ended.err().unwrap_or(error)))
+                    }
+                    Poll::Ready(done) => Poll::Ready(done),
+                    Poll::Pending => ended.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
                 }
-                work.as_mut().poll(cx)
             })
             .await
         })

@@ -85,7 +85,8 @@ fn open(
                 }
                 // libpq's rule: if a file for TLS cannot be used, sslmode=prefer connects without TLS.
                 Err(error) if *channel == Channel::TlsIfOffered => {
-                    log::warn!(event = "tls_unusable", cause:% = error; "");
+                    log::warn!(event = "tls_unusable", cause:% = error;
+                        "TLS cannot be used, and is not required: {error}");
                     refusal = Some(error);
                     continue;
                 }

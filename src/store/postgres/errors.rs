@@ -22,6 +22,7 @@ pub(super) fn class(error: &postgres::Error) -> Class {
     let Some(answer) = error.as_db_error() else { return Class::Other };
     let is_id = || answer.detail().is_some_and(|detail| detail.contains("(id)="));
     match answer.code().code() {
+        "23505" if answer.table() == Some("runwrap_runs") => Class::Raced,
         "23505" if is_id() => Class::IdTaken,
         "22P05" | "22021" => Class::BadText,
         "55P03" => Class::Locked,
@@ -90,7 +91,7 @@ impl Server {
             ("28000", _) if mentions("role ") => {
                 format!("create the role {}, or correct the user in the URL", self.user)
             }
-            (_, "28") if mentions("no encryption") => {
+            (_, "28") if mentions("no encryption") || mentions("SSL off") => {
                 "set sslmode=require, or let pg_hba.conf on the server admit this user, host and database without TLS"
                     .into()
             }
@@ -141,8 +142,14 @@ impl Server {
 
 /// A pooler's refusal of a setting, which time does not change, under SQLSTATE 08P01.
 fn pooler_hint(answer: &DbError) -> Option<&'static str> {
-    let is_option = answer.message().contains("unsupported startup parameter");
-    is_option.then_some("leave options out of the URL, or name it in ignore_startup_parameters of the pooler")
+    const HINTS: [(&str, &str); 2] = [
+        (
+            "unsupported startup parameter",
+            "leave options out of the URL, or name it in ignore_startup_parameters of the pooler",
+        ),
+        ("statement pooling", "set pool_mode=transaction in the pooler for this database or user"),
+    ];
+    HINTS.into_iter().find_map(|(words, hint)| answer.message().contains(words).then_some(hint))
 }
 
 fn hint_for_tls(error: &postgres::Error) -> Option<&'static str> {

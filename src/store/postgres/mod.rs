@@ -20,21 +20,23 @@ use super::session::{
     Access, BINARY_BYTES_MAX, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX, Session,
     TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
-use super::statement::{fill, section};
+use super::statement::{Statements, fill, section};
 use super::table::{TableName, literal, quote};
 use crate::config::PostgresTarget;
 
+static STATEMENTS: Statements = Statements::of(&[
+    include_str!("../../../sql/postgres/transaction.sql"),
+    include_str!("../../../sql/postgres/change.sql"),
+    include_str!("../../../sql/postgres/read.sql"),
+    include_str!("../../../sql/postgres/migrate.sql"),
+    include_str!("../../../sql/postgres/series.sql"),
+    include_str!("../../../sql/postgres/fitness.sql"),
+    include_str!("../../../sql/postgres/doctor.sql"),
+    include_str!("../../../sql/postgres/repair.sql"),
+]);
+
 pub(super) const DIALECT: Dialect = Dialect {
-    statements: &[
-        include_str!("../../../sql/postgres/transaction.sql"),
-        include_str!("../../../sql/postgres/change.sql"),
-        include_str!("../../../sql/postgres/read.sql"),
-        include_str!("../../../sql/postgres/migrate.sql"),
-        include_str!("../../../sql/postgres/series.sql"),
-        include_str!("../../../sql/postgres/fitness.sql"),
-        include_str!("../../../sql/postgres/doctor.sql"),
-        include_str!("../../../sql/postgres/repair.sql"),
-    ],
+    sections: || STATEMENTS.sections(),
     migrations: &[
         migration(1, true, include_str!("../../../sql/postgres/0001_runs.sql")),
         migration(2, false, include_str!("../../../sql/postgres/0002_decided.sql")),
@@ -139,6 +141,8 @@ pub(super) struct PostgresSession {
     client: Client,
     server: Server,
     timeout_ms: u128,
+    /// Statements for the next script, each with a semicolon behind it.
+    deferred: String,
     /// The protocol and the cipher of TLS.
     encryption: Option<String>,
 }
@@ -153,14 +157,20 @@ impl PostgresSession {
     ) -> Result<Self, StoreError> {
         let (client, server, encryption) = connect::connect(target, attempt, answer_bytes_max)?;
         let timeout_ms = statement_timeout.as_millis().clamp(2, i32::MAX as u128);
-        Ok(Self { client, server, timeout_ms, encryption })
+        Ok(Self { client, server, timeout_ms, deferred: String::new(), encryption })
     }
 
     fn failure(&self, error: &postgres::Error) -> Failure {
         Failure { class: errors::class(error), error: self.server.sort(error) }
     }
 
+    /// Runs the deferred statements now: another one may depend on them.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        if self.deferred.is_empty() { Ok(()) } else { self.script("") }
+    }
+
     fn query(&mut self, statement: &str, texts: Texts<'_>) -> Result<Vec<Row>, Failure> {
+        self.catch_up()?;
         let texts: Vec<Text<'_>> = texts.iter().copied().map(Text).collect();
         let bound: Vec<(&(dyn ToSql + Sync), Type)> =
             texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
@@ -219,7 +229,8 @@ impl Session for PostgresSession {
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
-        self.client.script(statements).map(drop).map_err(|error| self.failure(&error))
+        let statements = std::mem::take(&mut self.deferred) + statements;
+        self.client.script(&statements).map(drop).map_err(|error| self.failure(&error))
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
@@ -238,10 +249,21 @@ impl Session for PostgresSession {
     }
 
     fn execute(&mut self, statement: &str, texts: Texts<'_>) -> Result<u64, Failure> {
+        self.catch_up()?;
         let texts: Vec<Text<'_>> = texts.iter().copied().map(Text).collect();
         let bound: Vec<(&(dyn ToSql + Sync), Type)> =
             texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::UNKNOWN)).collect();
         self.client.execute(statement, &bound).map_err(|error| self.failure(&error))
+    }
+
+    fn defer(&mut self, statement: &str, texts: Texts<'_>) -> Result<(), Failure> {
+        self.deferred += &inlined(statement, texts);
+        self.deferred += ";\n";
+        Ok(())
+    }
+
+    fn forget_deferred(&mut self) {
+        self.deferred.clear();
     }
 }
 

@@ -19,6 +19,7 @@ fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
 pub(super) fn class(error: &rusqlite::Error) -> Class {
     match code(error) {
         Some(ErrorCode::TypeMismatch | ErrorCode::TooBig) => Class::BadValue,
+        Some(ErrorCode::ConstraintViolation) if error.to_string().contains("runwrap_runs.run_id") => Class::Raced,
         Some(ErrorCode::ConstraintViolation) => Class::Refused,
         Some(ErrorCode::Unknown) => Class::Schema,
         Some(_) | None => Class::Other,

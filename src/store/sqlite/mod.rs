@@ -19,18 +19,21 @@ use super::session::{
     Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
     Session, TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
+use super::statement::Statements;
 use super::table::{TableName, quote};
 
+static STATEMENTS: Statements = Statements::of(&[
+    include_str!("../../../sql/sqlite/transaction.sql"),
+    include_str!("../../../sql/sqlite/change.sql"),
+    include_str!("../../../sql/sqlite/read.sql"),
+    include_str!("../../../sql/sqlite/migrate.sql"),
+    include_str!("../../../sql/sqlite/series.sql"),
+    include_str!("../../../sql/sqlite/fitness.sql"),
+    include_str!("../../../sql/sqlite/doctor.sql"),
+]);
+
 pub(super) const DIALECT: Dialect = Dialect {
-    statements: &[
-        include_str!("../../../sql/sqlite/transaction.sql"),
-        include_str!("../../../sql/sqlite/change.sql"),
-        include_str!("../../../sql/sqlite/read.sql"),
-        include_str!("../../../sql/sqlite/migrate.sql"),
-        include_str!("../../../sql/sqlite/series.sql"),
-        include_str!("../../../sql/sqlite/fitness.sql"),
-        include_str!("../../../sql/sqlite/doctor.sql"),
-    ],
+    sections: || STATEMENTS.sections(),
     migrations: &[
         migration(1, true, include_str!("../../../sql/sqlite/0001_runs.sql")),
         migration(2, false, include_str!("../../../sql/sqlite/0002_decided.sql")),

@@ -69,13 +69,13 @@ fn tail_excludes_runwrap_s_own_messages() {
 #[test]
 fn tail_excludes_messages_of_the_run_itself() {
     let site = Site::sqlite();
-    let script = "trap : USR1; printf 'epoch 1\\n 50%%' >&2; kill -USR1 $PPID; while ! grep -q name=SIGUSR1 train.log; do :; done
+    let script = "trap : USR1; printf 'epoch 1\\n 50%%' >&2; kill -USR1 $PPID; while ! grep -q 'signal SIGUSR1' train.log; do :; done
                   echo boom >&2; exit 3";
     for (limit, expected) in [("4096", "epoch 1\n 50%boom"), ("14", "…ch 1\n 50%boom")] {
         assert_eq!(tail_of(&site, &["-v", "--stderr-tail", limit], script).unwrap(), expected);
     }
     let log = fs::read_to_string(log_of(&site)).unwrap();
-    assert!(log.contains("50%runwrap: event=signal") && log.ends_with("change=\"exit 3\"\n"), "{log}");
+    assert!(log.contains("50%runwrap: signal SIGUSR1 arrived") && log.ends_with(": exit 3\n"), "{log}");
 }
 
 /// The first line of a tail that may hold lines of other processes.

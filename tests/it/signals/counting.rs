@@ -109,6 +109,22 @@ fn every_signal_arrives_as_often_as_without_runwrap() {
     }
 }
 
+/// The same a hundred times each, while all cores are busy.
+// Holds: signals/stop-to-runwrap, signals/stop-to-group, signals/other-to-runwrap, signals/other-to-group
+#[test]
+#[ignore = "takes many minutes: scripts/test --test it -- --ignored a_hundred_times"]
+fn every_signal_arrives_a_hundred_times_each_way_under_load() {
+    let site = Site::sqlite();
+    let _load = load();
+    for way in WAYS {
+        let all = || all_signals().flat_map(|number| std::iter::repeat_n(number, 100));
+        let bare = Pair::start(&site, way, false).send_each(all());
+        assert!(bare.len() == all_signals().count() && bare.values().all(|times| *times == 100), "{way:?}: {bare:?}");
+        let wrapped = Pair::start(&site, way, true).send_each(all());
+        assert_eq!(wrapped, bare, "{way:?}");
+    }
+}
+
 /// Such a signal arrived twice before there was a witness: from the kernel and from the supervisor.
 // Holds: signals/stop-to-group, signals/other-to-group
 #[test]

@@ -94,6 +94,17 @@ fn signal_in_turn_arrives_once_under_load() {
     }
 }
 
+/// Each signal in 34 orders with each gap, while all cores are busy.
+// Holds: signals/stop-in-turn, signals/other-in-turn
+#[test]
+#[ignore = "takes many minutes: scripts/test --test it -- --ignored a_hundred_times"]
+fn every_signal_in_turn_arrives_a_hundred_times_under_load() {
+    let _load = load();
+    for number in all_signals() {
+        Job::start().check(&[number], 34, &GAPS);
+    }
+}
+
 // Holds: signals/stop-to-runwrap
 #[test]
 fn signal_to_runwrap_alone_arrives_within_100_ms() {

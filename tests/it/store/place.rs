@@ -154,6 +154,13 @@ impl Place {
         let RecordView(entry) = self.open().show(id).unwrap().unwrap();
         entry
     }
+
+    /// The same without the ages, which change by themselves.
+    pub(crate) fn show_ageless(&self, id: &str) -> Map<String, Value> {
+        let mut entry = self.show(id);
+        entry.retain(|key, _| !["elapsed_seconds", "last_seen_seconds_ago"].contains(&key.as_str()));
+        entry
+    }
 }
 
 /// An instant, `seconds` after the begin of each test's run.

@@ -33,7 +33,7 @@ fn a_row_that_the_application_put_in_its_place_is_left_alone(place: &Place) {
     beat(place, &first);
     place.sql(&format!("{emptied}; {again}"));
     // No run describes the new row, also in `list`, `show` and `stuck`.
-    let row = place.show("1");
+    let row = place.show_ageless("1");
     assert_eq!((&row["run_id"], &row["error_message"]), (&Value::Null, &json!("the application's")));
     let listed = place.open().list(&Filter { limit: 9, summary: true, ..Filter::default() }).unwrap();
     assert_eq!((listed.len(), &listed[0].0["name"]), (1, &Value::Null));
@@ -41,7 +41,7 @@ fn a_row_that_the_application_put_in_its_place_is_left_alone(place: &Place) {
     assert!(place.open().show(&first.run_id.to_string()).unwrap().is_none());
     let moved = end(place, &first, &old, failure());
     assert_ne!(moved.record_id, old.record_id);
-    assert_eq!(place.show("1"), row);
+    assert_eq!(place.show_ageless("1"), row);
     let own = place.show(&moved.record_id.0);
     assert_eq!((&own["status"], &own["run_id"]), (&json!("failed"), &json!(first.run_id.to_string())));
     // A repeated delivery changes nothing.

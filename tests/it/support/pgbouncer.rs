@@ -1,4 +1,4 @@
-//! Owns a real PgBouncer in transaction mode in front of a server of the tests. Must end with its value, or with the test
+//! Owns a real PgBouncer in front of a server of the tests. Must end with its value, or with the test
 //! process.
 
 use std::fs;
@@ -18,8 +18,12 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// A pooler for all databases of `server`, each with at most `connections`.
+    /// A pooler of transactions for all databases of `server`, each with at most `connections`.
     pub(crate) fn before(server: &Postgres, connections: u32) -> Self {
+        Self::in_mode("transaction", server, connections)
+    }
+
+    pub(crate) fn in_mode(mode: &str, server: &Postgres, connections: u32) -> Self {
         let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
             .into_iter()
             .find(|path| Path::new(path).exists())
@@ -29,7 +33,7 @@ impl PgBouncer {
         let config = directory.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host={} port={} user=admin\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = {connections}\n\
+             unix_socket_dir =\nauth_type = any\npool_mode = {mode}\ndefault_pool_size = {connections}\n\
              max_client_conn = 500\n",
             server.directory().display(),
             server.port(),

@@ -57,6 +57,12 @@ fn pooler_names_its_setting() {
         Err(StoreError::Permanent { hint, .. }) => assert!(hint.contains("ignore_startup_parameters"), "{hint}"),
         other => panic!("{:?}", other.map(|_store| ())),
     }
+    let statements = PgBouncer::in_mode("statement", server, 4);
+    let place = Place::at_postgres(statements.target(&target));
+    match place.open().begin(&run("cifar"), None) {
+        Err(StoreError::Permanent { hint, .. }) => assert!(hint.contains("pool_mode=transaction"), "{hint}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

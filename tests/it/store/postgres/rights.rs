@@ -37,6 +37,8 @@ fn three_rights_on_three_tables_are_enough() {
 #[test]
 fn error_names_the_missing_grant() {
     let place = Place::postgres();
+    // As from PostgreSQL 15 on.
+    place.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
     let stranger = seen_by(&place, "stranger");
     let message = permanent(stranger.open().begin(&run("cifar"), None));
     assert!(message.contains("42501") && message.contains("GRANT CREATE ON SCHEMA"), "{message}");
