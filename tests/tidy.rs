@@ -12,6 +12,8 @@ use std::process::Command;
 mod circles;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/messages.rs"]
+mod messages;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
@@ -86,9 +88,14 @@ fn the_documents_are_short_and_true() {
     let (sources, documents) = (sources(), documents());
     let parts = sources.iter().filter_map(Source::module).collect();
     let mut wrong = documents::map_is_short_and_whole(&document("ARCHITECTURE.md").unwrap(), &parts);
-    let files = sources.iter().chain(&documents).map(|source| source.path.clone()).collect();
+    let mut pictures = Vec::new();
+    walk(&root().join("docs"), &mut pictures);
+    let pictures = pictures.iter().map(|path| name_of(path));
+    let files = sources.iter().chain(&documents).map(|source| source.path.clone()).chain(pictures).collect();
     for source in &documents {
-        wrong.extend(documents::dead_paths(source, &files).iter().map(|finding| format!("{}: {finding}", source.path)));
+        let mut dead = documents::dead_paths(source, &files);
+        dead.extend(documents::dead_links(source, &documents, &files));
+        wrong.extend(dead.iter().map(|finding| format!("{}: {finding}", source.path)));
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
@@ -97,6 +104,12 @@ fn the_documents_are_short_and_true() {
 fn every_row_of_the_tables_has_its_test() {
     let tables = ["signals", "failures"].map(|name| (name, document(&format!("docs/{name}.md")).unwrap()));
     let wrong = tables::unheld(&tables.each_ref().map(|(name, text)| (*name, text.as_str())), &sources());
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_messages_of_the_program_are_explained() {
+    let wrong = messages::untrue(&document("docs/troubleshooting.md").unwrap(), &sources());
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
@@ -109,11 +122,11 @@ fn flags(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_readme_and_the_help_name_the_same_options() {
-    let Some(readme) = document("README.md") else { return };
+fn the_reference_and_the_help_name_the_same_options() {
+    let reference = document("docs/reference.md").unwrap();
     let help = Command::new(env!("CARGO_BIN_EXE_runwrap")).arg("--help").output().unwrap();
     assert!(help.status.success());
-    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `-")).collect();
+    let rows: Vec<&str> = reference.lines().filter(|line| line.starts_with("| `-")).collect();
     let help = String::from_utf8(help.stdout).unwrap();
     // The line of an option begins with a dash; its explanation may name other options.
     let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));

@@ -78,7 +78,7 @@ impl Events {
         let now = boot_time();
         if state.logged_at.is_none_or(|logged| now.saturating_sub(logged) >= LOG_PAUSE) {
             state.logged_at = Some(now);
-            log::warn!(event = "look_failed", error = message; "");
+            log::warn!(event = "look_failed", error = message; "the database does not answer: {message}");
         }
         let since = *state.away_since.get_or_insert(wall_time());
         drop(state);

@@ -103,13 +103,19 @@ fn units_pass_the_verification_of_systemd() {
         return;
     }
     let site = Site::sqlite();
-    let units = blocks(RECIPES).into_iter().filter(|block| block.name.starts_with("runwrap-")).map(|unit| {
-        let path = site.path().join(unit.name);
-        fs::write(&path, unit.text.replace("/usr/local/bin/runwrap", env!("CARGO_BIN_EXE_runwrap"))).unwrap();
-        path
-    });
+    let of_recipes = blocks(RECIPES).into_iter().filter(|block| block.name.starts_with("runwrap-"));
+    let of_readme = blocks("README.md").into_iter().filter(|block| block.language == "ini");
+    let units = of_recipes.map(|unit| (unit.name, unit.text));
+    let units =
+        units.chain(of_readme.map(|unit| ("runwrap-readme.service".to_owned(), unit.text))).map(|(name, text)| {
+            let path = site.path().join(name);
+            let places = ["/usr/local/bin/runwrap", "%h/.local/bin/runwrap"];
+            let text = places.iter().fold(text, |text, place| text.replace(place, env!("CARGO_BIN_EXE_runwrap")));
+            fs::write(&path, text).unwrap();
+            path
+        });
     let units: Vec<PathBuf> = units.collect();
-    assert_eq!(units.len(), 3);
+    assert_eq!(units.len(), 4);
     let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(units).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     // Other units of the host may have findings of their own.

@@ -5,11 +5,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use runwrap::config::options::{OPTIONS, OptionRow};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::reference::REFERENCE;
 use crate::support::building::building;
+use crate::support::page::blocks;
 use crate::support::site::{Site, output, start};
 
 fn root() -> &'static Path {
@@ -120,9 +121,10 @@ pub(crate) fn path_with_runwrap_and_python(site: &Site) -> String {
 #[test]
 fn use_it_commands_work_as_written() {
     let readme = readme();
-    let blocks = shell_blocks(&readme, "Use it");
-    assert!(blocks[0].starts_with("runwrap -- python train.py"), "{blocks:?}");
-    assert!(blocks[1].starts_with("export RUNWRAP_DATABASE_URL="), "{blocks:?}");
+    let examples = shell_blocks(&readme, "Use it");
+    assert!(examples[0].starts_with("runwrap -- python train.py"), "{examples:?}");
+    assert!(examples[1].starts_with("export RUNWRAP_DATABASE_URL="), "{examples:?}");
+    assert!(examples[0].starts_with(blocks_of(&readme, "sh")[0].trim()), "{examples:?}");
     let site = Site::sqlite();
     fs::write(site.path().join("train.py"), "import sys; print(sys.argv[1:])").unwrap();
     let path = path_with_runwrap_and_python(&site);
@@ -138,15 +140,15 @@ fn use_it_commands_work_as_written() {
         assert!(output.status.success(), "{block}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let printed = shell(&blocks[0], "30s");
+    let printed = shell(&examples[0], "30s");
     assert!(
         printed.starts_with("['--epochs', '3']\n") && printed.contains("train  v1") && printed.contains("exit code:"),
         "{printed}"
     );
     // Without a database the example waits for the whole `--finish-timeout`.
-    assert_eq!(shell(&blocks[1], "0s"), "[]\n");
+    assert_eq!(shell(&examples[1], "0s"), "[]\n");
     // The example of the log, with the id of the run above.
-    let grep = blocks_of(&readme, "sh").into_iter().find(|block| block.starts_with("grep run_id=")).unwrap();
+    let grep = blocks(REFERENCE).into_iter().find(|block| block.text.starts_with("grep run_id=")).unwrap().text;
     let run_id = printed.lines().find_map(|line| line.strip_prefix("run:")).unwrap().trim();
     let found = shell(&grep.replace("0198f3c1", &run_id[..8]), "30s");
     assert!(found.contains("event=attempt ") && found.contains("change=\"exit 0\""), "{found}");
@@ -170,50 +172,13 @@ fn report_examples_reach_the_record() {
 }
 
 #[test]
-fn example_configuration_file_is_valid() {
-    let site = Site::sqlite();
-    let readme = readme();
-    let [config] = blocks_of(&readme, "toml")[..] else { panic!("one configuration file") };
-    let secret = site.path().join("secret");
-    fs::write(&secret, format!("{}\n", site.url())).unwrap();
-    let config = config.replace("/run/secrets/training-db", secret.to_str().unwrap());
-    fs::create_dir_all(site.path().join(".config/runwrap")).unwrap();
-    fs::write(site.path().join(".config/runwrap/config.toml"), config).unwrap();
-    let output = output(site.shell(&[], "exit 3").env_remove("RUNWRAP_DATABASE_URL"));
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(site.record()["exit_code"], 3);
-}
-
-#[test]
-fn table_of_options_matches_the_program() {
-    let readme = readme();
-    let rows: Vec<Vec<&str>> = readme
-        .lines()
-        .filter(|line| line.starts_with("| `-"))
-        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
-        .collect();
-    let options: Vec<&OptionRow> = OPTIONS.into_iter().filter(|row| row.flag.is_some()).collect();
-    assert_eq!(rows.len(), options.len());
-    for row in options {
-        let flag = row.flag.unwrap();
-        let named = |cells: &&Vec<&str>| cells[0].split(['`', ' ']).any(|word| word == flag);
-        let cells = rows.iter().find(named).unwrap_or_else(|| panic!("{flag} is not in the table"));
-        assert_eq!(cells[1], row.variable.map_or("–".to_owned(), |variable| format!("`{variable}`")), "{flag}");
-        assert!(cells[0].contains(row.value_name), "{flag}: {}", cells[0]);
-        if let Some(default) = row.default {
-            assert_eq!(cells[2].trim_matches('`'), default, "{flag}");
-        }
-    }
-}
-
-#[test]
 fn every_verb_example_is_accepted() {
     let home = TempDir::new().unwrap();
-    let readme = readme();
-    let blocks: Vec<&str> = readme.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect();
-    let lines = blocks.iter().flat_map(|block| block.lines()).filter_map(|line| line.strip_prefix("runwrap "));
+    let shell = |page| blocks(page).into_iter().filter(|block| block.language == "sh").map(|block| block.text);
+    let text: String = shell("README.md").chain(shell(REFERENCE)).collect();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("runwrap "));
     let verbs: Vec<&str> = lines.filter(|line| !line.starts_with("--")).collect();
-    assert!(verbs.len() >= 5, "{verbs:?}");
+    assert!(verbs.len() >= 12, "{verbs:?}");
     for line in verbs {
         let is_service = line.starts_with("serve");
         let more = if is_service { " --listen 127.0.0.1:0" } else { "" };

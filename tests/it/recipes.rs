@@ -130,7 +130,28 @@ fn every_block_of_the_page_is_python_and_a_recipe() {
     let mut listing = Command::new("python3");
     listing.args(["scripts/recipes", "--list"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let listed = String::from_utf8(listing.output().unwrap().stdout).unwrap();
-    let names: Vec<&str> = blocks(&page).into_iter().map(|(name, _)| name).filter(|name| *name != "report").collect();
+    let names = blocks(&page).into_iter().map(|(name, _)| name).filter(|name| *name != "report");
+    // Of docs/recipes.md.
+    let names: Vec<&str> = names.chain(["apscheduler"]).collect();
     assert_eq!(listed.lines().collect::<Vec<_>>(), names);
     assert!(names.len() >= 5, "{names:?}");
+}
+
+/// Each peer has its row of costs, and each one that was tried its row of records.
+#[test]
+fn comparison_has_a_row_for_each_peer() {
+    let mut listing = Command::new("python3");
+    listing.args(["scripts/bench-peers", "--list"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let listed = String::from_utf8(listing.output().unwrap().stdout).unwrap();
+    let titles: Vec<&str> = listed.lines().map(|line| line.split_once('\t').unwrap().1).collect();
+    assert!(titles.len() >= 10, "{listed}");
+    let page = text_of("docs/comparison.md");
+    let (_, rest) = page.split_once("<!-- bench-peers -->\n").unwrap();
+    let (written, _) = rest.split_once("<!-- end of bench-peers -->").unwrap();
+    let tables = written.split("\n\n").map(|part| part.lines().skip(2).collect::<Vec<_>>());
+    let [_, costs, records] = &tables.collect::<Vec<_>>()[..] else { panic!("a head and two tables: {written}") };
+    let first = |row: &&str| row.trim_start_matches("| ").split(" | ").next().unwrap().to_owned();
+    assert_eq!(costs.iter().map(first).collect::<Vec<_>>(), titles);
+    let tried: Vec<String> = costs.iter().filter(|row| !row.contains("not tried")).map(first).collect();
+    assert_eq!(records.iter().map(first).collect::<Vec<_>>(), tried);
 }

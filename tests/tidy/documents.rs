@@ -34,6 +34,35 @@ pub(crate) fn dead_paths(document: &Source, files: &BTreeSet<String>) -> Vec<Str
     dead.map(|path| format!("names `{path}`, which does not exist")).collect()
 }
 
+/// Findings about the links of a document to other files of the tree, and to headings of these files and of its own.
+pub(crate) fn dead_links(document: &Source, documents: &[Source], files: &BTreeSet<String>) -> Vec<String> {
+    let folder = document.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let targets = document.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let is_dead = |target: &&str| {
+        let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let path = match (path, folder) {
+            ("", _) => document.path.clone(),
+            (path, "") => path.to_owned(),
+            (path, folder) => path.strip_prefix("../").map_or_else(|| format!("{folder}/{path}"), str::to_owned),
+        };
+        let named = documents.iter().find(|other| other.path == path);
+        let has_heading =
+            named.is_none_or(|named| anchor.is_empty() || anchors(&named.text).any(|known| known == anchor));
+        !files.contains(&path) || !has_heading
+    };
+    let dead = targets.filter(|target| !target.contains("://")).filter(is_dead);
+    dead.map(|target| format!("links to `{target}`, which does not exist")).collect()
+}
+
+/// The names under which the headings of a document can be linked.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches(['#', ' ']));
+    headings.map(|heading| {
+        let lower = heading.to_lowercase().replace(' ', "-");
+        lower.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
+    })
+}
+
 fn is_below(file: &str, folder: &str) -> bool {
     file.strip_prefix(folder.trim_end_matches('/')).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -67,4 +96,13 @@ fn a_document_that_is_long_or_names_what_is_not_there_is_found() {
     );
     check("`out/model.pt`, `~/.config/x.md`, `quarantine/`, `-v`, `tests/it`", 1);
     check("`src/cl/`, `gone.md`, `cli/gone.rs`, `sql/b.sql`", 4);
+
+    let page = |path: &str, text: &str| Source::new(path, text);
+    let documents = [page("README.md", "# A\n"), page("docs/signals.md", "# On Finish\n## Let `go`, 2\n")];
+    let check = |path: &str, text: &str, count| {
+        assert_eq!(dead_links(&page(path, text), &documents, &files).len(), count, "{text}");
+    };
+    check("README.md", "[a](docs/signals.md#on-finish) [b](#a) [c](https://x.example/y) [d](sql/a.sql)", 0);
+    check("docs/x.md", "[a](signals.md#let-go-2) [b](../README.md)", 0);
+    check("docs/x.md", "[a](docs/signals.md) [b](signals.md#let) [c](README.md)", 3);
 }
