@@ -120,6 +120,13 @@ impl<Q: Question> Cache<Q> {
         }
     }
 
+    /// Asks `question` unless its answer is fresh, and does not wait: for several questions at once, each then looked at.
+    pub(super) fn prepare(&self, question: &Q) {
+        match self.next(question) {
+            Next::Answer(_) | Next::Wait(_) => {}
+        }
+    }
+
     fn late(&self) -> Away {
         let message = format!("no answer within {}", humantime::format_duration(WAIT_MAX));
         self.away(message)

@@ -155,15 +155,20 @@ impl Site {
     /// The state of the service and of what it serves.
     pub(super) async fn health(&self) -> Health {
         let stuck_after = self.options.stuck_after;
-        let silent_seconds = u32::try_from(stuck_after.as_secs()).unwrap_or(u32::MAX);
+        let stuck = StuckLook { silent_seconds: u32::try_from(stuck_after.as_secs()).unwrap_or(u32::MAX) };
+        let checks = ChecksLook(self.options.checks.clone());
+        // At once: while the database is away, one wait is enough.
+        self.pulse.prepare(&PulseLook);
+        self.stuck.prepare(&stuck);
+        self.checks.prepare(&checks);
         Health {
             database: self.options.database.identity(),
             table: self.options.table.clone(),
             pulse: self.pulse.look(&PulseLook).await,
-            stuck: self.stuck.look(&StuckLook { silent_seconds }).await,
+            stuck: self.stuck.look(&stuck).await,
             stuck_after_seconds: stuck_after.as_secs(),
             journals: self.undelivered().await,
-            checks: self.checks.look(&ChecksLook(self.options.checks.clone())).await,
+            checks: self.checks.look(&checks).await,
             recovery: self.events.recovery(),
             errors: self.events.errors(),
             started_at: self.started_at,

@@ -165,6 +165,9 @@ fn silent_database_delays_an_answer_within_a_bound() {
     let url = format!("postgres://u@127.0.0.1:{}/d", silent.local_addr().unwrap().port());
     let site = Site::with_url(&url);
     let served = Served::start(&site, &["--start-timeout", "1s", "--recover", "1s"]);
+    let start = std::time::Instant::now();
+    assert_eq!(served.get("/health").status, 200);
+    assert!(start.elapsed() < std::time::Duration::from_secs(8), "{:?}", start.elapsed());
     for _ in 0..3 {
         assert_eq!(served.get("/api/runs/1").status, 503);
         assert_eq!(served.get("/healthz").status, 200);
