@@ -100,6 +100,17 @@ fn every_row_of_the_tables_has_its_test() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+#[test]
+fn the_packages_accept_the_licences_of_the_gate() {
+    let list = |name: &str, key: &str| {
+        let text = document(name).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned)
+    };
+    let gate = list("deny.toml", "allow = ");
+    assert!(gate.is_some());
+    assert_eq!(list("scripts/notices.toml", "accepted = "), gate);
+}
+
 /// The long flags in `text`.
 fn flags(text: &str) -> BTreeSet<String> {
     let is_part = |character: char| character.is_ascii_alphanumeric() || character == '-';
