@@ -9,7 +9,7 @@ import socket
 import subprocess
 import uuid
 
-from .system import PATH, ROOT, WAIT_SECONDS, System, check, deployed, is_equal, need, python_packages
+from .system import PATH, ROOT, WAIT_SECONDS, NotTried, System, check, deployed, is_equal, need, python_packages
 
 STAYS = "import time\nprint('ready', flush=True)\ntime.sleep(600)\n"
 NAMESPACES = ("pid", "mount", "ipc", "uts")
@@ -35,6 +35,9 @@ class Image:
         for line in lines:
             if line and not line.startswith("#"):
                 self.carry_out(*line.split(None, 1), sources)
+        status, printed = self.container(["/bin/true"], {}, []).run()
+        if status != 0:
+            raise NotTried(f"runc cannot start a container: {printed.strip()}")
 
     def carry_out(self, instruction, value, sources):
         if instruction == "COPY":
@@ -76,7 +79,8 @@ class Image:
         config = {
             "ociVersion": "1.0.2", "hostname": "trainer-host",
             "root": {"path": self.system.root, "readonly": security.get("readOnlyRootFilesystem", False)},
-            "process": {"user": user, "cwd": self.folder, "args": command, "env": [f"{name}={value}" for name, value in variables.items()],
+            "process": {"user": user, "cwd": self.folder, "args": command,
+                        "env": [f"{name}={value}" for name, value in variables.items()],
                         "noNewPrivileges": not security.get("allowPrivilegeEscalation", True)},
             "mounts": [{"type": "proc", "source": "proc", "destination": "/proc"},
                        {"type": "tmpfs", "source": "tmpfs", "destination": "/dev"},
@@ -99,13 +103,12 @@ class Container:
         return ["runc", "--root", self.state, *words]
 
     def start(self):
-        return subprocess.Popen(self.runc("run", "--bundle", self.bundle, self.id), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True)
+        words = self.runc("run", "--bundle", self.bundle, self.id)
+        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self):
         """Runs it to its end, and returns its status and its output."""
-        running = self.start()
-        return self.end(running)
+        return self.end(self.start())
 
     def end(self, running):
         printed, _ = running.communicate(timeout=WAIT_SECONDS)
@@ -120,6 +123,8 @@ class Postgres:
 
     def __init__(self, place):
         self.script = os.path.join(ROOT, "scripts", "postgres")
+        if subprocess.run([self.script, "bin"], check=False, capture_output=True).returncode != 0:
+            raise NotTried("there is no PostgreSQL")
         self.folder = os.path.join(place, "postgres")
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -133,7 +138,8 @@ class Postgres:
 
     def migrate(self, binary):
         """As an administrator: a run then makes no table, and prints nothing of it."""
-        subprocess.run([binary, "migrate", "--database-url", self.url], check=True, capture_output=True, env={"PATH": PATH, "HOME": self.folder})
+        words = [binary, "migrate", "--database-url", self.url]
+        subprocess.run(words, check=True, capture_output=True, env={"PATH": PATH, "HOME": self.folder})
 
     def __enter__(self):
         return self
@@ -143,8 +149,8 @@ class Postgres:
 
 
 def records(system, binary, url):
-    listed = subprocess.run([binary, "list", "--json", "--database-url", url], check=False, capture_output=True, text=True,
-                            env={"PATH": PATH, "HOME": system.place})
+    words = [binary, "list", "--json", "--database-url", url]
+    listed = subprocess.run(words, check=False, capture_output=True, text=True, env={"PATH": PATH, "HOME": system.place})
     found = json.loads(listed.stdout) if listed.returncode == 0 else []
     return [(record["name"], record["status"], record["reason"], record["stop_signal"]) for record in found]
 
@@ -194,7 +200,8 @@ def docker(place, binary):
             running = killed.start()
             is_equal("the first line", "ready\n", running.stdout.readline())
             is_equal("the killed container", (128 + signal.SIGKILL, ""), lose(killed, running))
-            is_equal("the record of the killed container", ("nightly", "training", None, None), records(system, binary, postgres.url)[0])
+            newest = records(system, binary, postgres.url)[0]
+            is_equal("the record of the killed container", ("nightly", "training", None, None), newest)
             status, printed = image.container(["runwrap", "recover"], environment, mounts).run()
             check(status == 0 and "lost" in printed, f"recover: {status} {printed}")
             is_equal("the records", [("nightly", "failed", "lost", None), ("nightly", "failed", "cancelled", "SIGTERM"),
@@ -229,11 +236,11 @@ def kubernetes(place, binary):
             check(status == 0 and "lost" in printed, f"recover: {status} {printed}")
             found = records(system, binary, postgres.url)
             is_equal("the records", [("nightly", "failed", "lost", None), ("nightly", "completed", "success", None)], found)
-    return f"the schema of {KUBERNETES} accepts the objects; the commands of Job and CronJob, by runc with their user, volumes and secret"
+    return f"the schema of {KUBERNETES} accepts the objects; runc runs the commands of Job and CronJob with user, volumes and secret"
 
 
 def pod(image, template, url, arguments=None):
-    """The container of a pod, as a kubelet makes it: the claim is one folder for all pods, which the group of `fsGroup` may write."""
+    """The container of a pod, as a kubelet makes it: the claim is one folder, which the group of `fsGroup` may write."""
     spec = template["spec"]
     container = spec["containers"][0]
     security = {**spec["securityContext"], **container["securityContext"]}

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from .system import ROOT, WAIT_SECONDS, Failed, System, await_true, check, deployed, is_equal, need, python_packages
+from .system import PATH, ROOT, URL_FILE, WAIT_SECONDS, Failed, System, await_true, check, deployed, is_equal, need, python_packages
 
 # crond starts the jobs of a minute at its beginning.
 CRON_SECONDS = 75
@@ -64,7 +64,7 @@ def unit_of(name):
 
 
 def command_of(system, unit, *words):
-    """ExecStart with the variables, the directories and the credential of the unit, as a command line of its user. `words` precede it."""
+    """ExecStart with the variables, the directories and the credential of the unit, as a command line. `words` precede it."""
     is_equal("User", ["ml"], unit["User"])
     name, source = unit["LoadCredential"][0].split(":")
     system.write(source, "sqlite:/home/ml/runs.db\n", 0o600)
@@ -84,8 +84,9 @@ def serve_recovery(system, unit):
         manager.settimeout(WAIT_SECONDS)
         manager.bind(system.inside("/run/notify"))
         os.chmod(system.inside("/run/notify"), 0o666)
-        daemon = system.start(*command_of(system, unit, "NOTIFY_SOCKET=/run/notify", "strace", "-f", "-qq", "-e", "signal=none", "-o", "/tmp/calls",
-                                          "setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"), log="recover", user="ml")
+        around = ["NOTIFY_SOCKET=/run/notify", "strace", "-f", "-qq", "-e", "signal=none", "-o", "/tmp/calls",
+                  "setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+        daemon = system.start(*command_of(system, unit, *around), log="recover", user="ml")
         received = b""
         while b"READY=1" not in received:
             received = manager.recv(4096)
@@ -98,8 +99,9 @@ def serve_recovery(system, unit):
 
 def allowed_calls(filter_set):
     """The system calls of a set and of the sets in it."""
-    listed = subprocess.run(["systemd-analyze", "syscall-filter", filter_set], check=True, capture_output=True, text=True).stdout
-    words = [line.strip() for line in listed.splitlines()[1:] if line.strip() and not line.strip().startswith("#")]
+    listed = subprocess.run(["systemd-analyze", "syscall-filter", filter_set], check=True, capture_output=True, text=True)
+    lines = [line.strip() for line in listed.stdout.splitlines()[1:]]
+    words = [line for line in lines if line and not line.startswith("#")]
     return {call for word in words for call in (allowed_calls(word) if word.startswith("@") else {word})}
 
 
@@ -133,8 +135,8 @@ def install(system, crontab):
 
 def lose_run(system):
     """Leaves the journal of a run without a process."""
-    system.start("env", "RUNWRAP_DATABASE_URL_FILE=/home/ml/.config/runwrap/database-url", "runwrap", "-n", "dead", "--", "sleep", "600",
-                 log="dead", user="ml")
+    command = ["runwrap", "-n", "dead", "--", "sleep", "600"]
+    system.start("env", f"RUNWRAP_DATABASE_URL_FILE={URL_FILE}", *command, log="dead", user="ml")
     await_true("record of the dead run", lambda: system.ends("dead"))
     await_true("trainer of the dead run", lambda: b"sleep\x00600" in b"".join(commands()))
     check(system.kill_all(), "no process of the run can be found")
@@ -152,8 +154,9 @@ def commands():
 
 def slurm(_, binary):
     need("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel")
-    done = subprocess.run([os.path.join(ROOT, "scripts", "slurm"), "--binary", binary], check=False, timeout=SLURM_SECONDS, text=True,
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command = [os.path.join(ROOT, "scripts", "slurm"), "--binary", binary]
+    done = subprocess.run(command, check=False, timeout=SLURM_SECONDS, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env={**os.environ, "PATH": f"{os.environ['PATH']}:{PATH}"})
     if done.returncode != 0:
         raise Failed(done.stdout.strip())
     return "slurmctld and slurmd: requeue, time limit, scancel and the ranks of srun"
@@ -167,13 +170,13 @@ def supervisord(place, binary):
         system.write("/etc/supervisor/conf.d/runwrap.conf", deployed("supervisord.conf"))
         system.write("/srv/ml/train.py", STAYS, owner=1000)
 
-        def control(*words):
-            module = "supervisor.supervisorctl"
-            return system.run("env", f"PYTHONPATH={packages}", sys.executable, "-m", module, "-c", "/etc/supervisord.conf", *words,
-                              check=False).stdout
+        def program(name):
+            return ["env", f"PYTHONPATH={packages}", sys.executable, "-m", f"supervisor.{name}", "-c", "/etc/supervisord.conf"]
 
-        system.start("env", f"PYTHONPATH={packages}", sys.executable, "-m", "supervisor.supervisord", "-n", "-c", "/etc/supervisord.conf",
-                     log="supervisord")
+        def control(*words):
+            return system.run(*program("supervisorctl"), *words, check=False).stdout
+
+        system.start(*program("supervisord"), "-n", log="supervisord")
         await_true("record", lambda: system.ends("online") == [("training", None, None)])
         await_true("running recovery", lambda: "RUNNING" in control("status", "runwrap-recover"))
         await_true("trainer", lambda: system.exists("/tmp/trains"))
@@ -193,4 +196,4 @@ def supervisord(place, binary):
         await_true("completed run", lambda: system.ends("online")[0][:2] == ("completed", "success"))
         await_true("exited program", lambda: "EXITED" in control("status", "train"))
         is_equal("the number of runs", 4, len(system.ends("online")))
-    return "supervisord: stop is cancelled, SIGKILL of runwrap is recorded and restarted, exit 0 is completed and not restarted"
+    return "stop is cancelled, SIGKILL of runwrap is recorded and restarted, exit 0 is completed and not restarted"

@@ -62,9 +62,10 @@ def await_true(subject, condition, seconds=WAIT_SECONDS):
 def python_packages():
     """The folder into which pip installs the packages of PyPI."""
     folder = os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "places-python")
-    wanted = ["supervisor>=4.3,<5", "kubernetes-validate>=1.37", "pyyaml>=6", "setuptools<81"]
+    wanted = ["supervisor>=4.3,<5", "kubernetes-validate>=1.37", "pyyaml>=6"]
     if not os.path.isdir(os.path.join(folder, "supervisor")):
-        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", folder, *wanted], check=False)
+        flags = ["--quiet", "--disable-pip-version-check", "--root-user-action=ignore", "--target", folder]
+        done = subprocess.run([sys.executable, "-m", "pip", "install", *flags, *wanted], check=False)
         if done.returncode != 0:
             shutil.rmtree(folder, ignore_errors=True)
             raise NotTried("pip cannot install the packages")
@@ -90,7 +91,6 @@ class System:
             self.mount("--rbind", f"/{folder}", self.inside(f"/{folder}"))
         self.mount("-t", "proc", "proc", self.inside("/proc"))
         self.mount("-t", "tmpfs", "tmpfs", self.inside("/run"))
-        self.write("/etc/nologin", None)
         # A user of this system may have the number 1000.
         others = [line.split(":")[0] for line in self.read("/etc/passwd").splitlines() if line.split(":")[2] == "1000"]
         for other in others:
@@ -157,12 +157,13 @@ class System:
 
     def words(self, words, user="root"):
         home = "/root" if user == "root" else f"/home/{user}"
-        return ["chroot", f"--userspec={user}:{user}", self.root, "/usr/bin/env", "-i", f"PATH={PATH}", f"HOME={home}", "LC_ALL=C.UTF-8",
-                *words]
+        variables = [f"PATH={PATH}", f"HOME={home}", "LC_ALL=C.UTF-8"]
+        return ["chroot", f"--userspec={user}:{user}", self.root, "/usr/bin/env", "-i", *variables, *words]
 
     def run(self, *words, user="root", check=True):
         """Runs the program to its end."""
-        done = subprocess.run(self.words(words, user), check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        words_of_user = self.words(words, user)
+        done = subprocess.run(words_of_user, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if check and done.returncode != 0:
             raise Failed(f"`{shlex.join(words)}` ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done
@@ -180,7 +181,8 @@ class System:
 
     def records(self, name):
         """The records of this name, newest first."""
-        listed = self.run("env", f"RUNWRAP_DATABASE_URL_FILE={URL_FILE}", "runwrap", "list", "--json", "--name", name, user="ml", check=False)
+        command = ["runwrap", "list", "--json", "--name", name]
+        listed = self.run("env", f"RUNWRAP_DATABASE_URL_FILE={URL_FILE}", *command, user="ml", check=False)
         return json.loads(listed.stdout) if listed.returncode == 0 else []
 
     def ends(self, name):
