@@ -18,8 +18,8 @@ TARGETS = ("sysinit", "basic", "shutdown", "network-online", "multi-user", "time
 
 # By number. Not those that reach the kernel of this system: modules, time, raw devices, its log.
 CAPABILITIES = {
-    0: "CHOWN", 1: "DAC_OVERRIDE", 2: "DAC_READ_SEARCH", 3: "FOWNER", 4: "FSETID", 5: "KILL", 6: "SETGID", 7: "SETUID", 8: "SETPCAP",
-    18: "SYS_CHROOT", 19: "SYS_PTRACE", 21: "SYS_ADMIN", 23: "SYS_NICE", 24: "SYS_RESOURCE", 29: "AUDIT_WRITE", 31: "SETFCAP",
+    0: "CHOWN", 1: "DAC_OVERRIDE", 2: "DAC_READ_SEARCH", 3: "FOWNER", 4: "FSETID", 5: "KILL", 6: "SETGID", 7: "SETUID",
+    8: "SETPCAP", 18: "SYS_CHROOT", 19: "SYS_PTRACE", 21: "SYS_ADMIN", 23: "SYS_NICE", 24: "SYS_RESOURCE", 29: "AUDIT_WRITE", 31: "SETFCAP",
 }
 NAMESPACES = ("pid", "mount", "ipc", "uts", "cgroup", "network")
 
@@ -149,7 +149,8 @@ def try_recovery(system, manager):
     await_true("restart of the recovery", lambda: manager.main_process("runwrap-recover.service") not in ("0", before))
     await_true("READY=1", lambda: manager.ask("is-active", "runwrap-recover.service").strip() == "active")
     is_equal("systemctl stop", "", manager.ask("stop", "runwrap-recover.service"))
-    is_equal("the stopped recovery", "success", manager.ask("show", "--property=Result", "--value", "runwrap-recover.service").strip())
+    result = manager.ask("show", "--property=Result", "--value", "runwrap-recover.service").strip()
+    is_equal("the stopped recovery", "success", result)
 
 
 def try_timer(system, manager):
