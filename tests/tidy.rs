@@ -101,6 +101,17 @@ fn the_documents_are_short_and_true() {
 }
 
 #[test]
+fn the_packages_accept_the_licences_of_the_gate() {
+    let list = |name: &str, key: &str| {
+        let text = document(name).unwrap();
+        text.lines().find_map(|line| line.strip_prefix(key)).map(str::to_owned)
+    };
+    let gate = list("deny.toml", "allow = ");
+    assert!(gate.is_some());
+    assert_eq!(list("scripts/notices.toml", "accepted = "), gate);
+}
+
+#[test]
 fn every_row_of_the_tables_has_its_test() {
     let tables = ["signals", "failures"].map(|name| (name, document(&format!("docs/{name}.md")).unwrap()));
     let wrong = tables::unheld(&tables.each_ref().map(|(name, text)| (*name, text.as_str())), &sources());

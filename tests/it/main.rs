@@ -9,6 +9,7 @@ mod chaos;
 mod checking;
 mod completing;
 mod container;
+mod dashboard;
 mod database_faults;
 mod doctor;
 mod door;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::readme::path_with_runwrap_and_python;
@@ -19,6 +19,33 @@ fn chinese_page_has_the_same_blocks() {
         assert_eq!(one, other);
     }
     assert_eq!(english.len(), chinese.len());
+}
+
+/// The lines of a file of scripts/deploy, without its comments and the empty lines beside them.
+fn without_comments(text: &str) -> String {
+    let is_comment = |line: &&str| line.trim() == "#" || line.trim_start().starts_with("# ");
+    let mut lines: Vec<&str> = text.lines().filter(|line| !is_comment(line)).collect();
+    lines.dedup_by(|line, before| line.is_empty() && before.is_empty());
+    lines.join("\n").trim_start().to_owned() + "\n"
+}
+
+/// The block of each file has its lines. The comments of the file are the text beside the block.
+#[test]
+fn blocks_are_the_files_of_scripts_deploy() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/deploy");
+    let page = fs::read_to_string(folder.join("../../").join(RECIPES)).unwrap();
+    let mut compared = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            continue; // Of Grafana: see `dashboard`.
+        }
+        assert_eq!(block(name), without_comments(&fs::read_to_string(&path).unwrap()), "{name}");
+        assert!(page.contains(&format!("](../scripts/deploy/{name})")), "{RECIPES} has no link to {name}");
+        compared += 1;
+    }
+    assert_eq!(compared, 9);
 }
 
 /// Runs `program` on the text of a block as its stdin.
@@ -45,12 +72,19 @@ fn other_blocks_are_valid_in_their_language() {
                 accepts(&["python3", "-c", "import sys; compile(sys.stdin.read(), 'recipe', 'exec')"], &text);
             }
             ("cron", _) => accepts(&["sh", "-n"], &commands_of_crontab(&text)),
-            ("ini", "supervisord") => accepts(
+            ("ini", "supervisord.conf") => accepts(
                 &["python3", "-c", "import configparser, sys; configparser.RawConfigParser().read_file(sys.stdin)"],
                 &text,
             ),
             ("yaml", _) if has_yaml => {
-                accepts(&["python3", "-c", "import sys, yaml; assert yaml.safe_load(sys.stdin)['kind']"], &text);
+                accepts(
+                    &[
+                        "python3",
+                        "-c",
+                        "import sys, yaml; assert all(one['kind'] for one in yaml.safe_load_all(sys.stdin))",
+                    ],
+                    &text,
+                );
             }
             ("ini", unit) if unit.starts_with("runwrap-") => {} // Verified below.
             // The configuration file is used by `notifying`. There is no checker of a Dockerfile.
@@ -86,7 +120,7 @@ fn commands_of_crontab_and_batch_script_run_as_written() {
     let done = output(commands.args(["-c", &commands_of_crontab(&crontab)]));
     assert!(done.status.success() && done.stdout.is_empty() && done.stderr.is_empty(), "{done:?}");
     let mut script = site.program("bash");
-    script.args(["-c", &block("sbatch")]).env("PATH", path).env("SLURM_JOB_ID", "4711");
+    script.args(["-c", &block("train.sbatch")]).env("PATH", path).env("SLURM_JOB_ID", "4711");
     assert_eq!(output(&mut script).status.code(), Some(1));
 
     let records = site.records();
