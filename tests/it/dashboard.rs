@@ -8,21 +8,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
+use crate::serving::metrics::documented;
 use crate::support::site::{Site, start};
-
-/// The metrics of `/metrics`, sorted.
-const METRICS: [&str; 10] = [
-    "runwrap_build_info",
-    "runwrap_database_errors_total",
-    "runwrap_database_up",
-    "runwrap_last_duration_seconds",
-    "runwrap_last_success_timestamp_seconds",
-    "runwrap_oldest_heartbeat_age_seconds",
-    "runwrap_overdue_runs",
-    "runwrap_recovered_total",
-    "runwrap_runs",
-    "runwrap_undelivered_journals",
-];
 
 /// Trains in two steps.
 const TRAIN: &str =
@@ -108,7 +95,7 @@ fn dashboard_has_every_metric_and_no_other() {
     let expressions = targets(&dashboard, "expr");
     let words = expressions.iter().flat_map(|(_, expression)| expression.split(|character| !is_part(character)));
     let named: BTreeSet<&str> = words.filter(|word| word.starts_with("runwrap_")).collect();
-    assert_eq!(named.into_iter().collect::<Vec<_>>(), METRICS);
+    assert_eq!(named, documented().iter().map(String::as_str).collect());
 }
 
 /// An importer chooses the sources: no panel names one of a certain Grafana.

@@ -1,5 +1,6 @@
 //! The metrics: what they count, and that Prometheus' own tool reads them.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -9,6 +10,13 @@ use crate::support::wait::wait_until;
 
 const STUCK: &str = "INSERT INTO training_records (status, train_start_time, created_at)
     VALUES ('training', '2025-11-26 18:00:00', '2025-11-26 18:00:00')";
+
+/// The metrics in the table of docs/metrics.md.
+pub(crate) fn documented() -> BTreeSet<String> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `runwrap_")?.split('`').next());
+    rows.map(|name| format!("runwrap_{name}")).collect()
+}
 
 /// Lets promtool check a text in Prometheus' format.
 #[track_caller]
@@ -64,6 +72,8 @@ fn metrics_count_runs_and_are_valid() {
             has(text, line);
         }
         assert!(!text.contains("name=\"never\""), "{text}");
+        let names = text.lines().filter_map(|line| line.split(['{', ' ']).next()).filter(|name| *name != "#");
+        assert_eq!(names.collect::<BTreeSet<_>>(), documented().iter().map(String::as_str).collect());
         let age = text.lines().find_map(|line| line.strip_prefix("runwrap_oldest_heartbeat_age_seconds "));
         assert!(age.unwrap().parse::<f64>().unwrap() < 60.0, "{text}");
         let plain = served.get_with("/metrics", "Accept: text/plain\r\n");

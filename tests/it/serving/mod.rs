@@ -4,7 +4,7 @@ mod browser;
 mod client;
 mod database;
 mod load;
-mod metrics;
+pub(crate) mod metrics;
 mod places;
 mod refusing;
 mod service;
