@@ -211,7 +211,9 @@ fn run_begins_though_its_path_is_refused(place: &Place) {
 fn replaced_characters_lose_no_end_of_an_adopted_row() {
     let server = Postgres::private();
     let admin = server.target("postgres");
-    connect(&admin).batch_execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").unwrap();
+    connect(&admin)
+        .batch_execute("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        .unwrap();
     let place = Place::at_postgres(server.target("latin"));
     place.open().migrate().unwrap();
     place.sql(
@@ -235,7 +237,9 @@ fn replaced_characters_lose_no_end_of_an_adopted_row() {
 fn replaced_characters_leave_table_and_id_alone() {
     let server = Postgres::private();
     let admin = server.target("postgres");
-    connect(&admin).batch_execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0").unwrap();
+    connect(&admin)
+        .batch_execute("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+        .unwrap();
     let mut place = Place::at_postgres(server.target("latin"));
     place.table = "Läufe".into();
     place.sql(r#"CREATE TABLE "Läufe" (id text PRIMARY KEY, status text, error_message text, version text)"#);
@@ -248,8 +252,10 @@ fn replaced_characters_leave_table_and_id_alone() {
 /// An id that the new type cannot hold failed each delivery.
 #[test]
 fn run_gets_a_row_in_a_table_with_ids_of_another_type() {
-    for (old, new) in [("BIGSERIAL", "UUID DEFAULT gen_random_uuid()"), ("UUID DEFAULT gen_random_uuid()", "BIGSERIAL")]
-    {
+    for (old, new) in [
+        ("BIGSERIAL", "UUID DEFAULT CAST(md5(CAST(random() AS text)) AS uuid)"),
+        ("UUID DEFAULT CAST(md5(CAST(random() AS text)) AS uuid)", "BIGSERIAL"),
+    ] {
         let place = Place::postgres();
         place.sql(&format!("CREATE TABLE training_records (id {old} PRIMARY KEY, status TEXT)"));
         let run = run("cifar");

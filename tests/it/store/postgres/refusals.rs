@@ -191,7 +191,9 @@ fn characters_outside_the_encoding_are_replaced() {
         let name = format!("runs_{}", encoding.to_lowercase());
         let admin = server.target(&server.new_database());
         connect(&admin)
-            .batch_execute(&format!("CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0"))
+            .batch_execute(&format!(
+                "CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+            ))
             .unwrap();
         let place = Place::at_postgres(server.target(&name));
         let run = Run {

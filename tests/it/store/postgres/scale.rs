@@ -18,7 +18,7 @@ pub(crate) const FILL: &str = "
     FROM generate_series(1, 20000) AS n;
     INSERT INTO runwrap_runs (run_id, record_table, record_id, record_version, name, reason, heartbeat_at, last_seen_at,
         lease_seconds, runwrap_version)
-    SELECT gen_random_uuid(), 'training_records', n, 'v' || (n / 100 + 1), 'model-' || (n % 100), 'success', now(), now(), 300, '0'
+    SELECT CAST(md5(CAST(random() AS text)) AS uuid), 'training_records', n, 'v' || (n / 100 + 1), 'model-' || (n % 100), 'success', now(), now(), 300, '0'
     FROM generate_series(1, 20000) AS n";
 
 /// Waits until every other session has ended: a session reports its statistics at its end.
