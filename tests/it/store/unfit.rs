@@ -35,8 +35,8 @@ fn printed(place: &Place) -> String {
 fn assert_repaired(seen: &Place, owner: &Place, parts: &[&str]) {
     let found = findings(seen);
     assert_eq!(found.len(), parts.len(), "{found:#?}");
-    for (line, part) in found.iter().zip(parts) {
-        assert!(line.contains(part), "{part}: {line}");
+    for part in parts {
+        assert!(found.iter().any(|line| line.contains(part)), "{part}: {found:#?}");
     }
     let repair = printed(seen);
     owner.sql(&repair);
@@ -333,7 +333,9 @@ fn printed_repair_makes_each_table_fit() {
         let place = Place::postgres();
         // Before PostgreSQL 13 a repeated ADD COLUMN IF NOT EXISTS makes a second sequence.
         if !table.contains("id ")
-            && place.text("SELECT current_setting('server_version') AS x").is_some_and(|version| version.starts_with("12."))
+            && place
+                .text("SELECT current_setting('server_version') AS x")
+                .is_some_and(|version| version.starts_with("12."))
         {
             continue;
         }
