@@ -16,7 +16,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::timeout;
 
 use super::answer::Pieces;
@@ -86,6 +86,8 @@ async fn accept(bound: Bound, handler: Handler, connections: Connections) {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+        // A burst would drop the connections before it as idle ones before their requests are read.
+        yield_now().await;
     }
 }
 
