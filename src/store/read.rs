@@ -220,7 +220,12 @@ impl Transaction<'_> {
         let (mut listed, mut before) = (Vec::new(), first.transpose()?.unwrap_or_else(|| LAST_RUN_ID.to_owned()));
         for _ in 0..RUNS_PAGES_MAX {
             let texts = [&table, &before].into_iter().chain(&conditions.texts).map(|text| Some(text.as_str()));
-            let runs = self.rows(&select, &texts.collect::<Vec<_>>())?;
+            // A value that the encoding of the database lacks: no run has it.
+            let unknown = |failure: Failure| match failure {
+                Failure { class: Class::BadText, error } => Failure { class: Class::NoSuchId, error },
+                other => other,
+            };
+            let runs = self.rows(&select, &texts.collect::<Vec<_>>()).map_err(unknown)?;
             let pair = |row: &Vec<Option<String>>| Some((row.first()?.clone()?, row.get(1)?.clone()?));
             let runs: Vec<(String, String)> = runs.iter().filter_map(pair).collect();
             let Some((last, _)) = runs.last() else { break };
