@@ -80,6 +80,27 @@ fn burst_of_connections_closes_no_viewer_that_asks() {
     served.end("TERM");
 }
 
+/// The bug: idle connections kept the last descriptors, and the log got five lines a second.
+// Holds: failures/serve-flood
+#[test]
+fn idle_connections_make_room_for_a_viewer_without_descriptors() {
+    let site = Site::sqlite();
+    let mut command = site.program("sh");
+    let served = Served::of(command.args([
+        "-c",
+        "ulimit -n 30; exec \"$0\" serve --listen 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_runwrap"),
+    ]));
+    let _held: Vec<TcpStream> = (0..60).map(|_| served.connect()).collect();
+    for _ in 0..3 {
+        let start = Instant::now();
+        assert_eq!(served.get("/healthz").status, 200);
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+    }
+    assert!(site.log().matches("event=not_accepted").count() <= 1, "{}", site.log());
+    served.end("TERM");
+}
+
 // Holds: failures/serve-slow-viewer
 #[test]
 fn viewer_that_reads_nothing_is_cut_off() {
