@@ -233,8 +233,8 @@ fn role_that_may_only_read_is_enough() {
 fn filter_that_the_encoding_of_the_database_lacks_finds_no_run() {
     let site = Site::postgres();
     site.sql("CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
-    let (server, _) = site.url().rsplit_once('/').unwrap();
-    let site = Site::with_url(&format!("{server}/narrow"));
+    let (address, _) = site.url().rsplit_once('/').unwrap();
+    let site = Site::with_url(&format!("{address}/narrow"));
     assert!(site.run(&["-n", "a"], REPORT).status.success());
     let served = Served::start(&site, &[]);
     for filter in ["name=%E2%82%AC", "name=%E2%82%AC*", "tag=%E2%82%AC", "host=%E2%82%AC", "job=%E2%82%AC"] {
