@@ -110,7 +110,7 @@ fn old_answer_is_marked_while_the_database_is_away() {
 fn several_questions_to_a_hanging_lane_share_one_wait() {
     in_loop(async |cache, script| {
         let (release, released) = std::sync::mpsc::channel::<()>();
-        assert!(cache.quick.send(move |_hosts| drop(released.recv())));
+        assert!(cache.quick.send(move |_hosts| _ = released.recv()));
         let start = Instant::now();
         let deadline = start + Duration::from_millis(100);
         for number in 0..100 {
