@@ -5,7 +5,8 @@ SELECT
     record_id,
     record_version
 FROM {schema}.runwrap_runs
-WHERE record_table = $1
+-- With a plus the planner takes no index that begins with record_table, which all runs share: it would read and sort them all.
+WHERE {table_column} = $1
     AND run_id < $2
     AND {condition}
 ORDER BY run_id DESC

@@ -162,7 +162,9 @@ fn lines(entry: &RecordView, (key, label, kind): &(&str, &str, Kind), now: DateT
         (Kind::Time, value) => line(time(&shown(value), now)),
         (Kind::Seconds, value) => line(value.as_f64().map_or_else(|| shown(value), seconds)),
         (Kind::Bytes, value) => line(value.as_u64().map_or_else(|| shown(value), output::bytes)),
-        (Kind::Words, Value::Array(words)) => line(words.iter().map(word).collect::<Vec<_>>().join(" ")),
+        (Kind::Words, Value::Array(words)) => {
+            line(words.iter().map(|word| output::shell_word(&shown(word))).collect::<Vec<_>>().join(" "))
+        }
         (Kind::Truth, value) => {
             if *value == true {
                 line("yes".to_owned())
@@ -196,13 +198,6 @@ fn seconds(seconds: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time that a process has used")]
     let whole = seconds.max(0.0) as u64;
     if whole < 60 { format!("{}s", output::number(seconds)) } else { output::duration(whole) }
-}
-
-/// A word as a shell reads it.
-fn word(word: &Value) -> String {
-    let text = shown(word);
-    let is_safe = |character: char| character.is_alphanumeric() || "-_./=:,@%+".contains(character);
-    if !text.is_empty() && text.chars().all(is_safe) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// A run of the same job, or one that this run has started.

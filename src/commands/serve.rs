@@ -108,7 +108,7 @@ fn start_recovery(settings: &Settings, args: &ServeArgs, events: &Events) -> Res
         // The receiver has gone only if the service ends.
         sender.send(recover_beside(&settings, &recover, events)).ok();
     };
-    let thread = thread::Builder::new().name("recovery".to_owned()).spawn(work).map_err(CommandError::Service)?;
+    let thread = thread::Builder::new().name("recovery".to_owned()).spawn(work).map_err(CommandError::Serve)?;
     Ok(Beside { thread: Some(thread), result: Some(receiver) })
 }
 
@@ -127,7 +127,7 @@ async fn until_the_end(
             }
             let Some(receiver) = &mut recovered else { return Poll::Pending };
             // It ends without an error only after a signal.
-            let lost = |_panicked| Err(CommandError::Service(io::Error::other("the recovery failed unexpectedly")));
+            let lost = |_panicked| Err(CommandError::Serve(io::Error::other("the recovery failed unexpectedly")));
             pin!(receiver).poll(context).map(|result| result.unwrap_or_else(lost))
         });
         match tokio::time::timeout(manager.watchdog_interval(), over).await {

@@ -1,4 +1,4 @@
-//! Durations, ages and times for people. Pure.
+//! Durations, ages, times and commands for people. Pure.
 
 use chrono::DateTime;
 
@@ -30,6 +30,16 @@ pub(crate) fn ago(seconds: i64) -> String {
 pub(crate) fn utc(text: &str) -> String {
     DateTime::parse_from_rfc3339(text)
         .map_or_else(|_| text.to_owned(), |time| time.to_utc().format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// A word as a shell reads it.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_safe = |character: char| character.is_alphanumeric() || "-_./=:,@%+".contains(character);
+    if !text.is_empty() && text.chars().all(is_safe) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod table;
 pub use anstream::ColorChoice;
 pub use format::Format;
 pub(crate) use format::formatted;
-pub(crate) use human::{ago, bytes, duration, utc};
+pub(crate) use human::{ago, bytes, duration, shell_word, utc};
 pub(crate) use json::{JsonArray, json};
 pub(crate) use plot::{PlotPoint, number, plot, sparkline};
 pub(crate) use printable::{printable, printable_lines, shortened};

@@ -88,7 +88,7 @@ impl Store {
         })
     }
 
-    /// Of each run the values of its first metric, in the order of [`curve_rank`]. Without the right to read the
+    /// Of each run the values of its first metric, in the order of `curve_rank`. Without the right to read the
     /// series there are none.
     ///
     /// # Errors

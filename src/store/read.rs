@@ -130,6 +130,11 @@ impl RunConditions {
     }
 }
 
+/// Whether an index has the runs of one table that fit.
+fn is_indexed(filter: &Filter) -> bool {
+    filter.job.is_some() || filter.name.as_ref().is_some_and(|name| !name.starts_with('*'))
+}
+
 /// The key of a page does not fit its filter: an address that a person has changed.
 fn no_such_page(key: &str) -> Failure {
     StoreError::BadInput {
@@ -210,7 +215,9 @@ impl Transaction<'_> {
         let oldest = filter.since.and_then(|since| since.checked_sub_signed(START_DELAY_MAX)).map(first_run_id);
         let page = filter.limit.clamp(*RUNS_PAGE.start(), *RUNS_PAGE.end());
         let condition = conditions.parts.join("\n    AND ");
-        let select = self.sql("list_runs", &[("{condition}", &condition), ("{limit}", &page.to_string())]);
+        let column = if is_indexed(filter) { "record_table" } else { "+record_table" };
+        let lists = [("{condition}", condition.as_str()), ("{limit}", &page.to_string()), ("{table_column}", column)];
+        let select = self.sql("list_runs", &lists);
         let table = self.shape.record_table.clone();
         let most = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         let first = filter.before.clone().map(|key| match uuid::Uuid::try_parse(&key) {
@@ -220,7 +227,12 @@ impl Transaction<'_> {
         let (mut listed, mut before) = (Vec::new(), first.transpose()?.unwrap_or_else(|| LAST_RUN_ID.to_owned()));
         for _ in 0..RUNS_PAGES_MAX {
             let texts = [&table, &before].into_iter().chain(&conditions.texts).map(|text| Some(text.as_str()));
-            let runs = self.rows(&select, &texts.collect::<Vec<_>>())?;
+            // A value that the encoding of the database lacks: no run has it.
+            let unknown = |failure: Failure| match failure {
+                Failure { class: Class::BadText, error } => Failure { class: Class::NoSuchId, error },
+                other => other,
+            };
+            let runs = self.rows(&select, &texts.collect::<Vec<_>>()).map_err(unknown)?;
             let pair = |row: &Vec<Option<String>>| Some((row.first()?.clone()?, row.get(1)?.clone()?));
             let runs: Vec<(String, String)> = runs.iter().filter_map(pair).collect();
             let Some((last, _)) = runs.last() else { break };

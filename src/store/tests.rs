@@ -60,6 +60,10 @@ fn everything(store: &mut Store) -> Vec<(&'static str, i64)> {
     step("list a status", &mut |store| _ = store.list(&training).unwrap());
     let nobody = Filter { name: Some("nobody".into()), ..all.clone() };
     step("list nobody", &mut |store| _ = store.list(&nobody).unwrap());
+    let of_host = Filter { host: Some("gpu-7".into()), ..all.clone() };
+    step("list a host", &mut |store| assert_eq!(store.list(&of_host).unwrap().len(), 20));
+    let pattern = Filter { name: Some("*l-7".into()), ..all.clone() };
+    step("list a pattern", &mut |store| assert_eq!(store.list(&pattern).unwrap().len(), 20));
     step("overdue", &mut |store| _ = store.overdue(u32::MAX).unwrap());
     step("stuck", &mut |store| _ = store.stuck(86_400).unwrap());
     step("examine live runs", &mut |store| {

@@ -59,7 +59,9 @@ impl Transaction<'_> {
             self.raise(BASE, base, "0")?.unwrap_or(base)
         };
         let condition = self.session.dialect().has_name.replace("{}", "$3");
-        let runs = self.sql("list_runs", &[("{condition}", &condition), ("{limit}", SEEDED_ROWS_MAX)]);
+        let lists =
+            [("{condition}", condition.as_str()), ("{limit}", SEEDED_ROWS_MAX), ("{table_column}", "record_table")];
+        let runs = self.sql("list_runs", &lists);
         let name = super::shape::without_nul(name);
         let rows = self.rows(&runs, &[Some(table), Some(LAST_RUN_ID), Some(&name)])?;
         let labels = rows.iter().filter_map(|row| row.get(2)?.as_deref());

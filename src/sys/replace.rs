@@ -6,9 +6,16 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Writes `bytes` to a new file beside `path`, readable by every user, and gives it that name.
+/// Writes `bytes` to a new file beside `path`, readable by every user, and gives it that name. A device, a pipe or a link at `path`
+/// stays: root could replace `/dev/null`.
+///
+/// # Errors
+/// The system refuses it, or `path` is no regular file.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it names no file"))?;
+    if path.symlink_metadata().is_ok_and(|file| !file.is_file()) {
+        return Err(io::Error::new(ErrorKind::AlreadyExists, "there is a file that is no regular file"));
+    }
     let mut hidden = OsString::from(".");
     hidden.push(name);
     hidden.push(format!(".{}", std::process::id()));
@@ -47,6 +54,10 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
         assert!(replace_file(&directory.path().join("none/x"), b"").is_err());
+        assert!(replace_file(directory.path(), b"").is_err());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        assert!(replace_file(&link, b"").is_err() && link.is_symlink());
         assert!(replace_file(Path::new("/"), b"").is_err());
     }
 }

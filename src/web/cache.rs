@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::lane::Lane;
 use super::look::{Away, Looked, Seen};
@@ -102,13 +103,18 @@ impl<Q: Question> Cache<Q> {
 
     /// The answer to `question`: fresh, or if the database is away the last one. Waits for at most [`WAIT_MAX`].
     pub(super) async fn look(&self, question: &Q) -> Looked<Q::Answer> {
+        self.look_until(question, latest()).await
+    }
+
+    /// The same, until `deadline`: several questions of one viewer share it.
+    pub(super) async fn look_until(&self, question: &Q, deadline: Instant) -> Looked<Q::Answer> {
         let done = match self.next(question) {
             Next::Answer(answer) => return answer,
             Next::Wait(done) => done,
         };
         // It gets the notification from here on, whether it is polled or not.
         let notified = done.notified();
-        let is_late = tokio::time::timeout(WAIT_MAX, notified).await.is_err();
+        let is_late = tokio::time::timeout_at(deadline, notified).await.is_err();
         let answer = self.entries.borrow().get(question).and_then(Entry::answer);
         match answer {
             Some(Ok(seen)) if is_late && seen.away.is_none() => {
@@ -191,6 +197,11 @@ impl<Q: Question> Cache<Q> {
         });
         true
     }
+}
+
+/// So long a viewer that begins to wait now waits.
+pub(super) fn latest() -> Instant {
+    Instant::now() + WAIT_MAX
 }
 
 /// Keeps an answer, and forgets those that were not used for the longest time.

@@ -16,12 +16,13 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::{AbortHandle, spawn_local, yield_now};
 use tokio::time::timeout;
 
 use super::answer::Pieces;
 use super::guard::Guard;
 use super::listen::{Bound, Stream};
+use super::state::LOG_PAUSE;
 use crate::sys::clock::boot_time;
 
 /// So many connections are served at once.
@@ -76,16 +77,26 @@ pub(super) async fn serve<T>(bound: &Bound, handler: Handler, stop: impl Future<
 }
 
 async fn accept(bound: Bound, handler: Handler, connections: Connections) {
+    let mut logged_at: Option<Duration> = None;
     loop {
         connections.make_room().await;
         match bound.accept().await {
             Ok(Stream::Tcp(stream)) => connections.start(stream, &handler),
             Ok(Stream::Unix(stream)) => connections.start(stream, &handler),
             Err(error) => {
-                log::warn!(event = "not_accepted", error:%; "a connection cannot be accepted: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                let now = boot_time();
+                if logged_at.is_none_or(|logged| now.saturating_sub(logged) >= LOG_PAUSE) {
+                    logged_at = Some(now);
+                    log::warn!(event = "not_accepted", error:%; "a connection cannot be accepted: {error}");
+                }
+                // Too many open files: an idle connection makes room.
+                if !connections.drop_oldest_idle() {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
+        // A burst would drop the connections before it as idle ones before their requests are read.
+        yield_now().await;
     }
 }
 

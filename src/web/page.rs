@@ -33,6 +33,9 @@ pub(super) async fn answer(site: &Site, asked: &Asked<'_>) -> Result<Answer, Ref
         ["compare"] => {
             let look = CompareLook(CompareQuery::parse(&asked.query)?);
             let looked = site.compare.look(&look).await;
+            if let Ok(Err(bad)) = looked.as_ref().map(|seen| seen.value.as_ref()) {
+                return Err(bad.clone().into());
+            }
             Ok(Answer::new(status(&looked), HTML, pages::comparison(&frame(), &looked)))
         }
         ["health"] => {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::cache::Question;
 use super::look::{
@@ -17,6 +17,19 @@ use crate::delivery::{Destination, undelivered};
 use crate::record::{Series, curve_rank, differences, extremes};
 use crate::store::attempt::Keep;
 use crate::store::{FirstCurve, Gauges, Hosts, RecordView, Store, StoreError};
+
+/// A page of whole records ends early at so much memory. A record may have some megabytes.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Whole records are read in groups of so many, since a page may end after any of them. By their runs they are read in larger ones.
+const GROUP: u32 = 3;
+const GROUP_BY_RUNS: u32 = 19;
+
+/// Records with more memory together are not compared: two with the largest metrics have less.
+const COMPARED_BYTES_MAX: usize = 12 << 20;
+
+/// So many differences of a comparison are kept.
+const DIFFERENCES_MAX: usize = 1000;
 
 /// One page of the list.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -49,16 +62,18 @@ impl Question for RunsLook {
     }
 
     fn is_slow(&self) -> bool {
-        let RunsQuery { statuses, name, tags, host, job, before: _, limit: _ } = &self.query;
-        !statuses.is_empty() || !tags.is_empty() || [name, host, job].iter().any(|text| text.is_some())
+        !self.query.statuses.is_empty() || self.query.is_by_runs()
     }
 }
 
 impl RunsLook {
     fn page(&self, store: &mut Store) -> Result<RunsPage, StoreError> {
-        let (records, next) = store.list_page(&self.query.filter(!self.is_whole))?;
+        if self.is_whole {
+            return self.whole_page(store);
+        }
+        let (records, next) = store.list_page(&self.query.filter(true))?;
         let run_ids = records.iter().filter_map(run_id).collect::<Vec<_>>();
-        let mut curves = if self.is_whole { Vec::new() } else { store.first_curves(&run_ids)? };
+        let mut curves = store.first_curves(&run_ids)?;
         let runs = records.into_iter().map(|record| {
             let own = run_id(&record).and_then(|own| curves.iter().position(|curve| curve.run_id == own));
             let curve =
@@ -66,6 +81,26 @@ impl RunsLook {
             ListedRun { record, curve }
         });
         Ok(RunsPage { runs: runs.collect(), next })
+    }
+
+    /// As many rows as the query wants, or as many as fit: then it has a next page.
+    fn whole_page(&self, store: &mut Store) -> Result<RunsPage, StoreError> {
+        let mut filter = self.query.filter(false);
+        let group = if self.query.is_by_runs() { GROUP_BY_RUNS } else { GROUP };
+        let (mut left, mut weight) = (filter.limit, 0);
+        let mut page = RunsPage::default();
+        loop {
+            filter.limit = left.min(group);
+            let (records, next) = store.list_page(&filter)?;
+            weight += records.iter().map(weight_of).sum::<usize>();
+            page.runs.extend(records.into_iter().map(|record| ListedRun { record, curve: None }));
+            page.next.clone_from(&next);
+            left -= filter.limit;
+            filter.before = next;
+            if left == 0 || filter.before.is_none() || weight >= PAGE_BYTES_MAX {
+                return Ok(page);
+            }
+        }
     }
 }
 
@@ -91,7 +126,8 @@ impl Question for RunLook {
 pub(super) struct CompareLook(pub(super) CompareQuery);
 
 impl Question for CompareLook {
-    type Answer = Comparison;
+    /// An error: the records are too large.
+    type Answer = Result<Comparison, BadQuery>;
 
     fn ask(&self, hosts: &mut Hosts, table: &str) -> Result<Self::Answer, StoreError> {
         let ids = self.0.ids.clone();
@@ -99,6 +135,7 @@ impl Question for CompareLook {
     }
 
     fn weight(answer: &Self::Answer) -> usize {
+        let Ok(answer) = answer else { return 100 };
         let differences = answer.differences.iter().flat_map(|difference| &difference.values).map(weight_of_value);
         answer.runs.iter().map(weight_of_run).sum::<usize>() + differences.sum::<usize>()
     }
@@ -234,23 +271,35 @@ fn run_page(store: &mut Store, id: &str) -> Result<Option<RunPage>, StoreError> 
     Ok(Some(RunPage { record, series }))
 }
 
-fn comparison(store: &mut Store, ids: &[String]) -> Result<Comparison, StoreError> {
+fn comparison(store: &mut Store, ids: &[String]) -> Result<Result<Comparison, BadQuery>, StoreError> {
     let mut compared = Comparison::default();
+    let mut weight = 0;
     for id in ids {
-        match run_page(store, id)? {
-            Some(run) => compared.runs.push(run),
-            None => compared.missing.push(id.clone()),
+        let Some(run) = run_page(store, id)? else {
+            compared.missing.push(id.clone());
+            continue;
+        };
+        weight += weight_of_run(&run);
+        compared.runs.push(run);
+        if weight > COMPARED_BYTES_MAX && compared.runs.len() > 1 {
+            let sentence = format!("The records up to {id} are too large to compare at once. Compare fewer.");
+            return Ok(Err(BadQuery(sentence)));
         }
     }
-    let with_extremes = |run: &RunPage| {
-        let mut record = run.record.0.clone();
-        record.retain(|key, _| !["attempts", "children"].contains(&key.as_str()));
-        record.extend(extremes(&run.series));
-        record
-    };
-    let records: Vec<_> = compared.runs.iter().map(with_extremes).collect();
+    let records: Vec<_> = compared.runs.iter_mut().map(compared_values).collect();
     compared.differences = differences(&records.iter().collect::<Vec<_>>());
-    Ok(compared)
+    compared.differences.truncate(DIFFERENCES_MAX);
+    Ok(Ok(compared))
+}
+
+/// The values to compare. Takes the large ones out of the record: no other part of a comparison shows them.
+fn compared_values(run: &mut RunPage) -> Map<String, Value> {
+    let large = ["train_metrics", "context"].map(|key| run.record.0.remove_entry(key));
+    let mut record = run.record.0.clone();
+    record.retain(|key, _| !["attempts", "children"].contains(&key.as_str()));
+    record.extend(large.into_iter().flatten());
+    record.extend(extremes(&run.series));
+    record
 }
 
 fn run_id(record: &RecordView) -> Option<String> {

@@ -9,11 +9,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hyper::StatusCode;
 use hyper::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderMap, HeaderName};
+use tokio::time::Instant;
 
 use super::Options;
 use super::allowed::AllowedHosts;
 use super::answer::{Answer, Budget};
-use super::cache::Cache;
+use super::cache::{Cache, latest};
 use super::lane::Lane;
 use super::look::{BadQuery, Health, Query, WaitingJournal};
 use super::metrics::{Figures, MetricsFormat};
@@ -134,22 +135,34 @@ impl Site {
 
     /// The numbers of the metrics.
     pub(super) async fn figures(&self) -> Figures {
-        let gauges = self.gauges.look(&GaugesLook).await.ok().filter(|seen| seen.away.is_none());
-        let undelivered = self.undelivered().await.ok().map(|all| all.len());
+        let deadline = latest();
+        self.prepare_undelivered();
+        let gauges = self.gauges.look_until(&GaugesLook, deadline).await.ok().filter(|seen| seen.away.is_none());
+        let undelivered = self.undelivered(deadline).await.ok().map(|all| all.len());
         let gauges = gauges.map(|seen| (*seen.value).clone());
         Figures { undelivered, ..self.events.figures(gauges) }
     }
 
+    fn journals_look(&self) -> JournalsLook {
+        JournalsLook { state_dir: self.options.state_dir.clone(), database: self.options.database.clone() }
+    }
+
+    fn prepare_undelivered(&self) {
+        if self.events.recovery().is_none() {
+            self.journals.prepare(&self.journals_look());
+        }
+    }
+
     /// The journals that wait. The recovery counts them itself: two processes that look at once would hinder each other.
-    async fn undelivered(&self) -> Result<Vec<WaitingJournal>, String> {
+    async fn undelivered(&self, deadline: Instant) -> Result<Vec<WaitingJournal>, String> {
         if self.events.recovery().is_some() {
             return self
                 .events
                 .journals()
                 .unwrap_or_else(|| Err("the first round of the recovery has not ended".to_owned()));
         }
-        let look = JournalsLook { state_dir: self.options.state_dir.clone(), database: self.options.database.clone() };
-        self.journals.look(&look).await.map_err(|away| away.error).and_then(|seen| (*seen.value).clone())
+        let looked = self.journals.look_until(&self.journals_look(), deadline).await;
+        looked.map_err(|away| away.error).and_then(|seen| (*seen.value).clone())
     }
 
     /// The state of the service and of what it serves.
@@ -157,18 +170,20 @@ impl Site {
         let stuck_after = self.options.stuck_after;
         let stuck = StuckLook { silent_seconds: u32::try_from(stuck_after.as_secs()).unwrap_or(u32::MAX) };
         let checks = ChecksLook(self.options.checks.clone());
-        // At once: while the database is away, one wait is enough.
+        // At once: while the database or the state directory hangs, one wait is enough.
+        let deadline = latest();
         self.pulse.prepare(&PulseLook);
         self.stuck.prepare(&stuck);
+        self.prepare_undelivered();
         self.checks.prepare(&checks);
         Health {
             database: self.options.database.identity(),
             table: self.options.table.clone(),
-            pulse: self.pulse.look(&PulseLook).await,
-            stuck: self.stuck.look(&stuck).await,
+            pulse: self.pulse.look_until(&PulseLook, deadline).await,
+            stuck: self.stuck.look_until(&stuck, deadline).await,
             stuck_after_seconds: stuck_after.as_secs(),
-            journals: self.undelivered().await,
-            checks: self.checks.look(&checks).await,
+            journals: self.undelivered(deadline).await,
+            checks: self.checks.look_until(&checks, deadline).await,
             recovery: self.events.recovery(),
             errors: self.events.errors(),
             started_at: self.started_at,

@@ -19,7 +19,7 @@ const ERRORS_MAX: usize = 20;
 const MESSAGE_CHARACTERS_MAX: usize = 1000;
 
 /// A failure in the log is followed by no other for so long.
-const LOG_PAUSE: Duration = Duration::from_mins(1);
+pub(super) const LOG_PAUSE: Duration = Duration::from_mins(1);
 
 /// The events so far.
 #[derive(Clone, Debug, Default)]

@@ -105,6 +105,24 @@ fn old_answer_is_marked_while_the_database_is_away() {
     });
 }
 
+/// The bug: each question of a page waited for itself, longer together than a scrape or the script of the page.
+#[test]
+fn several_questions_to_a_hanging_lane_share_one_wait() {
+    in_loop(async |cache, script| {
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        assert!(cache.quick.send(move |_hosts| _ = released.recv()));
+        let start = Instant::now();
+        let deadline = start + Duration::from_millis(100);
+        for number in 0..100 {
+            // More than the lane takes.
+            assert!(cache.look_until(&Scripted::<0>(number, Arc::clone(&script)), deadline).await.is_err());
+        }
+        assert!(start.elapsed() < WAIT_MAX, "{:?}", start.elapsed());
+        drop(release);
+        settled(&cache).await;
+    });
+}
+
 #[test]
 fn answers_are_bounded_in_number_and_size() {
     in_loop(async |cache, script| {

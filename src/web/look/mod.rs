@@ -78,7 +78,7 @@ pub struct RunPage {
 /// Some records side by side.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Comparison {
-    /// In the order of the query.
+    /// In the order of the query. The records are without metrics and context, which the differences have.
     pub runs: Vec<RunPage>,
     /// The ids of the query that name no record.
     pub missing: Vec<String>,

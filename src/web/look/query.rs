@@ -152,6 +152,12 @@ impl RunsQuery {
         text
     }
 
+    /// Whether it filters by values that only runs have.
+    pub fn is_by_runs(&self) -> bool {
+        let Self { statuses: _, name, tags, host, job, before: _, limit: _ } = self;
+        !tags.is_empty() || [name, host, job].iter().any(|text| text.is_some())
+    }
+
     /// For the store. `summary`: only the columns that a list shows.
     pub fn filter(&self, summary: bool) -> Filter {
         Filter {

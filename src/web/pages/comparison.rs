@@ -10,7 +10,7 @@ use super::labels::{Labels, filled};
 use super::message::rendered;
 use super::run::Choices;
 use crate::record::Series;
-use crate::web::look::{Comparison, Difference, Looked, RunPage};
+use crate::web::look::{BadQuery, Comparison, Difference, Looked, RunPage};
 
 /// So many charts are drawn.
 const CHARTS_MAX: usize = 8;
@@ -45,10 +45,11 @@ struct Compared {
     duration: String,
 }
 
-/// The page of `looked`.
-pub(crate) fn comparison(frame: &Frame, looked: &Looked<Comparison>) -> String {
+/// The page of `looked`. Records that are too large have a page of their own.
+pub(crate) fn comparison(frame: &Frame, looked: &Looked<Result<Comparison, BadQuery>>) -> String {
     let labels = frame.labels();
     let (found, away) = frame.seen(looked);
+    let found = found.and_then(|found| found.as_ref().ok());
     let runs: Vec<Compared> = found.into_iter().flat_map(|found| compared(frame, &found.runs)).collect();
     let differences = found.into_iter().flat_map(|found| &found.differences);
     let cell = |key: &str, value: &Value| match value {

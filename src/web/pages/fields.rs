@@ -200,14 +200,7 @@ pub(super) fn flat<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(Str
 
 /// A command as a person types it.
 pub(super) fn shell_words(words: &[Value]) -> String {
-    words.iter().map(word).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it.
-fn word(word: &Value) -> String {
-    let text = shown(word);
-    let is_safe = |character: char| character.is_alphanumeric() || "-_./=:,@%+".contains(character);
-    if !text.is_empty() && text.chars().all(is_safe) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    words.iter().map(|word| output::shell_word(&shown(word))).collect::<Vec<_>>().join(" ")
 }
 
 /// The beginning of a text.

@@ -176,7 +176,7 @@ fn no_text_of_a_record_becomes_markup() {
     assert_harmless(&runs(&frame("/", ""), &query, &seen(Ok(page))));
     let differences = vec![Difference { key: HOSTILE.to_owned(), values: vec![json!(HOSTILE), json!([HOSTILE])] }];
     let compared = Comparison { runs: vec![run.clone(), run], missing: vec![HOSTILE.to_owned()], differences };
-    assert_harmless(&comparison(&frame("/compare", "ids=1,2"), &seen(compared)));
+    assert_harmless(&comparison(&frame("/compare", "ids=1,2"), &seen(Ok(compared))));
     assert_harmless(&health(&frame("/health", ""), &healthy()));
     assert_harmless(&message(&frame("/<script>", "<script>"), Problem::BadRequest, HOSTILE));
 }
@@ -258,7 +258,7 @@ fn compared_curves_differ_in_colour_and_dashes_and_have_names() {
     };
     let differences = vec![Difference { key: "train_metrics.loss".to_owned(), values: vec![json!(0.5), Value::Null] }];
     let compared = Comparison { runs: vec![run(1), run(2)], missing: vec!["9".to_owned()], differences };
-    let page = comparison(&frame("/compare", "ids=1,2,9"), &seen(compared));
+    let page = comparison(&frame("/compare", "ids=1,2,9"), &seen(Ok(compared)));
     assert_eq!(page.matches("<figure").count(), 3);
     let first = page.split("<figure").nth(1).unwrap().split("</figure>").next().unwrap();
     for part in ["class=\"line s1\"", "class=\"line s2\"", "resnet50-imagenet v12 #1", "resnet50-imagenet v12 #2"] {

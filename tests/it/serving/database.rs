@@ -102,6 +102,33 @@ fn pages_follow_by_key_while_runs_begin() {
 }
 
 /// A look makes no table and no file, and the service needs neither at its start.
+/// The bug: 50 records with large metrics filled the memory, or PostgreSQL's answer was refused and its database counted as away.
+#[test]
+fn large_records_come_in_shorter_pages_and_are_compared_by_twos() {
+    for site in both() {
+        assert!(output(&mut site.runwrap(&["migrate"])).status.success());
+        let is_postgres = site.url().starts_with("postgres");
+        let (numbers, kind) = if is_postgres {
+            ("repeat('1,', 60000)", "jsonb")
+        } else {
+            ("replace(hex(zeroblob(60000)), '00', '1,')", "text")
+        };
+        let metrics = format!("CAST('{{\"a\": [' || {numbers} || '1]}}' AS {kind})");
+        for _ in 0..8 {
+            site.sql(&format!("INSERT INTO training_records (status, train_metrics) VALUES ('failed', {metrics})"));
+        }
+        let served = Served::start(&site, &[]);
+        let pages = paged(&served, "/api/runs");
+        assert_eq!(pages.concat(), [8, 7, 6, 5, 4, 3, 2, 1]);
+        assert_eq!(pages.iter().map(Vec::len).max(), Some(3));
+        assert_eq!(paged(&served, "/api/runs?limit=2")[0], [8, 7]);
+        assert_eq!(served.get("/compare?ids=1,2").status, 200);
+        let refused = served.get("/compare?ids=1,2,3,4");
+        assert!(refused.status == 400 && refused.body.contains("Compare fewer"), "{refused:?}");
+        served.end("TERM");
+    }
+}
+
 #[test]
 fn empty_database_stays_as_it_is() {
     for site in both() {
@@ -198,6 +225,22 @@ fn role_that_may_only_read_is_enough() {
     let health = served.get("/health").body;
     assert!(health.contains("clock") && !health.contains("INSERT"), "{health}");
     assert!(!site.log().contains("event=look_failed"), "{}", site.log());
+    served.end("TERM");
+}
+
+/// The bug: PostgreSQL refuses such a text, which counted as a failure of the database.
+#[test]
+fn filter_that_the_encoding_of_the_database_lacks_finds_no_run() {
+    let site = Site::postgres();
+    site.sql("CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
+    let (address, _) = site.url().rsplit_once('/').unwrap();
+    let site = Site::with_url(&format!("{address}/narrow"));
+    assert!(site.run(&["-n", "a"], REPORT).status.success());
+    let served = Served::start(&site, &[]);
+    for filter in ["name=%E2%82%AC", "name=%E2%82%AC*", "tag=%E2%82%AC", "host=%E2%82%AC", "job=%E2%82%AC"] {
+        assert_eq!(served.json(&format!("/api/runs?{filter}")), json!([]), "{filter}");
+    }
+    assert_eq!(served.json("/healthz")["database"], "up");
     served.end("TERM");
 }
 

@@ -65,6 +65,42 @@ fn half_open_connections_delay_no_viewer_and_are_closed() {
     served.end("TERM");
 }
 
+/// The bug: connections that arrived after a viewer's, and before its request was read, closed it to make room.
+// Holds: failures/serve-flood
+#[test]
+fn burst_of_connections_closes_no_viewer_that_asks() {
+    let (_site, served) = served(&[]);
+    answers_promptly(&served);
+    served.running.signal("STOP");
+    let mut first = served.connect();
+    first.write_all(format!("GET /api/runs HTTP/1.1\r\nHost: {}\r\n\r\n", served.address).as_bytes()).unwrap();
+    let _held: Vec<TcpStream> = (0..100).map(|_| served.connect()).collect();
+    served.running.signal("CONT");
+    assert_eq!(Reply::read(&mut BufReader::new(first), true).status, 200);
+    served.end("TERM");
+}
+
+/// The bug: idle connections kept the last descriptors, and the log got five lines a second.
+// Holds: failures/serve-flood
+#[test]
+fn idle_connections_make_room_for_a_viewer_without_descriptors() {
+    let site = Site::sqlite();
+    let mut command = site.program("sh");
+    let served = Served::of(command.args([
+        "-c",
+        "ulimit -n 30; exec \"$0\" serve --listen 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_runwrap"),
+    ]));
+    let _held: Vec<TcpStream> = (0..60).map(|_| served.connect()).collect();
+    for _ in 0..3 {
+        let start = Instant::now();
+        assert_eq!(served.get("/healthz").status, 200);
+        assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+    }
+    assert!(site.log().matches("event=not_accepted").count() <= 1, "{}", site.log());
+    served.end("TERM");
+}
+
 // Holds: failures/serve-slow-viewer
 #[test]
 fn viewer_that_reads_nothing_is_cut_off() {

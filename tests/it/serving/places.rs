@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
 
+use runwrap::sys::socket::connect_now;
+
 use super::client::Reply;
 use crate::support::site::{Running, Site, output, start};
 
@@ -49,6 +51,16 @@ fn socket_is_private_and_replaced_only_if_it_is_stale() {
     service.signal("TERM");
     assert_eq!(service.end().code(), Some(0));
     assert!(!path.exists(), "the socket is removed at the end");
+}
+
+/// The bug: the start waited for a process that listens there and accepts nothing.
+#[test]
+fn socket_of_a_hanging_process_is_refused_at_once() {
+    let site = Site::sqlite();
+    let path = site.path().join("socket");
+    let _hanging = UnixListener::bind(&path).unwrap();
+    let _waiting: Vec<UnixStream> = std::iter::from_fn(|| connect_now(&path).ok()).collect();
+    refused(&site, &["--listen", &format!("unix:{}", path.display())], &["another process listens there"]);
 }
 
 #[test]
