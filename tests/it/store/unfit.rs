@@ -332,11 +332,8 @@ fn printed_repair_makes_each_table_fit() {
     ] {
         let place = Place::postgres();
         // Before PostgreSQL 13 a repeated ADD COLUMN IF NOT EXISTS makes a second sequence.
-        if !table.contains("id ")
-            && place
-                .text("SELECT current_setting('server_version') AS x")
-                .is_some_and(|version| version.starts_with("12."))
-        {
+        let makes_two = place.text("SELECT current_setting('server_version_num') AS x").unwrap().as_str() < "130000";
+        if makes_two && !table.contains("id ") {
             continue;
         }
         place.open().migrate().unwrap();
