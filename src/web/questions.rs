@@ -83,7 +83,7 @@ impl RunsLook {
         Ok(RunsPage { runs: runs.collect(), next })
     }
 
-    /// As many rows as the query wants, or as many as fit: then it has a next page.
+    /// As many rows as the query asks for, or as many as fit: then it has a next page.
     fn whole_page(&self, store: &mut Store) -> Result<RunsPage, StoreError> {
         let mut filter = self.query.filter(false);
         let group = if self.query.is_by_runs() { GROUP_BY_RUNS } else { GROUP };

@@ -71,7 +71,7 @@ pub struct RunPage {
     /// As `runwrap show --json` shows it, with `attempts` and `children` if there are any. The decisions about it are in
     /// `context.finalized`, the notes in `context.notes`.
     pub record: RecordView,
-    /// The curves that a person wants first come first: losses before accuracies before others, counters of steps last.
+    /// The most useful curves come first: losses before accuracies before others, counters of steps last.
     pub series: Vec<Series>,
 }
 

@@ -11,7 +11,7 @@ use crate::store::Filter;
 /// The parameters that only pages read: language, axis and scale of the curves. The list, the comparison and a run take them.
 const OF_PAGES: [&str; 3] = ["lang", "axis", "scale"];
 
-/// A list has so many rows, unless the query wants fewer or more.
+/// A list has so many rows, unless the query asks for fewer or more.
 const LIMIT: u32 = 50;
 const LIMIT_MAX: u32 = 200;
 

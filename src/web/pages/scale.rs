@@ -102,8 +102,9 @@ fn has_place(kind: Kind, value: f64) -> bool {
 
 /// The power of ten at or below a positive number.
 fn exponent(value: f64) -> i32 {
+    // The one of the C library would load libm.so at both process starts of a run.
     #[expect(clippy::cast_possible_truncation, reason = "from -324 to 308")]
-    let exponent = value.log10().floor() as i32;
+    let exponent = libm::log10(value).floor() as i32;
     exponent
 }
 
