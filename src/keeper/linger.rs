@@ -74,6 +74,7 @@ pub(super) fn start(config: &KeeperConfig) -> Option<Lingering> {
 pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
     let (_open, config) = read_config()?;
     introduce(role, &config);
+    failpoint::reached("linger-image");
     let home = Home::open(&config.state_dir)?;
     let (identity, destination) = (config.target.identity(), Destination::of(&config.target));
     let place = destination.place().to_owned();
@@ -81,7 +82,7 @@ pub(super) fn linger(role: Role) -> Result<(), KeeperError> {
     let mut keeper = LingeringKeeper {
         attempts: Attempts::on(config.target.clone()),
         until: role.until.unwrap_or_else(|| clock::boot_time().saturating_add(config.linger)),
-        terminate: process::SignalPipe::new(&process::TERMINATION)?,
+        terminate: process::SignalPipe::new(&process::TERMINATION)?.admit()?,
         config,
     };
     failpoint::reached("lingering");
@@ -167,6 +168,7 @@ impl Operator for LingeringKeeper {
         }
         if end == RoundEnd::Hung {
             let role = Role { lingers: true, failures, until: Some(self.until) };
+            self.terminate.hold()?;
             match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
         }
         Ok(true)

@@ -83,7 +83,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     {
         log::info!(event = "not_prepared", error:%; "");
     }
-    let (waker, terminate) = (Waker::new()?, process::SignalPipe::new(&process::TERMINATION)?);
+    let (waker, terminate) = (Waker::new()?, process::SignalPipe::new(&process::TERMINATION)?.admit()?);
     // A first image waits for the first message: it was started before the run had a beginning.
     let told = role.failures > 0 || is_told(&link)?;
     let (state, place) = (read_run_state(&journal), place(&config));
@@ -250,12 +250,14 @@ impl Keeper {
             KeeperAction::Remove => self.remove(),
             KeeperAction::ReplaceImage => {
                 log::warn!(event = "attempt_hung", failures = self.machine.role.failures; "");
+                self.terminate.hold()?;
                 match spawn::replace_image(&self.machine.role.words(), link::LOCK_FD)? {}
             }
             KeeperAction::Linger => {
                 log::info!(event = "left_to_linger"; "");
                 // Closes journal and lock: any lingering keeper may deliver the run then.
                 let role = Role { lingers: true, ..self.machine.role };
+                self.terminate.hold()?;
                 match spawn::replace_image(&role.words(), link::CONFIG_FD)? {}
             }
             KeeperAction::Heal { examines } => self.heal(examines),

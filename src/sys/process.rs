@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -14,6 +15,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::{Pid, getpgid, getpgrp, getppid, getsid, tcgetpgrp, tcsetpgrp};
 
+use super::poll::readable_within;
 use super::signals::set_action;
 use super::{failpoint, host, signals};
 
@@ -55,6 +57,22 @@ impl SignalPipe {
     /// The descriptor alone, for a loop that waits for it in its own way.
     pub fn into_stream(self) -> UnixStream {
         self.0
+    }
+
+    /// Keeps SIGTERM for the image that is about to replace this one, also one that is unread: it stays pending until
+    /// [`Self::admit`]. Without that, one that arrives before the new image has its pipe ends it.
+    pub fn hold(&self) -> io::Result<()> {
+        SigSet::from(Signal::SIGTERM).thread_block()?;
+        if readable_within(self.as_fd(), Duration::ZERO)? {
+            raise(Signal::SIGTERM)?;
+        }
+        Ok(())
+    }
+
+    /// Receives a SIGTERM that an earlier image has held.
+    pub fn admit(self) -> io::Result<Self> {
+        SigSet::from(Signal::SIGTERM).thread_unblock()?;
+        Ok(self)
     }
 
     /// Discards the signals received so far. Call it when the descriptor is readable.

@@ -77,13 +77,26 @@ fn lingering_ends_in_time_if_every_attempt_hangs() {
 fn sigterm_during_a_hanging_attempt_ends_lingering() {
     let (_listener, site) = hanging();
     assert_eq!(site.run(&IMPATIENT, "exit 3").status.code(), Some(3));
-    // Not one of the run's own keeper, which may still be about to linger.
-    let lingers =
-        |log: String| log.split_once("event=linger ").is_some_and(|(_, rest)| rest.contains("event=attempt "));
-    wait_until("the attempt begins", || lingers(site.log()));
+    wait_until("the attempt begins", || site.log().contains("event=attempt "));
     kill(site.keeper_after(None), "TERM");
     site.quiet();
     assert!(site.log().contains("event=linger_gave_up"));
+    assert_eq!(site.run_directories().len(), 1);
+}
+
+/// The signal ended the new image before it could receive any.
+// Holds: failures/linger-sigterm
+#[test]
+fn sigterm_while_the_keeper_replaces_its_image_ends_lingering() {
+    let site = Site::with_url("postgres://ann@127.0.0.1:1/none");
+    let mut command = site.shell(&IMPATIENT, "exit 3");
+    assert_eq!(command.env("RUNWRAP_FAILPOINTS", "linger-image=stop").status().unwrap().code(), Some(3));
+    let keeper = site.keeper_after(None);
+    wait_until("the new image stops", || crate::support::procfs::state(keeper) == Some('T'));
+    kill(keeper, "TERM");
+    kill(keeper, "CONT");
+    site.quiet();
+    assert!(site.log().contains("event=linger_gave_up"), "{}", site.log());
     assert_eq!(site.run_directories().len(), 1);
 }
 
