@@ -1,5 +1,5 @@
-//! `runwrap serve`: pages, API and metrics, with a recovery beside them on demand. Owns the start and the end of the service; what is
-//! served is `web`'s, and the recovery is that of `recover`.
+//! `runwrap serve`: pages, API and metrics, with a recovery beside them on demand. Owns the start and the end of the service; the
+//! answers are `web`'s, and the recovery is that of `recover`.
 
 use std::future::{Future, poll_fn};
 use std::io;

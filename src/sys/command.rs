@@ -40,8 +40,8 @@ pub struct CommandEnd {
 }
 
 /// Executes `line` by `sh -c` in `directory`, or where this process is if that is gone, with further environment variables and `input`
-/// as its stdin. Waits for its end, and after `limit` kills its process group. Output beyond what is kept is discarded; after the end
-/// nobody reads it.
+/// as its stdin. Waits for its end, and after `limit` kills its process group. Output beyond the kept bytes is discarded; after the
+/// end it is not read.
 ///
 /// # Errors
 /// It cannot be started or waited for.

@@ -1,5 +1,5 @@
 //! The answers of the database, shared by all viewers: a question is asked once however many viewers wait for it, and not again while
-//! its answer is fresh. Owns the bounds of what is kept. Lives on the thread that serves; the asking is a lane's.
+//! its answer is fresh. Owns the bounds of the kept answers. Lives on the thread that serves; the asking is a lane's.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

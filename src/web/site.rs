@@ -165,7 +165,7 @@ impl Site {
         looked.map_err(|away| away.error).and_then(|seen| (*seen.value).clone())
     }
 
-    /// The state of the service and of what it serves.
+    /// The state of the service and of its database.
     pub(super) async fn health(&self) -> Health {
         let stuck_after = self.options.stuck_after;
         let stuck = StuckLook { silent_seconds: u32::try_from(stuck_after.as_secs()).unwrap_or(u32::MAX) };

@@ -150,7 +150,7 @@ pub(super) const VERBS: &[Manual] = &[
              request must name an allowed host: localhost, 127.0.0.1, [::1], the address of --listen or an --allow-host, with any port. \
              An address that other hosts reach needs --allow-host. unix:PATH makes a socket that only this user may connect to.",
             "With --recover it also does what `runwrap recover --every` does, with the same rights and options; viewers never delay it.",
-            "While the database is away it shows what it last saw, marked as old. It starts without the database too.",
+            "While the database is away it shows its last answers, marked as old. It starts without the database too.",
         ],
         statuses: &[
             ("0", "SIGTERM or SIGINT ended it."),

@@ -86,7 +86,7 @@ pub struct Comparison {
     pub differences: Vec<Difference>,
 }
 
-/// The state of the service and of what it serves.
+/// The state of the service and of its database.
 #[derive(Clone, Debug)]
 pub struct Health {
     /// Without user and password: `sqlite:/data/runs.db`.

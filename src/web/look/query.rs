@@ -21,7 +21,7 @@ const COMPARED_MAX: usize = 8;
 /// No parameter is longer, in bytes after decoding.
 const VALUE_BYTES_MAX: usize = 1000;
 
-/// What is wrong with a query string, as a sentence.
+/// The fault of a query string, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct BadQuery(pub String);

@@ -1,4 +1,4 @@
-//! The page about the state of the service and of what it serves.
+//! The page about the state of the service and of its database.
 
 use askama::Template;
 

@@ -1,4 +1,4 @@
-//! The pages of `runwrap serve`: pure functions from what was read to HTML. Must not read a database or a clock, and no value
+//! The pages of `runwrap serve`: pure functions from the data of `look` to HTML. Must not read a database or a clock, and no value
 //! reaches a page but through a template, which escapes it.
 
 mod chart;
