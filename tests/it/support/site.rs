@@ -209,11 +209,20 @@ impl Site {
     /// Kills every process of this site at once, as the loss of its host does: none can react to the death of another.
     #[track_caller]
     pub(crate) fn lose(&self) {
-        let processes = self.processes();
-        for signal in ["STOP", "KILL"] {
-            for process in &processes {
-                kill(process.pid, signal);
+        let mut stopped = BTreeSet::new();
+        // A process may fork until it is stopped.
+        wait_until("every process is stopped", || {
+            let pids: Vec<i32> = self.processes().into_iter().map(|process| process.pid).collect();
+            let count = stopped.len();
+            for pid in pids {
+                if stopped.insert(pid) {
+                    kill(pid, "STOP");
+                }
             }
+            stopped.len() == count
+        });
+        for process in self.processes() {
+            kill(process.pid, "KILL");
         }
         self.quiet();
     }
