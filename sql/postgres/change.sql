@@ -18,6 +18,16 @@ FROM {schema}.runwrap_runs
 WHERE run_id = $1
 FOR UPDATE
 
+-- name: renew
+-- A heartbeat that brings a later sign of life and nothing else. Nought rows: the run has an end, or is missing.
+UPDATE {schema}.runwrap_runs
+SET
+    heartbeat_at = clock_timestamp(),
+    last_seen_at = GREATEST(last_seen_at, $2)
+WHERE run_id = $1
+    AND reason IS NULL
+RETURNING 1
+
 -- name: lock_runs_of
 -- Every run that describes a record, the newest last.
 SELECT

@@ -33,7 +33,7 @@ pub(super) fn finalize(settings: &Settings, args: &FinalizeArgs) -> Result<(), C
     let decided = decided.ok_or_else(missing)?;
     match decided.applied {
         Applied::Missing => Err(missing()),
-        Applied::Kept | Applied::Renewed => Err(refusal(args, decided.before.as_ref())),
+        Applied::InPart | Applied::Kept | Applied::Renewed => Err(refusal(args, decided.before.as_ref())),
         Applied::Written => {
             warn_of_life(&args.id, decided.before.as_ref());
             log::info!(event = "finalized", id = args.id, forced = args.force; "record {} is finalized", args.id);

@@ -89,7 +89,7 @@ pub fn heal(
                 log::info!(event = "presumed_lost", what = format!("run {run_id}"); "run {run_id} is presumed lost");
                 lost.push(run_id);
             }
-            Ok(Applied::Kept | Applied::Missing | Applied::Renewed) => {}
+            Ok(Applied::InPart | Applied::Kept | Applied::Missing | Applied::Renewed) => {}
             Err(error @ StoreError::Transient { .. }) => return Err(error),
             Err(error) => {
                 log::warn!(event = "refused", what = format!("run {run_id}"), error:%;

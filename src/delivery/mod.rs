@@ -9,6 +9,7 @@ mod inspection;
 mod leases;
 mod on_finish;
 mod policy;
+mod settled;
 mod undelivered;
 
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub use inspection::{DeadRun, Inspection, inspect, recoverer};
 pub use leases::{Silent, doubt, heal, journaled};
 pub use on_finish::{IN_ON_FINISH, ON_FINISH_LIMIT, run_on_finish};
 pub use policy::{Outcome, RoundEnd, Schedule, backoff, series_are_due};
+pub use settled::Settled;
 pub(crate) use undelivered::{Deliverer, deliverer, label};
 pub use undelivered::{Waiting, undelivered};
 
@@ -58,6 +60,8 @@ pub struct Delivery {
     changes: Vec<Change>,
     /// The changes end the run.
     last: bool,
+    /// The database has all of it but the time: the run's row is enough.
+    is_brief: bool,
     /// Nothing is delivered while the database has a heartbeat within the run's lease.
     lease_decides: bool,
     /// The table must be able to take every end of the run.
@@ -77,6 +81,8 @@ pub struct Delivered {
     pub begun: Option<Begun>,
     /// The end is in the database too. False for a dead run if the database shows that it lives.
     pub ended: bool,
+    /// The record has everything that the delivery brought.
+    pub is_settled: bool,
     /// The series could not be written, and a later attempt may succeed.
     pub lacks_series: bool,
     /// The record of an end that this process has claimed, for `--on-finish`.
@@ -106,6 +112,7 @@ impl Delivery {
             begun,
             changes,
             last,
+            is_brief: false,
             lease_decides: false,
             demands_fitness: false,
             claims: false,
@@ -148,6 +155,14 @@ impl Delivery {
     #[must_use]
     pub fn with(self, history: Option<History>) -> Self {
         Self { history, ..self }
+    }
+
+    /// The same; a heartbeat that brings no more than `settled` needs only the run's row. And what the database has afterwards.
+    pub fn after(self, settled: Option<Settled>, now: Duration) -> (Self, Option<Settled>) {
+        let known = settled.filter(|settled| self.begun && settled.covers(&self.changes, now));
+        let is_brief = known.is_some();
+        let settled = known.or_else(|| Settled::of(&self.changes, now));
+        (Self { is_brief, ..self }, settled)
     }
 
     /// The delivery of a run whose processes are all dead: its end or, without one, `presumption`. If `lease_decides`, a heartbeat
@@ -218,6 +233,12 @@ impl Delivery {
         if self.lease_decides && is_alive(store.show(&self.run.run_id.to_string())?.as_ref()) {
             return Ok((Delivered::default(), false));
         }
+        if self.is_brief
+            && let [Change::Heartbeat(progress)] = &self.changes[..]
+            && store.renew(self.run.run_id, progress.seen_at)?
+        {
+            return Ok((Delivered { is_settled: true, ..Delivered::default() }, true));
+        }
         let mut begun = None;
         if !self.begun {
             failpoint::reached("inserting");
@@ -227,7 +248,7 @@ impl Delivery {
         if self.last {
             failpoint::reached("finalizing");
         }
-        let mut is_new = false;
+        let (mut is_new, mut is_settled) = (false, true);
         for change in &self.changes {
             let change = measured(change, &self.run);
             let mut applied = store.apply(self.run.run_id, &change)?;
@@ -241,11 +262,13 @@ impl Delivery {
                 }
             }
             is_new = applied == Applied::Written;
+            is_settled &= is_new;
         }
         if self.last {
             failpoint::reached("finalized");
         }
-        let delivered = Delivered { begun, ended: self.last, notice: store.take_notice(), ..Delivered::default() };
+        let notice = store.take_notice();
+        let delivered = Delivered { begun, ended: self.last, is_settled, notice, ..Delivered::default() };
         Ok((delivered, is_new))
     }
 }

@@ -16,7 +16,7 @@ use super::machine::{Healed, KeeperAction, KeeperEvent, KeeperMachine};
 use super::reporting::Reporting;
 use super::{KeeperError, Role, inherit, introduce, linger, options, read_config};
 use crate::config::{DatabaseTarget, reread_database, user_account};
-use crate::delivery::{Backlog, Delivered, Delivery};
+use crate::delivery::{Backlog, Delivered, Delivery, Settled};
 use crate::journal::{RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
 use crate::store::attempt::Attempts;
@@ -51,6 +51,8 @@ struct Keeper {
     /// The tables as earlier attempts found them.
     shape: ShapeCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
+    /// What the database has once the running attempt, or else the last one, is acknowledged.
+    settled: Option<Settled>,
     /// The look at overdue runs, on the connection of the heartbeat before it.
     healing: Option<Receiver<Result<Healed, StoreError>>>,
     /// The command of `--on-finish`.
@@ -107,6 +109,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         attempts,
         shape,
         attempt: None,
+        settled: None,
         healing: None,
         command: None,
         terminate,
@@ -213,6 +216,8 @@ impl Keeper {
             }
             if let Some(result) = received(&mut self.attempt) {
                 self.log_attempt(&result);
+                let is_settled = result.as_ref().is_ok_and(|delivered| delivered.is_settled);
+                self.settled.take_if(|_| !is_settled);
                 return Ok(result.map_or_else(KeeperEvent::Failed, KeeperEvent::Delivered));
             }
         }
@@ -289,6 +294,8 @@ impl Keeper {
         let delivery = Delivery::of(state, seen_us, report, self.machine.begun).with(history);
         let delivery = if self.config.require_database { delivery.on_fit_table() } else { delivery };
         let delivery = delivery.claiming(self.config.on_finish.is_some()).lacking(self.reporting.is_cut());
+        let (delivery, settled) = delivery.after(self.settled.take(), clock::boot_time());
+        self.settled = settled;
         let number = self.machine.role.failures;
         log::info!(event = "attempt", attempt = number, what = delivery.describe(); "");
         let heals_next = self.machine.heals_next(clock::boot_time());

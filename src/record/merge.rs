@@ -53,6 +53,8 @@ pub struct DatabaseClock {
 pub enum Applied {
     /// The database has it.
     Written,
+    /// A part of a heartbeat: the database refuses the rest, or the application holds its row.
+    InPart,
     /// The rules keep the record's values.
     Kept,
     /// A presumption gave the run a full lease instead: a standby was promoted since the run's last heartbeat.
@@ -120,8 +122,7 @@ fn first_row(run: &Run, clock: DatabaseClock) -> Row {
 
 impl Row {
     fn may_be_presumed(&self, watch: Watch, proof: Proof, clock: DatabaseClock) -> bool {
-        let proven = proof == Proof::DeadJournal || is_overdue(watch, clock);
-        proven && self.is_training() && self.reason.is_none()
+        (proof == Proof::DeadJournal || is_overdue(watch, clock)) && self.is_training() && self.reason.is_none()
     }
 
     /// The database's timeline is not the run's: nothing proves how long the run had a database to write to.
@@ -379,12 +380,11 @@ mod tests {
 
     #[test]
     fn row_closed_by_the_application_stands() {
-        let closed = Row { status: Some(Status::Completed), ..story(&[]) };
-        assert_eq!(merge(Some(closed.clone()), &presume(Proof::DeadJournal), clock(1010)).1, Applied::Kept);
-        let (row, applied) = merge(Some(closed), &finalize(Status::Failed), clock(1010));
-        let row = row.unwrap();
-        assert_eq!((row.status, row.train_end_time, row.reason), (Some(Status::Completed), None, Some(Reason::Exit)));
-        assert_eq!(applied, Applied::Written);
+        let closed = || Some(Row { status: Some(Status::Completed), ..story(&[]) });
+        assert_eq!(merge(closed(), &presume(Proof::DeadJournal), clock(1010)).1, Applied::Kept);
+        let (row, applied) = merge(closed(), &finalize(Status::Failed), clock(1010));
+        let shown = row.map(|row| (row.status, row.train_end_time, row.reason, applied));
+        assert_eq!(shown, Some((Some(Status::Completed), None, Some(Reason::Exit), Applied::Written)));
     }
 
     #[test]

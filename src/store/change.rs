@@ -2,6 +2,7 @@
 //! heartbeat, finalize, presume, close, give up and derive. Knows no rule, and writes the user's row only by compare-and-swap: an
 //! application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never overwritten unknowingly.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -14,7 +15,7 @@ use super::session::{Access, Class, Column, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{LockedRun, Transaction};
+use super::transaction::{self, LockedRun, Transaction};
 use super::view::{AGES, is_same};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
 use crate::record::{Applied, Change, Decision, RecordId, Row, RunId, Status, decide, merge};
@@ -60,16 +61,37 @@ impl Store {
             return self.begin(run, None).map(|_begun| Applied::Written);
         }
         let run_id = run_id.to_string();
-        let applied = match (self.reduced(|store| store.apply_once(&run_id, change)), change) {
-            // The application holds its row. The next heartbeat has everything again.
-            (Err(Failure { class: Class::Locked, .. }), Change::Heartbeat(_)) => {
-                self.with(Reduction::RUN_ONLY, |store| store.apply_once(&run_id, change))
-            }
-            (applied, _) => applied,
+        let is_heartbeat = matches!(change, Change::Heartbeat(_));
+        let mut is_whole = true;
+        let mut apply = |store: &mut Self| {
+            is_whole = store.reduction == Reduction::NONE;
+            store.apply_once(&run_id, change)
+        };
+        let applied = match self.reduced(&mut apply) {
+            // The application holds its row.
+            Err(Failure { class: Class::Locked, .. }) if is_heartbeat => self.with(Reduction::RUN_ONLY, apply),
+            applied => applied,
         };
         match applied {
             Err(Failure { class: Class::Empty, .. }) => Ok(Applied::Missing),
+            Ok(Applied::Written) if is_heartbeat && !is_whole => Ok(Applied::InPart),
             other => Ok(other?),
+        }
+    }
+
+    /// A heartbeat that brings a later sign of life and nothing else, into the run's row alone. False if that has an end or is missing,
+    /// or if the tables are not as they were: [`Self::apply`] finds out.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub fn renew(&mut self, run_id: RunId, seen_at: Option<DateTime<Utc>>) -> Result<bool, StoreError> {
+        let (Some(shape), Some(seen_at)) = (self.options.shape.get(), seen_at) else { return Ok(false) };
+        let (run_id, seen_at) = (run_id.to_string(), run_row::instant_text(seen_at));
+        let renew = transaction::sql(self.session.as_ref(), &shape, "renew", &[]);
+        let begun = self.begin_with(Access::Write, Some((&renew, &[Some(&run_id), Some(&seen_at)])));
+        match self.end_transaction(begun.map(|rows| !rows.is_empty())) {
+            Err(Failure { class: Class::Schema | Class::Refused | Class::BadValue | Class::BadText, .. }) => Ok(false),
+            renewed => Ok(renewed?),
         }
     }
 

@@ -22,6 +22,8 @@ conformance!(
     row_closed_by_the_application_is_kept,
     unknown_run_is_missing,
     heartbeat_without_news_does_not_write_the_users_row,
+    renewed_heartbeat_keeps_a_run_from_being_lost,
+    only_a_run_without_an_end_is_renewed,
     true_end_wins_a_race_of_ends_presumptions_and_heartbeats,
     unusual_metrics_survive,
 );
@@ -190,10 +192,46 @@ fn heartbeat_without_news_does_not_write_the_users_row(place: &Place) {
     assert_eq!(apply(place, &run, &heartbeat), Applied::Written);
     let news = Change::Heartbeat(progress(r#"{"b": 2}"#));
     // What the table refuses of it is left out, and the run stays alive.
-    assert_eq!(apply(place, &run, &news), Applied::Written);
+    assert_eq!(apply(place, &run, &news), Applied::InPart);
     assert_eq!(place.show("1")["train_metrics"]["b"], json!(1.0));
     let ended = Change::Finalize(progress("{}"), success());
     assert!(place.open().apply(run.run_id, &ended).is_err());
+}
+
+fn renewed_heartbeat_keeps_a_run_from_being_lost(place: &Place) {
+    let run = Run { lease_seconds: 1, ..run("cifar") };
+    let mut store = place.open();
+    store.begin(&run, None).unwrap();
+    let heartbeat = progress(r#"{"loss": 0.5}"#);
+    store.apply(run.run_id, &Change::Heartbeat(heartbeat.clone())).unwrap();
+    place.wait_until_up_for_a_second();
+    place.set_heartbeat(run.run_id, -60);
+    assert_eq!(store.overdue(9).unwrap(), [run.run_id]);
+    assert!(store.renew(run.run_id, Some(at(100))).unwrap());
+    assert_eq!(store.overdue(9).unwrap(), []);
+    // A look at an earlier moment takes nothing back.
+    assert!(store.renew(run.run_id, heartbeat.seen_at).unwrap());
+    let shown = place.show("1");
+    assert_eq!(shown["last_seen_at"], json!(at(100)));
+    assert_eq!((&shown["status"], &shown["train_metrics"]), (&json!("training"), &json!({"loss": 0.5})));
+}
+
+fn only_a_run_without_an_end_is_renewed(place: &Place) {
+    let (lost, ended, unknown) = (run("lost"), run("ended"), run("unknown"));
+    let mut store = place.open();
+    let mut renew = |run: &Run, change: &Change| {
+        store.begin(run, None).unwrap();
+        assert_eq!(store.apply(run.run_id, change).unwrap(), Applied::Written);
+        store.renew(run.run_id, Some(at(100))).unwrap()
+    };
+    assert!(!renew(&lost, &Change::Presume(presumption(Proof::DeadJournal))));
+    assert!(!renew(&ended, &Change::Finalize(progress("{}"), success())));
+    assert!(!store.renew(unknown.run_id, Some(at(100))).unwrap());
+    let before = [place.show("1"), place.show("2")];
+    assert_eq!(before.map(|record| record["last_seen_at"].clone()), [json!(at(0)), json!(at(61))]);
+    // Without its table nothing is known of a run.
+    place.sql("ALTER TABLE runwrap_runs RENAME TO elsewhere");
+    assert!(!store.renew(ended.run_id, Some(at(100))).unwrap());
 }
 
 // Holds: failures/end-race

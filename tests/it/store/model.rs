@@ -22,6 +22,8 @@ const STORIES: u32 = 48;
 enum Step {
     Begin,
     Heartbeat(Progress),
+    /// A heartbeat that brings nothing but this sign of life.
+    Renew(i64),
     Finalize(Progress, Ending),
     /// The heartbeat is an hour old, or an hour ahead: nothing depends on how fast the test runs.
     Presume(Presumption, bool),
@@ -121,6 +123,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => Just(Step::Begin),
         5 => progress().prop_map(Step::Heartbeat),
+        2 => (1..99_i64).prop_map(Step::Renew),
         2 => (progress(), ending()).prop_map(|(progress, ending)| Step::Finalize(progress, ending)),
         4 => (presumption(), any::<bool>()).prop_map(|(presumption, overdue)| Step::Presume(presumption, overdue)),
         2 => verdict().prop_map(Step::Decide),
@@ -162,6 +165,7 @@ impl Subject<'_> {
         let change = match step {
             Step::Begin => return self.begin(),
             Step::Heartbeat(progress) => Change::Heartbeat(progress.clone()),
+            Step::Renew(seconds) => return self.renew(at(*seconds)),
             Step::Finalize(progress, ending) => Change::Finalize(progress.clone(), ending.clone()),
             Step::Presume(presumption, overdue) => {
                 let seconds = if *overdue { -3600 } else { 3600 };
@@ -195,6 +199,17 @@ impl Subject<'_> {
         let (row, expected) = merge(self.expected.take(), &change, clock());
         self.expected = row;
         assert_eq!(self.store.apply(self.run.run_id, &change).unwrap(), expected);
+    }
+
+    /// Equal to a heartbeat that reports nothing, if the run has no end.
+    fn renew(&mut self, seen_at: DateTime<Utc>) {
+        let heartbeat = Change::Heartbeat(Progress { seen_at: Some(seen_at), ..Progress::default() });
+        let rows = [&mut self.expected, &mut self.without_record].into_iter().flatten();
+        let unended: Vec<&mut Row> = rows.filter(|row| row.watch.is_some() && row.reason.is_none()).collect();
+        assert_eq!(self.store.renew(self.run.run_id, Some(seen_at)).unwrap(), !unended.is_empty());
+        for row in unended {
+            *row = merge(Some(row.clone()), &heartbeat, clock()).0.unwrap();
+        }
     }
 
     /// The run is presumed lost, once, and the record stays deleted.
