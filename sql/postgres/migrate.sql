@@ -6,15 +6,10 @@ SELECT CAST(pg_advisory_xact_lock(32217264655851888) AS text)
 -- A database of a server always is.
 SELECT 'true'
 
--- name: catalog
--- One row per column of the user's table; a single row without a column if the table is missing. $1: the table, quoted. $2: its
--- schema, if given. runwrap's own tables are beside the user's. Every connection of a new process asks this first: functions that
--- read the caches of the server cost less than joins.
+-- name: catalog_columns
+-- The columns of the user's table, $1, in any order; none if it is missing. Each new process asks this and catalog first: two
+-- statements, and functions that read the caches of the server, cost less than joins.
 SELECT
-    place.schema,
-    CASE WHEN has_table_privilege(to_regclass(quote_ident(place.schema) || '.runwrap_migrations'), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
-    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS text),
-    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_versions') AS text),
     attname,
     format_type(atttypid, -1),
     -- varchar and bpchar keep their length, plus 4, in the modifier.
@@ -22,14 +17,22 @@ SELECT
     CAST(atthasdef OR attidentity <> '' AS text),
     CAST(attgenerated <> '' AS text),
     -- The first id of a type that the server does not bring: it may be a domain.
-    CAST(atttypid >= 16384 AS text)
+    CAST(atttypid >= 16384 AS text),
+    CAST(attnum AS text)
+FROM pg_catalog.pg_attribute
+WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+
+-- name: catalog
+-- The schema of runwrap's tables, beside the user's table, and which of them are there. $1: the user's table, quoted. $2: its schema,
+-- if given. Behind catalog_columns: no table is opened here, without which the server does not notice tables that others have just made.
+SELECT
+    place.schema,
+    CASE WHEN has_table_privilege(to_regclass(quote_ident(place.schema) || '.runwrap_migrations'), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
+    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS text),
+    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_versions') AS text)
 FROM (
-    SELECT
-        to_regclass($1) AS relation,
-        COALESCE((pg_identify_object_as_address(1259, to_regclass($1), 0)).object_names[1], $2, CAST(current_schema() AS text)) AS schema
+    SELECT COALESCE((pg_identify_object_as_address(1259, to_regclass($1), 0)).object_names[1], $2, CAST(current_schema() AS text)) AS schema
 ) AS place
-LEFT JOIN pg_catalog.pg_attribute ON attrelid = place.relation AND attnum > 0 AND NOT attisdropped
-ORDER BY attnum
 
 -- name: domains
 -- The columns of the user's table, $1, of types that may be domains, with the type below. A domain may be of a domain; the length

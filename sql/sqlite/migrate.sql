@@ -6,21 +6,26 @@ SELECT 1
 -- A row unless runwrap has just made the file: then its table is no surprise.
 SELECT 'true' FROM sqlite_schema LIMIT 1
 
+-- name: catalog_columns
+-- The columns of the user's table, $1; none if it is missing.
+SELECT
+    name,
+    type,
+    NULL,
+    iif(dflt_value IS NOT NULL OR (pk = 1 AND upper(type) = 'INTEGER'), 'true', 'false'),
+    iif(hidden > 1, 'true', 'false'),
+    'false',
+    CAST(cid AS TEXT)
+FROM pragma_table_xinfo($1)
+WHERE hidden <> 1
+
 -- name: catalog
--- One row per column of the user's table; a single row without a column if the table is missing. $1: the table's name.
+-- The schema of runwrap's tables, and which of them are there.
 SELECT
     'main',
     'readable',
     (SELECT name FROM sqlite_schema WHERE name = 'runwrap_migrations'),
-    (SELECT name FROM sqlite_schema WHERE name = 'runwrap_versions'),
-    shown.name,
-    shown.type,
-    NULL,
-    iif(shown.dflt_value IS NOT NULL OR (shown.pk = 1 AND upper(shown.type) = 'INTEGER'), 'true', 'false'),
-    iif(shown.hidden > 1, 'true', 'false')
-FROM (SELECT 1) AS one
-LEFT JOIN pragma_table_xinfo($1) AS shown ON shown.hidden <> 1
-ORDER BY shown.cid
+    (SELECT name FROM sqlite_schema WHERE name = 'runwrap_versions')
 
 -- name: training_records
 -- The user's table, made only if there is none.

@@ -88,7 +88,7 @@ impl Store {
         let (Some(shape), Some(seen_at)) = (self.options.shape.get(), seen_at) else { return Ok(false) };
         let (run_id, seen_at) = (run_id.to_string(), run_row::instant_text(seen_at));
         let renew = transaction::sql(self.session.as_ref(), &shape, "renew", &[]);
-        let begun = self.begin_with(Access::Write, Some((&renew, &[Some(&run_id), Some(&seen_at)])));
+        let begun = self.begin_with(Access::Write, &[(&renew, &[Some(&run_id), Some(&seen_at)])]);
         match self.end_transaction(begun.map(|rows| !rows.is_empty())) {
             Err(Failure { class: Class::Schema | Class::Refused | Class::BadValue | Class::BadText, .. }) => Ok(false),
             renewed => Ok(renewed?),

@@ -49,7 +49,7 @@ impl Store {
     /// See [`StoreError`].
     pub fn server(&mut self) -> Result<ServerFacts, StoreError> {
         let question = section(self.session.dialect(), "server");
-        let rows = self.begin_with(Access::Read, Some((question, &[])));
+        let rows = self.begin_with(Access::Read, &[(question, &[])]);
         let rows = self.end_transaction(rows)?;
         let text = |at: usize| rows.first().and_then(|row| row.get(at)?.clone());
         let clock = text(2).as_deref().and_then(read_instant);

@@ -92,8 +92,8 @@ pub(super) trait Session: Send {
         None
     }
 
-    /// Begins a transaction with its bounds, and runs its first statement in the same round trip.
-    fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure>;
+    /// Begins a transaction with its bounds, and runs its first statements in the same round trip. The rows of all of them.
+    fn begin(&mut self, access: Access, first: &[(&str, Texts<'_>)]) -> Result<Rows, Failure>;
 
     /// Runs statements without parameters and without rows.
     fn script(&mut self, statements: &str) -> Result<(), Failure>;
@@ -115,6 +115,15 @@ pub(super) trait Session: Send {
 
     /// Drops the statements that are deferred: the transaction is about to be rolled back.
     fn forget_deferred(&mut self) {}
+}
+
+/// The rows of `statements`, one after the other.
+pub(super) fn rows_of(session: &mut dyn Session, statements: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
+    let mut rows = Rows::new();
+    for (statement, texts) in statements {
+        rows.extend(session.rows(statement, texts)?);
+    }
+    Ok(rows)
 }
 
 /// A column of the user's table, from the database's catalog.
@@ -144,7 +153,7 @@ pub(super) struct Dialect {
     pub(super) is_exclusive: bool,
     /// The database enforces the declared length of a text.
     pub(super) enforces_lengths: bool,
-    /// The parameters of `catalog`.
+    /// The parameters of `catalog`. The first is that of `catalog_columns`.
     pub(super) catalog_texts: fn(&TableName) -> [Option<String>; 2],
     /// Whether an id column can hold a text at all.
     pub(super) holds_id: fn(&Column, &str) -> bool,

@@ -69,51 +69,54 @@ pub(super) enum Migrations {
 }
 
 impl Shape {
-    /// Whether a row of `catalog` has a type that may be a domain.
+    /// Whether a row of `catalog_columns` has a type that may be a domain.
     pub(super) fn may_have_domains(rows: &Rows) -> bool {
-        rows.iter().any(|row| text(row, 9) == Some("true"))
+        rows.iter().any(|row| text(row, 5) == Some("true"))
     }
 
-    /// Replaces the types of domains in the rows of `catalog` by those of `domains`: name, type, length.
+    /// Replaces the types of domains in the rows of `catalog_columns` by those of `domains`: name, type, length.
     pub(super) fn resolve(rows: &mut Rows, domains: &Rows) {
-        for row in rows {
-            let name = text(row, 4).map(str::to_owned);
+        for row in rows.split_last_mut().map_or(&mut [][..], |(_, columns)| columns) {
+            let name = text(row, 0).map(str::to_owned);
             let resolved = domains.iter().find(|domain| text(domain, 0) == name.as_deref());
-            if let (Some([_, kind, length]), Some(typed)) = (resolved.map(Vec::as_slice), row.get_mut(5..7)) {
+            if let (Some([_, kind, length]), Some(typed)) = (resolved.map(Vec::as_slice), row.get_mut(1..3)) {
                 typed.clone_from_slice(&[kind.clone(), length.clone()]);
             }
         }
     }
 
-    /// Reads the rows of `catalog`.
+    /// Reads the rows of `catalog_columns` and that of `catalog` behind them.
     pub(super) fn new(dialect: &Dialect, table: &TableName, rows: &Rows) -> Result<Self, StoreError> {
-        let first = rows.first().map_or(&[][..], Vec::as_slice);
-        let Some(schema) = text(first, 0) else {
+        let (last, columns) =
+            rows.split_last().map_or((&[][..], &[][..]), |(last, columns)| (last.as_slice(), columns));
+        let Some(schema) = text(last, 0) else {
             return Err(StoreError::Permanent {
                 message: format!("there is no schema for table {}", table.quoted()),
                 hint: "set search_path for this user, or name the schema: --table SCHEMA.NAME".into(),
             });
         };
         let column = |row: &Vec<Option<String>>| {
-            let name = known_name(dialect, text(row, 4)?);
-            let (base_type, length) = (dialect.base_type)(text(row, 5).unwrap_or_default(), text(row, 6));
+            let name = known_name(dialect, text(row, 0)?);
+            let (base_type, length) = (dialect.base_type)(text(row, 1).unwrap_or_default(), text(row, 2));
             // The length of an id shows the form in which a UUID is meant, also if the database does not enforce it.
             let length = length.filter(|_| dialect.enforces_lengths || name == "id");
             let is = |at: usize| text(row, at) == Some("true");
-            Some(Column { name, base_type, length, has_default: is(7), is_computed: is(8) })
+            Some(Column { name, base_type, length, has_default: is(3), is_computed: is(4) })
         };
+        let mut columns: Vec<_> = columns.iter().collect();
+        columns.sort_by_key(|row| text(row, 6).and_then(|number| number.parse::<u32>().ok()));
         let (quoted, schema) = (dialect.place)(table, Some(schema));
         Ok(Self {
-            columns: Columns(rows.iter().filter_map(column).collect()),
+            columns: Columns(columns.into_iter().filter_map(column).collect()),
             table: quoted,
             schema,
             record_table: table.name.clone(),
-            migrations: match (text(first, 2), text(first, 1)) {
+            migrations: match (text(last, 2), text(last, 1)) {
                 (None, _) => Migrations::Missing,
                 (Some(_), Some("readable")) => Migrations::Readable,
                 (Some(_), _) => Migrations::Unreadable,
             },
-            has_versions: text(first, 3).is_some(),
+            has_versions: text(last, 3).is_some(),
         })
     }
 

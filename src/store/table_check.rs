@@ -44,7 +44,7 @@ impl Store {
 
     /// Looks at the tables in a transaction that can write nothing, for a run that fills the columns `set`.
     pub(super) fn looked(&mut self, set: &[String]) -> Result<Looked, Failure> {
-        let result = self.begin_with(Access::Read, None).and_then(|_none| self.look(set));
+        let result = self.begin_with(Access::Read, &[]).and_then(|_none| self.look(set));
         match self.end_transaction(result) {
             // There is no file yet.
             Err(Failure { class: Class::Empty, .. }) => {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::record_row::{self, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
-use super::session::{Access, COMMIT, Class, Failure, NEEDED_MIGRATION, Rows, Session, Texts};
+use super::session::{Access, COMMIT, Class, Failure, NEEDED_MIGRATION, Rows, Session, Texts, rows_of};
 use super::shape::{Migrations, Shape};
 use super::statement::{fill, section};
 use super::{Store, StoreError, too_new};
@@ -110,7 +110,7 @@ impl Store {
         if self.nesting != Nesting::None {
             return work(self);
         }
-        self.session.begin(if begins { Access::Begin } else { Access::Write }, None)?;
+        self.session.begin(if begins { Access::Begin } else { Access::Write }, &[])?;
         self.nesting = Nesting::Open;
         let result = work(self);
         self.nesting = Nesting::None;
@@ -132,8 +132,8 @@ impl Store {
         let columns = run_row::rules_list();
         let lock = run_id.map(|_| sql(self.session.as_ref(), &shape, "lock_run", &[("{columns}", &columns)]));
         let texts = [run_id];
-        let first = lock.as_deref().map(|lock| (lock, &texts[..]));
-        let rows = if is_known { self.begin_with(access, first)? } else { rows_of(self.session.as_mut(), first)? };
+        let first: Vec<_> = lock.as_deref().map(|lock| (lock, &texts[..])).into_iter().collect();
+        let rows = if is_known { self.begin_with(access, &first)? } else { rows_of(self.session.as_mut(), &first)? };
         Ok((shape, rows))
     }
 
@@ -188,10 +188,10 @@ impl Store {
         let dialect = self.session.dialect();
         let texts = (dialect.catalog_texts)(&self.table);
         let texts = texts.each_ref().map(Option::as_deref);
-        let catalog = Some((section(dialect, "catalog"), &texts[..]));
+        let catalog = [(section(dialect, "catalog_columns"), &texts[..1]), (section(dialect, "catalog"), &texts[..])];
         let mut rows = match begins {
-            Some(access) => self.begin_with(access, catalog),
-            None => rows_of(self.session.as_mut(), catalog),
+            Some(access) => self.begin_with(access, &catalog),
+            None => rows_of(self.session.as_mut(), &catalog),
         }?;
         if Shape::may_have_domains(&rows) {
             let domains = self.session.rows(section(dialect, "domains"), &texts[..1])?;
@@ -231,13 +231,13 @@ impl Store {
         Ok(Some(last))
     }
 
-    /// Begins a transaction, or in a rehearsal a savepoint, with a first statement.
-    pub(super) fn begin_with(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+    /// Begins a transaction, or in a rehearsal a savepoint, with its first statements.
+    pub(super) fn begin_with(&mut self, access: Access, first: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
         if self.nesting == Nesting::None {
             return self.session.begin(access, first);
         }
         if self.nesting == Nesting::Announced {
-            self.session.begin(Access::Rehearse, None)?;
+            self.session.begin(Access::Rehearse, &[])?;
             self.nesting = Nesting::Rehearsal;
         }
         self.session.script("SAVEPOINT step")?;
@@ -262,10 +262,6 @@ impl Store {
         }
         ended
     }
-}
-
-fn rows_of(session: &mut dyn Session, statement: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
-    statement.map_or(Ok(Rows::new()), |(statement, texts)| session.rows(statement, texts))
 }
 
 /// The section `name` for the tables of `shape`, with its lists.

@@ -213,14 +213,15 @@ impl Session for PostgresSession {
         self.encryption.as_deref()
     }
 
-    fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+    fn begin(&mut self, access: Access, first: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
         let series_ms = if access == Access::Series { SERIES_WAIT_MAX.as_millis() } else { u128::MAX };
         let timeout_ms = self.timeout_ms.min(series_ms);
         let [whole, half] = [timeout_ms, timeout_ms / 2].map(|timeout| timeout.to_string());
         let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
         // The simple protocol runs several statements in one round trip, and has no parameters.
-        let first = first.map_or_else(String::new, |(statement, texts)| inlined(statement, texts));
-        let messages = self.client.script(&format!("{begin};\n{first}")).map_err(|error| self.failure(&error))?;
+        let first = first.iter().map(|(statement, texts)| inlined(statement, texts));
+        let script = std::iter::once(begin).chain(first).collect::<Vec<_>>().join(";\n");
+        let messages = self.client.script(&script).map_err(|error| self.failure(&error))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
             SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,

@@ -17,7 +17,7 @@ use self::errors::{class, sort};
 use super::StoreError;
 use super::session::{
     Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
-    Session, TOO_LONG, Texts, VALUE_BYTES_MAX,
+    Session, TOO_LONG, Texts, VALUE_BYTES_MAX, rows_of,
 };
 use super::statement::Statements;
 use super::table::{TableName, quote};
@@ -211,7 +211,7 @@ impl Session for SqliteSession {
         &self.name
     }
 
-    fn begin(&mut self, access: Access, first: Option<(&str, Texts<'_>)>) -> Result<Rows, Failure> {
+    fn begin(&mut self, access: Access, first: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
         if self.opened.is_none() {
             let create = access == Access::Begin;
             let opened = connect::connect(&self.path, self.busy_timeout, create);
@@ -228,7 +228,7 @@ impl Session for SqliteSession {
             Access::Read => "BEGIN",
             Access::Write | Access::Begin | Access::Series | Access::Rehearse => "BEGIN IMMEDIATE",
         })?;
-        first.map_or(Ok(Rows::new()), |(statement, texts)| self.rows(statement, texts))
+        rows_of(self, first)
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
