@@ -15,10 +15,11 @@ fn main() {
     println!("cargo::rerun-if-env-changed=RUNWRAP_COMMIT");
     println!("cargo::rustc-env=RUNWRAP_BUILD_COMMIT={}", commit());
     println!("cargo::rustc-env=RUNWRAP_BUILD_TARGET={}", variable("TARGET"));
-    println!("cargo::rustc-env=RUNWRAP_BUILD_LIBC={}", libc());
+    let libc = libc();
+    println!("cargo::rustc-env=RUNWRAP_BUILD_LIBC={libc}");
     // At a fixed address nothing is relocated at the start: OpenSSL's tables have 30,000 pointers, which take half a millisecond
-    // in each of the two processes of a run. A static program relocates itself, and rustc's flags for it exclude this one.
-    if variable("CARGO_CFG_TARGET_ENV") == "gnu" && variable("CARGO_FEATURE_PIE").is_empty() {
+    // in each of the two processes of a run. A static program of glibc relocates itself: with this flag it would crash as it starts.
+    if libc == "glibc, dynamic" && variable("CARGO_FEATURE_PIE").is_empty() {
         println!("cargo::rustc-link-arg-bins=-no-pie");
     }
 }

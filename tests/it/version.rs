@@ -43,6 +43,15 @@ impl Script {
         Self { place }
     }
 
+    /// The arguments that it gives the linker of a program for glibc.
+    fn link_arguments(&self, environment: &[(&str, &str)]) -> Vec<String> {
+        let mut command = Command::new(self.place.path().join("script"));
+        command.env("CARGO_CFG_TARGET_ENV", "gnu").env_remove("CARGO_FEATURE_PIE").envs(environment.iter().copied());
+        let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let arguments = text.lines().filter_map(|line| line.strip_prefix("cargo::rustc-link-arg-bins="));
+        arguments.map(str::to_owned).collect()
+    }
+
     /// The commit that it names for the sources in `folder`.
     fn commit(&self, folder: &Path, given: Option<&str>) -> String {
         let mut command = Command::new(self.place.path().join("script"));
@@ -82,4 +91,24 @@ fn build_names_the_commit_of_its_own_repository_alone() {
     // A copy of the sources inside another repository, and one without any.
     assert_eq!(script.commit(&folder.join("src/inner"), None), "unknown");
     assert_eq!(script.commit(&script.place.path().join("nowhere"), None), "unknown");
+}
+
+/// The static program of docs/reference.md was linked without its relocations, and died at its start.
+#[test]
+fn program_linked_as_the_build_demands_starts() {
+    let script = Script::compile();
+    let [source, program] = ["hello.rs", "hello"].map(|name| script.place.path().join(name));
+    fs::write(&source, "fn main() { println!(\"hello\"); }").unwrap();
+    let start = |flags: &[&str], environment: &[(&str, &str)]| {
+        let arguments = script.link_arguments(environment).into_iter().map(|argument| format!("-Clink-arg={argument}"));
+        let mut rustc = Command::new("rustc");
+        rustc.args(flags).args(arguments).arg("-o").arg(&program).arg(&source);
+        assert!(rustc.status().unwrap().success());
+        assert_eq!(Command::new(&program).output().unwrap().stdout, b"hello\n", "{flags:?}");
+        // The type of an ELF file: 2 has a fixed address, 3 has none.
+        fs::read(&program).unwrap()[16]
+    };
+    assert_eq!(start(&[], &[]), 2);
+    assert_eq!(start(&[], &[("CARGO_FEATURE_PIE", "1")]), 3);
+    assert_eq!(start(&["-Ctarget-feature=+crt-static"], &[("CARGO_CFG_TARGET_FEATURE", "crt-static,fxsr")]), 3);
 }
