@@ -19,13 +19,15 @@ WHERE run_id = $1
 FOR UPDATE
 
 -- name: renew
--- A heartbeat that brings a later sign of life and nothing else. Nought rows: the run has an end, or is missing.
+-- A heartbeat that brings a later sign of life and nothing else. Nought rows: the run has an end, is missing, or had its last heartbeat
+-- before a standby was promoted, which may lack what the run had written.
 UPDATE {schema}.runwrap_runs
 SET
     heartbeat_at = clock_timestamp(),
     last_seen_at = GREATEST(last_seen_at, $2)
 WHERE run_id = $1
     AND reason IS NULL
+    AND timeline IS NOT DISTINCT FROM {schema}.runwrap_timeline()
 RETURNING 1
 
 -- name: lock_runs_of

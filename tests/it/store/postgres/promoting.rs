@@ -48,6 +48,24 @@ fn each_run_gets_a_lease_after_a_promotion() {
     assert_eq!(store.apply(heard.run_id, &presume()).unwrap(), Applied::Written);
 }
 
+/// A silent run kept the old timeline: had its host vanished then, it would have got another lease at the first look.
+// Holds: failures/database-promoted
+#[test]
+fn first_heartbeat_after_a_promotion_notes_the_timeline() {
+    let place = Place::postgres();
+    let run = run("cifar");
+    begin(&place, &run);
+    let mut store = place.open();
+    let heartbeat = Change::Heartbeat(progress("{}"));
+    assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
+    assert!(store.renew(run.run_id, progress("{}").seen_at).unwrap());
+    place.sql("UPDATE runwrap_runs SET timeline = timeline - 1");
+    // The standby may lack what the run had written: a whole heartbeat follows.
+    assert!(!store.renew(run.run_id, progress("{}").seen_at).unwrap());
+    assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
+    assert!(store.renew(run.run_id, progress("{}").seen_at).unwrap());
+}
+
 /// Some services refuse the functions that name the timeline.
 #[test]
 fn without_a_timeline_the_start_of_the_server_serves() {
