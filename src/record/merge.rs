@@ -53,7 +53,7 @@ pub struct DatabaseClock {
 pub enum Applied {
     /// The database has it.
     Written,
-    /// A part of a heartbeat: the database refuses the rest, or the application holds its row.
+    /// A part of a heartbeat: the database refuses or drops the rest, or the application holds its row.
     InPart,
     /// The rules keep the record's values.
     Kept,

@@ -79,8 +79,8 @@ impl Store {
         }
     }
 
-    /// A heartbeat that brings a later sign of life and nothing else, into the run's row alone. False if that has an end or is missing,
-    /// or if the tables are not as they were: [`Self::apply`] finds out.
+    /// A heartbeat that brings a later sign of life and nothing else, into the run's row alone. False if that has an end, is missing or
+    /// was last written before a failover, or if the tables are not as they were: [`Self::apply`] finds out.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -124,7 +124,8 @@ impl Store {
                 failpoint::reached("committing");
             }
             dropped = made.is_dropped.then(|| begun.record_id.0.clone());
-            Ok(made.applied)
+            let is_part = made.is_dropped && matches!(*change, Change::Heartbeat(_));
+            Ok(if is_part { Applied::InPart } else { made.applied })
         });
         if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
             let cause = "a trigger, a rule or a policy of the table drops runwrap's update";

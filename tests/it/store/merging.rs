@@ -22,6 +22,7 @@ conformance!(
     row_closed_by_the_application_is_kept,
     unknown_run_is_missing,
     heartbeat_without_news_does_not_write_the_users_row,
+    heartbeat_that_the_table_drops_is_applied_in_part,
     renewed_heartbeat_keeps_a_run_from_being_lost,
     only_a_run_without_an_end_is_renewed,
     true_end_wins_a_race_of_ends_presumptions_and_heartbeats,
@@ -196,6 +197,22 @@ fn heartbeat_without_news_does_not_write_the_users_row(place: &Place) {
     assert_eq!(place.show("1")["train_metrics"]["b"], json!(1.0));
     let ended = Change::Finalize(progress("{}"), success());
     assert!(place.open().apply(run.run_id, &ended).is_err());
+}
+
+/// The run would not try again before it has other news.
+fn heartbeat_that_the_table_drops_is_applied_in_part(place: &Place) {
+    let run = begun(place);
+    let [drops, permits] = if place.is_postgres() {
+        ["CREATE RULE drops AS ON UPDATE TO training_records DO INSTEAD NOTHING", "DROP RULE drops ON training_records"]
+    } else {
+        ["CREATE TRIGGER drops BEFORE UPDATE ON training_records BEGIN SELECT RAISE(IGNORE); END", "DROP TRIGGER drops"]
+    };
+    place.sql(drops);
+    let news = Change::Heartbeat(progress(r#"{"loss": 0.5}"#));
+    assert_eq!(apply(place, &run, &news), Applied::InPart);
+    place.sql(permits);
+    assert_eq!(apply(place, &run, &news), Applied::Written);
+    assert_eq!(place.show("1")["train_metrics"], json!({"loss": 0.5}));
 }
 
 fn renewed_heartbeat_keeps_a_run_from_being_lost(place: &Place) {
