@@ -2,10 +2,10 @@
 
 use std::process::{Command, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::postgres::Postgres;
-use crate::support::site::{Site, output, start};
+use crate::support::site::{Running, Site, kill, output, start};
 use crate::support::wait::wait_until;
 
 /// The end of a short run connected again, milliseconds after its begin.
@@ -114,6 +114,75 @@ fn check_refused(site: &Site, give: impl Fn(&mut Command), refuse: impl FnOnce()
     let messages = running.errors();
     assert_eq!(messages.matches("hint: ").count(), 1, "{messages}");
     assert_eq!(messages.matches("the database accepts the record of the run now").count(), 1, "{messages}");
+}
+
+/// Two runs with heartbeats every 100 ms, one on each store, whose keepers need only the runs' rows from here on.
+fn silent_runs() -> [(Site, Running); 2] {
+    [Site::sqlite(), Site::postgres()].map(|site| {
+        let script = "echo '{\"metrics\": {\"loss\": 1}}' >> $RUNWRAP_REPORT; echo ready; read -r line; true";
+        let mut command = site.shell(&["--heartbeat", "100ms", "--lease", "1s"], script);
+        let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        assert_eq!(running.line(), "ready");
+        wait_until("the first metrics", || site.record()["train_metrics"] == json!({"loss": 1}));
+        wait_until("the look at the table", || site.log().contains("event=table_examined"));
+        (site, running)
+    })
+}
+
+/// Waits for the second heartbeat from now.
+fn await_heartbeats(site: &Site) {
+    for _ in 0..2 {
+        let beat = || site.sql("SELECT heartbeat_at FROM runwrap_runs");
+        let before = beat();
+        wait_until("a heartbeat", || beat() != before);
+    }
+}
+
+fn end(site: &Site, mut running: Running) {
+    running.close_stdin();
+    assert!(running.end().success());
+    site.quiet();
+    let record = site.record();
+    assert_eq!((&record["reason"], &record["train_metrics"]), (&json!("success"), &json!({"loss": 1})));
+    assert_eq!(site.sql("SELECT count(*) FROM runwrap_runs"), "1\n");
+}
+
+#[test]
+fn silent_heartbeats_renew_the_lease_without_the_users_table() {
+    for (site, running) in silent_runs() {
+        site.sql("ALTER TABLE training_records RENAME TO elsewhere");
+        await_heartbeats(&site);
+        site.sql("ALTER TABLE elsewhere RENAME TO training_records");
+        assert_eq!(site.log().matches("event=attempt_failed").count(), 0);
+        end(&site, running);
+    }
+}
+
+#[test]
+fn silent_run_whose_row_was_deleted_ends_with_one_row() {
+    for (site, running) in silent_runs() {
+        site.sql("DELETE FROM training_records");
+        await_heartbeats(&site);
+        assert_eq!(site.sql("SELECT count(*) FROM training_records"), "0\n");
+        end(&site, running);
+    }
+}
+
+#[test]
+fn silent_run_that_was_presumed_lost_comes_back() {
+    for (site, running) in silent_runs() {
+        let other = Site::with_url(site.url());
+        let keeper = site.keeper_after(None);
+        kill(keeper, "STOP");
+        wait_until("a presumption", || {
+            assert!(output(&mut other.runwrap(&["recover"])).status.success());
+            site.record()["reason"] == "lost"
+        });
+        kill(keeper, "CONT");
+        let record = site.record_that_is("training");
+        assert_eq!((&record["reason"], &record["train_end_time"]), (&Value::Null, &Value::Null));
+        end(&site, running);
+    }
 }
 
 /// A pod without a volume: SIGTERM, a grace period, SIGKILL of every process.
