@@ -1,6 +1,7 @@
 //! A change of a record: lock the run's row, read, apply the rules of `record`, write the columns that changed. The one path of
-//! heartbeat, finalize, presume, close, give up and derive. Knows no rule, and writes the user's row only by compare-and-swap: an
-//! application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never overwritten unknowingly.
+//! heartbeat, finalize, presume, close, give up and derive, except for [`Store::renew`]. Knows no rule, and writes the user's row only
+//! by compare-and-swap: an application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never
+//! overwritten unknowingly.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
