@@ -1,9 +1,8 @@
 //! A change of a record: lock the run's row, read, apply the rules of `record`, write the columns that changed. The one path of
-//! heartbeat, finalize, presume, close, give up and derive, except for [`Store::renew`]. Knows no rule, and writes the user's row only
+//! heartbeat, finalize, presume, close, give up and derive, except for `renew`. Knows no rule, and writes the user's row only
 //! by compare-and-swap: an application that holds its row keeps no heartbeat out of `runwrap_runs`, and its own writes are never
 //! overwritten unknowingly.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -16,7 +15,7 @@ use super::session::{Access, Class, Column, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{self, LockedRun, Transaction};
+use super::transaction::{LockedRun, Transaction};
 use super::view::{AGES, is_same};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
 use crate::record::{Applied, Change, Decision, RecordId, Row, RunId, Status, decide, merge};
@@ -80,31 +79,16 @@ impl Store {
         }
     }
 
-    /// A heartbeat that brings a later sign of life and nothing else, into the run's row alone. False if that has an end, is missing or
-    /// was last written before a failover, or if the tables are not as they were: [`Self::apply`] finds out.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub fn renew(&mut self, run_id: RunId, seen_at: Option<DateTime<Utc>>) -> Result<bool, StoreError> {
-        let (Some(shape), Some(seen_at)) = (self.options.shape.get(), seen_at) else { return Ok(false) };
-        let (run_id, seen_at) = (run_id.to_string(), run_row::instant_text(seen_at));
-        let renew = transaction::sql(self.session.as_ref(), &shape, "renew", &[]);
-        let begun = self.begin_with(Access::Write, &[(&renew, &[Some(&run_id), Some(&seen_at)])]);
-        match self.end_transaction(begun.map(|rows| !rows.is_empty())) {
-            Err(Failure { class: Class::Schema | Class::Refused | Class::BadValue | Class::BadText, .. }) => Ok(false),
-            renewed => Ok(renewed?),
-        }
-    }
-
     fn apply_once(&mut self, run_id: &str, change: &Change) -> Result<Applied, Failure> {
         let is_end = matches!(change, Change::Finalize(..));
         // The application may have renamed a column for a while: an end is not written without it by an old reading.
         if is_end && self.options.shape.get().is_some_and(|shape| !shape.columns.has_all()) {
             self.options.shape.set(None);
         }
-        let mut dropped = None;
+        let (mut dropped, mut timeline) = (None, None);
         let applied = self.transaction(Access::Write, Some(run_id), |transaction, locked| {
             let Some(locked) = locked else { return Ok(Applied::Missing) };
+            timeline = locked.clock.timeline;
             let Some(begun) = locked.run.begun().filter(|_| locked.run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
             };
@@ -128,6 +112,7 @@ impl Store {
             let is_part = made.is_dropped && matches!(*change, Change::Heartbeat(_));
             Ok(if is_part { Applied::InPart } else { made.applied })
         });
+        self.options.shape.set_timeline(timeline);
         if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
             let cause = "a trigger, a rule or a policy of the table drops runwrap's update";
             let message = format!("{}: record {id} stays as it is: {cause}", self.session.name());

@@ -3,6 +3,7 @@
 
 pub mod attempt;
 mod begin;
+mod cache;
 mod change;
 mod claim;
 mod examine;
@@ -19,6 +20,7 @@ mod record_row;
 mod reduction;
 mod rehearsal;
 mod related;
+mod renew;
 mod run_row;
 mod series;
 mod server;
@@ -41,6 +43,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+pub use self::cache::ShapeCache;
 pub use self::fitness::Unfit;
 pub use self::gauges::{FirstCurve, Gauges, LastSuccess, Pulse};
 pub use self::hosts::Hosts;
@@ -50,7 +53,6 @@ pub use self::server::{ServerFacts, TableFacts};
 use self::session::Session;
 use self::table::TableName;
 use self::transaction::Nesting;
-pub use self::transaction::ShapeCache;
 use crate::config::DatabaseTarget;
 use crate::record::{Applied, Examined, Reason, RecordId, RunId, Status};
 

@@ -1,8 +1,7 @@
 //! One transaction: its beginning, with the tables as they are; its end; and the statements in between. Owns the rehearsal and the
 //! cache of the tables' shape; knows no rule.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -14,11 +13,6 @@ use super::shape::{Migrations, Shape};
 use super::statement::{fill, section};
 use super::{Store, StoreError, too_new};
 use crate::record::{DatabaseClock, RecordId, read_instant};
-
-/// The shape of the tables, for every attempt of a process on one database. Read once, and again after an error that contradicts it.
-/// And whether no series can be written.
-#[derive(Clone, Debug, Default)]
-pub struct ShapeCache(Arc<Mutex<Option<Arc<Shape>>>>, Arc<AtomicBool>);
 
 /// Whether each transaction stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,23 +31,6 @@ pub(super) struct Transaction<'a> {
     pub(super) session: &'a mut dyn Session,
     pub(super) shape: &'a Shape,
     pub(super) reduction: Reduction,
-}
-
-impl ShapeCache {
-    pub(super) fn get(&self) -> Option<Arc<Shape>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn set(&self, shape: Option<Arc<Shape>>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = shape;
-    }
-}
-
-impl ShapeCache {
-    /// Whether the database refuses series until a person acts.
-    pub(super) fn has_no_series(&self) -> &AtomicBool {
-        &self.1
-    }
 }
 
 impl Store {

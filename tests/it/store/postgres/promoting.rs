@@ -1,6 +1,7 @@
 //! A standby that has been up for long is promoted: every run gets a full lease to find it.
 
 use runwrap::record::{Applied, Change, Proof};
+use runwrap::store::open;
 
 use crate::store::place::{Place, begin, presumption, progress, run};
 use crate::support::postgres::{Postgres, connect};
@@ -48,19 +49,29 @@ fn each_run_gets_a_lease_after_a_promotion() {
     assert_eq!(store.apply(heard.run_id, &presume()).unwrap(), Applied::Written);
 }
 
-/// A silent run kept the old timeline: had its host vanished then, it would have got another lease at the first look.
+/// Had its host vanished after such a heartbeat, the run would have got another lease at the first look.
 // Holds: failures/database-promoted
 #[test]
-fn first_heartbeat_after_a_promotion_notes_the_timeline() {
-    let place = Place::postgres();
-    let run = run("cifar");
-    begin(&place, &run);
-    let mut store = place.open();
-    let heartbeat = Change::Heartbeat(progress("{}"));
+fn first_heartbeat_after_a_promotion_is_a_whole_one() {
+    let primary = Postgres::private();
+    let standby = primary.standby();
+    let name = primary.new_database();
+    let before = Place::at_postgres(primary.target(&name));
+    let (run, heartbeat) = (run("cifar"), Change::Heartbeat(progress("{}")));
+    // The attempts of one keeper share what they have found.
+    let options = before.options();
+    let mut store = open(&before.target, &options).unwrap();
+    store.begin(&run, None).unwrap();
     assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
     assert!(store.renew(run.run_id, progress("{}").seen_at).unwrap());
-    place.sql("UPDATE runwrap_runs SET timeline = timeline - 1");
-    // The standby may lack what the run had written: a whole heartbeat follows.
+    wait_until("the run on the standby", || {
+        let after = Place::at_postgres(standby.target(&name));
+        open(&after.target, &options).is_ok_and(|mut store| store.show("1").is_ok_and(|record| record.is_some()))
+    });
+    primary.stop();
+    standby.promote();
+    let after = Place::at_postgres(standby.target(&name));
+    let mut store = open(&after.target, &options).unwrap();
     assert!(!store.renew(run.run_id, progress("{}").seen_at).unwrap());
     assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
     assert!(store.renew(run.run_id, progress("{}").seen_at).unwrap());
@@ -85,6 +96,10 @@ fn without_a_timeline_the_start_of_the_server_serves() {
     let start =
         "SELECT timeline = -CAST(extract(epoch FROM pg_postmaster_start_time()) AS bigint) AS x FROM runwrap_runs";
     assert_eq!(place.text(start).as_deref(), Some("true"));
+    // Each heartbeat is a whole one there.
+    let mut store = worker.open();
+    assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Written);
+    assert!(!store.renew(run.run_id, progress("{}").seen_at).unwrap());
     worker.set_heartbeat(run.run_id, -2);
     assert_eq!(worker.open().apply(run.run_id, &presume()).unwrap(), Applied::Written);
 }

@@ -1,0 +1,42 @@
+//! What the attempts of a process on one database have found, for those that follow. Owns no decision.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::shape::Shape;
+
+/// The shape of the tables, for every attempt of a process on one database: read once, and again after an error that contradicts it.
+/// And what else need not be asked again.
+#[derive(Clone, Debug, Default)]
+pub struct ShapeCache(Arc<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    shape: Mutex<Option<Arc<Shape>>>,
+    has_no_series: AtomicBool,
+    timeline: Mutex<Option<i64>>,
+}
+
+impl ShapeCache {
+    pub(super) fn get(&self) -> Option<Arc<Shape>> {
+        self.0.shape.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set(&self, shape: Option<Arc<Shape>>) {
+        *self.0.shape.lock().unwrap_or_else(PoisonError::into_inner) = shape;
+    }
+
+    /// Whether the database refuses series until a person acts.
+    pub(super) fn has_no_series(&self) -> &AtomicBool {
+        &self.0.has_no_series
+    }
+
+    /// The database's timeline at the last whole heartbeat.
+    pub(super) fn timeline(&self) -> Option<i64> {
+        *self.0.timeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_timeline(&self, timeline: Option<i64>) {
+        *self.0.timeline.lock().unwrap_or_else(PoisonError::into_inner) = timeline;
+    }
+}
