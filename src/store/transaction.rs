@@ -1,5 +1,5 @@
-//! One transaction: its beginning, with the tables as they are; its end; and the statements in between. Owns the rehearsal and the
-//! cache of the tables' shape; knows no rule.
+//! One transaction: its beginning, with the tables as they are; its end; and the statements in between. Owns the rehearsal; knows no
+//! rule.
 
 use std::sync::Arc;
 
