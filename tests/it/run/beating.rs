@@ -107,6 +107,8 @@ fn check_refused(site: &Site, give: impl Fn(&mut Command), refuse: impl FnOnce()
     let before = site.record()["heartbeat_at"].clone();
     permit();
     wait_until("the next heartbeat", || site.record()["heartbeat_at"] != before);
+    // The supervisor may have it only after the record shows the heartbeat.
+    wait_until("the message", || site.log().contains("the database accepts the record of the run now"));
     running.close_stdin();
     assert!(running.end().success());
     site.quiet();

@@ -1,15 +1,17 @@
 //! The merge rules, one by one, as the databases apply them. `model` drives all of them at random.
 
 use std::thread;
+use std::time::Duration;
 
 use runwrap::record::{
     Applied, Change, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status, Usage,
 };
+use runwrap::store::{OpenOptions, open};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::conformance;
-use super::place::{Place, at, begin, object, presumption, progress, run, success};
+use super::place::{Place, at, begin, object, presumption, progress, run, success, transient};
 
 conformance!(
     heartbeat_writes_the_report,
@@ -25,6 +27,7 @@ conformance!(
     heartbeat_that_the_table_drops_is_applied_in_part,
     renewed_heartbeat_keeps_a_run_from_being_lost,
     only_a_run_without_an_end_is_renewed,
+    renewal_that_meets_a_lock_is_an_error_of_its_attempt,
     true_end_wins_a_race_of_ends_presumptions_and_heartbeats,
     unusual_metrics_survive,
 );
@@ -249,6 +252,20 @@ fn only_a_run_without_an_end_is_renewed(place: &Place) {
     // Without its table nothing is known of a run.
     place.sql("ALTER TABLE runwrap_runs RENAME TO elsewhere");
     assert!(!store.renew(ended.run_id, Some(at(100))).unwrap());
+}
+
+/// A whole heartbeat after it would wait again, and overrun the deadline of the attempt.
+fn renewal_that_meets_a_lock_is_an_error_of_its_attempt(place: &Place) {
+    let run = begun(place);
+    let options = place.options();
+    let mut store = open(&place.target, &options).unwrap();
+    store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap();
+    let brief = OpenOptions { statement_timeout: Duration::from_millis(500), ..options };
+    let lock = if place.is_postgres() { "BEGIN; SELECT FROM runwrap_runs FOR UPDATE" } else { "BEGIN IMMEDIATE" };
+    place.holding(lock, || {
+        transient(open(&place.target, &brief).unwrap().renew(run.run_id, Some(at(100))));
+    });
+    assert!(store.renew(run.run_id, Some(at(100))).unwrap());
 }
 
 // Holds: failures/end-race

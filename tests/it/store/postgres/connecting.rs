@@ -170,6 +170,7 @@ fn pooler_in_transaction_mode_works() {
                 let mut store = place.open();
                 let heartbeat = Change::Heartbeat(progress(r#"{"a": 1}"#));
                 assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
+                assert!(store.renew(run.run_id, progress("{}").seen_at).unwrap());
                 let ended = Change::Finalize(progress("{}"), success());
                 assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Written);
             });
