@@ -161,7 +161,8 @@ impl Delivery {
     pub fn after(self, settled: Option<Settled>, now: Duration) -> (Self, Option<Settled>) {
         let known = settled.filter(|settled| self.begun && settled.covers(&self.changes, now));
         let is_brief = known.is_some();
-        let settled = known.or_else(|| Settled::of(&self.changes, now));
+        let lease = Duration::from_secs(u64::from(self.run.lease_seconds));
+        let settled = known.or_else(|| Settled::of(&self.changes, now, lease));
         (Self { is_brief, ..self }, settled)
     }
 

@@ -118,11 +118,11 @@ fn check_refused(site: &Site, give: impl Fn(&mut Command), refuse: impl FnOnce()
     assert_eq!(messages.matches("the database accepts the record of the run now").count(), 1, "{messages}");
 }
 
-/// Two runs with heartbeats every 100 ms, one on each store, whose keepers need only the runs' rows from here on.
-fn silent_runs() -> [(Site, Running); 2] {
+/// Two runs with heartbeats every 100 ms, one on each store. Their keepers need only the runs' rows from here on, for a lease.
+fn silent_runs(lease: &str) -> [(Site, Running); 2] {
     [Site::sqlite(), Site::postgres()].map(|site| {
         let script = "echo '{\"metrics\": {\"loss\": 1}}' >> $RUNWRAP_REPORT; echo ready; read -r line; true";
-        let mut command = site.shell(&["--heartbeat", "100ms", "--lease", "1s"], script);
+        let mut command = site.shell(&["--heartbeat", "100ms", "--lease", lease], script);
         let mut running = start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
         assert_eq!(running.line(), "ready");
         wait_until("the first metrics", || site.record()["train_metrics"] == json!({"loss": 1}));
@@ -151,7 +151,7 @@ fn end(site: &Site, mut running: Running) {
 
 #[test]
 fn silent_heartbeats_renew_the_lease_without_the_users_table() {
-    for (site, running) in silent_runs() {
+    for (site, running) in silent_runs("1h") {
         site.sql("ALTER TABLE training_records RENAME TO elsewhere");
         await_heartbeats(&site);
         site.sql("ALTER TABLE elsewhere RENAME TO training_records");
@@ -163,7 +163,7 @@ fn silent_heartbeats_renew_the_lease_without_the_users_table() {
 // Holds: failures/row-deleted
 #[test]
 fn silent_run_whose_row_was_deleted_ends_with_one_row() {
-    for (site, running) in silent_runs() {
+    for (site, running) in silent_runs("1h") {
         site.sql("DELETE FROM training_records");
         await_heartbeats(&site);
         assert_eq!(site.sql("SELECT count(*) FROM training_records"), "0\n");
@@ -171,9 +171,19 @@ fn silent_run_whose_row_was_deleted_ends_with_one_row() {
     }
 }
 
+// Holds: failures/row-deleted
+#[test]
+fn silent_run_gets_a_deleted_row_back_within_a_lease() {
+    for (site, running) in silent_runs("1s") {
+        site.sql("DELETE FROM training_records");
+        wait_until("the row", || site.sql("SELECT count(*) FROM training_records") == "1\n");
+        end(&site, running);
+    }
+}
+
 #[test]
 fn silent_run_that_was_presumed_lost_comes_back() {
-    for (site, running) in silent_runs() {
+    for (site, running) in silent_runs("1h") {
         // Both rows as a presumption leaves them. A keeper that is stopped for a real one may hold a lock.
         site.sql(
             "UPDATE training_records SET status = 'failed', train_end_time = train_start_time;
