@@ -86,12 +86,7 @@ impl SignalInbox {
             self.query_witness();
         }
         let settled = self.evidence.take_settled(asked_at);
-        let mut taken = Vec::new();
-        while taken.len() < TAKEN_MAX
-            && let Some(signal) = signals::take(pending)?
-        {
-            taken.push(signal);
-        }
+        let mut taken = take_each(pending, signals::take)?;
         // Query again: a signal that merged in the supervisor's queue must not match a later signal.
         let is_complete = taken.iter().any(is_not_child_change) && self.query_witness();
         taken.retain(|signal| is_not_child_change(signal) && !self.is_own(signal));
@@ -132,7 +127,47 @@ impl SignalInbox {
     }
 }
 
+/// Takes the signals of `pending` by `take`, in order. Of a number that merges one is taken: an equal one that arrives meanwhile is not
+/// in the answer of the witness, and would merge there with the next one before the witness is queried again.
+fn take_each(
+    pending: SignalSet,
+    take: impl Fn(SignalSet) -> io::Result<Option<SignalInfo>>,
+) -> io::Result<Vec<SignalInfo>> {
+    let (mut wanted, mut taken) = (pending, Vec::new());
+    while taken.len() < TAKEN_MAX
+        && let Some(signal) = take(wanted)?
+    {
+        if signals::merges(signal.number) {
+            wanted = wanted.without(signal.number);
+        }
+        taken.push(signal);
+    }
+    Ok(taken)
+}
+
 /// Not a SIGCHLD from the kernel.
 fn is_not_child_change(signal: &SignalInfo) -> bool {
     signal.number != signals::SIGCHLD || signal.sender != Sender::Kernel
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// A signal to the group that arrived while another one was taken reached the trainer twice.
+    #[test]
+    fn a_signal_that_arrives_while_its_equal_is_taken_waits_for_the_next_call() {
+        let signal = |number| SignalInfo { number, sender: Sender::Process { pid: 7, uid: 0 }, value: None };
+        let arriving = RefCell::new(vec![10, 15, 10, 40, 10, 40]);
+        let take = |wanted: SignalSet| {
+            let mut queue = arriving.borrow_mut();
+            let next = queue.iter().position(|number| wanted.contains(*number));
+            Ok(next.map(|next| signal(queue.remove(next))))
+        };
+        let taken = take_each([10, 40].into_iter().collect(), take).unwrap();
+        assert_eq!(taken.iter().map(|signal| signal.number).collect::<Vec<_>>(), [10, 40, 40]);
+        assert_eq!(*arriving.borrow(), [15, 10, 10]);
+    }
 }

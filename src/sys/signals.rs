@@ -159,6 +159,16 @@ impl SignalSet {
     pub const fn contains(self, number: i32) -> bool {
         matches!(number, 1..=64) && self.0 & (1 << (number - 1)) != 0
     }
+
+    #[must_use]
+    pub const fn without(self, number: i32) -> Self {
+        if self.contains(number) { Self(self.0 & !(1 << (number - 1))) } else { self }
+    }
+}
+
+/// Whether equal signals of this number merge while one of them is pending: all but the kernel's real-time signals.
+pub const fn merges(number: i32) -> bool {
+    number < 32
 }
 
 impl FromIterator<i32> for SignalSet {
