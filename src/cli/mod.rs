@@ -118,7 +118,7 @@ fn list(own: &ArgMatches) -> Result<ListArgs, EarlyExit> {
         filter,
         since: own.get_one("since").copied(),
         format: format.unwrap_or_default(),
-        sort: sort(text("sort"), &metrics)?,
+        sort: sort(text("sort"), &metrics, format.unwrap_or_default())?,
         metrics,
         watch: own.get_flag("watch"),
         color: color(own),
@@ -130,15 +130,15 @@ fn color(own: &ArgMatches) -> ColorChoice {
 }
 
 /// What to sort by, and whether the greatest comes first.
-fn sort(typed: Option<String>, metrics: &[String]) -> Result<Option<(String, bool)>, EarlyExit> {
+fn sort(typed: Option<String>, metrics: &[String], format: Format) -> Result<Option<(String, bool)>, EarlyExit> {
     let Some(typed) = typed else { return Ok(None) };
     let (name, descending) = typed.strip_prefix('-').map_or((typed.as_str(), false), |name| (name, true));
     let unknown = || {
-        let hint =
-            "write a heading of the table (duration, last-seen), a key of its JSON, or a metric named with --metric";
+        let hint = "write a heading of the table (duration, last-seen), or a metric named with --metric; \
+                    --format csv, json and jsonl sort by any column";
         EarlyExit::usage(format!("--sort: there is no column {name}"), hint.to_owned())
     };
-    sort_key(name, metrics).map(|key| Some((key, descending))).ok_or_else(unknown)
+    sort_key(name, metrics, format).map(|key| Some((key, descending))).ok_or_else(unknown)
 }
 
 /// Refuses an option before a verb that does not take it; clap would ignore it.

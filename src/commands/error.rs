@@ -28,6 +28,8 @@ pub enum CommandError {
     NoSuchRecord { id: String, database: String },
     #[error("record {id} has no curve {name}")]
     NoSuchSeries { id: String, name: String, hint: String },
+    #[error("--sort: there is no column {name}")]
+    NoSuchColumn { name: String },
     #[error("--watch needs a terminal")]
     NoTerminal,
     #[error("cannot finalize record {id}: {why}")]
@@ -81,6 +83,7 @@ impl CommandError {
                 "name each host name by which it is called with --allow-host; there is no password, so put a proxy with one in front",
             ),
             Self::Textfile { .. } => Some("name a file in a directory that this user may write with --textfile"),
+            Self::NoSuchColumn { .. } => Some("write a column of the output, or a metric named with --metric"),
             Self::NoTerminal => Some("leave out --watch, or call runwrap on a terminal"),
             Self::Keeper(_) | Self::Stdout(_) | Self::Serve(_) => None,
         }

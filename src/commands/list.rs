@@ -70,11 +70,14 @@ pub(super) fn list(settings: &Settings, args: ListArgs) -> Result<(), CommandErr
     Ok(output::print(&output::styled(text + &advice, args.color))?)
 }
 
-/// The key by which `name` sorts: a heading in lower case, a key of JSON, or a metric that is listed. `None` if there is none.
-pub fn sort_key(name: &str, metrics: &[String]) -> Option<String> {
-    let is_named = |column: &&Shown| column.heading.to_lowercase().replace(' ', "-") == name || column.key == name;
+/// The key by which `name` sorts: a heading, a metric that is listed or, where the table is not what is printed, any key. `None` if
+/// there is none.
+pub fn sort_key(name: &str, metrics: &[String], format: Format) -> Option<String> {
+    let slug = |heading: &str| heading.to_lowercase().replace(' ', "-");
+    let is_named = |column: &&Shown| slug(column.heading) == slug(name) || column.key == name;
     let metric = metrics.iter().find(|metric| *metric == name).map(|metric| format!("{METRIC_KEY}{metric}"));
-    metric.or_else(|| COLUMNS.iter().find(is_named).map(|column| column.key.to_owned()))
+    let column = || COLUMNS.iter().find(is_named).map(|column| column.key.to_owned());
+    metric.or_else(column).or_else(|| (format != Format::Table).then(|| name.to_owned()))
 }
 
 /// The records as text, with styles, and how many there are. `columns` is the width of the terminal.
@@ -98,6 +101,11 @@ fn listed(settings: &Settings, args: &ListArgs, columns: Option<u32>) -> Result<
         }
     }
     if let Some((key, descending)) = &args.sort {
+        // A record that has ended lacks the age of its last sign of life.
+        let is_heading = COLUMNS.iter().any(|column| column.key == key);
+        if !is_heading && !entries.is_empty() && !entries.iter().any(|entry| entry.0.contains_key(key)) {
+            return Err(CommandError::NoSuchColumn { name: key.clone() });
+        }
         sort(&mut entries, key, *descending);
     }
     let count = entries.len();
@@ -266,7 +274,7 @@ fn advice(count: usize, limit: u32) -> String {
         0 => "no record fits; `runwrap -- COMMAND` makes one".to_owned(),
         _ if count < limit as usize => "`runwrap show ID` shows everything known of one record".to_owned(),
         _ => format!(
-            "these are the newest {limit}; --limit {} shows more, `runwrap show ID` everything known of one",
+            "these are the newest {limit}; --limit {} shows more, `runwrap show ID` one whole",
             limit.saturating_mul(2)
         ),
     };

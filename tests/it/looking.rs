@@ -130,6 +130,10 @@ fn list_is_sorted_selected_and_formatted() {
     assert_eq!(names(&["--metric", "loss", "--sort", "loss"]), ["cifar-2", "cifar-1", "cifar-3", "mnist"]);
     assert_eq!(names(&["--metric", "loss", "--sort", "-loss"]), ["mnist", "cifar-3", "cifar-1", "cifar-2"]);
     assert_eq!(names(&["--sort", "start", "--name", "cifar*"]), ["cifar-1", "cifar-2", "cifar-3"]);
+    // Any column of the output.
+    assert_eq!(names(&["--sort", "-run_id"]), names(&[]));
+    assert_eq!(names(&["--sort", "ID"]), ["cifar-1", "cifar-2", "mnist", "cifar-3"]);
+    assert_eq!(names(&["--sort", "LAST SEEN"]).len(), 4);
     assert_eq!(names(&["--since", "1h", "--status", "completed", "--status", "failed"]).len(), 4);
     assert_eq!(names(&["--since", "2999-01-01"]).len(), 0);
     let csv = said(&site, &["list", "--name", "mnist", "--metric", "a/b", "--format", "csv"]);
@@ -139,10 +143,16 @@ fn list_is_sorted_selected_and_formatted() {
     let value = |key: &str| &row[keys.iter().position(|known| known == key).unwrap()];
     assert_eq!((value("id"), value("name"), value("train_metrics/a/b")), ("3", "mnist", "1"));
     assert_eq!(value("train_metrics"), r#"{"loss":"NaN","a":{"b":1}}"#);
-    for wrong in
-        [["--sort", "nonsense"], ["--sort", "loss"], ["--format", "xml"], ["--since", "yesterday"], ["--color", "red"]]
-    {
-        let output = output(&mut site.runwrap(&[&["list"], &wrong[..]].concat()));
+    for wrong in [
+        &["--sort", "nonsense"][..],
+        &["--sort", "loss"],
+        &["--sort", "run_id"],
+        &["--sort", "nonsense", "--json"],
+        &["--format", "xml"],
+        &["--since", "yesterday"],
+        &["--color", "red"],
+    ] {
+        let output = output(&mut site.runwrap(&[&["list"], wrong].concat()));
         assert_eq!(output.status.code(), Some(125), "{wrong:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(wrong[0]), "{output:?}");
     }
