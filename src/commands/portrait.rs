@@ -70,7 +70,7 @@ const GROUPS: [Group; 4] = [
             ("parent_run_id", "started by run", Kind::Plain),
             ("tags", "tag ", Kind::Object),
             ("context", "", Kind::Object),
-            ("heartbeat_at", "last heartbeat", Kind::Time),
+            ("heartbeat_at", "last heard by the database", Kind::Time),
             ("last_seen_at", "last sign of life", Kind::Time),
             ("lease_seconds", "lease", Kind::Seconds),
             ("run_id", "run", Kind::Plain),

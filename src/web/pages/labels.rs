@@ -124,7 +124,7 @@ labels! {
     job: "Job", "作业";
     attempt: "Attempt", "尝试";
     parent: "Started by run", "父任务";
-    heartbeat: "Last heartbeat", "最近心跳";
+    heartbeat: "Last heard by the database", "数据库最近收到";
     last_seen_at: "Last sign of life", "最近动静";
     lease: "Lease", "租约";
     run_id: "Run id", "任务 ID";
