@@ -70,8 +70,8 @@ pub(super) fn list(settings: &Settings, args: ListArgs) -> Result<(), CommandErr
     Ok(output::print(&output::styled(text + &advice, args.color))?)
 }
 
-/// The key by which `name` sorts: a heading, a metric that is listed or, where the table is not what is printed, any key. `None` if
-/// there is none.
+/// The key by which `name` sorts: a heading, a metric that is listed or, in any other format than the table, any key. `None` if there
+/// is none.
 pub fn sort_key(name: &str, metrics: &[String], format: Format) -> Option<String> {
     let slug = |heading: &str| heading.to_lowercase().replace(' ', "-");
     let is_named = |column: &&Shown| slug(column.heading) == slug(name) || column.key == name;

@@ -112,7 +112,10 @@ impl Store {
             let is_part = made.is_dropped && matches!(*change, Change::Heartbeat(_));
             Ok(if is_part { Applied::InPart } else { made.applied })
         });
-        self.options.shape.set_timeline(timeline);
+        // A presumption is about another run.
+        if let (Change::Heartbeat(_), Ok(_)) = (change, &applied) {
+            self.options.shape.set_timeline(timeline);
+        }
         if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
             let cause = "a trigger, a rule or a policy of the table drops runwrap's update";
             let message = format!("{}: record {id} stays as it is: {cause}", self.session.name());

@@ -57,13 +57,15 @@ fn first_heartbeat_after_a_promotion_is_a_whole_one() {
     let standby = primary.standby();
     let name = primary.new_database();
     let before = Place::at_postgres(primary.target(&name));
-    let (run, heartbeat) = (run("cifar"), Change::Heartbeat(progress("{}")));
+    let (run, unknown, heartbeat) = (run("cifar"), run("unknown"), Change::Heartbeat(progress("{}")));
     // The attempts of one keeper share what they have found.
     let options = before.options();
     let mut store = open(&before.target, &options).unwrap();
     store.begin(&run, None).unwrap();
     assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
     assert!(store.renew(run.run_id, progress("{}").seen_at).unwrap());
+    // A look at the runs of other hosts changes nothing about it.
+    assert_eq!(store.apply(unknown.run_id, &presume()).unwrap(), Applied::Missing);
     wait_until("the run on the standby", || {
         let after = Place::at_postgres(standby.target(&name));
         open(&after.target, &options).is_ok_and(|mut store| store.show("1").is_ok_and(|record| record.is_some()))
