@@ -33,7 +33,9 @@ const NAMED_BY_PIDFD: &str = "LISTEN_PIDFDID";
 const PID_LEN_MAX: usize = 10;
 
 /// Enough for a few system calls.
-const CHILD_STACK_BYTES: usize = 64 * 1024;
+const KEEPER_STACK_BYTES: usize = 16 * 1024;
+/// The same, and for the search of PATH.
+const TRAINER_STACK_BYTES: usize = 64 * 1024;
 
 /// A forked trainer.
 pub struct Trainer {
@@ -111,7 +113,7 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
 /// both processes share. An exec that hangs suspends this process too, so it is the second choice.
 fn spawn_suspended(image: &mut Image, mask: &SigSet, own_pid: Pid) -> io::Result<Trainer> {
     let shared = SharedNumber::new()?;
-    let mut stack = vec![0; CHILD_STACK_BYTES];
+    let mut stack = vec![0; TRAINER_STACK_BYTES];
     let pending_before = signals::pending()?;
     let child = || {
         let Err(errno) = become_trainer(image, mask, own_pid);
@@ -227,7 +229,7 @@ pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> 
     // lowest such number: RLIMIT_NOFILE may be small.
     let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
     let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
-    let mut stack = vec![0; CHILD_STACK_BYTES];
+    let mut stack = vec![0; KEEPER_STACK_BYTES];
     let (open, path) = (open_descriptors(), own_path());
     let child = || {
         let _errno = become_keeper((&argv, &env), &null, &high, &open).map_err(|errno| match (errno, &path) {
