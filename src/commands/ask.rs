@@ -33,7 +33,8 @@ impl<'a> Database<'a> {
     ) -> Result<T, CommandError> {
         self.hosts.ask(table, keep, work).map_err(|source| {
             let database = self.settings.database.identity();
-            log::info!(event = "command_failed", database, purpose, error:% = source; "cannot {purpose}: {source}");
+            // For the log alone: the verb reports its error.
+            log::info!(event = "command_failed", database, purpose, error:% = source; "");
             CommandError::Database { purpose, source }
         })
     }

@@ -20,18 +20,13 @@ pub(super) fn for_file(record: &Record<'_>, run_id: Option<&str>) -> String {
     format!("pid={} {}", process::id(), pairs(&fields))
 }
 
-/// `runwrap: ` and the message, then the hint. A record without a message shows its fields except the hint. No trailing
-/// newline.
-pub(super) fn for_stderr(record: &Record<'_>) -> String {
-    let (hints, others): (Vec<_>, Vec<_>) = fields(record).into_iter().partition(|(key, _)| key == "hint");
-    let hint = hints.first().map(|(_, value)| value.as_str());
-    let mut message = record.args().to_string();
-    if message.is_empty() {
-        message = pairs(&others);
-    }
-    let mut text = format_message(&message, hint);
+/// `runwrap: ` and the message, then the hint. No trailing newline. `None` for a record without a message.
+pub(super) fn for_stderr(record: &Record<'_>) -> Option<String> {
+    let message = Some(record.args().to_string()).filter(|message| !message.is_empty())?;
+    let hint = fields(record).into_iter().find(|(key, _)| key == "hint").map(|(_, value)| value);
+    let mut text = format_message(&message, hint.as_deref());
     text.pop();
-    text
+    Some(text)
 }
 
 fn fields(record: &Record<'_>) -> Vec<(String, String)> {
@@ -134,11 +129,11 @@ mod tests {
                 process::id()
             )
         );
-        assert_eq!(for_stderr(&record), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
+        assert_eq!(for_stderr(&record).unwrap(), "runwrap: cannot deliver: no\nrunwrap: route\nrunwrap: hint: wait");
     }
 
     #[test]
-    fn record_without_a_message_shows_its_fields() {
+    fn record_without_a_message_is_for_the_file_only() {
         let pairs = [("event", "heartbeat"), ("table", "a b")];
         let mut builder = Record::builder();
         builder.level(Level::Info).key_values(&pairs);
@@ -148,7 +143,7 @@ mod tests {
             for_file(&record, Some("7")),
             format!(r#"pid={} event=heartbeat table="a b" run_id=7"#, process::id())
         );
-        assert_eq!(for_stderr(&record), r#"runwrap: event=heartbeat table="a b""#);
+        assert_eq!(for_stderr(&record), None);
     }
 
     #[test]

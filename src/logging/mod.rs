@@ -94,8 +94,8 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
         if let Some(file) = &self.file {
             log_as(file.as_ref(), record, &line::for_file(record, RUN_ID.get().map(String::as_str)));
         }
-        if let Some(stderr) = &self.stderr {
-            log_as(stderr.as_ref(), record, &line::for_stderr(record));
+        if let Some((stderr, text)) = self.stderr.as_ref().zip(line::for_stderr(record)) {
+            log_as(stderr.as_ref(), record, &text);
         }
     }
 

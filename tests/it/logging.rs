@@ -158,3 +158,14 @@ fn quiet_and_verbose_set_what_stderr_shows() {
         assert!(verbose.contains(sentence) && !verbose.contains("event="), "{verbose}");
     }
 }
+
+#[test]
+fn failing_verb_names_its_cause_once_with_verbose() {
+    let site = Site::sqlite();
+    let unreachable = ["-v", "--database-url", "postgres://127.0.0.1:1/db", "--start-timeout", "50ms"];
+    for verb in [&["list"][..], &["show", "1"], &["finalize", "1", "--status", "failed"], &["recover"]] {
+        let failed = output(&mut site.runwrap(&[&unreachable[..], verb].concat()));
+        let messages = String::from_utf8(failed.stderr).unwrap();
+        assert!(!failed.status.success() && messages.matches("onnection refused").count() == 1, "{verb:?}: {messages}");
+    }
+}
