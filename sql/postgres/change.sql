@@ -24,7 +24,8 @@ FOR UPDATE
 UPDATE {schema}.runwrap_runs
 SET
     heartbeat_at = clock_timestamp(),
-    last_seen_at = GREATEST(last_seen_at, $2)
+    -- GREATEST, which finds its comparison by the type, would cost a new connection a tenth of a millisecond more.
+    last_seen_at = CASE WHEN last_seen_at > $2 THEN last_seen_at ELSE $2 END
 WHERE run_id = $1
     AND reason IS NULL
     -- $3 is the timeline of the last whole heartbeat. The function runwrap_timeline would cost a new connection a third of a millisecond.

@@ -14,6 +14,14 @@ SET LOCAL enable_seqscan = off;
 SET LOCAL jit = off;
 SET LOCAL max_parallel_workers_per_gather = 0
 
+-- name: begin_renew
+-- Begins the transaction of `renew`, which its message also commits: no client can freeze within it, so no idle timeout. The bounds stay,
+-- and the isolation, in which an update that waited for a lock sees the row anew. The statement needs no other setting: its instant has
+-- a zone and is ISO, it returns no date, and it finds one row by the primary key, whose uniqueness the planner sees without statistics.
+BEGIN ISOLATION LEVEL READ COMMITTED;
+SET LOCAL statement_timeout = {timeout_ms};
+SET LOCAL lock_timeout = {lock_timeout_ms}
+
 -- name: clock
 SELECT
     CAST(clock_timestamp() AS text),

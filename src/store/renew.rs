@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::session::{Access, Class, Failure};
-use super::transaction::sql;
-use super::{Store, StoreError, run_row};
+use super::transaction::{Nesting, sql};
+use super::{Store, StoreError};
 use crate::record::RunId;
 
 impl Store {
@@ -16,13 +16,18 @@ impl Store {
     pub fn renew(&mut self, run_id: RunId, seen_at: Option<DateTime<Utc>>) -> Result<bool, StoreError> {
         let (Some(shape), Some(seen_at)) = (self.options.shape.get(), seen_at) else { return Ok(false) };
         let Some(timeline) = wal_prefix(self.options.shape.timeline()) else { return Ok(false) };
-        let (run_id, seen_at) = (run_id.to_string(), run_row::instant_text(seen_at));
+        // With a zone where the column has one: the transaction sets none.
+        let (run_id, seen_at) = (run_id.to_string(), (self.session.dialect().instant)(seen_at));
         let renew = sql(self.session.as_ref(), &shape, "renew", &[]);
         let texts = [&run_id, &seen_at, &timeline].map(|text| Some(text.as_str()));
-        let begun = self.begin_with(Access::Write, &[(&renew, &texts)]);
-        match self.end_transaction(begun.map(|rows| !rows.is_empty())) {
+        let mut renewed = self.begin_with(Access::Renew, &[(&renew, &texts)]);
+        // A success is committed already, unless it is a step of an outer transaction.
+        if renewed.is_err() || self.nesting != Nesting::None {
+            renewed = self.end_transaction(renewed);
+        }
+        match renewed {
             Err(Failure { class: Class::Schema | Class::Refused | Class::BadValue | Class::BadText, .. }) => Ok(false),
-            renewed => Ok(renewed?),
+            rows => Ok(!rows?.is_empty()),
         }
     }
 }

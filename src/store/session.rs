@@ -34,6 +34,8 @@ pub(super) enum Access {
     Begin,
     /// Write what no record needs, series and claims, within [`SERIES_WAIT_MAX`].
     Series,
+    /// Write the statement `renew` alone, and commit in the same round trip.
+    Renew,
     /// Write, and roll back at the end.
     Rehearse,
 }
@@ -93,6 +95,7 @@ pub(super) trait Session: Send {
     }
 
     /// Begins a transaction with its bounds, and runs its first statements in the same round trip. The rows of all of them.
+    /// [`Access::Renew`] also commits; after an error the transaction may be open.
     fn begin(&mut self, access: Access, first: &[(&str, Texts<'_>)]) -> Result<Rows, Failure>;
 
     /// Runs statements without parameters and without rows.

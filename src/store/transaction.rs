@@ -208,7 +208,7 @@ impl Store {
         Ok(Some(last))
     }
 
-    /// Begins a transaction, or in a rehearsal a savepoint, with its first statements.
+    /// Begins a transaction, or within an outer one a savepoint, with its first statements.
     pub(super) fn begin_with(&mut self, access: Access, first: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
         if self.nesting == Nesting::None {
             return self.session.begin(access, first);

@@ -17,8 +17,8 @@ use self::client::Client;
 use self::errors::Server;
 use super::StoreError;
 use super::session::{
-    Access, BINARY_BYTES_MAX, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX, Session,
-    TOO_LONG, Texts, VALUE_BYTES_MAX,
+    Access, BINARY_BYTES_MAX, COMMIT, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
+    Session, TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
 use super::statement::{Statements, fill, section};
 use super::table::{TableName, literal, quote};
@@ -217,10 +217,12 @@ impl Session for PostgresSession {
         let series_ms = if access == Access::Series { SERIES_WAIT_MAX.as_millis() } else { u128::MAX };
         let timeout_ms = self.timeout_ms.min(series_ms);
         let [whole, half] = [timeout_ms, timeout_ms / 2].map(|timeout| timeout.to_string());
-        let begin = fill(section(&DIALECT, "begin"), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
+        let (begin, end) = if access == Access::Renew { ("begin_renew", Some(COMMIT)) } else { ("begin", None) };
+        let begin = fill(section(&DIALECT, begin), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
         // The simple protocol runs several statements in one round trip, and has no parameters.
         let first = first.iter().map(|(statement, texts)| inlined(statement, texts));
-        let script = std::iter::once(begin).chain(first).collect::<Vec<_>>().join(";\n");
+        let statements = std::iter::once(begin).chain(first).chain(end.map(str::to_owned));
+        let script = statements.collect::<Vec<_>>().join(";\n");
         let messages = self.client.script(&script).map_err(|error| self.failure(&error))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),

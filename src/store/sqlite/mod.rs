@@ -226,9 +226,13 @@ impl Session for SqliteSession {
         self.connection()?.busy_timeout(busy_timeout).map_err(|error| self.failure(&error))?;
         self.script(match access {
             Access::Read => "BEGIN",
-            Access::Write | Access::Begin | Access::Series | Access::Rehearse => "BEGIN IMMEDIATE",
+            Access::Write | Access::Begin | Access::Series | Access::Renew | Access::Rehearse => "BEGIN IMMEDIATE",
         })?;
-        rows_of(self, first)
+        let rows = rows_of(self, first)?;
+        if access == Access::Renew {
+            self.script(COMMIT)?;
+        }
+        Ok(rows)
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {

@@ -252,6 +252,9 @@ fn only_a_run_without_an_end_is_renewed(place: &Place) {
     // Without its table nothing is known of a run.
     place.sql("ALTER TABLE runwrap_runs RENAME TO elsewhere");
     assert!(!store.renew(ended.run_id, Some(at(100))).unwrap());
+    // The whole heartbeat that follows has the same connection.
+    place.sql("ALTER TABLE elsewhere RENAME TO runwrap_runs");
+    assert_eq!(store.apply(lost.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Written);
 }
 
 /// A whole heartbeat after it would wait again, and overrun the deadline of the attempt.

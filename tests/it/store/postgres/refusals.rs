@@ -252,3 +252,21 @@ fn long_paths_and_names_break_no_index() {
         (Some(run.name.as_str()), run.model_path.as_deref())
     );
 }
+
+/// The commit travels with the statement, whose row the server sends before it commits.
+#[test]
+fn renewal_that_its_commit_refuses_is_not_acknowledged() {
+    let place = Place::postgres();
+    let (run, heartbeat) = (run("cifar"), Change::Heartbeat(progress("{}")));
+    begin(&place, &run);
+    let mut store = place.open();
+    assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
+    place.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+         CREATE CONSTRAINT TRIGGER refuses AFTER UPDATE ON runwrap_runs
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    assert!(!store.renew(run.run_id, progress("{}").seen_at).unwrap());
+    place.sql("DROP TRIGGER refuses ON runwrap_runs");
+    assert_eq!(store.apply(run.run_id, &heartbeat).unwrap(), Applied::Written);
+}

@@ -3,7 +3,7 @@
 use runwrap::record::{Applied, Change, Run};
 use serde_json::json;
 
-use crate::store::place::{Place, bad_input, begin, progress, run, success};
+use crate::store::place::{Place, at, bad_input, begin, progress, run, success};
 
 #[test]
 fn enum_domain_and_numeric_columns_are_cast() {
@@ -63,11 +63,13 @@ fn session_settings_do_not_change_stored_times() {
     begin(&place, &run);
     let mut store = place.open();
     assert_eq!(store.apply(run.run_id, &Change::Heartbeat(progress("{}"))).unwrap(), Applied::Written);
+    assert!(store.renew(run.run_id, Some(at(70))).unwrap());
+    assert_eq!(place.show("1")["last_seen_at"], json!(at(70)));
     let presumed = crate::store::place::presumption(runwrap::record::Proof::DeadJournal);
     assert_eq!(store.apply(run.run_id, &Change::Presume(presumed)).unwrap(), Applied::Written);
     let shown = place.show("1");
     let values = ["train_start_time", "train_end_time", "train_duration"].map(|name| shown[name].clone());
-    assert_eq!(json!(values), json!(["2026-01-02T03:04:06.678901Z", "2026-01-02T03:05:06.678901Z", 60]));
+    assert_eq!(json!(values), json!(["2026-01-02T03:04:06.678901Z", "2026-01-02T03:05:15.678901Z", 69]));
     let stored = place.text("SELECT to_char(train_start_time, 'HH24:MI:SS') AS x FROM training_records");
     assert_eq!(stored.unwrap(), "03:04:06");
 }
