@@ -1,6 +1,7 @@
 //! The beginning of a run: one row of the user's table and one of `runwrap_runs`, however often and by however many processes it is
 //! delivered. Owns the order of the steps, which makes it safe.
 
+use super::locked_run::{LockedRun, RunToLock};
 use super::note::inherit;
 use super::origin::Origin;
 use super::record_row::RecordRow;
@@ -10,7 +11,7 @@ use super::session::{Access, Class, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{LockedRun, Transaction};
+use super::transaction::Transaction;
 use super::{Store, StoreError};
 use crate::record::{Begun, Change, RecordId, Run, RunId, Status, merge};
 
@@ -24,7 +25,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::BadInput`] for an unknown column in `set`, or a row in `adopt` that is missing or not in training.
     pub fn begin(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
-        Ok(self.reduced(|store| store.begin_once(run, known))?)
+        let begun = self.reduced(|store| store.begin_once(run, known))?;
+        self.options.shape.set_record_of(run.run_id, begun.record_id.clone());
+        Ok(begun)
     }
 
     fn begin_once(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, Failure> {
@@ -33,7 +36,7 @@ impl Store {
         // A run that begins for the first time has no row to lock. If it has one after all, its insert loses against that.
         let is_new = known.is_none() && run.adopt.is_none();
         for attempt in 0..ATTEMPTS_MAX {
-            let locked = (attempt > 0 || !is_new).then_some(run_id.as_str());
+            let locked = (attempt > 0 || !is_new).then_some(RunToLock { run_id: &run_id, record_id: None });
             let begun = self.transaction(access, locked, |transaction, found| {
                 Beginning { transaction, run, found, moves: false, inherited: None }.begin(known, &typed)
             });

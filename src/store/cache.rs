@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::shape::Shape;
+use crate::record::{RecordId, RunId};
 
 /// The shape of the tables, for every attempt of a process on one database: read once, and again after an error that contradicts it.
 /// And what else need not be asked again.
@@ -15,6 +16,7 @@ struct Found {
     shape: Mutex<Option<Arc<Shape>>>,
     has_no_series: AtomicBool,
     timeline: Mutex<Option<i64>>,
+    begun: Mutex<Option<(RunId, RecordId)>>,
 }
 
 impl ShapeCache {
@@ -29,6 +31,16 @@ impl ShapeCache {
     /// Whether the database refuses series until a person acts.
     pub(super) fn has_no_series(&self) -> &AtomicBool {
         &self.0.has_no_series
+    }
+
+    /// The record of a run that was begun. Another process may have begun the run again since.
+    pub(super) fn record_of(&self, run_id: RunId) -> Option<RecordId> {
+        let begun = self.0.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.as_ref().filter(|(begun, _)| *begun == run_id).map(|(_, record_id)| record_id.clone())
+    }
+
+    pub(super) fn set_record_of(&self, run_id: RunId, record_id: RecordId) {
+        *self.0.begun.lock().unwrap_or_else(PoisonError::into_inner) = Some((run_id, record_id));
     }
 
     /// The database's timeline at the last whole heartbeat.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::fitting::{fitted, fitted_decision};
+use super::locked_run::{LockedRun, RunToLock};
 use super::origin::{Mark, Origin};
 use super::record_row::{RULE_COLUMNS, RecordRow, clean};
 use super::reduction::Reduction;
@@ -15,7 +16,7 @@ use super::session::{Access, Class, Column, Failure};
 use super::shape::without_nul;
 use super::statement::{assignments, list, places};
 use super::table::quote;
-use super::transaction::{LockedRun, Transaction};
+use super::transaction::Transaction;
 use super::view::{AGES, is_same};
 use super::{Assignment, Decided, RecordView, Store, StoreError};
 use crate::record::{Applied, Change, Decision, RecordId, Row, RunId, Status, decide, merge};
@@ -60,12 +61,14 @@ impl Store {
         if let Change::Begin(run) = change {
             return self.begin(run, None).map(|_begun| Applied::Written);
         }
+        let record_id = self.options.shape.record_of(run_id);
         let run_id = run_id.to_string();
+        let run = RunToLock { run_id: &run_id, record_id: record_id.as_ref().map(|id| id.0.as_str()) };
         let is_heartbeat = matches!(change, Change::Heartbeat(_));
         let mut is_whole = true;
         let mut apply = |store: &mut Self| {
             is_whole = store.reduction == Reduction::NONE;
-            store.apply_once(&run_id, change)
+            store.apply_once(run, change)
         };
         let applied = match self.reduced(&mut apply) {
             // The application holds its row.
@@ -79,15 +82,15 @@ impl Store {
         }
     }
 
-    fn apply_once(&mut self, run_id: &str, change: &Change) -> Result<Applied, Failure> {
+    fn apply_once(&mut self, run: RunToLock<'_>, change: &Change) -> Result<Applied, Failure> {
         let is_end = matches!(change, Change::Finalize(..));
         // The application may have renamed a column for a while: an end is not written without it by an old reading.
         if is_end && self.options.shape.get().is_some_and(|shape| !shape.columns.has_all()) {
             self.options.shape.set(None);
         }
-        let (mut dropped, mut timeline) = (None, None);
-        let applied = self.transaction(Access::Write, Some(run_id), |transaction, locked| {
-            let Some(locked) = locked else { return Ok(Applied::Missing) };
+        let (mut dropped, mut timeline, run_id) = (None, None, run.run_id);
+        let applied = self.transaction(Access::Write, Some(run), |transaction, locked| {
+            let Some(mut locked) = locked else { return Ok(Applied::Missing) };
             timeline = locked.clock.timeline;
             let Some(begun) = locked.run.begun().filter(|_| locked.run.is_in(&transaction.shape.record_table)) else {
                 return Ok(Applied::Missing);
@@ -97,7 +100,8 @@ impl Store {
             }
             let change = fitted(change, &transaction.shape.columns);
             let rule = |row: Row| merge(Some(row), &change, locked.clock);
-            let Some(made) = transaction.change(&begun.record_id.0, Some(&locked.run), &rule)? else {
+            let known = locked.record.take();
+            let Some(made) = transaction.change(&begun.record_id.0, Some(&locked.run), known, &rule)? else {
                 return transaction.apply_without_record(run_id, &locked, &change);
             };
             let mut values = run_row::changes(&made.before, &made.after);
@@ -184,14 +188,19 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Applies `rule` to the record `id` and writes the changed columns of the user's row. `None` if the row is missing, or another
-    /// one than the run's.
-    fn change(&mut self, id: &str, run: Option<&RunRow>, rule: Rule<'_>) -> Result<Option<Outcome>, Failure> {
+    /// Applies `rule` to the record `id`, as it was `read` under the lock, and writes the changed columns of the user's row. `None` if the row is
+    /// missing, or another one than the run's.
+    fn change(
+        &mut self,
+        id: &str,
+        run: Option<&RunRow>,
+        mut read: Option<RecordRow>,
+        rule: Rule<'_>,
+    ) -> Result<Option<Outcome>, Failure> {
         let mut dropped: Option<(RecordRow, Outcome)> = None;
         for attempt in 0..SWAPS_MAX {
-            let Some(known) = self.read_columns(id, &RULE_COLUMNS)? else {
-                return Ok(None);
-            };
+            let read = read.take().map_or_else(|| self.read_columns(id, &RULE_COLUMNS), |read| Ok(Some(read)))?;
+            let Some(known) = read else { return Ok(None) };
             let mut before = known.row();
             let origin = known.origin(&self.shape.columns);
             if let Some(run) = run {
@@ -304,7 +313,7 @@ impl Transaction<'_> {
         let Some(before) = self.view(id)? else { return Ok(Decided::MISSING) };
         let fitted = fitted_decision(decision, &self.shape.columns);
         let rule = |row: Row| decide(Some(row), &fitted, clock);
-        let Some(made) = self.change(id, run.as_ref(), &rule)? else { return Ok(Decided::MISSING) };
+        let Some(made) = self.change(id, run.as_ref(), None, &rule)? else { return Ok(Decided::MISSING) };
         let is_derived = matches!(decision, Decision::Derive);
         let mut after = self.view(id)?;
         if made.applied != Applied::Written

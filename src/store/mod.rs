@@ -11,6 +11,7 @@ mod fitness;
 mod fitting;
 mod gauges;
 mod hosts;
+mod locked_run;
 mod migrate;
 mod note;
 mod origin;

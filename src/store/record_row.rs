@@ -39,6 +39,11 @@ impl RecordRow {
         Self { columns, texts }
     }
 
+    /// A row of `read_record`, whose first column is the id.
+    pub(super) fn read(columns: Vec<&'static str>, texts: Vec<Option<String>>) -> Self {
+        Self::new(columns, texts.into_iter().skip(1).collect())
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         let at = self.columns.iter().position(|known| *known == name)?;
         self.texts.get(at)?.as_deref()

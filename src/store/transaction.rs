@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::record_row::{self, RecordRow};
+use super::locked_run::{LockedRun, RunToLock, clock_of};
+use super::record_row::{self, RULE_COLUMNS, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
 use super::session::{Access, COMMIT, Class, Failure, NEEDED_MIGRATION, Rows, Session, Texts, rows_of};
 use super::shape::{Migrations, Shape};
 use super::statement::{fill, section};
 use super::{Store, StoreError, too_new};
-use crate::record::{DatabaseClock, RecordId, read_instant};
+use crate::record::{DatabaseClock, RecordId};
 
 /// Whether each transaction stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +40,13 @@ impl Store {
     pub(super) fn transaction<T>(
         &mut self,
         access: Access,
-        run_id: Option<&str>,
+        run: Option<RunToLock<'_>>,
         mut work: impl FnMut(&mut Transaction<'_>, Option<LockedRun>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut cached = self.options.shape.get();
         loop {
-            let begun = self.begin_transaction(access, run_id, cached.clone());
-            let result = begun.and_then(|(shape, rows)| {
-                let name = self.session.name();
-                let locked = rows.into_iter().next().map(|row| LockedRun::new(name, row)).transpose()?;
+            let begun = self.begin_transaction(access, run, cached.clone());
+            let result = begun.and_then(|(shape, locked)| {
                 let reduction = self.reduction;
                 work(&mut Transaction { session: self.session.as_mut(), shape: &shape, reduction }, locked)
             });
@@ -101,17 +100,28 @@ impl Store {
     fn begin_transaction(
         &mut self,
         access: Access,
-        run_id: Option<&str>,
+        run: Option<RunToLock<'_>>,
         cached: Option<Arc<Shape>>,
-    ) -> Result<(Arc<Shape>, Rows), Failure> {
+    ) -> Result<(Arc<Shape>, Option<LockedRun>), Failure> {
         let is_known = cached.is_some();
-        let shape = cached.map_or_else(|| self.begin_and_read(access, run_id.is_some()), Ok)?;
-        let columns = run_row::rules_list();
-        let lock = run_id.map(|_| sql(self.session.as_ref(), &shape, "lock_run", &[("{columns}", &columns)]));
-        let texts = [run_id];
-        let first: Vec<_> = lock.as_deref().map(|lock| (lock, &texts[..])).into_iter().collect();
-        let rows = if is_known { self.begin_with(access, &first)? } else { rows_of(self.session.as_mut(), &first)? };
-        Ok((shape, rows))
+        let shape = cached.map_or_else(|| self.begin_and_read(access, run.is_some()), Ok)?;
+        let Some(run) = run else {
+            if is_known {
+                self.begin_with(access, &[])?;
+            }
+            return Ok((shape, None));
+        };
+        let reduction = self.reduction;
+        let transaction = Transaction { session: self.session.as_mut(), shape: &shape, reduction };
+        let record_id = run.record_id.filter(|id| transaction.holds(id));
+        let (names, read) = transaction.reading(&RULE_COLUMNS);
+        let lock = transaction.sql("lock_run", &[("{columns}", &run_row::rules_list())]);
+        // In this order: under READ COMMITTED the second statement sees what the holder of the lock has committed.
+        let texts = [Some(run.run_id), record_id];
+        let statements = [(lock.as_str(), &texts[..1]), (read.as_str(), &texts[1..])];
+        let first = &statements[..=usize::from(record_id.is_some())];
+        let rows = if is_known { self.begin_with(access, first)? } else { rows_of(self.session.as_mut(), first)? };
+        Ok((shape, LockedRun::new(self.session.name(), run, rows, names)?))
     }
 
     /// Begins a transaction in which the tables are ready. After its begin a run makes none: it would hinder a restore.
@@ -289,11 +299,16 @@ impl Transaction<'_> {
         if !self.holds(id) {
             return Ok(None);
         }
+        let (names, read) = self.reading(names);
+        let rows = self.rows(&read, &[Some(id)])?;
+        Ok(rows.into_iter().next().map(|texts| RecordRow::read(names, texts)))
+    }
+
+    /// Those of `names` that the table has, and the statement that reads them.
+    fn reading(&self, names: &[&'static str]) -> (Vec<&'static str>, String) {
         let (names, reads) = record_row::reads(self.session.dialect(), &self.shape.columns, names);
         let selected = std::iter::once("CAST(id AS text)".to_owned()).chain(reads);
-        let read = self.sql("read_record", &[("{columns}", &super::statement::list(selected))]);
-        let rows = self.rows(&read, &[Some(id)])?;
-        Ok(rows.into_iter().next().map(|texts| RecordRow::new(names, texts.into_iter().skip(1).collect())))
+        (names, self.sql("read_record", &[("{columns}", &super::statement::list(selected))]))
     }
 
     /// Whether the id column can hold `id`: a table that was made again may have ids of another type.
@@ -336,32 +351,5 @@ impl Transaction<'_> {
 
     pub(super) fn values(&mut self, statement: &str, texts: Texts<'_>) -> Result<Vec<Vec<Value>>, Failure> {
         self.session.values(statement, texts)
-    }
-}
-
-/// A row of `lock_run`.
-pub(super) struct LockedRun {
-    pub(super) run: RunRow,
-    pub(super) clock: DatabaseClock,
-    /// No later run describes the same record.
-    pub(super) owns_record: bool,
-}
-
-impl LockedRun {
-    pub(super) fn new(name: &str, mut row: Vec<Option<String>>) -> Result<Self, Failure> {
-        let clock = clock_of(name, &row)?;
-        let owns_record = row.get(3).and_then(Option::as_deref) == Some("true");
-        row.drain(..4);
-        Ok(Self { run: RunRow(row), clock, owns_record })
-    }
-}
-
-/// The clock in the first three columns of a row.
-fn clock_of(name: &str, row: &[Option<String>]) -> Result<DatabaseClock, Failure> {
-    let time = |at: usize| row.get(at).and_then(Option::as_deref).and_then(read_instant);
-    let timeline = row.get(2).and_then(Option::as_deref).and_then(|number| number.parse().ok());
-    match (time(0), time(1)) {
-        (Some(now), Some(up_since)) => Ok(DatabaseClock { now, up_since, timeline }),
-        _ => Err(StoreError::Transient { message: format!("{name}: its clock cannot be read: {row:?}") }.into()),
     }
 }

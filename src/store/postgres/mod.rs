@@ -10,7 +10,7 @@ mod tls;
 use std::time::Duration;
 
 use postgres::types::{Format, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
-use postgres::{Row, SimpleQueryMessage};
+use postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
 use serde_json::Value;
 
 use self::client::Client;
@@ -224,11 +224,12 @@ impl Session for PostgresSession {
         let statements = std::iter::once(begin).chain(first).chain(end.map(str::to_owned));
         let script = statements.collect::<Vec<_>>().join(";\n");
         let messages = self.client.script(&script).map_err(|error| self.failure(&error))?;
+        let read = |row: &SimpleQueryRow| (0..row.len()).map(|at| Ok(row.try_get(at)?.map(str::to_owned))).collect();
         let rows = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect()),
+            SimpleQueryMessage::Row(row) => Some(read(row)),
             SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
         });
-        Ok(rows.collect())
+        rows.collect::<Result<_, _>>().map_err(|error| self.failure(&error))
     }
 
     fn script(&mut self, statements: &str) -> Result<(), Failure> {

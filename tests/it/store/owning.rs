@@ -2,7 +2,7 @@
 //! was made again, the number is another run's, or no run's.
 
 use runwrap::record::{Applied, Begun, Change, Ending, Proof, Reason, RecordId, Run, Status};
-use runwrap::store::{Filter, RecordView};
+use runwrap::store::{Filter, RecordView, open};
 use serde_json::{Value, json};
 
 use super::conformance;
@@ -14,6 +14,7 @@ conformance!(
     a_row_of_no_run_is_left_alone,
     an_adopted_row_of_another_run_is_left_alone,
     a_free_number_is_taken_again,
+    a_run_that_moved_since_its_begin_ends_in_its_record,
     a_renamed_table_is_waited_for,
     a_run_makes_no_table_after_its_begin,
     reading_an_empty_database_makes_no_table,
@@ -41,6 +42,24 @@ pub(crate) fn failure() -> Ending {
 
 pub(crate) fn status(place: &Place, id: &RecordId) -> Value {
     place.show(&id.0)["status"].clone()
+}
+
+/// The record is read with the lock of the run's row, before the row shows which record is the run's.
+fn a_run_that_moved_since_its_begin_ends_in_its_record(place: &Place) {
+    let (run, options) = (run("first"), place.options());
+    let mut store = open(&place.target, &options).unwrap();
+    let begun = store.begin(&run, None).unwrap();
+    place.sql(
+        "INSERT INTO training_records (id, status) VALUES (7, 'training'); UPDATE runwrap_runs SET record_id = '7'",
+    );
+    let ended = Change::Finalize(progress("{}"), success());
+    assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Written);
+    let there = RecordId("7".into());
+    assert_eq!([&begun.record_id, &there].map(|id| status(place, id)), [json!("training"), json!("completed")]);
+    // The record alone is no run.
+    place.sql("DELETE FROM runwrap_runs");
+    assert_eq!(store.apply(run.run_id, &ended).unwrap(), Applied::Missing);
+    assert_eq!(status(place, &begun.record_id), json!("training"));
 }
 
 /// Both runs wrote the same row, and one of them read `failed` though it exited 0.

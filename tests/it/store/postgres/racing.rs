@@ -12,7 +12,7 @@ use crate::support::postgres::connect;
 use crate::support::wait::wait_until;
 
 /// The connections that wait for a lock.
-const WAITING: &str = "SELECT count(*) AS x FROM pg_locks WHERE NOT granted
+pub(super) const WAITING: &str = "SELECT count(*) AS x FROM pg_locks WHERE NOT granted
                        AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
 
 /// The end waits for the row's lock while a heartbeat revokes a presumption. The end was once decided by the values from before
