@@ -75,6 +75,17 @@ fn keeper_runs_the_command_after_the_supervisor_was_killed() {
     }
 }
 
+/// Many commands may run at once, and a server takes few connections.
+#[test]
+fn keeper_holds_no_connection_while_the_command_runs() {
+    let site = Site::postgres();
+    assert!(site.run(&["--on-finish", "ls -l /proc/$PPID/fd > descriptors"], "true").status.success());
+    let descriptors = fs::read_to_string(site.path().join("descriptors")).unwrap();
+    assert!(descriptors.contains("runwrap-config"), "not the keeper's: {descriptors}");
+    // Each connection has an epoll instance.
+    assert!(!descriptors.contains("eventpoll"), "{descriptors}");
+}
+
 /// A daemon of the command held the run's lock, and the dead run counted as alive.
 // Holds: failures/on-finish
 #[test]
