@@ -90,6 +90,8 @@ pub(super) struct KeeperMachine {
     linger: Duration,
     /// Another process can deliver the journal.
     on_disk: bool,
+    /// The database is a file.
+    pub(super) is_file: bool,
     facts: JournalFacts,
     /// The database has acknowledged the beginning to this process.
     pub(super) begun: bool,
@@ -147,11 +149,11 @@ impl KeeperMachine {
     /// Whether the store of an attempt stays open. A look at overdue runs follows at once (`is_followed`), the next heartbeat may be
     /// near, or the run may end at once. A file stays open for longer: closing it would be a wake-up more. Thousands of runs share a
     /// server's hundred connections.
-    pub(super) fn keep(&self, is_file: bool, is_followed: bool) -> Keep {
+    pub(super) fn keep(&self, is_followed: bool) -> Keep {
         let begins = !self.begun && !self.facts.ended;
         match () {
             () if is_followed => Keep::Open,
-            () if is_file && !self.facts.ended && (begins || self.heartbeat <= KEPT_MAX) => Keep::Open,
+            () if self.is_file && !self.facts.ended && (begins || self.heartbeat <= KEPT_MAX) => Keep::Open,
             () if begins => Keep::Briefly,
             () => Keep::Closed,
         }
@@ -285,24 +287,27 @@ impl KeeperMachine {
         now: Duration,
         random: f64,
     ) -> Vec<KeeperAction> {
-        // Before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives runwrap.
-        let mut actions = vec![KeeperAction::AwaitBacklog, KeeperAction::Close];
+        let mut actions = Vec::new();
         if lacks_series {
             // The supervisor does not wait for them.
             self.series_failures = self.series_failures.saturating_add(1);
             self.plan(now + backoff(self.series_failures, random));
         } else {
-            actions.insert(0, KeeperAction::Remove);
+            actions.push(KeeperAction::Remove);
         }
-        if let Some(record) = finished {
-            self.has_command = true;
-            actions.extend([KeeperAction::Send(ToSupervisor::Ended), KeeperAction::OnFinish(record)]);
+        actions.push(KeeperAction::AwaitBacklog);
+        self.has_command |= finished.is_some();
+        if self.has_command {
+            actions.push(KeeperAction::Close);
+            let command = |record| [KeeperAction::Send(ToSupervisor::Ended), KeeperAction::OnFinish(record)];
+            actions.extend(finished.into_iter().flat_map(command));
             return actions;
         }
-        if !self.has_command {
-            actions.push(KeeperAction::Send(ToSupervisor::Final));
-            actions.extend(if lacks_series { self.left_alone(now) } else { Some(KeeperAction::Exit) });
-        }
+        // A file is closed before `Final`: in a container every process ends with the supervisor, and no lock on a file outlives
+        // runwrap. The supervisor need not wait for the close of a server's connection, which has begun.
+        let (send, close) = (KeeperAction::Send(ToSupervisor::Final), KeeperAction::Close);
+        actions.extend(if self.is_file { [close, send] } else { [send, close] });
+        actions.extend(if lacks_series { self.left_alone(now) } else { Some(KeeperAction::Exit) });
         actions
     }
 

@@ -124,7 +124,10 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
 
 fn machine(config: &KeeperConfig, state: &RunState, role: Role) -> KeeperMachine {
     let lease = Duration::from_secs(u64::from(state.begin.run.lease_seconds));
-    KeeperMachine::new(config.heartbeat, lease, config.linger, config.journal_number.is_some(), role)
+    let on_disk = config.journal_number.is_some();
+    let mut machine = KeeperMachine::new(config.heartbeat, lease, config.linger, on_disk, role);
+    machine.is_file = matches!(config.target, DatabaseTarget::Sqlite(_));
+    machine
 }
 
 /// Waits for the supervisor's message that the beginning is durable; false if it died before. Bounded by its life.
@@ -310,8 +313,7 @@ impl Keeper {
     ) -> Receiver<Result<T, StoreError>> {
         self.reread_password();
         let options = options(&self.config, self.journal.durable().table(), self.machine.host(), &self.shape);
-        let is_file = matches!(self.config.target, DatabaseTarget::Sqlite(_));
-        let keep = self.machine.keep(is_file, is_followed);
+        let keep = self.machine.keep(is_followed);
         let waker = self.waker.clone();
         self.attempts.start(options, keep, work, move || {
             if let Err(error) = waker.wake() {

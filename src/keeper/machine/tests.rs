@@ -48,14 +48,15 @@ fn it_begins_at_once_gives_an_early_sign_of_life_and_then_one_a_heartbeat() {
 fn sqlite_file_stays_open_between_close_heartbeats() {
     for (heartbeat, between) in [(SECOND, Keep::Open), (30 * SECOND, Keep::Closed)] {
         let mut keeper = KeeperMachine::new(heartbeat, LEASE, 3600 * SECOND, true, Role::default());
+        keeper.is_file = true;
         keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
-        assert_eq!(keeper.keep(true, false), Keep::Open);
+        assert_eq!(keeper.keep(false), Keep::Open);
         keeper.step(delivered(false), SECOND, 0.5);
         keeper.step(KeeperEvent::Looked(STARTED), 2 * SECOND, 0.5);
-        assert_eq!(keeper.keep(true, false), between, "{heartbeat:?}");
+        assert_eq!(keeper.keep(false), between, "{heartbeat:?}");
         // Nothing comes after the end.
         keeper.step(KeeperEvent::Looked(ENDED), 3 * SECOND, 0.5);
-        assert_eq!(keeper.keep(true, false), Keep::Closed);
+        assert_eq!(keeper.keep(false), Keep::Closed);
     }
 }
 
@@ -63,24 +64,27 @@ fn sqlite_file_stays_open_between_close_heartbeats() {
 fn server_connection_is_kept_briefly_after_the_begin_only() {
     let mut keeper = KeeperMachine::new(SECOND, LEASE, 3600 * SECOND, true, Role::default());
     keeper.step(KeeperEvent::Looked(JournalFacts::default()), Duration::ZERO, 0.5);
-    assert_eq!(keeper.keep(false, false), Keep::Briefly);
+    assert_eq!(keeper.keep(false), Keep::Briefly);
     keeper.step(delivered(false), SECOND, 0.5);
     keeper.step(KeeperEvent::Looked(STARTED), 2 * SECOND, 0.5);
-    assert_eq!([keeper.keep(false, true), keeper.keep(false, false)], [Keep::Open, Keep::Closed]);
+    assert_eq!([keeper.keep(true), keeper.keep(false)], [Keep::Open, Keep::Closed]);
     keeper.step(KeeperEvent::Looked(ENDED), 3 * SECOND, 0.5);
-    assert_eq!(keeper.keep(false, false), Keep::Closed);
+    assert_eq!(keeper.keep(false), Keep::Closed);
 }
 
 #[test]
 fn an_end_is_delivered_at_once_then_all_is_removed_and_it_goes() {
-    let mut keeper = keeper();
-    keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
-    keeper.step(delivered(false), SECOND, 0.5);
-    assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
-    let last = keeper.step(delivered(true), 3 * SECOND, 0.5);
-    let settled = [KeeperAction::Remove, KeeperAction::AwaitBacklog, KeeperAction::Close];
-    let expected = settled.into_iter().chain([KeeperAction::Send(ToSupervisor::Final), KeeperAction::Exit]);
-    assert!(last[1..].iter().eq(expected.collect::<Vec<_>>().iter()), "{last:?}");
+    let end = || KeeperAction::Send(ToSupervisor::Final);
+    for (is_file, order) in [(true, [KeeperAction::Close, end()]), (false, [end(), KeeperAction::Close])] {
+        let mut keeper = KeeperMachine { is_file, ..keeper() };
+        keeper.step(KeeperEvent::Looked(STARTED), Duration::ZERO, 0.5);
+        keeper.step(delivered(false), SECOND, 0.5);
+        assert_eq!(keeper.step(KeeperEvent::Looked(ENDED), 2 * SECOND, 0.5), [KeeperAction::Attempt]);
+        let last = keeper.step(delivered(true), 3 * SECOND, 0.5);
+        let settled = [KeeperAction::Remove, KeeperAction::AwaitBacklog].into_iter();
+        let expected: Vec<_> = settled.chain(order).chain([KeeperAction::Exit]).collect();
+        assert_eq!(last[1..], expected);
+    }
 }
 
 #[test]
