@@ -43,7 +43,9 @@ impl LockedRun {
         row.drain(..FIRST_COLUMNS);
         let run = RunRow(row);
         let is_its_record = wanted.record_id.is_some() && run.get("record_id") == wanted.record_id;
-        let record = rows.next().filter(|_| is_its_record).map(|texts| RecordRow::read(names, texts));
+        // A second row of the run, in a table that lost its key, is longer.
+        let record = rows.next().filter(|texts| is_its_record && texts.len() == 1 + names.len());
+        let record = record.map(|texts| RecordRow::read(names, texts));
         Ok(Some(Self { run, clock, owns_record, record }))
     }
 }

@@ -113,7 +113,8 @@ impl Store {
         };
         let reduction = self.reduction;
         let transaction = Transaction { session: self.session.as_mut(), shape: &shape, reduction };
-        let record_id = run.record_id.filter(|id| transaction.holds(id));
+        // At the second try no more: if the database cannot read that row, the run may have another one.
+        let record_id = run.record_id.filter(|id| is_known && transaction.holds(id));
         let (names, read) = transaction.reading(&RULE_COLUMNS);
         let lock = transaction.sql("lock_run", &[("{columns}", &run_row::rules_list())]);
         // In this order: under READ COMMITTED the second statement sees what the holder of the lock has committed.

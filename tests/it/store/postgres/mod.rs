@@ -9,6 +9,7 @@ mod manual;
 mod promoting;
 mod racing;
 mod refusals;
+mod remembering;
 mod rights;
 mod round_trips;
 mod scale;
