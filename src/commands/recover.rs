@@ -206,7 +206,9 @@ impl Recovery<'_> {
         let ended = done.iter().filter_map(reason).collect();
         self.events.recovered(web::Round { ended, error: error.map(ToString::to_string), journals: Some(journals) });
         let Some(path) = self.args.textfile.clone() else { return Ok(()) };
-        let gauges = self.ask(&self.settings.table, "read the numbers of the metrics", Store::gauges).ok();
+        let gauges = self.ask(&self.settings.table, "read the numbers of the metrics", Store::gauges);
+        // The file shows it by a metric of its own.
+        let gauges = gauges.inspect_err(|error| log::info!(event = "gauges_unread"; "{error}")).ok();
         let text = render(&self.events.figures(gauges), MetricsFormat::Prometheus);
         let written = text.map_err(io::Error::other).and_then(|text| replace_file(&path, text.as_bytes()));
         written.map_err(|cause| CommandError::Textfile { path, cause })

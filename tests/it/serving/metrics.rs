@@ -100,6 +100,20 @@ fn recovery_counts_what_it_ends_and_what_is_left() {
     served.end("TERM");
 }
 
+/// Without `--verbose` only the file shows it.
+#[test]
+fn verbose_recover_names_why_the_file_lacks_its_figures() {
+    let site = Site::sqlite();
+    some_runs(&site);
+    site.sql("DROP INDEX runwrap_runs_named");
+    let path = site.path().join("runwrap.prom");
+    let recovered = output(&mut site.runwrap(&["-v", "recover", "--textfile", path.to_str().unwrap()]));
+    let messages = String::from_utf8(recovered.stderr).unwrap();
+    assert!(recovered.status.success(), "{messages}");
+    assert_eq!(messages.matches("cannot read the numbers of the metrics: ").count(), 1, "{messages}");
+    has(&std::fs::read_to_string(&path).unwrap(), "runwrap_database_up 0.0");
+}
+
 #[test]
 fn textfile_is_for_node_exporter() {
     for site in [Site::sqlite(), Site::postgres()] {
