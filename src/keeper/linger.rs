@@ -16,7 +16,7 @@ use crate::delivery::{
 use crate::journal::Home;
 use crate::link::{self, KeeperConfig};
 use crate::store::attempt::{Attempts, Keep};
-use crate::store::{ShapeCache, StoreError};
+use crate::store::{StoreCache, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::readable_within;
 use crate::sys::{clock, failpoint, process, spawn, wait};
@@ -113,7 +113,7 @@ impl Operator for LingeringKeeper {
     fn deliver(&mut self, _name: &OsStr, run: &DeadRun, delivery: Delivery, failures: u32) -> Outcome {
         let run_id = run.state.begin.run.run_id;
         log::info!(event = "attempt", run_id:%, attempt = failures, what = delivery.describe(); "");
-        let options = options(&self.config, run.state.table(), failures, &ShapeCache::default());
+        let options = options(&self.config, run.state.table(), failures, &StoreCache::default());
         let delivery = delivery.claiming(self.config.on_finish.is_some());
         match self.attempts.within(ATTEMPT_DEADLINE, options, Keep::Open, move |store| delivery.deliver(store)) {
             Ok(mut delivered) if delivered.finished.is_some() || delivered.lacks_series => {

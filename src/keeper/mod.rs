@@ -28,7 +28,7 @@ use crate::config::Verbosity;
 use crate::delivery::STATEMENT_TIMEOUT;
 use crate::link::{CONFIG_FD, KeeperConfig};
 use crate::logging;
-use crate::store::{OpenOptions, ShapeCache};
+use crate::store::{OpenOptions, StoreCache};
 use crate::sys::{core_dump, inherited, process};
 
 /// The most bytes that a server may send a keeper as one answer. The keeper then takes less than 64 MiB.
@@ -111,14 +111,14 @@ fn introduce(role: Role, config: &KeeperConfig) {
     logging::init(Some(&config.log_file), Verbosity::Quiet, false).ok();
 }
 
-fn options(config: &KeeperConfig, table: &str, failures: u32, shape: &ShapeCache) -> OpenOptions {
+fn options(config: &KeeperConfig, table: &str, failures: u32, cache: &StoreCache) -> OpenOptions {
     OpenOptions {
         table: table.to_owned(),
         migrate: config.migrate,
         attempt: usize::try_from(failures).unwrap_or_default(),
         statement_timeout: STATEMENT_TIMEOUT,
         answer_bytes_max: ANSWER_BYTES_MAX,
-        shape: shape.clone(),
+        cache: cache.clone(),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::delivery::{Backlog, Delivered, Delivery, Settled};
 use crate::journal::{RunState, discard_temporary_report, read_run_state};
 use crate::link::{self, KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
 use crate::store::attempt::Attempts;
-use crate::store::{ShapeCache, Store, StoreError};
+use crate::store::{Store, StoreCache, StoreError};
 use crate::sys::fs::read_small;
 use crate::sys::leftovers::ProcessId;
 use crate::sys::poll::{Waker, readable};
@@ -48,8 +48,8 @@ struct Keeper {
     reporting: Reporting,
     waker: Waker,
     attempts: Attempts,
-    /// The tables as earlier attempts found them.
-    shape: ShapeCache,
+    /// What earlier attempts have found.
+    cache: StoreCache,
     attempt: Option<Receiver<Result<Delivered, StoreError>>>,
     /// What the database has once the running attempt, or else the last one, is acknowledged.
     settled: Option<Settled>,
@@ -78,10 +78,10 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
     // Held while open: it marks the run as alive.
     let _lock = if config.has_directory { Some(inherit(link::LOCK_FD)?) } else { None };
     introduce(role, &config);
-    let (mut attempts, shape) = (Attempts::on(config.target.clone()), ShapeCache::default());
+    let (mut attempts, cache) = (Attempts::on(config.target.clone()), StoreCache::default());
     // A first image will begin the run soon: it opens the file while it reads the rest.
     if role.failures == 0
-        && let Err(error) = attempts.prepare(options(&config, &config.table, 0, &shape))
+        && let Err(error) = attempts.prepare(options(&config, &config.table, 0, &cache))
     {
         log::info!(event = "not_prepared", error:%; "");
     }
@@ -107,7 +107,7 @@ pub(super) fn run(role: Role) -> Result<(), KeeperError> {
         journal: KeptJournal::new(Arc::new(journal), state, config.journal_number.is_some()),
         waker,
         attempts,
-        shape,
+        cache,
         attempt: None,
         settled: None,
         healing: None,
@@ -312,7 +312,7 @@ impl Keeper {
         work: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Receiver<Result<T, StoreError>> {
         self.reread_password();
-        let options = options(&self.config, self.journal.durable().table(), self.machine.host(), &self.shape);
+        let options = options(&self.config, self.journal.durable().table(), self.machine.host(), &self.cache);
         let keep = self.machine.keep(is_followed);
         let waker = self.waker.clone();
         self.attempts.start(options, keep, work, move || {

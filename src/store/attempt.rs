@@ -229,7 +229,7 @@ mod tests {
 
     use super::*;
     use crate::record::Run;
-    use crate::store::ShapeCache;
+    use crate::store::StoreCache;
 
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -246,7 +246,7 @@ mod tests {
             attempt: 0,
             statement_timeout: LIMIT,
             answer_bytes_max: usize::MAX,
-            shape: ShapeCache::default(),
+            cache: StoreCache::default(),
         }
     }
 

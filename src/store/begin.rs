@@ -26,7 +26,7 @@ impl Store {
     /// [`StoreError::BadInput`] for an unknown column in `set`, or a row in `adopt` that is missing or not in training.
     pub fn begin(&mut self, run: &Run, known: Option<&Begun>) -> Result<Begun, StoreError> {
         let begun = self.reduced(|store| store.begin_once(run, known))?;
-        self.options.shape.set_record_of(run.run_id, begun.record_id.clone());
+        self.options.cache.set_record_of(run.run_id, begun.record_id.clone());
         Ok(begun)
     }
 

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::shape::Shape;
 use crate::record::{RecordId, RunId};
 
-/// The shape of the tables, for every attempt of a process on one database: read once, and again after an error that contradicts it.
-/// And what else need not be asked again.
+/// For every attempt of a process on one table of a database: what need not be asked again. The shape of the tables is read once, and
+/// again after an error that contradicts it.
 #[derive(Clone, Debug, Default)]
-pub struct ShapeCache(Arc<Found>);
+pub struct StoreCache(Arc<Found>);
 
 #[derive(Debug, Default)]
 struct Found {
@@ -19,12 +19,12 @@ struct Found {
     begun: Mutex<Option<(RunId, RecordId)>>,
 }
 
-impl ShapeCache {
-    pub(super) fn get(&self) -> Option<Arc<Shape>> {
+impl StoreCache {
+    pub(super) fn shape(&self) -> Option<Arc<Shape>> {
         self.0.shape.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn set(&self, shape: Option<Arc<Shape>>) {
+    pub(super) fn set_shape(&self, shape: Option<Arc<Shape>>) {
         *self.0.shape.lock().unwrap_or_else(PoisonError::into_inner) = shape;
     }
 

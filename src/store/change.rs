@@ -61,7 +61,7 @@ impl Store {
         if let Change::Begin(run) = change {
             return self.begin(run, None).map(|_begun| Applied::Written);
         }
-        let record_id = self.options.shape.record_of(run_id);
+        let record_id = self.options.cache.record_of(run_id);
         let run_id = run_id.to_string();
         let run = RunToLock { run_id: &run_id, record_id: record_id.as_ref().map(|id| id.0.as_str()) };
         let is_heartbeat = matches!(change, Change::Heartbeat(_));
@@ -85,8 +85,8 @@ impl Store {
     fn apply_once(&mut self, run: RunToLock<'_>, change: &Change) -> Result<Applied, Failure> {
         let is_end = matches!(change, Change::Finalize(..));
         // The application may have renamed a column for a while: an end is not written without it by an old reading.
-        if is_end && self.options.shape.get().is_some_and(|shape| !shape.columns.has_all()) {
-            self.options.shape.set(None);
+        if is_end && self.options.cache.shape().is_some_and(|shape| !shape.columns.has_all()) {
+            self.options.cache.set_shape(None);
         }
         let (mut dropped, mut timeline, run_id) = (None, None, run.run_id);
         let applied = self.transaction(Access::Write, Some(run), |transaction, locked| {
@@ -118,7 +118,7 @@ impl Store {
         });
         // A presumption is about another run.
         if let (Change::Heartbeat(_), Ok(_)) = (change, &applied) {
-            self.options.shape.set_timeline(timeline);
+            self.options.cache.set_timeline(timeline);
         }
         if let (Some(id), true, Ok(_)) = (dropped, is_end, &applied) {
             let cause = "a trigger, a rule or a policy of the table drops runwrap's update";

@@ -32,7 +32,7 @@ impl Store {
     /// See [`StoreError`].
     pub fn overdue(&mut self, limit: u32) -> Result<Vec<RunId>, StoreError> {
         let limit = limit.to_string();
-        let known = self.options.shape.get().filter(|_| self.nesting == Nesting::None);
+        let known = self.options.cache.shape().filter(|_| self.nesting == Nesting::None);
         let glance = known.map(|shape| {
             let select = sql(self.session.as_ref(), &shape, "overdue", &[("{limit}", &limit)]);
             self.session.rows(&select, &[Some(&shape.record_table)])

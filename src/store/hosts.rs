@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::attempt::{Attempts, Keep};
-use super::{OpenOptions, ShapeCache, Store, StoreError};
+use super::{OpenOptions, Store, StoreCache, StoreError};
 use crate::config::DatabaseTarget;
 
 /// The database of some settings, for one thread.
@@ -19,14 +19,14 @@ pub struct Hosts {
     /// The number of the host that answered last.
     host: usize,
     /// By its name as asked for, each table as earlier attempts found it.
-    shapes: HashMap<String, ShapeCache>,
+    caches: HashMap<String, StoreCache>,
 }
 
 impl Hosts {
     /// Questions to `target`, each answered within `limit`. `migrate`: missing tables of runwrap's own may be made.
     pub fn of(target: &DatabaseTarget, migrate: bool, limit: Duration, answer_bytes_max: usize) -> Self {
         let attempts = Attempts::on(target.clone());
-        Self { target: target.clone(), migrate, limit, answer_bytes_max, attempts, host: 0, shapes: HashMap::new() }
+        Self { target: target.clone(), migrate, limit, answer_bytes_max, attempts, host: 0, caches: HashMap::new() }
     }
 
     /// Does `work` on the store of `table`, at one host after the other until one answers.
@@ -52,7 +52,7 @@ impl Hosts {
                 attempt: self.host,
                 statement_timeout: deadline,
                 answer_bytes_max: self.answer_bytes_max,
-                shape: self.shapes.entry(table.to_owned()).or_default().clone(),
+                cache: self.caches.entry(table.to_owned()).or_default().clone(),
             };
             let answer = self.attempts.within(deadline, options, keep, work.clone());
             left -= 1;

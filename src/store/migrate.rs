@@ -32,7 +32,7 @@ impl Store {
 
     /// Creates the missing tables and applies the missing migrations, in one transaction.
     pub(super) fn make_tables(&mut self) -> Result<usize, Failure> {
-        self.options.shape.set(None);
+        self.options.cache.set_shape(None);
         let begun = self.begin_with(Access::Begin, &[]);
         let made = begun.and_then(|_none| self.make_missing());
         self.end_transaction(made)

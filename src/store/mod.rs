@@ -44,7 +44,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-pub use self::cache::ShapeCache;
+pub use self::cache::StoreCache;
 pub use self::fitness::Unfit;
 pub use self::gauges::{FirstCurve, Gauges, LastSuccess, Pulse};
 pub use self::hosts::Hosts;
@@ -73,8 +73,8 @@ pub struct OpenOptions {
     pub statement_timeout: Duration,
     /// The most bytes that a server may send as one answer.
     pub answer_bytes_max: usize,
-    /// What earlier attempts of this process on the same database and table know of its tables.
-    pub shape: ShapeCache,
+    /// What earlier attempts of this process on the same database and table have found.
+    pub cache: StoreCache,
 }
 
 /// One connection to a database. Every method is one transaction, safe to repeat after an unknown outcome.

@@ -32,7 +32,7 @@ impl Store {
         let recorded = self.record(runs);
         let has_begun = std::mem::replace(&mut self.nesting, Nesting::None) == Nesting::Rehearsal;
         // The tables that it made are gone.
-        self.options.shape.set(None);
+        self.options.cache.set_shape(None);
         if has_begun && let Err(failure) = self.session.script("ROLLBACK") {
             log::info!(event = "rollback_failed", error:% = failure.error;
                 "the rehearsal cannot be rolled back: {}", failure.error);

@@ -14,8 +14,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn renew(&mut self, run_id: RunId, seen_at: Option<DateTime<Utc>>) -> Result<bool, StoreError> {
-        let (Some(shape), Some(seen_at)) = (self.options.shape.get(), seen_at) else { return Ok(false) };
-        let Some(timeline) = wal_prefix(self.options.shape.timeline()) else { return Ok(false) };
+        let (Some(shape), Some(seen_at)) = (self.options.cache.shape(), seen_at) else { return Ok(false) };
+        let Some(timeline) = wal_prefix(self.options.cache.timeline()) else { return Ok(false) };
         // With a zone where the column has one: the transaction sets none.
         let (run_id, seen_at) = (run_id.to_string(), (self.session.dialect().instant)(seen_at));
         let renew = sql(self.session.as_ref(), &shape, "renew", &[]);

@@ -16,7 +16,7 @@ impl Store {
     /// history is switched off for this process, with one message for the user. False if a later attempt may succeed.
     #[must_use]
     pub fn write_series(&mut self, run_id: RunId, revision: i64, series: &str) -> bool {
-        if self.options.shape.has_no_series().load(SeqCst) {
+        if self.options.cache.has_no_series().load(SeqCst) {
             return true;
         }
         let (run_id, revision) = (run_id.to_string(), revision.to_string());
@@ -33,7 +33,7 @@ impl Store {
         let (StoreError::Permanent { message, .. } | StoreError::BadInput { message, .. }) = error else {
             return false;
         };
-        self.options.shape.has_no_series().store(true, SeqCst);
+        self.options.cache.has_no_series().store(true, SeqCst);
         let advice = "run `runwrap migrate`, grant SELECT, INSERT and UPDATE on runwrap_series, or set --curves 0";
         self.notice = Some(format!("the curves of the metrics are not kept ({advice}): {message}"));
         true

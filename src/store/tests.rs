@@ -97,7 +97,7 @@ fn filled(path: &Path, count: u32) -> Store {
         attempt: 0,
         statement_timeout: Duration::from_mins(1),
         answer_bytes_max: usize::MAX,
-        shape: ShapeCache::default(),
+        cache: StoreCache::default(),
     };
     let mut store = open(&DatabaseTarget::Sqlite(path.to_owned()), &options).unwrap();
     store.migrate().unwrap();

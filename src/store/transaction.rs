@@ -43,7 +43,7 @@ impl Store {
         run: Option<RunToLock<'_>>,
         mut work: impl FnMut(&mut Transaction<'_>, Option<LockedRun>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut cached = self.options.shape.get();
+        let mut cached = self.options.cache.shape();
         loop {
             let begun = self.begin_transaction(access, run, cached.clone());
             let result = begun.and_then(|(shape, locked)| {
@@ -55,7 +55,7 @@ impl Store {
                 Err(Failure { class: Class::Schema | Class::BadValue | Class::BadText | Class::Refused, .. })
                     if cached.take().is_some() =>
                 {
-                    self.options.shape.set(None);
+                    self.options.cache.set_shape(None);
                 }
                 other => return other,
             }
@@ -91,7 +91,7 @@ impl Store {
         let result = work(self);
         self.nesting = Nesting::None;
         if result.is_err() {
-            self.options.shape.set(None);
+            self.options.cache.set_shape(None);
         }
         Ok(self.end_transaction(result.map_err(Failure::from))?)
     }
@@ -167,7 +167,7 @@ impl Store {
             return Err(super::not_migrated(self.session.name()).into());
         }
         let shape = Arc::new(shape);
-        self.options.shape.set(Some(Arc::clone(&shape)));
+        self.options.cache.set_shape(Some(Arc::clone(&shape)));
         Ok(shape)
     }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use runwrap::config::{DatabaseTarget, PostgresTarget};
 use runwrap::record::{Begun, Circumstances, Ending, Presumption, Progress, Proof, Reason, Report, Run, RunId, Status};
 use runwrap::store::attempt::{Attempts, Keep};
-use runwrap::store::{OpenOptions, RecordView, ShapeCache, Store, StoreError, open};
+use runwrap::store::{OpenOptions, RecordView, Store, StoreCache, StoreError, open};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -69,7 +69,7 @@ impl Place {
             attempt: 0,
             statement_timeout: Duration::from_mins(1),
             answer_bytes_max: usize::MAX,
-            shape: ShapeCache::default(),
+            cache: StoreCache::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use crate::store::place::{Place, progress, run, success};
 use crate::support::postgres::{Postgres, connect};
 
 /// A restore without the key: the end was written into the run's rows, and never into the record.
+// Holds: failures/database-restored
 #[test]
 fn doubled_row_of_a_run_is_not_read_as_its_record() {
     let place = Place::postgres();
