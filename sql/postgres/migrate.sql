@@ -7,31 +7,32 @@ SELECT CAST(pg_advisory_xact_lock(32217264655851888) AS text)
 SELECT 'true'
 
 -- name: catalog_columns
--- The columns of the user's table, $1, in any order; none if it is missing. Each new process asks this and catalog first: two
--- statements, and functions that read the caches of the server, cost less than joins.
+-- In a batch. The columns of the user's table, $1, with the server's own, in any order; none if it is missing. Each new process asks this
+-- and catalog first: two statements, and functions that read the caches of the server, cost less than joins. The cast finds the
+-- comparison of two oids by its name; of an oid with a regclass the server would read every operator of that name.
 SELECT
     attname,
     format_type(atttypid, -1),
-    -- varchar and bpchar keep their length, plus 4, in the modifier.
-    CASE WHEN atttypid IN (1042, 1043) AND atttypmod > 4 THEN CAST(atttypmod - 4 AS text) END,
-    CAST(atthasdef OR attidentity <> '' AS text),
-    CAST(attgenerated <> '' AS text),
-    -- The first id of a type that the server does not bring: it may be a domain.
-    CAST(atttypid >= 16384 AS text),
-    CAST(attnum AS text)
+    attnum,
+    atttypid,
+    atttypmod,
+    atthasdef,
+    attidentity,
+    attgenerated,
+    attisdropped
 FROM pg_catalog.pg_attribute
-WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+WHERE attrelid = CAST(to_regclass($1) AS oid)
 
 -- name: catalog
--- The schema of runwrap's tables, beside the user's table, and which of them are there. $1: the user's table, quoted. $2: its schema,
+-- In a batch. The schema of runwrap's tables, beside the user's table, and which of them are there. $1: the user's table, quoted. $2: its schema,
 -- if given. Behind catalog_columns: no table is opened here, without which the server does not notice tables that others have just made.
 SELECT
     place.schema,
-    CASE WHEN has_table_privilege(to_regclass(quote_ident(place.schema) || '.runwrap_migrations'), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
-    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS text),
-    CAST(to_regclass(quote_ident(place.schema) || '.runwrap_versions') AS text)
+    CASE WHEN has_table_privilege(CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS oid), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
+    to_regclass(quote_ident(place.schema) || '.runwrap_migrations'),
+    to_regclass(quote_ident(place.schema) || '.runwrap_versions')
 FROM (
-    SELECT COALESCE((pg_identify_object_as_address(1259, to_regclass($1), 0)).object_names[1], $2, CAST(current_schema() AS text)) AS schema
+    SELECT COALESCE((pg_identify_object_as_address(1259, CAST(to_regclass($1) AS oid), 0)).object_names[1], $2, CAST(current_schema() AS text)) AS schema
 ) AS place
 
 -- name: domains

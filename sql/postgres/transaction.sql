@@ -6,7 +6,8 @@ SET LOCAL statement_timeout = {timeout_ms};
 SET LOCAL lock_timeout = {lock_timeout_ms};
 -- A frozen client holds its locks no longer than this.
 SET LOCAL idle_in_transaction_session_timeout = {timeout_ms};
-SET LOCAL TimeZone = 'UTC';
+-- As UTC, but the server reads no file for it.
+SET LOCAL TimeZone = 'GMT';
 SET LOCAL DateStyle = 'ISO';
 -- Each statement finds a few rows by an index, if there is one. Without statistics the planner may guess otherwise, and JIT or
 -- parallel workers would cost more than the statement.

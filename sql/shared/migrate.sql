@@ -1,10 +1,10 @@
 -- The bookkeeping of migrations.
 
 -- name: migrated
--- The last migration, and the last that an older program must not work with.
+-- In a batch. There are a few: two aggregates would cost a new connection to a server more than the rows.
 SELECT
-    CAST(max(number) AS text),
-    CAST(max(number) FILTER (WHERE breaking) AS text)
+    number,
+    breaking
 FROM {schema}.runwrap_migrations
 
 -- name: record_migration

@@ -1,13 +1,14 @@
 //! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
 use super::fitness::{Mending, RIGHTS};
-use super::session::{Access, Dialect, Failure, Migration};
+use super::run_row::is_true;
+use super::session::{Access, Dialect, Failure, Fields, Migration};
 use super::shape::Shape;
 use super::statement::{fill, section};
 use super::table::{literal, quote};
 use super::table_check::Looked;
 use super::transaction::sql;
-use super::{Store, StoreError};
+use super::{Store, StoreError, too_new};
 
 /// Makes `runwrap_series`. Its statements make only what is missing.
 const SERIES_MIGRATION: u32 = 8;
@@ -61,6 +62,21 @@ impl Store {
             applied += usize::from(applied == 0);
         }
         Ok(applied)
+    }
+
+    /// The last migration in the schema, which is quoted.
+    pub(super) fn last_migration(&mut self, schema: &str) -> Result<u32, Failure> {
+        let dialect = self.session.dialect();
+        let migrated = fill(section(dialect, "migrated"), &[("{schema}", schema)]);
+        let rows = self.session.batch(&[(&migrated, &[])])?;
+        let number = |row: &Fields| row.first()?.as_deref()?.parse::<u32>().ok();
+        let is_breaking = |row: &&Fields| row.get(1).and_then(Option::as_deref).is_some_and(is_true);
+        let breaking = rows.iter().filter(is_breaking).filter_map(number).max().unwrap_or(0);
+        let newest = dialect.newest_migration();
+        if breaking > newest {
+            return Err(too_new(self.session.name(), breaking, newest).into());
+        }
+        Ok(rows.iter().filter_map(number).max().unwrap_or(0))
     }
 
     /// Whether `runwrap_series` was dropped.

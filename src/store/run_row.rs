@@ -238,6 +238,7 @@ pub(super) fn instant_text(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
 }
 
-fn is_true(text: &str) -> bool {
+/// A truth of either database, also as the simple protocol sends it.
+pub(super) fn is_true(text: &str) -> bool {
     matches!(text, "1" | "true" | "t")
 }

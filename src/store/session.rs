@@ -19,8 +19,9 @@ pub(super) const NEEDED_MIGRATION: u32 = 7;
 /// How long series wait for the database at most: the record is there, and the end of its run waits for this too.
 pub(super) const SERIES_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Rows of texts; every column is cast to text by its statement, or converted by the session.
-pub(super) type Rows = Vec<Vec<Option<String>>>;
+/// Rows of texts; every column is cast to text by its statement, or converted by the session, as in a batch.
+pub(super) type Rows = Vec<Fields>;
+pub(super) type Fields = Vec<Option<String>>;
 
 /// A statement's parameters, `$1` first. The database converts each text by the type that its context asks for.
 pub(super) type Texts<'a> = &'a [Option<&'a str>];
@@ -101,6 +102,9 @@ pub(super) trait Session: Send {
     /// Runs statements without parameters and without rows.
     fn script(&mut self, statements: &str) -> Result<(), Failure>;
 
+    /// Runs statements in one round trip, if there are round trips. The rows of all of them, whose columns may have any type.
+    fn batch(&mut self, statements: &[(&str, Texts<'_>)]) -> Result<Rows, Failure>;
+
     /// Runs one statement and returns its rows.
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure>;
 
@@ -118,15 +122,6 @@ pub(super) trait Session: Send {
 
     /// Drops the statements that are deferred: the transaction is about to be rolled back.
     fn forget_deferred(&mut self) {}
-}
-
-/// The rows of `statements`, one after the other.
-pub(super) fn rows_of(session: &mut dyn Session, statements: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
-    let mut rows = Rows::new();
-    for (statement, texts) in statements {
-        rows.extend(session.rows(statement, texts)?);
-    }
-    Ok(rows)
 }
 
 /// A column of the user's table, from the database's catalog.
@@ -162,6 +157,8 @@ pub(super) struct Dialect {
     pub(super) holds_id: fn(&Column, &str) -> bool,
     /// The user's table and the schema of runwrap's tables, quoted for statements. Without a schema the search path decides.
     pub(super) place: fn(&TableName, Option<&str>) -> (String, String),
+    /// A row of `catalog_columns` as [`super::shape::Shape`] reads it. `None` if the statement selects more than the columns of the table.
+    pub(super) catalog_column: fn(Fields) -> Option<Fields>,
     /// The base type and length of a declared type.
     pub(super) base_type: fn(&str, Option<&str>) -> (String, Option<usize>),
     /// Selects a column as text, for the rules.

@@ -6,7 +6,7 @@ use super::fitness::{
 use super::session::{Access, Class, Failure, Rows, Texts};
 use super::statement::{fill, list, section};
 use super::table::{literal, quote};
-use super::{Store, StoreError, too_new};
+use super::{Store, StoreError};
 
 /// The tables as `check` and `migrate` see them.
 pub(super) struct Looked {
@@ -77,7 +77,7 @@ impl Store {
         let left_to_set = left_to_set(&facts, set);
         let in_use =
             left_to_set.is_empty() || (facts.relation("runwrap_runs").is_some() && self.has_runs(&facts, &schema)?);
-        let migrated = self.last_migration(&facts, &schema)?;
+        let migrated = self.last_readable_migration(&facts, &schema)?;
         facts.is_migrated = migrated >= dialect.newest_migration();
         let unfit = findings(dialect, &table, &facts, &refusals, in_use);
         Ok(Looked { facts, table, schema, unfit, left_to_set, migrated })
@@ -90,23 +90,13 @@ impl Store {
         Ok(rows.is_ok_and(|rows| !rows.is_empty()))
     }
 
-    fn last_migration(&mut self, facts: &Facts, schema: &str) -> Result<u32, Failure> {
+    fn last_readable_migration(&mut self, facts: &Facts, schema: &str) -> Result<u32, Failure> {
         let Some(migrations) = facts.relation("runwrap_migrations") else { return Ok(0) };
-        let newest = self.session.dialect().newest_migration();
         if !facts.has_usage || !migrations.rights.iter().any(|right| right == "SELECT") {
             // Migrations are never applied half.
-            return Ok(newest);
+            return Ok(self.session.dialect().newest_migration());
         }
-        let select = fill(section(self.session.dialect(), "migrated"), &[("{schema}", schema)]);
-        let rows = self.session.rows(&select, &[])?;
-        let number = |at: usize| -> u32 {
-            let text = rows.first().and_then(|row| row.get(at)).and_then(Option::as_deref);
-            text.and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        if number(1) > newest {
-            return Err(too_new(self.session.name(), number(1), newest).into());
-        }
-        Ok(number(0))
+        self.last_migration(schema)
     }
 
     /// One statement tries all values; the value behind an error is found one by one.

@@ -9,10 +9,10 @@ use super::locked_run::{LockedRun, RunToLock, clock_of};
 use super::record_row::{self, RULE_COLUMNS, RecordRow};
 use super::reduction::Reduction;
 use super::run_row::{self, RunRow};
-use super::session::{Access, COMMIT, Class, Failure, NEEDED_MIGRATION, Rows, Session, Texts, rows_of};
+use super::session::{Access, COMMIT, Class, Failure, NEEDED_MIGRATION, Rows, Session, Texts};
 use super::shape::{Migrations, Shape};
 use super::statement::{fill, section};
-use super::{Store, StoreError, too_new};
+use super::{Store, StoreError};
 use crate::record::{DatabaseClock, RecordId};
 
 /// Whether each transaction stands alone.
@@ -121,7 +121,7 @@ impl Store {
         let texts = [Some(run.run_id), record_id];
         let statements = [(lock.as_str(), &texts[..1]), (read.as_str(), &texts[1..])];
         let first = &statements[..=usize::from(record_id.is_some())];
-        let rows = if is_known { self.begin_with(access, first)? } else { rows_of(self.session.as_mut(), first)? };
+        let rows = if is_known { self.begin_with(access, first)? } else { self.session.batch(first)? };
         Ok((shape, LockedRun::new(self.session.name(), run, rows, names)?))
     }
 
@@ -179,8 +179,10 @@ impl Store {
         let catalog = [(section(dialect, "catalog_columns"), &texts[..1]), (section(dialect, "catalog"), &texts[..])];
         let mut rows = match begins {
             Some(access) => self.begin_with(access, &catalog),
-            None => rows_of(self.session.as_mut(), &catalog),
+            None => self.session.batch(&catalog),
         }?;
+        let place = rows.pop();
+        let mut rows: Rows = rows.into_iter().filter_map(dialect.catalog_column).chain(place).collect();
         if Shape::may_have_domains(&rows) {
             let domains = self.session.rows(section(dialect, "domains"), &texts[..1])?;
             Shape::resolve(&mut rows, &domains);
@@ -206,17 +208,7 @@ impl Store {
             Migrations::Unreadable => return Ok(None),
             Migrations::Readable => {}
         }
-        let rows = self.session.rows(&sql(self.session.as_ref(), shape, "migrated", &[]), &[])?;
-        let number = |at: usize| -> u32 {
-            let text = rows.first().and_then(|row| row.get(at)).and_then(Option::as_deref);
-            text.and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        let (last, breaking) = (number(0), number(1));
-        let newest = self.session.dialect().newest_migration();
-        if breaking > newest {
-            return Err(too_new(self.session.name(), breaking, newest).into());
-        }
-        Ok(Some(last))
+        self.last_migration(&shape.schema).map(Some)
     }
 
     /// Begins a transaction, or within an outer one a savepoint, with its first statements.
@@ -229,7 +221,7 @@ impl Store {
             self.nesting = Nesting::Rehearsal;
         }
         self.session.script("SAVEPOINT step")?;
-        rows_of(self.session.as_mut(), first)
+        self.session.batch(first)
     }
 
     /// Commits a success, and rolls a failure back.

@@ -17,7 +17,7 @@ use self::client::Client;
 use self::errors::Server;
 use super::StoreError;
 use super::session::{
-    Access, BINARY_BYTES_MAX, COMMIT, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
+    Access, BINARY_BYTES_MAX, COMMIT, Column, Dialect, Failure, Fields, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
     Session, TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
 use super::statement::{Statements, fill, section};
@@ -58,6 +58,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         let named = TableName { schema: schema.map(str::to_owned), name: table.name.clone() };
         (named.quoted(), schema.map(quote).unwrap_or_default())
     },
+    catalog_column,
     base_type: |declared, length| (declared.to_ascii_lowercase(), length.and_then(|length| length.parse().ok())),
     read,
     shown,
@@ -75,7 +76,42 @@ const fn migration(number: u32, is_breaking: bool, statements: &'static str) -> 
     Migration { number, is_breaking, statements }
 }
 
-/// Selects a column as text; an interval as seconds.
+/// The first id of a type that the server does not bring: it may be a domain.
+const FIRST_TYPE_ID: u32 = 16384;
+/// The ids of bpchar and varchar, which keep their length in the modifier.
+const TYPES_WITH_LENGTH: [u32; 2] = [1042, 1043];
+/// What the modifier holds beside the length.
+const MODIFIER_EXTRA: u32 = 4;
+
+/// Name, type, length, whether the server fills it, whether it computes it, whether its type may be a domain, and number. Computed
+/// here, since each operator in `catalog_columns` costs a new connection a search in the server's catalog.
+fn catalog_column(row: Fields) -> Option<Fields> {
+    let Ok([name, base_type, number, type_id, modifier, has_default, identity, generated, is_dropped]) =
+        <[Option<String>; 9]>::try_from(row)
+    else {
+        return None;
+    };
+    let is = |flag: &Option<String>| flag.as_deref() == Some("t");
+    let is_marked = |mark: &Option<String>| mark.as_deref().is_some_and(|mark| !mark.is_empty());
+    // The server's own columns have numbers below 1.
+    if is(&is_dropped) || number.as_ref()?.starts_with('-') {
+        return None;
+    }
+    let type_id: u32 = type_id?.parse().ok()?;
+    let modifier = modifier?.parse().ok().filter(|_| TYPES_WITH_LENGTH.contains(&type_id));
+    let length = modifier.and_then(|modifier: u32| modifier.checked_sub(MODIFIER_EXTRA)).filter(|length| *length > 0);
+    let flag = |is: bool| Some(is.to_string());
+    Some(vec![
+        name,
+        base_type,
+        length.map(|length| length.to_string()),
+        flag(is(&has_default) || is_marked(&identity)),
+        flag(is_marked(&generated)),
+        flag(type_id >= FIRST_TYPE_ID),
+        number,
+    ])
+}
+
 /// For LIKE.
 fn like_pattern(name: &str) -> String {
     let escaped = name.chars().map(|character| match character {
@@ -86,6 +122,7 @@ fn like_pattern(name: &str) -> String {
     escaped.collect()
 }
 
+/// Selects a column as text; an interval as seconds.
 fn read(column: &Column) -> String {
     let name = quote(&column.name);
     if column.base_type == "interval" {
@@ -219,10 +256,20 @@ impl Session for PostgresSession {
         let [whole, half] = [timeout_ms, timeout_ms / 2].map(|timeout| timeout.to_string());
         let (begin, end) = if access == Access::Renew { ("begin_renew", Some(COMMIT)) } else { ("begin", None) };
         let begin = fill(section(&DIALECT, begin), &[("{timeout_ms}", &whole), ("{lock_timeout_ms}", &half)]);
-        // The simple protocol runs several statements in one round trip, and has no parameters.
-        let first = first.iter().map(|(statement, texts)| inlined(statement, texts));
-        let statements = std::iter::once(begin).chain(first).chain(end.map(str::to_owned));
-        let script = statements.collect::<Vec<_>>().join(";\n");
+        let begin = std::iter::once((begin.as_str(), &[][..]));
+        let end = end.map(|end| (end, &[][..]));
+        self.batch(&begin.chain(first.iter().copied()).chain(end).collect::<Vec<_>>())
+    }
+
+    fn script(&mut self, statements: &str) -> Result<(), Failure> {
+        let statements = std::mem::take(&mut self.deferred) + statements;
+        self.client.script(&statements).map(drop).map_err(|error| self.failure(&error))
+    }
+
+    /// By the simple protocol, which runs several statements in one round trip, has no parameters, and sends every type as text.
+    fn batch(&mut self, statements: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
+        let statements = statements.iter().map(|(statement, texts)| inlined(statement, texts));
+        let script = std::mem::take(&mut self.deferred) + &statements.collect::<Vec<_>>().join(";\n");
         let messages = self.client.script(&script).map_err(|error| self.failure(&error))?;
         let read = |row: &SimpleQueryRow| (0..row.len()).map(|at| Ok(row.try_get(at)?.map(str::to_owned))).collect();
         let rows = messages.iter().filter_map(|message| match message {
@@ -230,11 +277,6 @@ impl Session for PostgresSession {
             SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) | _ => None,
         });
         rows.collect::<Result<_, _>>().map_err(|error| self.failure(&error))
-    }
-
-    fn script(&mut self, statements: &str) -> Result<(), Failure> {
-        let statements = std::mem::take(&mut self.deferred) + statements;
-        self.client.script(&statements).map(drop).map_err(|error| self.failure(&error))
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
@@ -298,4 +340,38 @@ fn inlined(statement: &str, texts: Texts<'_>) -> String {
         rest = &rest[length..];
     }
     inlined + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `raw` is a row of `catalog_columns`, and `expected` length, default, computed, and domain.
+    #[track_caller]
+    fn reads(raw: [&str; 8], expected: [Option<&str>; 4]) {
+        let row = std::iter::once("c").chain(raw).map(|text| Some(text.to_owned())).collect();
+        let [length, has_default, is_computed, is_domain] = expected;
+        let expected = [Some("c"), Some(raw[0]), length, has_default, is_computed, is_domain, Some(raw[1])];
+        assert_eq!(catalog_column(row).unwrap(), expected.map(|text| text.map(str::to_owned)));
+    }
+
+    #[test]
+    fn column_of_the_catalog_is_read_as_the_server_sends_it() {
+        let (yes, no) = (Some("true"), Some("false"));
+        reads(["bigint", "1", "20", "-1", "f", "d", "", "f"], [None, yes, no, no]);
+        reads(["text", "2", "25", "-1", "t", "", "", "f"], [None, yes, no, no]);
+        reads(["integer", "3", "23", "-1", "t", "", "s", "f"], [None, yes, yes, no]);
+        reads(["character varying", "4", "1043", "20", "f", "", "", "f"], [Some("16"), no, no, no]);
+        reads(["character", "5", "1042", "-1", "f", "", "", "f"], [None, no, no, no]);
+        // The modifier of another type is no length.
+        reads(["timestamp with time zone", "6", "1184", "9", "f", "", "", "f"], [None, no, no, no]);
+        reads(["ml.status", "7", "16384", "-1", "f", "", "", "f"], [None, no, no, yes]);
+    }
+
+    #[test]
+    fn dropped_column_and_those_of_the_server_are_left_out() {
+        let row = |raw: [&str; 9]| catalog_column(raw.map(|text| Some(text.to_owned())).to_vec());
+        assert_eq!(row(["........pg.dropped.2........", "-", "2", "0", "-1", "f", "", "", "t"]), None);
+        assert_eq!(row(["ctid", "tid", "-1", "27", "-1", "f", "", "", "f"]), None);
+    }
 }

@@ -17,7 +17,7 @@ use self::errors::{class, sort};
 use super::StoreError;
 use super::session::{
     Access, BINARY_BYTES_MAX, COMMIT, Class, Column, Dialect, Failure, LONG_COLUMNS, Migration, Rows, SERIES_WAIT_MAX,
-    Session, TOO_LONG, Texts, VALUE_BYTES_MAX, rows_of,
+    Session, TOO_LONG, Texts, VALUE_BYTES_MAX,
 };
 use super::statement::Statements;
 use super::table::{TableName, quote};
@@ -53,6 +53,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     // A column of any type compares with any text.
     holds_id: |_, _| true,
     place: |table, _| (quote(&table.name), "main".to_owned()),
+    catalog_column: Some,
     base_type,
     read,
     shown,
@@ -228,7 +229,7 @@ impl Session for SqliteSession {
             Access::Read => "BEGIN",
             Access::Write | Access::Begin | Access::Series | Access::Renew | Access::Rehearse => "BEGIN IMMEDIATE",
         })?;
-        let rows = rows_of(self, first)?;
+        let rows = self.batch(first)?;
         if access == Access::Renew {
             self.script(COMMIT)?;
         }
@@ -238,6 +239,11 @@ impl Session for SqliteSession {
     fn script(&mut self, statements: &str) -> Result<(), Failure> {
         self.connection()?.execute_batch(statements).map_err(|error| self.failure(&error))?;
         if statements == COMMIT { self.check_file(false) } else { Ok(()) }
+    }
+
+    fn batch(&mut self, statements: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
+        let rows = statements.iter().map(|(statement, texts)| self.rows(statement, texts));
+        Ok(rows.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn rows(&mut self, statement: &str, texts: Texts<'_>) -> Result<Rows, Failure> {
