@@ -1,18 +1,20 @@
 -- Statements of a change. The order of locks is the same for all: runs by their ids, then nothing.
 
 -- name: lock_run
--- A run owns its record until another run is tied to the same one: after a restore or in a new table the number is another run's.
+-- In a batch. A run owns its record until another run is tied to the same one: after a restore or in a new table the number is
+-- another run's. An end needs no timeline, whose function would cost a new connection a tenth of a millisecond: {needs_timeline} is a
+-- constant, and the planner drops the call.
 SELECT
-    CAST(clock_timestamp() AS text),
-    CAST(pg_postmaster_start_time() AS text),
-    CAST({schema}.runwrap_timeline() AS text),
-    CAST(NOT EXISTS (
+    clock_timestamp(),
+    pg_postmaster_start_time(),
+    CASE WHEN {needs_timeline} THEN {schema}.runwrap_timeline() END,
+    NOT EXISTS (
         SELECT
         FROM {schema}.runwrap_runs AS later
         WHERE later.record_table = runwrap_runs.record_table
             AND later.record_id = runwrap_runs.record_id
             AND (coalesce(later.tied_at, '-infinity'), later.run_id) > (coalesce(runwrap_runs.tied_at, '-infinity'), runwrap_runs.run_id)
-    ) AS text),
+    ),
     {columns}
 FROM {schema}.runwrap_runs
 WHERE run_id = $1

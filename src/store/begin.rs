@@ -36,7 +36,11 @@ impl Store {
         // A run that begins for the first time has no row to lock. If it has one after all, its insert loses against that.
         let is_new = known.is_none() && run.adopt.is_none();
         for attempt in 0..ATTEMPTS_MAX {
-            let locked = (attempt > 0 || !is_new).then_some(RunToLock { run_id: &run_id, record_id: None });
+            let locked = (attempt > 0 || !is_new).then_some(RunToLock {
+                run_id: &run_id,
+                record_id: None,
+                needs_timeline: true,
+            });
             let begun = self.transaction(access, locked, |transaction, found| {
                 Beginning { transaction, run, found, moves: false, inherited: None }.begin(known, &typed)
             });

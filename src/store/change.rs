@@ -63,7 +63,10 @@ impl Store {
         }
         let record_id = self.options.cache.record_of(run_id);
         let run_id = run_id.to_string();
-        let run = RunToLock { run_id: &run_id, record_id: record_id.as_ref().map(|id| id.0.as_str()) };
+        let record_id = record_id.as_ref().map(|id| id.0.as_str());
+        // An end compares no timeline and writes none.
+        let needs_timeline = !matches!(change, Change::Finalize(..));
+        let run = RunToLock { run_id: &run_id, record_id, needs_timeline };
         let is_heartbeat = matches!(change, Change::Heartbeat(_));
         let mut is_whole = true;
         let mut apply = |store: &mut Self| {

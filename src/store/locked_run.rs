@@ -2,7 +2,7 @@
 
 use super::StoreError;
 use super::record_row::RecordRow;
-use super::run_row::RunRow;
+use super::run_row::{RunRow, is_true};
 use super::session::{Failure, Rows};
 use crate::record::{DatabaseClock, read_instant};
 
@@ -15,6 +15,8 @@ pub(super) struct RunToLock<'a> {
     pub(super) run_id: &'a str,
     /// The record that is read with the lock, because the run probably describes it.
     pub(super) record_id: Option<&'a str>,
+    /// Whether the clock must have the timeline.
+    pub(super) needs_timeline: bool,
 }
 
 /// A row of `lock_run`.
@@ -39,7 +41,7 @@ impl LockedRun {
         // Without the run's row, the first one is the record's, which is shorter.
         let Some(mut row) = rows.next().filter(|row| row.len() > 1 + names.len()) else { return Ok(None) };
         let clock = clock_of(name, &row)?;
-        let owns_record = row.get(3).and_then(Option::as_deref) == Some("true");
+        let owns_record = row.get(3).and_then(Option::as_deref).is_some_and(is_true);
         row.drain(..FIRST_COLUMNS);
         let run = RunRow(row);
         let is_its_record = wanted.record_id.is_some() && run.get("record_id") == wanted.record_id;

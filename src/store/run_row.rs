@@ -71,10 +71,10 @@ pub(super) fn select_list() -> String {
     list(names().map(|name| format!("CAST({name} AS text)")))
 }
 
-/// The select list of a run for the rules: without the columns that no rule reads and that may be large.
+/// The select list of a run for the rules, in a batch: without the columns that no rule reads and that may be large.
 pub(super) fn rules_list() -> String {
     let is_read = |name: &str| !["command", "cwd", "context", "tags", "stdout_path", "stderr_path"].contains(&name);
-    list(names().map(|name| if is_read(name) { format!("CAST({name} AS text)") } else { "NULL".to_owned() }))
+    list(names().map(|name| if is_read(name) { name } else { "NULL" }))
 }
 
 /// `rows` of `select_list`.

@@ -116,7 +116,9 @@ impl Store {
         // At the second try no more: if the database cannot read that row, the run may have another one.
         let record_id = run.record_id.filter(|id| is_known && transaction.holds(id));
         let (names, read) = transaction.reading(&RULE_COLUMNS);
-        let lock = transaction.sql("lock_run", &[("{columns}", &run_row::rules_list())]);
+        let timeline = if run.needs_timeline { "TRUE" } else { "FALSE" };
+        let lists = [("{columns}", run_row::rules_list()), ("{needs_timeline}", timeline.to_owned())];
+        let lock = transaction.sql("lock_run", &lists.each_ref().map(|(token, list)| (*token, list.as_str())));
         // In this order: under READ COMMITTED the second statement sees what the holder of the lock has committed.
         let texts = [Some(run.run_id), record_id];
         let statements = [(lock.as_str(), &texts[..1]), (read.as_str(), &texts[1..])];
