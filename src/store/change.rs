@@ -248,7 +248,7 @@ impl Transaction<'_> {
         let known = known.texts().filter(|_| !self.session.dialect().is_exclusive);
         let compared: Vec<(&Column, Option<&str>)> =
             known.filter_map(|(name, text)| Some((self.shape.columns.get(name)?, text))).collect();
-        let reads = compared.iter().map(|(column, _)| (self.session.dialect().read)(column));
+        let reads = compared.iter().map(|(column, text)| self.session.dialect().compared(column, *text));
         let conditions = reads.zip(2 + changes.len()..).map(|(read, at)| format!("{read} IS NOT DISTINCT FROM ${at}"));
         let condition = std::iter::once("TRUE".to_owned()).chain(conditions).collect::<Vec<_>>().join("\n    AND ");
         let update = self.sql("update_record", &[("{assignments}", &assigned), ("{condition}", &condition)]);

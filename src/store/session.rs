@@ -161,7 +161,9 @@ pub(super) struct Dialect {
     pub(super) catalog_column: fn(Fields) -> Option<Fields>,
     /// The base type and length of a declared type.
     pub(super) base_type: fn(&str, Option<&str>) -> (String, Option<usize>),
-    /// Selects a column as text, for the rules.
+    /// Selects a column as text.
+    pub(super) as_text: fn(&Column) -> String,
+    /// As `as_text`, for the rules: a value that is too long is not sent, its size is, with [`TOO_LONG`] behind it.
     pub(super) read: fn(&Column) -> String,
     /// Selects a column for a person or a program. A value that is too long to show is not sent: its size is.
     pub(super) shown: fn(&Column) -> String,
@@ -186,6 +188,13 @@ pub(super) struct Migration {
 }
 
 impl Dialect {
+    /// Selects a column to compare it with a text of `read`. A text that is no size differs from that of a longer value, so the value
+    /// itself is compared, which costs the server less.
+    pub(super) fn compared(&self, column: &Column, text: Option<&str>) -> String {
+        let is_size = text.is_some_and(|text| text.ends_with(TOO_LONG));
+        if is_size { (self.read)(column) } else { (self.as_text)(column) }
+    }
+
     pub(super) fn newest_migration(&self) -> u32 {
         self.migrations.iter().map(|migration| migration.number).max().unwrap_or(0)
     }

@@ -60,6 +60,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     },
     catalog_column,
     base_type: |declared, length| (declared.to_ascii_lowercase(), length.and_then(|length| length.parse().ok())),
+    as_text,
     read,
     shown,
     has_status: "CAST(status AS text) = {}",
@@ -122,19 +123,22 @@ fn like_pattern(name: &str) -> String {
     escaped.collect()
 }
 
-/// Selects a column as text; an interval as seconds.
-fn read(column: &Column) -> String {
+/// An interval as seconds.
+fn as_text(column: &Column) -> String {
     let name = quote(&column.name);
     if column.base_type == "interval" {
         return format!("CAST(EXTRACT(EPOCH FROM {name}) AS text)");
     }
-    if LONG_COLUMNS.contains(&column.name.as_str()) {
-        let size = format!("octet_length(CAST({name} AS text))");
-        return format!(
-            "CASE WHEN {size} > {VALUE_BYTES_MAX} THEN concat({size}, '{TOO_LONG}') ELSE CAST({name} AS text) END"
-        );
-    }
     format!("CAST({name} AS text)")
+}
+
+fn read(column: &Column) -> String {
+    let text = as_text(column);
+    if !LONG_COLUMNS.contains(&column.name.as_str()) {
+        return text;
+    }
+    let size = format!("octet_length({text})");
+    format!("CASE WHEN {size} > {VALUE_BYTES_MAX} THEN concat({size}, '{TOO_LONG}') ELSE {text} END")
 }
 
 /// Selects a column as JSON. An id that is no number becomes text, which is equal to `record_id` in `runwrap_runs`.

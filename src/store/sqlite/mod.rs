@@ -55,6 +55,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     place: |table, _| (quote(&table.name), "main".to_owned()),
     catalog_column: Some,
     base_type,
+    as_text,
     read,
     shown,
     // Statistics say that a third of the rows have a status; few are in training, and a list has a limit.
@@ -86,14 +87,17 @@ fn glob_pattern(name: &str) -> String {
     escaped.collect()
 }
 
+fn as_text(column: &Column) -> String {
+    format!("CAST({} AS TEXT)", column_name(&column.name))
+}
+
 fn read(column: &Column) -> String {
-    let name = column_name(&column.name);
+    let (name, text) = (column_name(&column.name), as_text(column));
     if !LONG_COLUMNS.contains(&column.name.as_str()) {
-        return format!("CAST({name} AS TEXT)");
+        return text;
     }
     format!(
-        "CASE WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN octet_length({name}) || '{TOO_LONG}' \
-         ELSE CAST({name} AS TEXT) END"
+        "CASE WHEN octet_length({name}) > {VALUE_BYTES_MAX} THEN octet_length({name}) || '{TOO_LONG}' ELSE {text} END"
     )
 }
 
