@@ -2,8 +2,8 @@
 
 -- name: lock_run
 -- In a batch. A run owns its record until another run is tied to the same one: after a restore or in a new table the number is
--- another run's. An end needs no timeline, whose function would cost a new connection a tenth of a millisecond: {needs_timeline} is a
--- constant, and the planner drops the call.
+-- another run's. An end needs no timeline: the planner drops a call behind a constant, which would cost a new connection a tenth of a
+-- millisecond.
 SELECT
     clock_timestamp(),
     pg_postmaster_start_time(),
