@@ -274,6 +274,9 @@ impl Session for PostgresSession {
     fn batch(&mut self, statements: &[(&str, Texts<'_>)]) -> Result<Rows, Failure> {
         let statements = statements.iter().map(|(statement, texts)| inlined(statement, texts));
         let script = std::mem::take(&mut self.deferred) + &statements.collect::<Vec<_>>().join(";\n");
+        if script.is_empty() {
+            return Ok(Rows::new());
+        }
         let messages = self.client.script(&script).map_err(|error| self.failure(&error))?;
         let read = |row: &SimpleQueryRow| (0..row.len()).map(|at| Ok(row.try_get(at)?.map(str::to_owned))).collect();
         let rows = messages.iter().filter_map(|message| match message {

@@ -3,7 +3,7 @@
 use std::thread;
 
 use runwrap::config::{PostgresTarget, SslMode};
-use runwrap::record::{Applied, Change, Ending, Progress, Report};
+use runwrap::record::{Applied, Change, Ending, Progress, Report, Run, RunId};
 use runwrap::store::{OpenOptions, Store, open};
 use serde_json::json;
 
@@ -61,6 +61,13 @@ fn round_trips_of_a_run_are_bounded() {
     assert_eq!(end, 3, "end");
     // The tables are known: lock the run's row, read the record, commit.
     assert_eq!(cost(&|store| _ = store.begin(&run, known.get()).unwrap()), 3, "begin again");
+    let other = Run { run_id: RunId(uuid::Uuid::now_v7()), ..run.clone() };
+    let whole = cost(&|store| {
+        let both = |store: &mut Store| store.begin(&other, None).and_then(|_begun| store.apply(other.run_id, &ended));
+        assert_eq!(store.together(true, both).unwrap(), Applied::Written);
+    });
+    // Each of the two transactions is a savepoint.
+    assert_eq!(whole, 10, "a run that is delivered whole");
 }
 
 /// The record is read in the round trip of the lock, and still as the lock's holder left it: an older reading would cost two more
