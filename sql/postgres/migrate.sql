@@ -24,12 +24,13 @@ FROM pg_catalog.pg_attribute
 WHERE attrelid = CAST(to_regclass($1) AS oid)
 
 -- name: catalog
--- In a batch. The schema of runwrap's tables, beside the user's table, and which of them are there. $1: the user's table, quoted. $2: its schema,
--- if given. Behind catalog_columns: no table is opened here, without which the server does not notice tables that others have just made.
+-- In a batch. The schema of runwrap's tables, beside the user's table, whether the migrations can be read, and which tables are there.
+-- $1: the user's table, quoted. $2: its schema, if given. Behind catalog_columns: no table is opened here, without which the server does
+-- not notice tables that others have just made.
 SELECT
     place.schema,
-    CASE WHEN has_table_privilege(CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS oid), 'SELECT') THEN 'readable' ELSE 'unreadable' END,
-    to_regclass(quote_ident(place.schema) || '.runwrap_migrations'),
+    -- NULL if it is missing.
+    has_table_privilege(CAST(to_regclass(quote_ident(place.schema) || '.runwrap_migrations') AS oid), 'SELECT'),
     to_regclass(quote_ident(place.schema) || '.runwrap_versions')
 FROM (
     SELECT COALESCE((pg_identify_object_as_address(1259, CAST(to_regclass($1) AS oid), 0)).object_names[1], $2, CAST(current_schema() AS text)) AS schema

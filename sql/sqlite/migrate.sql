@@ -20,11 +20,10 @@ FROM pragma_table_xinfo($1)
 WHERE hidden <> 1
 
 -- name: catalog
--- The schema of runwrap's tables, and which of them are there.
+-- The schema of runwrap's tables, whether the migrations can be read, and which tables are there.
 SELECT
     'main',
-    'readable',
-    (SELECT name FROM sqlite_schema WHERE name = 'runwrap_migrations'),
+    (SELECT 'true' FROM sqlite_schema WHERE name = 'runwrap_migrations'),
     (SELECT name FROM sqlite_schema WHERE name = 'runwrap_versions')
 
 -- name: training_records

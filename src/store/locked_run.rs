@@ -2,8 +2,8 @@
 
 use super::StoreError;
 use super::record_row::RecordRow;
-use super::run_row::{RunRow, is_true};
-use super::session::{Failure, Rows};
+use super::run_row::RunRow;
+use super::session::{Failure, Rows, is_true};
 use crate::record::{DatabaseClock, read_instant};
 
 /// The columns of `lock_run` before those of the run: the clock, and whether the run owns its record.

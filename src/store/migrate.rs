@@ -1,8 +1,7 @@
 //! Creates and migrates runwrap's tables. Owns the order of migrations and the script for a person with the rights.
 
 use super::fitness::{Mending, RIGHTS};
-use super::run_row::is_true;
-use super::session::{Access, Dialect, Failure, Fields, Migration};
+use super::session::{Access, Dialect, Failure, Fields, Migration, is_true};
 use super::shape::Shape;
 use super::statement::{fill, section};
 use super::table::{literal, quote};

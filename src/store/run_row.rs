@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Assignment;
 use super::origin::{Mark, Origin};
 use super::record_row::RecordRow;
-use super::session::Rows;
+use super::session::{Rows, is_true};
 use super::statement::list;
 use crate::record::{Begun, Reason, RecordId, Row, Run, Usage, Watch, read_instant};
 
@@ -236,9 +236,4 @@ pub(super) fn first_values(run: &Run, record_table: &str, begun: &Begun, attempt
 /// An instant in `runwrap_runs`: it compares as text, and both databases read it as UTC.
 pub(super) fn instant_text(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string()
-}
-
-/// A truth of either database, also as the simple protocol sends it.
-pub(super) fn is_true(text: &str) -> bool {
-    matches!(text, "1" | "true" | "t")
 }

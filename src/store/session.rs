@@ -124,6 +124,11 @@ pub(super) trait Session: Send {
     fn forget_deferred(&mut self) {}
 }
 
+/// A truth of either database, also as the simple protocol sends it.
+pub(super) fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "true" | "t")
+}
+
 /// A column of the user's table, from the database's catalog.
 #[derive(Clone, Debug)]
 pub(super) struct Column {

@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use super::reduction::shortened;
-use super::session::{Column, Dialect, Rows};
+use super::session::{Column, Dialect, Rows, is_true};
 use super::table::TableName;
 use crate::record::{RecordId, Run, version_number};
 
@@ -111,12 +111,12 @@ impl Shape {
             table: quoted,
             schema,
             record_table: table.name.clone(),
-            migrations: match (text(last, 2), text(last, 1)) {
-                (None, _) => Migrations::Missing,
-                (Some(_), Some("readable")) => Migrations::Readable,
-                (Some(_), _) => Migrations::Unreadable,
+            migrations: match text(last, 1) {
+                None => Migrations::Missing,
+                Some(is_readable) if is_true(is_readable) => Migrations::Readable,
+                Some(_) => Migrations::Unreadable,
             },
-            has_versions: text(last, 3).is_some(),
+            has_versions: text(last, 2).is_some(),
         })
     }
 
