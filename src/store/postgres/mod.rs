@@ -369,7 +369,8 @@ mod tests {
         reads(["text", "2", "25", "-1", "t", "", "", "f"], [None, yes, no, no]);
         reads(["integer", "3", "23", "-1", "t", "", "s", "f"], [None, yes, yes, no]);
         reads(["character varying", "4", "1043", "20", "f", "", "", "f"], [Some("16"), no, no, no]);
-        reads(["character", "5", "1042", "-1", "f", "", "", "f"], [None, no, no, no]);
+        reads(["bpchar", "5", "1042", "40", "f", "", "", "f"], [Some("36"), no, no, no]);
+        reads(["bpchar", "5", "1042", "-1", "f", "", "", "f"], [None, no, no, no]);
         // The modifier of another type is no length.
         reads(["timestamp with time zone", "6", "1184", "9", "f", "", "", "f"], [None, no, no, no]);
         reads(["ml.status", "7", "16384", "-1", "f", "", "", "f"], [None, no, no, yes]);
