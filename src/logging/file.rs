@@ -62,7 +62,9 @@ impl Write for LogFile {
         file.write(line)
     }
 
+    /// Closes the file. The next line opens it again.
     fn flush(&mut self) -> io::Result<()> {
+        self.file = None;
         Ok(())
     }
 }

@@ -57,6 +57,11 @@ pub(crate) fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: boo
     opened
 }
 
+/// Closes the log file until the next line: a process that is forked now gives its descriptor's number to another.
+pub(crate) fn release() {
+    log::logger().flush();
+}
+
 const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
     match verbosity {
         Verbosity::Quiet => LevelFilter::Error,
@@ -99,7 +104,11 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        if let Some(file) = &self.file {
+            file.flush();
+        }
+    }
 }
 
 /// Logs `text` as the message of `record`.

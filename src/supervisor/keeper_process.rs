@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::journal::{JournalFile, RunDirectory};
 use crate::link::{KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
-use crate::sys::{clock, failpoint, poll, spawn, wait};
+use crate::logging;
+use crate::sys::{clock, failpoint, keeper, poll, wait};
 
 /// The limit for a killed keeper to end and for the kernel to release its lock.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
@@ -21,12 +22,13 @@ pub(super) struct KeeperProcess {
     pub(super) config: KeeperConfig,
     /// False while a keeper would take a process or descriptors that the trainer needs. Then none is started.
     pub(super) has_room: bool,
+    keep: fn() -> u8,
     present: Option<(i32, Link)>,
 }
 
 impl KeeperProcess {
-    pub(super) const fn new(config: KeeperConfig, has_room: bool) -> Self {
-        Self { config, has_room, present: None }
+    pub(super) const fn new(config: KeeperConfig, has_room: bool, keep: fn() -> u8) -> Self {
+        Self { config, has_room, keep, present: None }
     }
 
     pub(super) fn link_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -48,7 +50,8 @@ impl KeeperProcess {
         let (own, keepers) = Link::pair()?;
         let mut fds = vec![keepers.as_fd(), config.as_fd(), file.as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
-        let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &fds)?;
+        logging::release();
+        let pid = keeper::start(&fds, self.keep)?;
         log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid;
             "the keeper is process {pid}");
         self.present = Some((pid, own));

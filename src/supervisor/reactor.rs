@@ -46,6 +46,8 @@ pub struct SupervisorConfig {
     pub place: Option<(Home, RunDirectory)>,
     /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
+    /// Keeps the run of the descriptors of `link` in a forked process, and returns its exit status.
+    pub keep: fn() -> u8,
 }
 
 struct Supervisor {
@@ -74,7 +76,7 @@ pub fn supervise(
     supervision: SupervisorConfig,
     gather: impl FnOnce() -> Begin,
 ) -> Result<(EndAs, Option<Undelivered>), SupervisorError> {
-    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, keep } = supervision;
     let signals = Signals::block_all(threads::inherited_mask())?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
@@ -87,7 +89,7 @@ pub fn supervise(
         warn_memory_journal(&error);
     }
     // The keeper starts first: opening the database takes longest.
-    let mut keeper = KeeperProcess::new(config, limits.has_keeper);
+    let mut keeper = KeeperProcess::new(config, limits.has_keeper, keep);
     let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
     // `gather` may wait for a directory server or a file server. Until it returns, signals act as in the bare command;
