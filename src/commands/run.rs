@@ -16,6 +16,7 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::record::{Circumstances, RecordId, Run, RunId, redact_command};
 use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, become_command, supervise};
+use crate::sys::keeper::Keep;
 use crate::sys::process::{self, EndAs};
 use crate::sys::{clock, fs, host};
 use crate::{keeper, logging, output};
@@ -204,7 +205,7 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         limits,
         place,
         stderr_tail_bytes: settings.stderr_tail_bytes,
-        keep: || keeper::run(&[]).map_or(EXIT_RUNWRAP, |()| 0),
+        keep: Keep { release: logging::release, run: || keeper::run(&[]).map_or(EXIT_RUNWRAP, |()| 0) },
     }
 }
 

@@ -21,6 +21,7 @@ use crate::journal::{
 use crate::link::{KeeperConfig, Message, ToSupervisor};
 use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
+use crate::sys::keeper::Keep;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
@@ -46,8 +47,8 @@ pub struct SupervisorConfig {
     pub place: Option<(Home, RunDirectory)>,
     /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
-    /// Keeps the run of the descriptors of `link` in a forked process, and returns its exit status.
-    pub keep: fn() -> u8,
+    /// The code of the keeper, with the descriptors of `link`.
+    pub keep: Keep,
 }
 
 struct Supervisor {
@@ -95,6 +96,7 @@ pub fn supervise(
     // `gather` may wait for a directory server or a file server. Until it returns, signals act as in the bare command;
     // afterwards every signal is an event.
     let begin = signals.with_inherited_mask(gather)?;
+    keeper.await_session()?;
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
     let mut supervisor = Supervisor {
         machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),

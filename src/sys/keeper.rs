@@ -1,5 +1,4 @@
-//! Starts keepers: this binary in a session of its own, with no descriptor and no action of a signal but its own. Only while the process
-//! has one thread.
+//! Starts keepers: this binary in a session of its own, with no descriptor and no action of a signal but its own.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,18 +21,30 @@ use super::{arguments, inherited, process, signals, threads};
 /// The command line of a forked keeper.
 const LINE: &[u8] = b"runwrap\0keeper\0";
 
+/// The keeper has a copy of a longer command line for nothing, and /proc shows it as a line of that length.
+const LINE_BYTES_MAX: usize = 4096;
+
 /// Enough for a few system calls.
 const STACK_BYTES: usize = 16 * 1024;
 
-/// Starts the keeper of a run: a process as [`spawn`] starts it, with the command line `runwrap keeper`, in which `keep` runs
-/// and returns the exit status. A fork of this process, without an exec, which would cost a run a millisecond.
+/// The code of a forked keeper.
+#[derive(Clone, Copy)]
+pub struct Keep {
+    /// Closes what this process has open that is no keeper's: the numbers of those descriptors will be other descriptors.
+    pub release: fn(),
+    /// Keeps the run of the keeper's descriptors, and returns the exit status.
+    pub run: fn() -> u8,
+}
+
+/// Starts the keeper of a run as [`spawn`] does, with the command line `runwrap keeper`, by a fork of this process without an exec,
+/// which would cost a run 0.7 ms of the processor.
 ///
 /// The exec is left where a fork would show: below another run, whose id is in the environment; beside a thread of a preloaded
-/// library, whose locks the child would find as they are; and where the command line has no room.
-pub fn start(fds: &[BorrowedFd<'_>], keep: fn() -> u8) -> io::Result<i32> {
+/// library, whose locks the child would find taken; and where the command line is too short for the keeper's, or too long to be kept.
+pub fn start(fds: &[BorrowedFd<'_>], keep: Keep) -> io::Result<i32> {
     let line = arguments::addresses().map_or((0, 0), |[start, end, ..]| (start, end));
-    let has_room = line.1.saturating_sub(line.0) >= LINE.len();
-    if !has_room || std::env::var_os(RUN_ID).is_some() || threads::inherited_mask().is_some() {
+    let has_room = (LINE.len()..LINE_BYTES_MAX).contains(&line.1.saturating_sub(line.0));
+    if !has_room || std::env::var_os(RUN_ID).is_some() || threads::has_foreign() {
         return spawn(&["runwrap", "keeper"], fds);
     }
     let place = Place::new(fds)?;
@@ -43,12 +54,13 @@ pub fn start(fds: &[BorrowedFd<'_>], keep: fn() -> u8) -> io::Result<i32> {
         ForkResult::Parent { child } => Ok(child.as_raw()),
         ForkResult::Child => {
             let kept = catch_unwind(|| {
+                (keep.release)();
                 place.take()?;
-                // As Rust's runtime and `main` have it.
+                // As at the start of `main`.
                 inherited::ignore_again()?;
                 process::survive_file_size_limit();
                 arguments::overwrite(line, LINE);
-                Ok::<u8, Errno>(keep())
+                Ok::<u8, Errno>((keep.run)())
             });
             exit_child(kept.map_or(FAILED, |kept| kept.unwrap_or(FAILED)))
         }

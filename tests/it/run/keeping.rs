@@ -138,56 +138,6 @@ fn keeper_holds_nothing_of_the_user_s() {
     site.quiet();
 }
 
-/// Most keepers are forked and share the supervisor's memory. Below another run, and where their words have no room, they are executed,
-/// and /proc shows no difference.
-#[test]
-fn every_keeper_is_seen_as_one_and_has_no_trait_of_its_supervisor() {
-    let traits = |words: &[&str], outer: Option<&str>| {
-        let site = Site::sqlite();
-        let script = "trap '' HUP USR1; exec 5<>held; exec \"$@\"";
-        let mut shell = site.program("bash");
-        shell.args(["-c", script, "bash", "bash", "-c", "exec -a r \"$@\"", "bash", env!("CARGO_BIN_EXE_runwrap")]);
-        shell.args(words).envs(outer.map(|run_id| ("RUNWRAP_RUN_ID", run_id)));
-        let mut running = start(shell.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        running.say("echo ready; read -r line; exit 0");
-        assert_eq!(running.line(), "ready");
-        site.record_that_is("training");
-        let keeper = site.keeper_after(None);
-        let read = |of: &str| std::fs::read_to_string(format!("/proc/{keeper}/{of}")).unwrap();
-        assert_eq!(read("cmdline").trim_end_matches('\0'), "runwrap\0keeper");
-        assert_eq!(read("comm"), "runwrap-keeper\n");
-        let mut environment: Vec<String> = read("environ").split('\0').map(str::to_owned).collect();
-        environment
-            .retain(|entry| !["SITE", "HOME", "PWD", "RUNWRAP_DATABASE_URL"].iter().any(|own| entry.starts_with(own)));
-        let mut signals: Vec<String> = read("status").lines().map(str::to_owned).collect();
-        signals.retain(|line| line.starts_with("SigBlk") || line.starts_with("SigIgn"));
-        let limits = read("limits");
-        running.close_stdin();
-        assert_eq!(running.end().code(), Some(0));
-        assert_eq!(site.record()["status"], "completed");
-        assert!(!site.log().contains("keeper_gone"), "{}", site.log());
-        site.quiet();
-        (environment, signals, limits)
-    };
-    let words = ["--name", "long enough", "--", "sh"];
-    let forked = traits(&words, None);
-    assert_eq!(forked, traits(&words, Some("01a22e31-6821-7532-9557-1b638c044fc8")), "below another run");
-    assert_eq!(forked, traits(&words[2..], None), "no room");
-}
-
-/// It ran the supervisor's drop guard on its way out.
-// Holds: failures/keeper-panic
-#[test]
-fn panic_of_a_keeper_ends_the_keeper_alone() {
-    let site = Site::sqlite();
-    let output = output(site.shell(&[], "exit 3").env("RUNWRAP_FAILPOINTS", "removed=panic"));
-    assert_eq!((output.status.code(), &output.stderr[..]), (Some(3), &b""[..]));
-    let (record, log) = (site.record(), site.log());
-    assert_eq!((&record["reason"], &record["exit_code"]), (&json!("exit"), &json!(3)));
-    assert!(log.contains("failpoint removed=panic") && !log.contains("guard_fired"), "{log}");
-    site.quiet();
-}
-
 /// Although it has dropped the environment by which the keeper finds leftovers.
 #[test]
 fn process_in_the_trainer_s_own_group_is_stopped() {
