@@ -16,9 +16,10 @@ use crate::journal::{Begin, FORMAT, Home, RunDirectory, discard_temporary_report
 use crate::link::KeeperConfig;
 use crate::record::{Circumstances, RecordId, Run, RunId, redact_command};
 use crate::supervisor::{EXIT_RUNWRAP, RunLimits, SupervisorConfig, Undelivered, become_command, supervise};
+use crate::sys::keeper::Keep;
 use crate::sys::process::{self, EndAs};
 use crate::sys::{clock, fs, host};
-use crate::{logging, output};
+use crate::{keeper, logging, output};
 
 /// The free descriptors that a run with a keeper takes at most.
 pub(super) const KEEPER_DESCRIPTORS: usize = 15;
@@ -198,7 +199,14 @@ fn supervision(settings: &Settings, command: &[OsString], run_id: RunId, room: R
         exit_if_running: if settings.unless_running == Some(UnlessRunning::Skip) { 0 } else { EXIT_RUNNING },
         has_keeper: room.keeper,
     };
-    SupervisorConfig { command: command.to_vec(), config, limits, place, stderr_tail_bytes: settings.stderr_tail_bytes }
+    SupervisorConfig {
+        command: command.to_vec(),
+        config,
+        limits,
+        place,
+        stderr_tail_bytes: settings.stderr_tail_bytes,
+        keep: Keep { release: logging::release, run: || keeper::run(&[]).map_or(EXIT_RUNWRAP, |()| 0) },
+    }
 }
 
 fn begin(settings: &Settings, command: &[OsString], run_id: RunId, name: String) -> Begin {

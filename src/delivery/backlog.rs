@@ -56,7 +56,7 @@ pub struct Backlog {
     dry_run: bool,
     /// Failed rounds in a row.
     failures: u32,
-    /// Runs that need a person: no second attempt before the next round of a service.
+    /// Runs that need a person: no second attempt before the next round of a service. And the run of this process.
     set_aside: HashSet<OsString>,
     /// Directories whose lock was held at the last scan.
     held: Vec<OsString>,
@@ -68,6 +68,13 @@ impl Backlog {
     /// The backlog for `destination`, after `failures` failed rounds of an earlier image. A dry run changes nothing.
     pub fn new(state_dir: PathBuf, destination: Destination, dry_run: bool, failures: u32) -> Self {
         Self { state_dir, destination, dry_run, failures, ..Self::default() }
+    }
+
+    /// Leaves out the run in the directory `name`, which this process keeps.
+    #[must_use]
+    pub fn without(mut self, name: &OsStr) -> Self {
+        self.set_aside.insert(name.to_owned());
+        self
     }
 
     /// Works on the backlog by the operator's schedule. False if it gave up or was stopped with runs left.
@@ -213,6 +220,9 @@ impl Backlog {
     /// a killed process then. Held by `locks_freed_after_the_first_scan_are_seen_at_the_end`.
     pub fn has_dead_again(&mut self) -> bool {
         let held = std::mem::take(&mut self.held);
+        if held.is_empty() {
+            return false;
+        }
         let Ok(home) = Home::open(&self.state_dir) else { return false };
         let (unborn, runs): (Vec<_>, Vec<_>) = held.iter().take(HELD_MAX).partition(|name| is_hidden(name));
         for name in unborn {

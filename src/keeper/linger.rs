@@ -19,7 +19,7 @@ use crate::store::attempt::{Attempts, Keep};
 use crate::store::{StoreCache, StoreError};
 use crate::sys::pidfd::PidFd;
 use crate::sys::poll::readable_within;
-use crate::sys::{clock, failpoint, process, spawn, wait};
+use crate::sys::{clock, failpoint, keeper, process, spawn, wait};
 
 /// How often it takes the lock again because another keeper has left a journal meanwhile.
 const LOCKS_MAX: u32 = 1000;
@@ -57,7 +57,7 @@ pub(super) fn start(config: &KeeperConfig) -> Option<Lingering> {
     let start = || {
         let (written, nothing) = (config.write()?, File::open("/dev/null")?);
         let words = Role { lingers: true, ..Role::default() }.words();
-        let pid = spawn::spawn_keeper(&words, &[nothing.as_fd(), written.as_fd()])?;
+        let pid = keeper::spawn(&words, &[nothing.as_fd(), written.as_fd()])?;
         log::info!(event = "linger_started", linger_pid = pid; "");
         Ok(Some(Lingering { pid, pidfd: PidFd::open(pid).ok().flatten() }))
     };

@@ -32,9 +32,12 @@ impl LogFile {
     /// The file cannot be opened, or is a symbolic link.
     pub(super) fn open(&mut self) -> io::Result<(&File, Metadata)> {
         let named = identity(fs::symlink_metadata(&self.path));
-        let opened = self.file.take().filter(|file| named.is_some() && identity(file.metadata()) == named);
-        let file = opened.map_or_else(|| open(&self.path), Ok)?;
-        let metadata = file.metadata()?;
+        let mut opened = self.file.take().and_then(|file| Some((file.metadata().ok()?, file)));
+        opened.take_if(|(metadata, _)| named != Some((metadata.dev(), metadata.ino())));
+        let (metadata, file) = match opened {
+            Some(opened) => opened,
+            None => open(&self.path).and_then(|file| Ok((file.metadata()?, file)))?,
+        };
         Ok((self.file.insert(file), metadata))
     }
 }
@@ -62,7 +65,9 @@ impl Write for LogFile {
         file.write(line)
     }
 
+    /// Closes the file. The next line opens it again.
     fn flush(&mut self) -> io::Result<()> {
+        self.file = None;
         Ok(())
     }
 }

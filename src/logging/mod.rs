@@ -11,7 +11,7 @@
 //!   info, with `-q` only errors.
 //!
 //! A record only for the file has the message `""`. Must not fail, panic or wait: a log that cannot be written stops no run.
-//! Must not log between fork and exec.
+//! Must not be used between fork and exec.
 
 mod file;
 mod line;
@@ -21,6 +21,7 @@ mod own_lines;
 use std::io;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
@@ -37,6 +38,9 @@ const LOG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The run that this process belongs to.
 static RUN_ID: OnceLock<String> = OnceLock::new();
 
+/// False in a forked keeper.
+static HAS_STDERR: AtomicBool = AtomicBool::new(true);
+
 /// Adds `run_id` to every line of this process in the log file. Only the first call has an effect.
 pub(crate) fn set_run_id(run_id: &impl ToString) {
     RUN_ID.get_or_init(|| run_id.to_string());
@@ -47,6 +51,9 @@ pub(crate) fn set_run_id(run_id: &impl ToString) {
 /// # Errors
 /// The log file cannot be opened. stderr works nonetheless, and each line tries to open the file again.
 pub(crate) fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: bool) -> io::Result<()> {
+    if log::max_level() != LevelFilter::Off {
+        return Ok(());
+    }
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
     let opened = file.as_mut().map_or(Ok(()), |file| file.open().map(drop));
     let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
@@ -55,6 +62,12 @@ pub(crate) fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: boo
         log::set_max_level(LevelFilter::Info);
     }
     opened
+}
+
+/// In a forked keeper, before it has its own descriptors: closes the log file until the next line, and writes nothing to stderr.
+pub(crate) fn release() {
+    HAS_STDERR.store(false, Ordering::Relaxed);
+    log::logger().flush();
 }
 
 const fn stderr_level(verbosity: Verbosity) -> LevelFilter {
@@ -94,12 +107,17 @@ impl<W: io::Write + Send + 'static> Log for Logger<W> {
         if let Some(file) = &self.file {
             log_as(file.as_ref(), record, &line::for_file(record, RUN_ID.get().map(String::as_str)));
         }
-        if let Some((stderr, text)) = self.stderr.as_ref().zip(line::for_stderr(record)) {
+        let stderr = self.stderr.as_ref().filter(|_| HAS_STDERR.load(Ordering::Relaxed));
+        if let Some((stderr, text)) = stderr.zip(line::for_stderr(record)) {
             log_as(stderr.as_ref(), record, &text);
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        if let Some(file) = &self.file {
+            file.flush();
+        }
+    }
 }
 
 /// Logs `text` as the message of `record`.

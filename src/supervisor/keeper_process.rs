@@ -8,25 +8,30 @@ use std::time::Duration;
 
 use crate::journal::{JournalFile, RunDirectory};
 use crate::link::{KeeperConfig, Link, Message, ToKeeper, ToSupervisor};
-use crate::sys::{clock, failpoint, poll, spawn, wait};
+use crate::sys::keeper::{self, Keep};
+use crate::sys::{clock, failpoint, poll, process, wait};
 
 /// The limit for a killed keeper to end and for the kernel to release its lock.
 const DEATH_WAIT: Duration = Duration::from_secs(2);
 /// The limit for a keeper to end after its last message. It takes about a millisecond, and longer on busy cores.
 const END_WAIT: Duration = Duration::from_millis(100);
 const STEP: Duration = Duration::from_millis(5);
+/// The limit for a keeper to have its own session, which takes some 0.1 ms.
+const SESSION_WAIT: Duration = Duration::from_millis(500);
+const SESSION_STEP: Duration = Duration::from_micros(200);
 
 /// The present keeper, if there is one.
 pub(super) struct KeeperProcess {
     pub(super) config: KeeperConfig,
     /// False while a keeper would take a process or descriptors that the trainer needs. Then none is started.
     pub(super) has_room: bool,
+    keep: Keep,
     present: Option<(i32, Link)>,
 }
 
 impl KeeperProcess {
-    pub(super) const fn new(config: KeeperConfig, has_room: bool) -> Self {
-        Self { config, has_room, present: None }
+    pub(super) const fn new(config: KeeperConfig, has_room: bool, keep: Keep) -> Self {
+        Self { config, has_room, keep, present: None }
     }
 
     pub(super) fn link_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -48,10 +53,21 @@ impl KeeperProcess {
         let (own, keepers) = Link::pair()?;
         let mut fds = vec![keepers.as_fd(), config.as_fd(), file.as_fd()];
         fds.extend(lock.as_ref().map(File::as_fd));
-        let pid = spawn::spawn_keeper(&["runwrap", "keeper"], &fds)?;
+        let pid = keeper::start(&fds, self.keep)?;
         log::info!(event = "keeper_forked", run_id:% = self.config.run_id, keeper_pid = pid;
             "the keeper is process {pid}");
         self.present = Some((pid, own));
+        Ok(())
+    }
+
+    /// Waits until the keeper has left this process's group: a SIGKILL of the group must not end both once the run has begun. A bound
+    /// for a keeper that is stopped.
+    pub(super) fn await_session(&self) -> io::Result<()> {
+        let Some((pid, _link)) = &self.present else { return Ok(()) };
+        let deadline = clock::boot_time() + SESSION_WAIT;
+        while !process::leads_session(*pid) && clock::boot_time() < deadline {
+            poll::pause(SESSION_STEP)?;
+        }
         Ok(())
     }
 

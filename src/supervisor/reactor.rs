@@ -21,6 +21,7 @@ use crate::journal::{
 use crate::link::{KeeperConfig, Message, ToSupervisor};
 use crate::record::Usage;
 use crate::sys::cgroup::OomKills;
+use crate::sys::keeper::Keep;
 use crate::sys::poll::readable;
 use crate::sys::process::{self, EndAs};
 use crate::sys::signals::{self, SignalSet, Signals};
@@ -46,6 +47,8 @@ pub struct SupervisorConfig {
     pub place: Option<(Home, RunDirectory)>,
     /// Maximum size of the stderr tail of a failed run.
     pub stderr_tail_bytes: u64,
+    /// The code of the keeper, with the descriptors of `link`.
+    pub keep: Keep,
 }
 
 struct Supervisor {
@@ -74,7 +77,7 @@ pub fn supervise(
     supervision: SupervisorConfig,
     gather: impl FnOnce() -> Begin,
 ) -> Result<(EndAs, Option<Undelivered>), SupervisorError> {
-    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes } = supervision;
+    let SupervisorConfig { command, config, limits, place, stderr_tail_bytes, keep } = supervision;
     let signals = Signals::block_all(threads::inherited_mask())?;
     let inherited_signals = InheritedSignals {
         leads_session: host::leads_session(),
@@ -87,12 +90,13 @@ pub fn supervise(
         warn_memory_journal(&error);
     }
     // The keeper starts first: opening the database takes longest.
-    let mut keeper = KeeperProcess::new(config, limits.has_keeper);
+    let mut keeper = KeeperProcess::new(config, limits.has_keeper, keep);
     let started = keeper.start(&journal, directory);
     failpoint::reached("blank");
     // `gather` may wait for a directory server or a file server. Until it returns, signals act as in the bare command;
     // afterwards every signal is an event.
     let begin = signals.with_inherited_mask(gather)?;
+    keeper.await_session()?;
     let (writer, written) = Writer::begin(journal, directory, begin).map_err(SupervisorError::Journal)?;
     let mut supervisor = Supervisor {
         machine: SupervisorMachine::new(limits, inherited_signals, clock::boot_time()),

@@ -6,6 +6,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 /// Overwrites every occurrence of each of `secrets` in the command line with asterisks.
 pub fn redact(secrets: &[OsString]) -> io::Result<()> {
@@ -43,6 +44,16 @@ fn hide_last(line: &mut [u8], words: usize, pid: i32) {
     }
 }
 
+/// Overwrites the memory from `start` to `end`, which is the command line's, also that of the environment behind it, with `line` and
+/// zeroes. Call it in a forked child that reads neither. Async-signal-safe.
+pub(super) fn overwrite((start, end): (usize, usize), line: &[u8]) {
+    let (memory, length) = (std::ptr::with_exposed_provenance_mut::<u8>(start), end.saturating_sub(start));
+    // SAFETY: the kernel placed the strings there, at the end of the stack. The pages are the child's own copy.
+    unsafe { memory.write_bytes(0, length) };
+    // SAFETY: as above; not more than the length.
+    unsafe { memory.copy_from_nonoverlapping(line.as_ptr(), line.len().min(length)) };
+}
+
 fn redact_in(line: &mut [u8], secret: &OsStr) {
     let secret = secret.as_bytes();
     if secret.is_empty() {
@@ -56,13 +67,19 @@ fn redact_in(line: &mut [u8], secret: &OsStr) {
 }
 
 /// The addresses of the command line's first byte and of the byte after its last, then the same of the environment,
-/// which follows it in memory.
+/// which follows it in memory. Read once: a run needs them for its keeper, its witness and itself.
 pub(super) fn addresses() -> io::Result<[usize; 4]> {
+    static KNOWN: OnceLock<[usize; 4]> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(*known);
+    }
     let stat = fs::read_to_string("/proc/self/stat")?;
     // The program name, in parentheses, may contain blanks. Field 3 of proc(5) follows it.
     let fields = stat.rsplit_once(')').into_iter().flat_map(|(_, fields)| fields.split_whitespace()).skip(48 - 3);
     let addresses: Vec<usize> = fields.take(4).map_while(|field| field.parse().ok()).collect();
-    addresses.try_into().map_err(|_| io::Error::other("/proc/self/stat has no addresses of the command line"))
+    let read = addresses.try_into();
+    let read = read.map_err(|_| io::Error::other("/proc/self/stat has no addresses of the command line"))?;
+    Ok(*KNOWN.get_or_init(|| read))
 }
 
 #[cfg(test)]

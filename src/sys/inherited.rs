@@ -69,7 +69,7 @@ pub(super) fn restore() -> nix::Result<()> {
     Ok(())
 }
 
-/// After [`restore`], if the exec has failed: ignores SIGPIPE again, as Rust's runtime does.
+/// Ignores SIGPIPE again, as Rust's runtime does: after [`restore`], if the exec has failed, and in a forked keeper.
 pub(super) fn ignore_again() -> nix::Result<()> {
     set_action(libc::SIGPIPE, libc::SIG_IGN)
 }

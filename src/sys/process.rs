@@ -142,6 +142,12 @@ pub fn group(pid: i32) -> Option<i32> {
     getpgid(Some(Pid::from_raw(pid))).ok().map(Pid::as_raw)
 }
 
+/// Whether `pid` leads a session of its own. True if the process is gone.
+pub fn leads_session(pid: i32) -> bool {
+    let pid = Pid::from_raw(pid);
+    getsid(Some(pid)).map_or(true, |session| session == pid)
+}
+
 /// Whether `pid` is in this process's group. True if the process is gone.
 pub fn is_in_our_group(pid: i32) -> bool {
     group(pid).is_none_or(|group| group == own_group())

@@ -1,11 +1,11 @@
-//! Starts processes. The trainer: fork and exec, with everything restored that runwrap changed. The keeper: this binary
-//! again, in its own session. Both only while the process has one thread.
+//! Starts the trainer: fork and exec, with everything restored that runwrap changed, while the process has one thread. Replaces this
+//! process's image.
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr, OsString, c_char};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
@@ -13,10 +13,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sched::{CloneFlags, clone};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::{ForkResult, Pid, chdir, execv, execve, fork, getpid, getppid, pipe2, setsid, write};
+use nix::unistd::{ForkResult, Pid, execv, fork, getpid, getppid, pipe2, write};
 
-use super::descriptors::{close_from, close_on_exec_from, open_descriptors};
-use super::leftovers::RUN_ID;
+use super::descriptors::close_on_exec_from;
 use super::shared_number::SharedNumber;
 use super::{failpoint, inherited, signals};
 
@@ -32,9 +31,10 @@ const NAMED_BY_PIDFD: &str = "LISTEN_PIDFDID";
 /// The digits of a process id.
 const PID_LEN_MAX: usize = 10;
 
-/// Enough for a few system calls.
-const KEEPER_STACK_BYTES: usize = 16 * 1024;
-/// The same, and for the search of PATH.
+/// The exit status of a child that could not become what it was forked for.
+pub(super) const FAILED: u8 = 127;
+
+/// Enough for a few system calls and the search of PATH.
 const TRAINER_STACK_BYTES: usize = 64 * 1024;
 
 /// A forked trainer.
@@ -104,7 +104,7 @@ pub fn spawn_trainer(command: &[OsString], variables: &[Variable], inherited_mas
         ForkResult::Child => {
             let Err(errno) = become_trainer(&mut image, inherited_mask, own_pid);
             let _written = write(&reporter, &(errno as i32).to_ne_bytes());
-            exit_child()
+            exit_child(FAILED)
         }
     }
 }
@@ -118,7 +118,7 @@ fn spawn_suspended(image: &mut Image, mask: &SigSet, own_pid: Pid) -> io::Result
     let child = || {
         let Err(errno) = become_trainer(image, mask, own_pid);
         shared.set(errno as i32);
-        127
+        FAILED.into()
     };
     // SAFETY: the process has one thread. The child has a copy of its memory, runs on the copy of `stack`, and makes only
     // system calls before it executes or exits.
@@ -149,7 +149,7 @@ fn become_trainer(image: &mut Image, mask: &SigSet, parent: Pid) -> nix::Result<
     // 3. Die with the supervisor, even if it died before prctl.
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
-        exit_child()
+        exit_child(FAILED)
     }
     // 4. Restore the actions and descriptors that this process has changed.
     inherited::restore()?;
@@ -215,61 +215,6 @@ impl Image {
     }
 }
 
-/// Starts this binary with `arguments` in a new session: directory `/`, standard descriptors on /dev/null, `fds`
-/// as 3, 4, 5, … in that order and no other descriptor. The environment lacks the id of an outer run: its keeper would
-/// kill this one as a leftover.
-///
-/// CLONE_VM | CLONE_VFORK shares the memory instead of copying page tables and saves 0.5 ms. It suspends this process
-/// until the exec. The trainer is forked instead: its exec may hang on a dead file server, and the supervisor must not
-/// hang with it.
-pub fn spawn_keeper(arguments: &[impl AsRef<OsStr>], fds: &[BorrowedFd<'_>]) -> io::Result<i32> {
-    let (argv, env) = (c_strings(arguments)?, environment_without(&[RUN_ID]));
-    let null = OwnedFd::from(File::options().read(true).write(true).open("/dev/null")?);
-    // Duplicated above all targets first: dup2 must not overwrite a descriptor that already has a low number. The
-    // lowest such number: RLIMIT_NOFILE may be small.
-    let first_free = 3 + RawFd::try_from(fds.len()).unwrap_or(RawFd::MAX);
-    let high = fds.iter().map(|fd| duplicate_above(*fd, first_free)).collect::<Result<Vec<OwnedFd>, Errno>>()?;
-    let mut stack = vec![0; KEEPER_STACK_BYTES];
-    let (open, path) = (open_descriptors(), own_path());
-    let child = || {
-        let _errno = become_keeper((&argv, &env), &null, &high, &open).map_err(|errno| match (errno, &path) {
-            (Errno::ENOENT, Some(path)) => execve(path, &argv, &env).map_or_else(|errno| errno, |never| match never {}),
-            _ => errno,
-        });
-        127
-    };
-    // SAFETY: this process is suspended until the child executes or exits, and the child runs on its own stack. In the
-    // shared memory it writes only errno and what `execve` allocates.
-    let spawned = unsafe {
-        clone(Box::new(child), &mut stack, CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, Some(libc::SIGCHLD))
-    };
-    Ok(spawned?.as_raw())
-}
-
-fn become_keeper(
-    (argv, env): (&[CString], &[CString]),
-    null: &OwnedFd,
-    high: &[OwnedFd],
-    open: &[RawFd],
-) -> nix::Result<Infallible> {
-    setsid()?;
-    chdir(c"/")?;
-    for target in 0..3 {
-        duplicate(null.as_raw_fd(), target)?;
-    }
-    let mut next = 3;
-    for fd in high {
-        duplicate(fd.as_raw_fd(), next)?;
-        next += 1;
-    }
-    close_from(next, open);
-    for number in (1..=31).filter(|number| ![libc::SIGKILL, libc::SIGSTOP].contains(number)) {
-        signals::set_action(number, libc::SIG_DFL)?;
-    }
-    SigSet::empty().thread_set_mask()?;
-    execve(SELF_EXE, argv, env)
-}
-
 /// Executes this binary in this process and keeps the descriptors up to `last_fd`. Threads that hang in a database
 /// client end with the old image. Returns only on failure.
 pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Result<Infallible> {
@@ -283,7 +228,7 @@ pub fn replace_image(arguments: &[String], last_fd: RawFd) -> io::Result<Infalli
 }
 
 /// Duplicates `fd` to the lowest free number that is not below `first`; close-on-exec.
-fn duplicate_above(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd, Errno> {
+pub(super) fn duplicate_above(fd: BorrowedFd<'_>, first: RawFd) -> Result<OwnedFd, Errno> {
     let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(first))?;
     // SAFETY: the kernel has just created the descriptor, and no other code uses it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
@@ -306,13 +251,13 @@ pub(super) fn own_path() -> Option<CString> {
     CString::new(path.into_os_string().into_encoded_bytes()).ok()
 }
 
-fn exit_child() -> ! {
+pub(super) fn exit_child(status: u8) -> ! {
     // SAFETY: ends the forked child without running the parent's destructors or flushing its buffers.
-    unsafe { libc::_exit(127) }
+    unsafe { libc::_exit(status.into()) }
 }
 
 /// This process's environment without the variables `names`.
-fn environment_without(names: &[&str]) -> Vec<CString> {
+pub(super) fn environment_without(names: &[&str]) -> Vec<CString> {
     without(inherited::environment(), names)
 }
 
@@ -324,6 +269,6 @@ fn without(mut entries: Vec<CString>, names: &[&str]) -> Vec<CString> {
     entries
 }
 
-fn c_strings(words: &[impl AsRef<OsStr>]) -> io::Result<Vec<CString>> {
+pub(super) fn c_strings(words: &[impl AsRef<OsStr>]) -> io::Result<Vec<CString>> {
     Ok(words.iter().map(|word| CString::new(word.as_ref().as_bytes())).collect::<Result<_, _>>()?)
 }

@@ -21,8 +21,7 @@ const LINKS: u64 = 2;
 /// Executes this process again, with all signals blocked, if it has more than one thread. Returns if it has not, or if it was
 /// executed again already. If the exec fails, the threads stay.
 pub fn restart_with_blocked_signals() {
-    let threads = std::fs::metadata("/proc/self/task").map_or(1, |tasks| tasks.nlink().saturating_sub(LINKS));
-    if threads <= 1 || inherited_mask().is_some() {
+    if count() <= 1 || inherited_mask().is_some() {
         return;
     }
     let Ok(inherited) = SigSet::thread_get_mask() else { return };
@@ -41,6 +40,15 @@ pub fn restart_with_blocked_signals() {
     }
     inherited.thread_set_mask().ok();
     inherited::ignore_again().ok();
+}
+
+/// Whether a preloaded library has threads in this process, which has one itself, or had some before it was executed again.
+pub(super) fn has_foreign() -> bool {
+    count() > 1 || inherited_mask().is_some()
+}
+
+fn count() -> u64 {
+    std::fs::metadata("/proc/self/task").map_or(1, |tasks| tasks.nlink().saturating_sub(LINKS))
 }
 
 /// The signal mask at the start of this process, if an earlier image has carried it.

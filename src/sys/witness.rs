@@ -151,16 +151,13 @@ impl Drop for Witness {
 }
 
 /// Runs in the child: parent-death signal, own name, empty command line and environment.
-fn hide_identity((start, end): (usize, usize), parent: Pid) -> Result<(), Errno> {
+fn hide_identity(memory: (usize, usize), parent: Pid) -> Result<(), Errno> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(Errno::ESRCH);
     }
     set_name(c"rw-witness")?;
-    let length = end.saturating_sub(start);
-    // SAFETY: the kernel placed arguments and environment there, at the end of the stack. The pages are the child's own
-    // copy, and it reads neither.
-    unsafe { std::ptr::write_bytes(std::ptr::with_exposed_provenance_mut::<u8>(start), 0, length) };
+    arguments::overwrite(memory, b"");
     Ok(())
 }
 

@@ -77,8 +77,9 @@ impl Keeper {
 
     /// Starts a process for the backlog, if there is one: a delivery by this process might hang.
     pub(super) fn deliver_backlog(&mut self) {
+        let Some(own) = self.place.as_ref().and_then(|place| place.1.path().file_name()) else { return };
         let backlog = Backlog::new(self.config.state_dir.clone(), Destination::of(&self.config.target), false, 0);
-        if self.place.is_some() && self.backlog.insert(backlog).has_dead(INSPECTED_MAX) {
+        if self.backlog.insert(backlog.without(own)).has_dead(INSPECTED_MAX) {
             self.lingering = linger::start(&self.config);
         }
     }

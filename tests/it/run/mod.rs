@@ -6,6 +6,7 @@ mod curves;
 mod ending;
 mod failing;
 mod faults;
+mod forking;
 mod guard;
 mod healing;
 mod keeping;
