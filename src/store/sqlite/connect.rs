@@ -11,10 +11,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::errors::sort;
 use crate::store::StoreError;
+use crate::sys::clock;
 use crate::sys::file_system::{check_writable, is_shared, refuses_locks};
+use crate::sys::poll::pause;
 
 /// A file that is replaced more often than this while it is opened is left for a later attempt.
 const OPENS_MAX: usize = 3;
+
+const SWITCH_STEP: Duration = Duration::from_millis(2);
 
 /// Device and inode. The inode is not used again while the file is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +67,24 @@ fn open(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection,
     connection.busy_timeout(busy_timeout).map_err(sorted)?;
     // WAL needs shared memory, which hosts of a network file system do not share.
     if is_new && !is_shared(path) {
-        connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(())).map_err(sorted)?;
+        switch_to_wal(&connection, busy_timeout).map_err(sorted)?;
     }
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sorted)?;
     // The last connection to close the file checkpoints its log. A log that stays makes the next opening read all of it: four to
     // ten times the cost after some hundred runs.
     Ok(connection)
+}
+
+/// Of processes that make a file at once, SQLite refuses the switch to some without the wait of the busy timeout.
+fn switch_to_wal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
+    let deadline = clock::boot_time() + busy_timeout;
+    loop {
+        let switched = connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(()));
+        let is_busy = switched.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
+        if !is_busy || clock::boot_time() >= deadline || pause(SWITCH_STEP).is_err() {
+            return switched;
+        }
+    }
 }
 
 /// SQLite takes a refused lock (ENOLCK) for a held one, and waits for it.
@@ -139,5 +155,31 @@ fn cannot_open(path: &Path, error: &rusqlite::Error, create: bool) -> StoreError
             hint: "give this user the right to read and write the file and its directory".into(),
         },
         Ok(_) | Err(_) => sort(path, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    #[test]
+    fn file_that_many_make_at_once_is_opened_by_each() {
+        const MAKERS: usize = 8;
+        for _round in 0..40 {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, start) = (directory.path().join("runs.db"), Barrier::new(MAKERS));
+            std::thread::scope(|scope| {
+                for _maker in 0..MAKERS {
+                    scope.spawn(|| {
+                        start.wait();
+                        let (connection, _) = connect(&path, Duration::from_secs(10), true).unwrap();
+                        let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+                        assert_eq!(mode.unwrap(), "wal");
+                    });
+                }
+            });
+        }
     }
 }
