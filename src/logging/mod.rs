@@ -46,7 +46,7 @@ pub(crate) fn set_run_id(run_id: &impl ToString) {
     RUN_ID.get_or_init(|| run_id.to_string());
 }
 
-/// Installs the logger. Only the first call has an effect.
+/// Installs the logger. Only the first call has an effect, also in a forked keeper, whose log is its supervisor's.
 ///
 /// # Errors
 /// The log file cannot be opened. stderr works nonetheless, and each line tries to open the file again.
@@ -57,7 +57,7 @@ pub(crate) fn init(log_file: Option<&Path>, verbosity: Verbosity, to_stderr: boo
     let mut file = log_file.map(|path| LogFile::new(path, LOG_BYTES_MAX));
     let opened = file.as_mut().map_or(Ok(()), |file| file.open().map(drop));
     let logger = Logger::new(file, to_stderr.then(|| stderr_level(verbosity)), NonBlockingWriter::new(io::stderr()));
-    // Fails only if a logger is installed already; that one stays.
+    // Fails only if another thread was first.
     if log::set_boxed_logger(Box::new(logger)).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }

@@ -66,6 +66,7 @@ fn panic_of_a_keeper_ends_the_keeper_alone() {
 }
 
 /// A fork of the thread that starts keepers finds the lock of the other taken, and waits for it for ever.
+// Holds: failures/late-thread
 #[test]
 fn keeper_beside_a_late_thread_of_a_preloaded_library_is_executed() {
     let site = Site::sqlite();
@@ -95,6 +96,7 @@ fn sigkill_of_the_group_as_soon_as_the_run_has_begun_leaves_a_keeper() {
 }
 
 /// The log was closed before the fork, and the reader of a pipe saw its end.
+// Holds: failures/log-pipe
 #[test]
 fn log_in_a_named_pipe_has_one_writer_until_the_end() {
     let site = Site::sqlite();
