@@ -60,12 +60,17 @@ impl KeeperProcess {
         Ok(())
     }
 
-    /// Waits until the keeper has left this process's group: a SIGKILL of the group must not end both once the run has begun. A bound
-    /// for a keeper that is stopped.
+    /// Waits until the keeper has left this process's group, or has ended: a SIGKILL of the group must not end both once the run has
+    /// begun. A keeper that is stopped delays the run by [`SESSION_WAIT`].
     pub(super) fn await_session(&self) -> io::Result<()> {
         let Some((pid, _link)) = &self.present else { return Ok(()) };
         let deadline = clock::boot_time() + SESSION_WAIT;
-        while !process::leads_session(*pid) && clock::boot_time() < deadline {
+        while !process::leads_session(*pid) && !wait::has_ended(*pid)? {
+            if clock::boot_time() >= deadline {
+                log::info!(event = "keeper_without_session", keeper_pid = pid;
+                    "the keeper, process {pid}, has no session of its own yet");
+                break;
+            }
             poll::pause(SESSION_STEP)?;
         }
         Ok(())

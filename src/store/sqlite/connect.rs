@@ -18,6 +18,7 @@ use crate::sys::poll::pause;
 /// A file that is replaced more often than this while it is opened is left for a later attempt.
 const OPENS_MAX: usize = 3;
 
+const SWITCH_WAIT: Duration = Duration::from_millis(500);
 const SWITCH_STEP: Duration = Duration::from_millis(2);
 
 /// Device and inode. The inode is not used again while the file is open.
@@ -67,7 +68,7 @@ fn open(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection,
     connection.busy_timeout(busy_timeout).map_err(sorted)?;
     // WAL needs shared memory, which hosts of a network file system do not share.
     if is_new && !is_shared(path) {
-        switch_to_wal(&connection, busy_timeout).map_err(sorted)?;
+        switch_to_wal(&connection).map_err(sorted)?;
     }
     connection.execute_batch("PRAGMA synchronous = FULL").map_err(sorted)?;
     // The last connection to close the file checkpoints its log. A log that stays makes the next opening read all of it: four to
@@ -75,9 +76,10 @@ fn open(path: &Path, busy_timeout: Duration, create: bool) -> Result<Connection,
     Ok(connection)
 }
 
-/// Of processes that make a file at once, SQLite refuses the switch to some without the wait of the busy timeout.
-fn switch_to_wal(connection: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
-    let deadline = clock::boot_time() + busy_timeout;
+/// Of processes that make a file at once, SQLite refuses the switch to some without the wait of the busy timeout. The bound is
+/// far below that of an attempt: a file that is locked for longer is the error that a message names.
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    let deadline = clock::boot_time() + SWITCH_WAIT;
     loop {
         let switched = connection.query_row("PRAGMA journal_mode = WAL", [], |_mode| Ok(()));
         let is_busy = switched.as_ref().is_err_and(|error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));

@@ -158,6 +158,19 @@ fn long_answer_of_the_database_is_still_a_refusal() {
     door.refuses_after_asking(&call, &["--set colour", "no such column"]);
 }
 
+/// The switch to a write-ahead log was tried for longer than the run waits, and the message had no cause.
+#[test]
+fn cause_is_named_while_a_new_sqlite_file_is_locked() {
+    let door = Door::new();
+    let other = rusqlite::Connection::open(door.path("a.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let bounds = ["--start-timeout", "3s", "--finish-timeout", "100ms", "--linger", "0s"];
+    let output = door.call(&[&["--database-url", "sqlite:a.db"], &bounds[..], &["--", "true"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    assert!(errors.contains("has not answered yet: sqlite:") && errors.contains("database is locked"), "{errors}");
+}
+
 /// A run lasts for days, and every user of the host can read its command line.
 #[test]
 fn run_hides_the_url_in_its_command_line() {

@@ -10,6 +10,7 @@ use nix::fcntl::OFlag;
 use serde_json::json;
 
 use crate::support::building::compile;
+use crate::support::procfs::children;
 use crate::support::site::{Site, kill, output, start};
 use crate::support::wait::wait_until;
 
@@ -94,6 +95,25 @@ fn sigkill_of_the_group_as_soon_as_the_run_has_begun_leaves_a_keeper() {
     kill(-running.pid(), "KILL");
     running.end();
     assert_eq!(site.record_that_is("failed")["reason"], "supervisor_killed");
+    site.quiet();
+}
+
+/// The supervisor waited for the session of a keeper that had ended.
+#[test]
+fn keeper_killed_before_it_has_a_session_delays_nothing() {
+    let site = Site::sqlite();
+    let (_kept, library) = compile("run/forking.c", &["-shared", "-fPIC", "-pthread"]);
+    let mut command = site.shell(&[], "unset LD_PRELOAD; exit 3");
+    let mut running = start(command.env("LD_PRELOAD", library).env("SLOW_SESSION", "1"));
+    let mut keeper = None;
+    wait_until("a keeper", || {
+        keeper = children(running.pid()).first().copied();
+        keeper.is_some()
+    });
+    kill(keeper.unwrap(), "KILL");
+    assert_eq!(running.end().code(), Some(3));
+    assert_eq!(site.record()["exit_code"], 3);
+    assert!(!site.log().contains("keeper_without_session"), "{}", site.log());
     site.quiet();
 }
 
