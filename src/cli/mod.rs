@@ -45,7 +45,7 @@ impl EarlyExit {
 /// An [`EarlyExit`] if there is nothing to execute.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, EarlyExit> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
-    // Only runwrap itself starts a keeper, and every run waits for it: no need to describe a command line to clap.
+    // Only runwrap itself executes a keeper, and a run waits for it: no need to describe a command line to clap.
     if let [_program, verb, own @ ..] = arguments.as_slice()
         && verb == "keeper"
     {

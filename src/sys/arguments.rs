@@ -45,7 +45,7 @@ fn hide_last(line: &mut [u8], words: usize, pid: i32) {
 }
 
 /// Overwrites the memory from `start` to `end`, which is the command line's, also that of the environment behind it, with `line` and
-/// zeroes. Call it in a forked child that reads neither. Async-signal-safe.
+/// zeroes. Call it in a forked child that does not read that memory. Async-signal-safe.
 pub(super) fn overwrite((start, end): (usize, usize), line: &[u8]) {
     let (memory, length) = (std::ptr::with_exposed_provenance_mut::<u8>(start), end.saturating_sub(start));
     // SAFETY: the kernel placed the strings there, at the end of the stack. The pages are the child's own copy.

@@ -31,7 +31,7 @@ const NAMED_BY_PIDFD: &str = "LISTEN_PIDFDID";
 /// The digits of a process id.
 const PID_LEN_MAX: usize = 10;
 
-/// The exit status of a child that could not become what it was forked for.
+/// The exit status of a forked child whose exec or preparation has failed.
 pub(super) const FAILED: u8 = 127;
 
 /// Enough for a few system calls and the search of PATH.

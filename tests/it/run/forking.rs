@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::fcntl::OFlag;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::support::building::compile;
 use crate::support::procfs::children;
@@ -68,14 +69,21 @@ fn panic_of_a_keeper_ends_the_keeper_alone() {
     site.quiet();
 }
 
+/// `runwrap -- sh -c SCRIPT` with forking.c preloaded and `variable` set, and the directory of the library.
+fn preloaded(site: &Site, variable: &str, script: &str) -> (TempDir, Command) {
+    let (directory, library) = compile("run/forking.c", &["-shared", "-fPIC", "-pthread"]);
+    let mut command = site.shell(&["--finish-timeout", "5s"], &format!("unset LD_PRELOAD; {script}"));
+    command.env("LD_PRELOAD", library).env(variable, "1");
+    (directory, command)
+}
+
 /// A fork of the thread that starts keepers finds the lock of the other taken, and waits for it for ever.
 // Holds: failures/late-thread
 #[test]
 fn keeper_beside_a_late_thread_of_a_preloaded_library_is_executed() {
     let site = Site::sqlite();
-    let (_kept, library) = compile("run/forking.c", &["-shared", "-fPIC", "-pthread"]);
-    let mut command = site.shell(&["--finish-timeout", "5s"], "unset LD_PRELOAD; exit 3");
-    let output = output(command.env("LD_PRELOAD", library).env("LATE_THREAD", "1"));
+    let (_kept, mut command) = preloaded(&site, "LATE_THREAD", "exit 3");
+    let output = output(&mut command);
     assert_eq!((output.status.code(), &output.stderr[..]), (Some(3), &b""[..]));
     assert_eq!(site.record()["exit_code"], 3);
     site.quiet();
@@ -86,9 +94,8 @@ fn keeper_beside_a_late_thread_of_a_preloaded_library_is_executed() {
 #[test]
 fn sigkill_of_the_group_as_soon_as_the_run_has_begun_leaves_a_keeper() {
     let site = Site::sqlite();
-    let (_kept, library) = compile("run/forking.c", &["-shared", "-fPIC", "-pthread"]);
-    let mut command = site.shell(&[], "unset LD_PRELOAD; exec sleep 61");
-    let mut running = start(command.env("LD_PRELOAD", library).env("SLOW_SESSION", "1").process_group(0));
+    let (_kept, mut command) = preloaded(&site, "SLOW_SESSION", "exec sleep 61");
+    let mut running = start(command.process_group(0));
     wait_until("the run is published", || {
         site.run_directories().iter().any(|path| !path.file_name().unwrap().to_str().unwrap().starts_with('.'))
     });
@@ -99,12 +106,12 @@ fn sigkill_of_the_group_as_soon_as_the_run_has_begun_leaves_a_keeper() {
 }
 
 /// The supervisor waited for the session of a keeper that had ended.
+// Holds: failures/keeper-sigkill
 #[test]
 fn keeper_killed_before_it_has_a_session_delays_nothing() {
     let site = Site::sqlite();
-    let (_kept, library) = compile("run/forking.c", &["-shared", "-fPIC", "-pthread"]);
-    let mut command = site.shell(&[], "unset LD_PRELOAD; exit 3");
-    let mut running = start(command.env("LD_PRELOAD", library).env("SLOW_SESSION", "1"));
+    let (_kept, mut command) = preloaded(&site, "SLOW_SESSION", "exit 3");
+    let mut running = start(&mut command);
     let mut keeper = None;
     wait_until("a keeper", || {
         keeper = children(running.pid()).first().copied();
